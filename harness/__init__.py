@@ -1,0 +1,23 @@
+"""A benchmark-and-ablation harness for the losses and data that train sentence-embedding models.
+
+These are the names that a study file needs; the command `harness` does the rest.
+"""
+
+from harness import losses, testbeds
+from harness.space import Point, Space, choice, log_uniform
+from harness.study import Ablation, Budget, Study, beats, in_order
+
+__version__ = "0.1.0"
+__all__ = [
+    "Ablation",
+    "Budget",
+    "Point",
+    "Space",
+    "Study",
+    "beats",
+    "choice",
+    "in_order",
+    "log_uniform",
+    "losses",
+    "testbeds",
+]

@@ -1,0 +1,175 @@
+"""The commands as functions: what `harness plan`, `run`, `report` and `check` do, for scripts and notebooks.
+
+from harness.api import check, load, run
+plan = run(ablation, store="runs/mine")
+load("runs/mine").frame()
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+
+from harness import provenance
+from harness.plan import Plan, make_plan
+from harness.records import Record
+from harness.store import create, load
+from harness.study import Ablation
+
+if TYPE_CHECKING:
+    from harness.check import Verdict
+    from harness.driver import Options
+    from harness.executors import Executor
+
+__all__ = ["check", "fetch", "load", "plan", "report", "run"]
+
+ExecutorName = Literal["local", "inline"]
+
+
+def default_store(ablation: Ablation) -> Path:
+    return Path("runs") / f"{ablation.name}-{ablation.testbed.name}"
+
+
+def default_report(ablation: Ablation) -> Path:
+    return Path("reports") / f"{ablation.name}-{ablation.testbed.name}"
+
+
+def plan(ablation: Ablation, store: Path | str | None = None) -> Plan:
+    """Return the plan as a store stands; an ablation without a store has everything to do."""
+    folder = Path(store) if store else default_store(ablation)
+    records = load(folder).records() if (folder / "store.json").exists() else []
+    return _plan(ablation, records)
+
+
+def _plan(ablation: Ablation, records: list[Record]) -> Plan:
+    """Plan from records alone: what a record names as missing could not be had, and pruned trials were allowed."""
+    return make_plan(
+        ablation, records, pruning=True, unavailable={task for record in records for task in record.missing}
+    )
+
+
+def run(
+    ablation: Ablation,
+    store: Path | str | None = None,
+    options: Options | None = None,
+    *,
+    workers: int | None = None,
+    executor: ExecutorName = "local",
+    study_file: Path | None = None,
+    console: Console | None = None,
+) -> Plan:
+    """Do what an ablation's plan still lacks, on a store of its own, and return the plan as it then stands.
+
+    Args:
+        store: the store's folder; `runs/<ablation>-<testbed>` if None.
+        workers: worker processes; one a GPU, or one a core, if None.
+        executor: "local" for worker processes, "inline" for this process.
+        study_file: recorded, with its hash, as where the ablation comes from.
+        console: where progress goes; stderr if None.
+
+    Raises StoreLocked if another driver holds the store, TestbedUnavailable if what the runs need cannot be had.
+    """
+    from harness.driver import (  # optuna and pebble, a third of a second that reading commands do not need
+        Driver,
+        Options,
+    )
+    from harness.executors.processes import in_fresh_process
+    from harness.job import fetch as fetch_job
+    from harness.progress import Board
+
+    console = console or Console(stderr=True)
+    options = options or Options()
+    opened = create(Path(store) if store else default_store(ablation), ablation.name, ablation.testbed.name)
+    with opened.locked():
+        for aside in opened.set_damaged_aside():
+            console.print(f"damaged record set aside: {aside}", highlight=False, markup=False, soft_wrap=True)
+        records = opened.records()
+        if options.retry_failed:
+            records = [record for record in records if record.outcome != "failed"]
+        if not make_plan(ablation, records, pruning=options.prune, only=options.only).unfinished():
+            return _plan(ablation, opened.records())
+        missing = in_fresh_process(fetch_job, ablation.testbed)
+        for task, reason in missing.items():
+            console.print(f"missing: task {task}: {reason}", highlight=False, markup=False, soft_wrap=True)
+        where = _executor(executor, workers)
+        try:
+            with Board(console) as board:
+                Driver(ablation, opened, where, board, options, missing, _provenance(study_file)).drive()
+        finally:
+            where.stop()
+        return _plan(ablation, opened.records())
+
+
+def _executor(name: ExecutorName, workers: int | None) -> Executor:
+    """Make an executor whose workers share this machine's processors and GPUs evenly."""
+    if name == "inline":
+        from harness.executors.inline import InlineExecutor
+
+        return InlineExecutor()
+    from harness.executors.processes import ProcessExecutor
+
+    gpus = len(provenance.gpus())
+    count = workers or gpus or min(provenance.cores(), 8)
+    threads = max(1, provenance.cores() // count)
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads are five times slower when another worker has the core
+        "TOKENIZERS_PARALLELISM": "false",
+        "TQDM_DISABLE": "1",
+        "HF_HUB_OFFLINE": "1",  # everything was fetched before the first run
+    }
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
+    return ProcessExecutor(
+        [
+            environment | ({"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if gpus else {})
+            for slot in range(count)
+        ]
+    )
+
+
+def _provenance(study_file: Path | None) -> dict[str, Any]:
+    """Return where the code comes from: the study file's repository and the harness's own."""
+    found: dict[str, Any] = {"git": provenance.git(Path.cwd() if study_file is None else study_file.resolve().parent)}
+    if study_file is not None:
+        found["study_file"] = provenance.file_hash(study_file)
+    own = provenance.git(Path(__file__).parent)
+    if own["commit"] != found["git"]["commit"]:
+        found["harness_git"] = own
+    return found
+
+
+def fetch(ablation: Ablation) -> Mapping[str, str]:
+    """Bring what an ablation needs into the cache; returns the tasks whose data cannot be had, with the reason."""
+    from harness.executors.processes import in_fresh_process
+    from harness.job import fetch as fetch_job
+
+    found: Mapping[str, str] = in_fresh_process(fetch_job, ablation.testbed)
+    return found
+
+
+def report(
+    ablation: Ablation, store: Path | str | None = None, folder: Path | str | None = None, command: str = ""
+) -> Path:
+    """Write the report from a store alone and return its README's path."""
+    from harness.report import write_report
+
+    return write_report(
+        plan(ablation, _existing(ablation, store)), Path(folder) if folder else default_report(ablation), command
+    )
+
+
+def check(ablation: Ablation, store: Path | str | None = None) -> list[Verdict]:
+    """Return a verdict on each claim of the ablation's expectations, from a store alone."""
+    from harness.check import check as judge
+
+    return judge(plan(ablation, _existing(ablation, store)))
+
+
+def _existing(ablation: Ablation, store: Path | str | None) -> Path:
+    """Return the store's folder; raise UsageError if there is none."""
+    return load(Path(store) if store else default_store(ablation)).folder

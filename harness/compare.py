@@ -1,0 +1,168 @@
+"""Two stores side by side: library upgrades, two machines, two commits.
+
+Runs are matched by study, stage, point and seed; final runs at a study's best point also as such, because the best
+point itself may differ between the stores. Nothing needs the study file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from harness import stats
+from harness.records import Record, best, by_trial
+from harness.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COSTS = ("train_seconds", "peak_memory_mb")
+COLUMNS = (
+    "study",
+    "stage",
+    "runs",
+    "metric",
+    "left",
+    "right",
+    "difference",
+    "low",
+    "high",
+    "n",
+    "left_only",
+    "right_only",
+)
+
+Key: TypeAlias = tuple[str, str, str]
+Group: TypeAlias = dict[int, Record]
+
+
+def compare(left: Store, right: Store) -> pd.DataFrame:
+    """Return a row for each group of runs that both stores have and each metric of them.
+
+    Columns: study; stage; runs ("best", or a point); metric (a score in points of 1.0, or train_seconds,
+    peak_memory_mb); left and right (means over the n seeds that both have); difference (right - left) with low and
+    high, its 95 percent t interval over seeds, NaN for one seed; left_only and right_only (unpaired seeds).
+    """
+    import pandas as pd  # slow to import, and `harness --help` needs none of it
+
+    a, b = _groups(left.records()), _groups(right.records())
+    rows = []
+    for key in sorted(set(a) & set(b)):
+        seeds = sorted(set(a[key]) & set(b[key]))
+        alone = (len(a[key]) - len(seeds), len(b[key]) - len(seeds))
+        for metric in _metrics([a[key][s] for s in seeds], [b[key][s] for s in seeds]):
+            xs, ys = ([_value(group[key][seed], metric) for seed in seeds] for group in (a, b))
+            change = np.subtract(ys, xs)
+            found = stats.t_interval(change)
+            low, high = (found.low, found.high) if found else (np.nan, np.nan)
+            rows.append((*key, metric, np.mean(xs), np.mean(ys), change.mean(), low, high, len(seeds), *alone))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _groups(records: Iterable[Record]) -> dict[Key, Group]:
+    """Group the runs that have scores by study, stage and what they are for, then by seed."""
+    known = sorted(records, key=lambda record: record.id)
+    winners = {r.study: best(by_trial(known, r.study)) for r in known}
+    groups: dict[Key, Group] = {}
+    for record in known:
+        if record.outcome == "ok":
+            winner = winners[record.study]
+            names = ["" if record.point is None else str(record.point)]
+            if record.stage == "final" and winner is not None and record.point == winner.point:
+                names.append("best")
+            for name in names:
+                groups.setdefault((record.study, record.stage, name), {})[record.seed] = record
+    return groups
+
+
+def _metrics(left: Sequence[Record], right: Sequence[Record]) -> list[str]:
+    """Return the metrics that all these runs have."""
+    if not left:
+        return []
+    shared = set.intersection(*(set(record.scores) for record in (*left, *right)))
+    return [*sorted(shared), *(COSTS if left[0].stage != "untrained" else ())]
+
+
+def _value(record: Record, metric: str) -> float:
+    return float(getattr(record, metric)) if metric in COSTS else record.scores[metric]
+
+
+def provenance_differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
+    """Return (what, left's values, right's values) for everything in the records' provenance that is not the same."""
+    a, b = _provenance(left.records()), _provenance(right.records())
+    nothing = {"not recorded"}
+    pairs = [(key, a.get(key, nothing), b.get(key, nothing)) for key in sorted(set(a) | set(b))]
+    return [(key, ", ".join(sorted(x)), ", ".join(sorted(y))) for key, x, y in pairs if x != y]
+
+
+def _provenance(records: Iterable[Record]) -> dict[str, set[str]]:
+    values: dict[str, set[str]] = {}
+    for record in records:
+        for key, text in _flat(record.provenance):
+            values.setdefault(key, set()).add(text)
+    return values
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def as_text(left: Store, right: Store) -> str:
+    """Return the comparison as plain text: what made the stores differ, what cannot be matched, then every number.
+
+    Scores and their differences are times 100; seconds and megabytes are as they are.
+    """
+    lines = [f"left:  {_title(left)}", f"right: {_title(right)}", ""]
+    differing = provenance_differences(left, right)
+    if differing:
+        lines += ["made differently:", *_aligned([("", "left", "right"), *differing], numbers=0), ""]
+    else:
+        lines += ["made by the same versions, hardware and commit", ""]
+    a, b = _groups(left.records()), _groups(right.records())
+    for where, here, there in (("left", a, b), ("right", b, a)):
+        alone = [" ".join(part for part in key if part) for key in sorted(set(here) - set(there))]
+        if alone:
+            lines += [f"only in {where}: {'; '.join(alone)}", ""]
+    frame = compare(left, right)
+    if frame.empty:
+        return "\n".join([*lines, "no run of one store has a counterpart in the other"]) + "\n"
+    header = ("study", "stage", "runs", "metric", "left", "right", "right - left", "95 % over seeds", "seeds")
+    body = [_line(row) for row in frame.to_dict("records")]
+    lines += _aligned([header, *body], numbers=5)
+    if (frame["left_only"] + frame["right_only"]).any():
+        lines += ["", "seeds that only one store has are left out of the means"]
+    return "\n".join(lines) + "\n"
+
+
+def _title(store: Store) -> str:
+    return f"{store.folder}: {store.ablation} on {store.testbed}, {len(store.records())} runs"
+
+
+def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    scale, digits = (1, 1) if row["metric"] in COSTS else (100, 2)
+    left, right = (f"{scale * row[side]:.{digits}f}" for side in ("left", "right"))
+    change = f"{scale * row['difference']:+.{digits}f}"
+    over_seeds = (
+        "-" if np.isnan(row["low"]) else f"{scale * row['low']:+.{digits}f} to {scale * row['high']:+.{digits}f}"
+    )
+    return row["study"], row["stage"], row["runs"], row["metric"], left, right, change, over_seeds, str(row["n"])
+
+
+def _aligned(rows: Sequence[Sequence[str]], numbers: int) -> list[str]:
+    """Return rows as lines in columns; the last `numbers` columns are aligned right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    first_number = len(widths) - numbers
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < first_number else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -1,0 +1,1 @@
+"""From NLI rows to the columns that losses read."""

@@ -1,0 +1,214 @@
+"""The driver: plan, ask, submit, store, tell. One process, the only writer of its store.
+
+It keeps nothing that the store does not hold: at each step it plans anew from the records, so giving the same command
+again after any kind of end goes on where the store stands.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import cloudpickle
+
+from harness import search
+from harness.executors import Executor, WorkerDied
+from harness.job import Job, do
+from harness.plan import Plan, PlannedRun, make_plan, run_id
+from harness.progress import Board, spell
+from harness.publish import keep_only_best, publish
+from harness.records import HEADLINE, OBJECTIVE, Record
+from harness.store import Store
+from harness.study import Ablation
+
+KeepModels: TypeAlias = Literal["best", "all", "none"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to execute a plan; none of this changes what a run's result is."""
+
+    only: tuple[str, ...] = ()
+    retry_failed: bool = False
+    fail_fast: bool = False
+    prune: bool = False
+    keep_models: KeepModels = "best"
+    report_to: tuple[str, ...] = ()
+    storage: str | None = None
+
+
+@dataclass
+class Driver:
+    """Executes an ablation's plan on a locked store."""
+
+    ablation: Ablation
+    store: Store
+    executor: Executor
+    board: Board
+    options: Options
+    missing: Mapping[str, str]
+    provenance: Mapping[str, Any]
+    records: dict[str, Record] = field(default_factory=dict)
+    _running: dict[Future[Record], PlannedRun] = field(default_factory=dict)
+    _attempted: set[str] = field(default_factory=set)
+
+    def drive(self) -> Plan:
+        """Do every run that can be done; returns the plan as it stands at the end."""
+        self._staging().mkdir(parents=True, exist_ok=True)
+        found = {record.id: record for record in self.store.records()}
+        self.records = {key: r for key, r in found.items() if not (self.options.retry_failed and r.outcome == "failed")}
+        mirror = search.Mirror(self.ablation, self.options.storage or f"sqlite:///{self.store.folder / 'optuna.db'}")
+        for run in self.plan().runs:
+            if run.record is not None:
+                mirror.tell(run.record)
+        try:
+            stop = False
+            while True:
+                plan = self.plan()
+                for run in self._ready(plan) if not stop else ():
+                    self._submit(run)
+                self.board.show(plan, {run.id or "": run.study for run in self._running.values()})
+                if not self._running:
+                    return plan
+                ended, _ = wait(self._running, timeout=0.25, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    record = self._finish(self._running.pop(future), future)
+                    mirror.tell(record)
+                    stop |= self.options.fail_fast and record.outcome == "failed"
+        finally:
+            mirror.close()
+            shutil.rmtree(self._staging(), ignore_errors=True)
+
+    def plan(self) -> Plan:
+        """Return the plan as the records stand."""
+        return make_plan(
+            self.ablation,
+            self.records.values(),
+            pruning=self.options.prune,
+            only=self.options.only,
+            unavailable=self.missing,
+        )
+
+    def _ready(self, plan: Plan) -> Iterator[PlannedRun]:
+        """Yield as many runs as there are free slots: the untrained model, then the studies in turn."""
+        free = self.executor.slots - len(self._running)
+        under_way = {(run.study, run.trial) for run in self._running.values() if run.trial is not None}
+        in_turn = (
+            sorted(
+                (index, position, run)
+                for position, study in enumerate(dict.fromkeys(run.study for run in plan.runs))
+                for index, run in enumerate(plan.of(study))
+            )
+            if free
+            else []
+        )
+        for _, _, run in in_turn:
+            if not free:
+                return
+            if run.state == "waiting":
+                if run.trial is None or (run.study, run.trial) in under_way:
+                    continue
+                known = self._with_point(plan, run)
+                if known is None:
+                    continue
+                run = known
+            if run.state in ("to do", "waiting") and run.id not in self._attempted:
+                free -= 1
+                yield run
+
+    def _with_point(self, plan: Plan, run: PlannedRun) -> PlannedRun | None:
+        """Ask the sampler for a waiting trial's point, if all trials before it have ended."""
+        earlier = [trial for trial in plan.of(run.study, "tune") if (trial.trial or 0) < (run.trial or 0)]
+        if any(trial.state not in ("done", "failed") for trial in earlier):
+            return None
+        point = search.ask(
+            self.ablation, self.ablation.study(run.study), [t.record for t in earlier if t.record is not None]
+        )
+        return replace(run, point=point, id=run_id(self.ablation, run.study, "tune", run.seed, point), state="to do")
+
+    def _submit(self, run: PlannedRun) -> None:
+        assert run.id is not None
+        self._attempted.add(run.id)
+        staging = self._staging() / run.id
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        job = Job(
+            run=replace(run, record=None),
+            ablation=self.ablation,
+            tasks=tuple(task for task in self.ablation.testbed.tasks if task not in self.missing),
+            missing=self.missing,
+            staging=staging.resolve(),
+            keep_model=self._keeps(run),
+            report_to=self.options.report_to,
+            rivals=self._rivals(run) if self.options.prune and run.stage == "tune" else None,
+            progress_port=self.board.port,
+            provenance=self.provenance,
+        )
+        # By cloudpickle, so that a loss defined in a study file or a notebook travels with its job.
+        self._running[self.executor.submit(do, cloudpickle.dumps(job))] = run
+
+    def _keeps(self, run: PlannedRun) -> bool:
+        if run.stage != "final" or self.options.keep_models == "none":
+            return False
+        return self.options.keep_models == "all" or "best" in run.roles
+
+    def _rivals(self, run: PlannedRun) -> tuple[tuple[tuple[float, float], ...], ...]:
+        """Return the dev curves that a trial is pruned against: those of its study's earlier trials."""
+        earlier = [
+            t.record for t in self.plan().of(run.study, "tune") if t.record and (t.trial or 0) < (run.trial or 0)
+        ]
+        return tuple(record.curve for record in earlier if record.outcome == "ok" and len(record.curve) > 1)
+
+    def _finish(self, run: PlannedRun, future: Future[Record]) -> Record:
+        """Store what a run gave: its files first, then its record, whose existence says that they are there."""
+        assert run.id is not None
+        try:
+            record = future.result()
+        except WorkerDied as problem:
+            record = Record(
+                run.id,
+                run.study,
+                run.stage,
+                run.seed,
+                run.point,
+                run.trial,
+                "failed",
+                str(problem),
+                provenance=self.provenance,
+            )
+        staging = self._staging() / run.id
+        publish(self.store.folder, staging, record, self._keeps(run))
+        self.store.write(record)
+        self.records[record.id] = record
+        if self.options.keep_models == "best":
+            keep_only_best(
+                self.store.folder, [r.record for r in self.plan().of(run.study, "final", "best") if r.record]
+            )
+        shutil.rmtree(staging, ignore_errors=True)
+        self.board.line(_sentence(record))
+        return record
+
+    def _staging(self) -> Path:
+        return self.store.folder / ".staging"
+
+
+def _sentence(record: Record) -> str:
+    """Tell in one line what a run gave."""
+    what = f"{record.study}: {record.stage}"
+    if record.trial is not None:
+        what += f" trial {record.trial}"
+    elif record.stage == "final":
+        what += f" seed {record.seed}"
+    where = f" ({record.point})" if record.point else ""
+    if record.outcome != "ok":
+        return (
+            f"{what}{where}: {record.outcome}: {(record.error or '').strip().splitlines()[-1] if record.error else ''}"
+        )
+    figures = [
+        f"{name.split('/')[0]} {record.scores[name]:.4f}" for name in (OBJECTIVE, HEADLINE) if name in record.scores
+    ]
+    return f"{what}{where}: {', '.join(figures)} in {spell(record.train_seconds + record.eval_seconds)}"

@@ -1,0 +1,70 @@
+"""The errors that a user can mend.
+
+    HarnessError                 exit code 3 unless it says otherwise
+    ├── StudyFileError           exit code 2: the study file, or what it declares, is wrong
+    ├── UsageError               exit code 2: an option, or a combination of options, is wrong
+    ├── StoreError               the store cannot be read or written
+    │   ├── StoreLocked          exit code 2: another driver writes to it
+    │   └── DamagedRecord        a record's file is not what was written
+    ├── TestbedUnavailable       the base model, rows or test sets cannot be had
+    └── RunFailed                one run failed; it is recorded, and others go on
+        ├── Diverged             the loss became NaN or infinite
+        ├── FrozenLoss           a parameter that the loss owns never moved
+        └── OutOfMemory          the point does not fit the device: infeasible, not a crash
+
+Every message says what, where and the mend.
+"""
+
+
+class HarnessError(Exception):
+    """Base of all errors that are reported without a traceback."""
+
+    exit_code = 3
+
+
+class StudyFileError(HarnessError):
+    """A study file cannot be loaded, or what it declares contradicts itself."""
+
+    exit_code = 2
+
+
+class UsageError(HarnessError):
+    """An option, or a combination of options, makes no sense."""
+
+    exit_code = 2
+
+
+class StoreError(HarnessError):
+    """The store cannot be read or written."""
+
+
+class StoreLocked(StoreError):
+    """Another driver holds the store."""
+
+    exit_code = 2
+
+
+class DamagedRecord(StoreError):
+    """A record's file is truncated, altered or of an unknown form."""
+
+
+class TestbedUnavailable(HarnessError):
+    """A base model, training rows or a test set is neither in the cache nor on a reachable hub."""
+
+    __test__ = False  # pytest would collect it by its name
+
+
+class RunFailed(HarnessError):
+    """One run failed."""
+
+
+class Diverged(RunFailed):
+    """The training loss became NaN or infinite."""
+
+
+class FrozenLoss(RunFailed):
+    """A parameter that the loss owns did not move during training."""
+
+
+class OutOfMemory(RunFailed):
+    """The point does not fit into the device's memory."""

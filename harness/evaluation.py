@@ -1,0 +1,144 @@
+"""Scoring a model: the only home of mteb and of the STS evaluator.
+
+mteb judges every task's score itself. Two habits of it are guarded against: it caches results by model name and
+revision, which a fine-tuned model shares with all its siblings, so each run has a name, a revision and a results folder
+of its own; and task objects carry a random state, so they are made anew for each evaluation.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mteb
+import numpy as np
+from mteb.cache import ResultCache
+from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
+from scipy.stats import pearsonr, spearmanr
+from sentence_transformers import SentenceTransformer
+
+from harness.errors import Diverged, UsageError
+from harness.records import Pairs
+from harness.testbeds import Ref, hub
+
+BATCH_SIZE = 128
+"""Sentences encoded at once."""
+
+DECIMALS = 7
+"""Of the cosines kept: float32 has no more, and records stay small."""
+
+
+def task_refs(names: Sequence[str]) -> dict[str, list[Ref]]:
+    """Return the data sets that each mteb task needs, pinned as mteb pins them; raise UsageError for unknown names."""
+    refs = {}
+    for name in names:
+        try:
+            dataset = mteb.get_task(name).metadata.dataset
+        except KeyError as problem:
+            raise UsageError(
+                f"--tasks: mteb {mteb.__version__} knows no task {name!r}; see https://mteb.info for names"
+            ) from problem
+        refs[name] = [Ref(dataset["path"], dataset.get("revision") or "main")]
+    return refs
+
+
+class Encoder:
+    """Embeds with one model, each distinct sentence once: sets and tasks repeat theirs a lot."""
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        self.model = model
+        self._known: dict[str, np.ndarray] = {}
+
+    def __call__(self, sentences: Sequence[str]) -> np.ndarray:
+        """Return embeddings, shape (sentences, dimension), float32."""
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._known]
+        if new:
+            self._known |= zip(new, self.model.encode(new, batch_size=BATCH_SIZE, show_progress_bar=False), strict=True)
+        return np.stack([self._known[sentence] for sentence in sentences])
+
+
+class _JudgedByMteb(SentenceTransformerEncoderWrapper):
+    """The encoder as mteb wants it. Our models have no prompts, so a sentence embeds the same in every task."""
+
+    def __init__(self, encoder: Encoder, name: str, revision: str) -> None:
+        super().__init__(encoder.model)
+        self._encoder = encoder
+        meta = ModelMeta.from_sentence_transformer_model(encoder.model)
+        self.mteb_model_meta = meta.model_copy(update={"name": name, "revision": revision})
+
+    def encode(self, inputs: Iterable[Mapping[str, Sequence[str]]], **kwargs: Any) -> np.ndarray:
+        return self._encoder([text for batch in inputs for text in batch["text"]])
+
+
+def score_sts(encoder: Encoder, pairs: hub.StsPairs) -> tuple[Pairs, dict[str, float]]:
+    """Embed an STS set and correlate the cosines with the gold scores.
+
+    Returns the pairs (gold and cosine, in the set's order) and `pearson_cosine` and `spearman_cosine`: the figures of
+    sentence-transformers' EmbeddingSimilarityEvaluator. Raises Diverged if an embedding is not finite.
+    """
+    left, right = (_normalised(encoder(sentences)) for sentences in (pairs.sentence1, pairs.sentence2))
+    cosine = np.einsum("ij,ij->i", left, right, dtype=np.float64)
+    if not np.isfinite(cosine).all():
+        raise Diverged("the trained model's embeddings are not finite; lower the learning rate")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # constant cosines: the correlation is undefined, which is said below
+        scores = {
+            "pearson_cosine": float(pearsonr(pairs.gold, cosine).statistic),
+            "spearman_cosine": float(spearmanr(pairs.gold, cosine).statistic),
+        }
+    if not np.isfinite(list(scores.values())).all():
+        raise Diverged(
+            "the trained model gives every pair the same cosine (its embeddings collapsed); lower the learning rate"
+        )
+    return Pairs(
+        tuple(round(gold, DECIMALS) for gold in pairs.gold), tuple(round(c, DECIMALS) for c in cosine.tolist())
+    ), scores
+
+
+def _normalised(embeddings: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    unit: np.ndarray = embeddings / np.maximum(lengths, 1e-12)
+    return unit
+
+
+def score_tasks(
+    encoder: Encoder, names: Sequence[str], *, name: str, run_id: str, folder: Path
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Evaluate mteb tasks, writing mteb's own results layout below `folder`.
+
+    Args:
+        name: the model's name in mteb's results, "organisation/name".
+        run_id: its revision there.
+
+    Returns main scores by task, and for each task that could not be evaluated the reason.
+    """
+    judged = _JudgedByMteb(encoder, name, run_id)
+    cache = ResultCache(folder)
+    scores, missing = {}, {}
+    for task_name in names:
+        try:
+            result = mteb.evaluate(
+                judged,
+                _task(task_name),
+                cache=cache,
+                overwrite_strategy="always",
+                co2_tracker=False,
+                encode_kwargs={"batch_size": BATCH_SIZE, "show_progress_bar": False},
+                show_progress_bar=False,
+            )
+            scores[task_name] = float(result.task_results[0].get_score())
+        except MemoryError:
+            raise
+        except Exception as problem:  # a task's data or code can fail in any way; the others' scores stand
+            missing[task_name] = f"{type(problem).__name__}: {problem}".splitlines()[0][:300]
+    return scores, missing
+
+
+def _task(name: str) -> mteb.AbsTask:
+    """Make a task anew, reading its pinned snapshot by path: offline, `load_dataset` does not look there by id."""
+    task = mteb.get_task(name)
+    folder = hub.locate(task_refs([name])[name][0])
+    task.metadata = task.metadata.model_copy(update={"dataset": {**task.metadata.dataset, "path": str(folder)}})
+    return task

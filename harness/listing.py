@@ -1,0 +1,120 @@
+"""Plans and records as terminal tables and as JSON documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from harness.plan import Plan
+from harness.progress import spell
+from harness.records import HEADLINE, OBJECTIVE, Record
+
+
+def plan_as_dict(plan: Plan) -> dict[str, Any]:
+    """Return a plan as JSON's types: the ablation's budget and every run with its state."""
+    ablation = plan.ablation
+    return {
+        "ablation": ablation.name,
+        "testbed": ablation.testbed.name,
+        "rows": ablation.testbed.max_rows,
+        "tasks": list(ablation.testbed.tasks),
+        "seconds_left": plan.seconds_left(),
+        "runs": [
+            {
+                "id": run.id,
+                "study": run.study,
+                "stage": run.stage,
+                "trial": run.trial,
+                "seed": run.seed,
+                "roles": list(run.roles),
+                "state": run.state,
+                "point": run.point.as_dict() if run.point else None,
+            }
+            for run in plan.runs
+        ],
+    }
+
+
+def plan_table(plan: Plan) -> Table:
+    """Show how many runs of each stage stand how, and what the next points are."""
+    table = Table(
+        title=f"{plan.ablation.name} on {plan.ablation.testbed.name}: {len(plan.runs)} runs", title_justify="left"
+    )
+    for column in ("study", "stage", "point", "seeds", "runs", "state"):
+        table.add_column(column, overflow="fold")
+    groups: dict[tuple[str, str, str], list[Any]] = {}
+    for run in plan.runs:
+        point = str(run.point) if run.point else "" if run.stage == "untrained" else "chosen by the search"
+        what = run.stage if not run.roles else f"{run.stage} ({' and '.join(run.roles)})"
+        groups.setdefault((run.study, what, point), []).append(run)
+    for (study, what, point), runs in groups.items():
+        seeds = sorted({run.seed for run in runs})
+        span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+        states = Counter(run.state for run in runs)
+        table.add_row(
+            study,
+            what,
+            point,
+            span,
+            str(len(runs)),
+            ", ".join(f"{n} {s}" if len(states) > 1 else s for s, n in states.items()),
+        )
+    return table
+
+
+def plan_summary(plan: Plan, workers: int) -> list[str]:
+    """Return the lines below a plan: what is left, what it may cost, where it falls short of what was asked."""
+    counts = Counter(run.state for run in plan.runs)
+    lines = [", ".join(f"{counts[state]} {state}" for state in ("done", "to do", "waiting", "failed") if counts[state])]
+    seconds = plan.seconds_left()
+    if plan.unfinished():
+        lines.append(
+            "no estimate: nothing like it was run in this store yet"
+            if seconds is None
+            else f"about {spell(seconds / workers)} with {workers} worker{'s' * (workers > 1)}"
+        )
+    for study in plan.ablation.studies:
+        if (trials := plan.ablation.trials(study)) < plan.ablation.budget.trials:
+            lines.append(
+                f"{study.name}: {trials} trials, not {plan.ablation.budget.trials}: its space holds no more points"
+            )
+    asked = plan.ablation.testbed.max_rows
+    held = [r.record.rows for r in plan.runs if r.record and r.record.rows]
+    pair_class = [
+        r.record for r in plan.runs if r.record and r.record.rows and plan.ablation.study(r.study).view == "pair-class"
+    ]
+    if pair_class and pair_class[0].rows < asked:
+        lines.append(f"the testbed holds {pair_class[0].rows} labelled rows of the {asked} asked for")
+    elif held and max(held) > asked:
+        lines.append(f"rows beyond the {asked} asked for were used")
+    return lines
+
+
+def records_as_dict(records: Sequence[Record]) -> dict[str, Any]:
+    """Return records as one JSON document, without per-pair predictions."""
+    plain = []
+    for record in records:
+        fields = record.as_dict()
+        del fields["pairs"]
+        plain.append(fields)
+    return {"records": plain}
+
+
+def records_table(records: Sequence[Record]) -> Table:
+    """Show a row a record: what it was, how it ended, its dev and test score (Spearman, points of 100), its cost."""
+    table = Table(title=f"{len(records)} records; STSB Spearman x 100", title_justify="left")
+    for column in ("id", "study", "stage", "trial", "seed", "point", "outcome"):
+        table.add_column(column, overflow="fold")
+    for column in ("dev", "test", "steps", "time"):
+        table.add_column(column, justify="right")
+    for r in sorted(records, key=lambda r: (r.study, r.stage != "tune", r.trial or 0, str(r.point), r.seed)):
+        dev, test = (f"{100 * r.scores[name]:.2f}" if name in r.scores else "" for name in (OBJECTIVE, HEADLINE))
+        trial = "" if r.trial is None else str(r.trial)
+        cost = spell(r.train_seconds + r.eval_seconds)
+        table.add_row(
+            r.id, r.study, r.stage, trial, str(r.seed), str(r.point or ""), r.outcome, dev, test, str(r.steps), cost
+        )
+    return table

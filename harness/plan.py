@@ -1,0 +1,214 @@
+"""The plan: which runs an ablation needs, and how each stands, computed from the ablation and its records alone."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from harness import losses
+from harness.records import Record, Stage, as_json, best, by_trial
+from harness.space import Point, Value
+from harness.study import UNTRAINED, Ablation, Study
+
+RECIPE = 1
+"""Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""
+
+TUNE_SEED = 0
+"""Every trial of every study trains with this seed; final runs use 1, 2, ..."""
+
+START_UP = 8
+"""Trials whose points are fixed in advance and the same for every study; the sampler decides the later ones."""
+
+State: TypeAlias = Literal["done", "to do", "failed", "waiting"]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of the plan.
+
+    `roles` tells what a final run is for: the "best" point, the "default" point, or both at once. A "waiting" run's
+    point, and so its id, depends on runs that are not done.
+    """
+
+    study: str
+    stage: Stage
+    seed: int
+    state: State
+    point: Point | None = None
+    trial: int | None = None
+    id: str | None = None
+    roles: tuple[str, ...] = ()
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The ordered runs of an ablation."""
+
+    ablation: Ablation
+    runs: tuple[PlannedRun, ...]
+
+    def of(self, study: str, stage: Stage | None = None, role: str | None = None) -> list[PlannedRun]:
+        """Return a study's runs, of one stage or final role if given."""
+        return [
+            run
+            for run in self.runs
+            if run.study == study and stage in (None, run.stage) and (role is None or role in run.roles)
+        ]
+
+    def count(self, state: State) -> int:
+        return sum(run.state == state for run in self.runs)
+
+    def unfinished(self) -> bool:
+        """Tell whether a driver has anything to do: a run to do, or one that waits for others that will be done."""
+        return any(run.state in ("to do", "waiting") for run in self.runs)
+
+    def seconds_left(self) -> float | None:
+        """Estimate the seconds left, on one worker, from done runs of the same study and stage; None if unknown."""
+        known: dict[tuple[str, str], list[float]] = {}
+        for run in self.runs:
+            if run.record is not None and run.record.outcome == "ok":
+                cost = run.record.train_seconds + run.record.eval_seconds
+                known.setdefault((run.study, run.stage), []).append(cost)
+        if not known:
+            return None
+        mean = {key: sum(costs) / len(costs) for key, costs in known.items()}
+        overall = sum(mean.values()) / len(mean)
+        return sum(mean.get((run.study, run.stage), overall) for run in self.runs if run.state in ("to do", "waiting"))
+
+
+def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point | None) -> str:
+    """Hash what decides a run's result: not the commit, which is provenance, nor the tasks, which are read off."""
+    bed = ablation.testbed
+    decides: dict[str, Any] = {"recipe": RECIPE, "stage": stage, "seed": seed, "testbed": bed.revisions()}
+    if point is not None:
+        declared = ablation.study(study)
+        decides |= {
+            "study": study,
+            "loss": losses.identity(declared.loss),
+            "view": declared.view,
+            "point": point.as_dict(),
+            "rows": bed.max_rows,
+            "epochs": ablation.budget.epochs,
+            "examples": ablation.budget.examples,
+            "precision": ablation.precision,
+        }
+    return hashlib.sha256(as_json(decides).encode()).hexdigest()[:16]
+
+
+def start_up_points(ablation: Ablation, study: Study) -> list[Point]:
+    """Return the default point, then points that fill the space evenly, the same for every study of the ablation.
+
+    They are a Kronecker sequence (multiples of an irrational number modulo 1, one number a dimension): unlike a Latin
+    hypercube its first points stay the same when the budget grows, so amended ablations repeat nothing.
+    """
+    points = [ablation.default_point(study)]
+    dimensions = ablation.dimensions(study)
+    irrational = dict(
+        zip(dimensions, (math.sqrt(2), (1 + math.sqrt(5)) / 2, *map(math.sqrt, (3, 7, 11, 13, 17))), strict=False)
+    )
+    wanted = min(START_UP, ablation.trials(study))
+    step = 3  # the golden ratio's multiples from here on begin with the larger learning rates, which waste fewer trials
+    while len(points) < wanted:
+        values: dict[str, Value] = {name: d.at(step * irrational[name] % 1) for name, d in dimensions.items()}
+        point = Point.from_dict(values)
+        if point not in points:
+            points.append(point)
+        step += 1
+    return points
+
+
+def make_plan(
+    ablation: Ablation,
+    records: Iterable[Record],
+    *,
+    pruning: bool = False,
+    only: Sequence[str] = (),
+    unavailable: Iterable[str] = (),
+) -> Plan:
+    """Return the ordered runs of an ablation: the untrained model, then trials and final runs, study by study in turn.
+
+    Args:
+        records: what the store holds, in any order; records of other rows, budgets or recipes are ignored.
+        pruning: accept pruned trials as done; without it they are to do.
+        only: plan only these studies (all if empty).
+        unavailable: tasks whose data cannot be had; a final run that lacks only these is done.
+    """
+    known = {record.id: record for record in records}
+    state = _StateOf(ablation, pruning, frozenset(unavailable))
+    untrained_id = run_id(ablation, UNTRAINED, "untrained", TUNE_SEED, None)
+    record = known.get(untrained_id)
+    runs = [PlannedRun(UNTRAINED, "untrained", TUNE_SEED, state(record), id=untrained_id, record=record)]
+    for study in ablation.studies:
+        if not only or study.name in only:
+            trials = _trials(ablation, study, known, state)
+            runs += trials + _finals(ablation, study, known, state, trials)
+    return Plan(ablation, tuple(runs))
+
+
+@dataclass(frozen=True)
+class _StateOf:
+    """Decides how a run stands from its record."""
+
+    ablation: Ablation
+    pruning: bool
+    unavailable: frozenset[str]
+
+    def __call__(self, record: Record | None) -> State:
+        if record is None or (record.outcome == "pruned" and not self.pruning):
+            return "to do"
+        if record.outcome == "failed":
+            return "failed"
+        if record.outcome == "ok" and record.stage != "tune":
+            wanted = set(self.ablation.testbed.tasks) - self.unavailable
+            if any(f"mteb/{task}" not in record.scores for task in wanted):
+                return "to do"
+        return "done"
+
+
+def _trials(ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf) -> list[PlannedRun]:
+    """Plan a study's trials: fixed points first, then those that the sampler chose, then those it has yet to choose."""
+    runs = []
+    for trial, point in enumerate(start_up_points(ablation, study)):
+        key = run_id(ablation, study.name, "tune", TUNE_SEED, point)
+        record = known.get(key)
+        runs.append(PlannedRun(study.name, "tune", TUNE_SEED, state(record), point, trial, key, record=record))
+    for record in by_trial(known.values(), study.name):
+        belongs = record.id == run_id(ablation, study.name, "tune", TUNE_SEED, record.point)
+        if belongs and record.trial == len(runs) < ablation.trials(study):
+            runs.append(
+                PlannedRun(
+                    study.name, "tune", TUNE_SEED, state(record), record.point, record.trial, record.id, record=record
+                )
+            )
+    while len(runs) < ablation.trials(study):
+        runs.append(PlannedRun(study.name, "tune", TUNE_SEED, "waiting", trial=len(runs)))
+    return runs
+
+
+def _finals(
+    ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf, trials: list[PlannedRun]
+) -> list[PlannedRun]:
+    """Plan a study's final runs at its best point, known once all its trials ended, and at its default point."""
+    roles: dict[Point | None, tuple[str, ...]] = {}
+    if all(run.state in ("done", "failed") for run in trials):
+        winner = best(run.record for run in trials if run.record is not None)
+        if winner is not None:
+            roles[winner.point] = ("best",)
+    else:
+        roles[None] = ("best",)
+    default = ablation.default_point(study)
+    roles[default] = (*roles.get(default, ()), "default")
+    runs = []
+    for point, role in roles.items():
+        for seed in range(1, ablation.budget.seeds + 1):
+            if point is None:
+                runs.append(PlannedRun(study.name, "final", seed, "waiting", roles=role))
+                continue
+            key = run_id(ablation, study.name, "final", seed, point)
+            record = known.get(key)
+            runs.append(PlannedRun(study.name, "final", seed, state(record), point, None, key, role, record))
+    return runs

@@ -1,0 +1,115 @@
+"""Where a record comes from: git, packages, hardware. Nothing here enters a run's id, and no secret enters here."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "harness-embeddings",
+    "torch",
+    "sentence-transformers",
+    "transformers",
+    "datasets",
+    "tokenizers",
+    "optuna",
+    "mteb",
+    "numpy",
+    "scipy",
+    "pandas",
+)
+
+
+def git(folder: Path) -> dict[str, Any]:
+    """Return the commit that `folder` stands at and whether its tree has changes; None where there is no repository."""
+
+    def ask(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    status = ask("status", "--porcelain")
+    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that can change a result, and Python's."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def cores() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def gpus() -> tuple[str, ...]:
+    """Name the GPUs that this process may use, without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible == "" or shutil.which("nvidia-smi") is None:
+        return ()
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    names = tuple(line.strip() for line in listed.stdout.splitlines() if line.strip()) if listed.returncode == 0 else ()
+    return names if visible is None else names[: len(visible.split(","))]
+
+
+@cache
+def hardware() -> dict[str, Any]:
+    """Describe the machine: processor, cores, GPUs, system."""
+    return {
+        "cpu": _processor(),
+        "cores": cores(),
+        "gpu": list(gpus()),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def reset_peak_memory() -> None:
+    """Begin a new measurement of this process's highest memory, where the system allows it (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory_mb() -> float:
+    """Return the process's highest resident memory since the last reset (elsewhere than on Linux: since its start)."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+    except (OSError, StopIteration):
+        import resource  # not on every platform
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

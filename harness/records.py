@@ -1,0 +1,140 @@
+"""A record: one run with its scores, per-pair predictions, cost, provenance and outcome.
+
+Records are plain JSON with a checksum, written by `harness.store` and never unpickled or evaluated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from harness.errors import DamagedRecord
+from harness.space import Point
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Stage: TypeAlias = Literal["untrained", "tune", "final"]
+Outcome: TypeAlias = Literal["ok", "pruned", "infeasible", "diverged", "failed"]
+
+DEV, TEST = "stsb-dev", "stsb-test"
+OBJECTIVE = f"{DEV}/spearman_cosine"
+HEADLINE = f"{TEST}/spearman_cosine"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """An STS set's gold scores (0 to 1) and the model's cosines, both in the set's own order."""
+
+    gold: tuple[float, ...]
+    cosine: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run.
+
+    `outcome`: ok; pruned (stopped on its dev curve); infeasible (did not fit the device); diverged (NaN or infinite
+    loss); failed (anything else, with the head of its traceback in `error`).
+    `scores`: "stsb-dev/spearman_cosine", "stsb-test/pearson_cosine", "mteb/STS12" and so on, all in points of 1.0.
+    `missing`: the tasks that could not be evaluated, with the reason. `curve`: (share of training done, dev Spearman).
+    `train_seconds` and `eval_seconds` are wall time, `peak_memory_mb` the process's (or the GPU's) highest in this run.
+    """
+
+    id: str
+    study: str
+    stage: Stage
+    seed: int
+    point: Point | None
+    trial: int | None
+    outcome: Outcome
+    error: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    pairs: Mapping[str, Pairs] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    curve: tuple[tuple[float, float], ...] = ()
+    rows: int = 0
+    steps: int = 0
+    examples_seen: int = 0
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """True if running it again could tell nothing new: all but failures."""
+        return self.outcome != "failed"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON's types."""
+        plain = asdict(self)
+        plain["point"] = None if self.point is None else self.point.as_dict()
+        return plain
+
+    def to_json(self) -> str:
+        """Return the record as one line of JSON that ends in its own checksum."""
+        body = as_json(self.as_dict())
+        return as_json({"record": self.as_dict(), "sha256": _checksum(body)}) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Record:
+        """Read `to_json`'s text; raise DamagedRecord, naming `where`, if it is not exactly what was written."""
+        try:
+            outer = json.loads(text)
+            plain = outer["record"]
+            if _checksum(as_json(plain)) != outer["sha256"]:
+                raise ValueError("its checksum does not match")
+            if unknown := plain.keys() - {f.name for f in fields(cls)}:
+                raise ValueError(f"unknown fields {', '.join(sorted(unknown))}")
+            plain["point"] = None if plain["point"] is None else Point.from_dict(plain["point"])
+            plain["pairs"] = {name: Pairs(tuple(p["gold"]), tuple(p["cosine"])) for name, p in plain["pairs"].items()}
+            plain["curve"] = tuple((share, score) for share, score in plain["curve"])
+            return cls(**plain)
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            raise DamagedRecord(f"{where}: damaged record ({problem})") from problem
+
+
+def as_json(value: Any) -> str:
+    """Return strict JSON: no NaN, which other readers refuse."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def by_trial(records: Iterable[Record], study: str) -> list[Record]:
+    """Return a study's tuning records in the order of their trials."""
+    tuned = [r for r in records if r.study == study and r.stage == "tune" and r.trial is not None]
+    return sorted(tuned, key=lambda r: r.trial or 0)
+
+
+def best(records: Iterable[Record]) -> Record | None:
+    """Return the tuning record with the highest dev Spearman, the earliest of equals; None if none succeeded."""
+    scored = [r for r in records if r.outcome == "ok" and math.isfinite(r.scores.get(OBJECTIVE, math.nan))]
+    return max(scored, key=lambda r: r.scores[OBJECTIVE], default=None)
+
+
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Return one row a run: its fields, then point.*, scores by name and provenance.*; without per-pair predictions."""
+    import pandas as pd  # a third of a second that `plan` and `check` do not need
+
+    rows = []
+    for record in records:
+        plain = record.as_dict()
+        del plain["pairs"], plain["curve"]
+        point, scores, provenance = plain.pop("point") or {}, plain.pop("scores"), plain.pop("provenance")
+        rows.append(
+            {
+                **plain,
+                **{f"point.{name}": value for name, value in point.items()},
+                **scores,
+                **{f"provenance.{name}": value for name, value in provenance.items()},
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,50 @@
+"""The report of an ablation: a page with figures, its scores as CSV and its records as JSON, from the store alone.
+
+    facts      what is stated, computed once from the plan
+    tables     as plain data and as markdown
+    figures    the only home of matplotlib
+    threats    reasons to doubt the result, read off the facts
+    markdown   the page
+    data       scores.csv and records.json
+
+The same records give the same bytes: no time stamp, no path of the machine, no order that depends on a hash.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from harness.plan import Plan
+from harness.report import data, facts, figures, markdown
+from harness.store import write_atomically
+
+
+def write_report(plan: Plan, folder: Path, command: str) -> Path:
+    """Write README.md, figures/*.svg, scores.csv and records.json into `folder`; return the README's path.
+
+    A plan that is done only in part is reported as far as it goes. Figures of an earlier report that have nothing to
+    show any more are removed; other files are left alone.
+
+    Args:
+        command: what reproduces the runs, as one would type it, e.g. "harness run studies/all_losses.py --rows 12000".
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    found = facts.gather(plan)
+    drawn: set[str] = set()
+    for drawing in figures.ALL:
+        path = folder / "figures" / f"{drawing.name}.svg"
+        content = figures.draw(drawing.figure, found)
+        if content is None:
+            with suppress(FileNotFoundError):
+                path.unlink()
+        else:
+            write_atomically(path, content.decode())
+            drawn.add(drawing.name)
+    write_atomically(folder / "scores.csv", data.scores_csv(found))
+    write_atomically(folder / "records.json", data.records_json(found))
+    page = folder / "README.md"
+    write_atomically(page, markdown.page(found, drawn, command))
+    return page

@@ -1,0 +1,63 @@
+"""The report's numbers for other programs: scores.csv and records.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from harness.records import as_json
+from harness.report.facts import Facts, without_paths
+
+
+def scores_csv(facts: Facts) -> str:
+    """Return a line for each untrained and final run that has scores: its point, and every score in points of 1.0."""
+    runs = [
+        run
+        for row in facts.rows
+        for run in row.runs
+        if run.stage != "tune" and run.record is not None and run.record.scores
+    ]
+    records = [run.record for run in runs if run.record is not None]
+    options = sorted({name for r in records if r.point for name in r.point.as_dict()} - {"batch_size", "lr"})
+    scores = sorted({name for record in records for name in record.scores})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    point_columns = ["batch_size", "lr", *options]
+    writer.writerow(["study", "stage", "roles", "seed", "id", "outcome", *point_columns, *scores])
+    for run, record in zip(runs, records, strict=True):
+        point = record.point.as_dict() if record.point else {}
+        writer.writerow(
+            [
+                record.study,
+                record.stage,
+                "+".join(run.roles),
+                record.seed,
+                record.id,
+                record.outcome,
+                *(point.get(name, "") for name in point_columns),
+                *(record.scores.get(name, "") for name in scores),
+            ]
+        )
+    return text.getvalue()
+
+
+def records_json(facts: Facts) -> str:
+    """Return all records of the plan by id, one a line, without the predictions of each pair."""
+    ablation = facts.plan.ablation
+    head = f'{{"ablation": {as_json(ablation.name)}, "testbed": {as_json(ablation.testbed.name)}, "records": [\n'
+    lines = []
+    for record in facts.records:
+        plain = record.as_dict()
+        del plain["pairs"]
+        lines.append(as_json(_published(plain)))
+    return head + ",\n".join(lines) + "\n]}\n"
+
+
+def _published(value: Any) -> Any:
+    """Return JSON with its keys sorted and machine paths shortened in all texts."""
+    if isinstance(value, dict):
+        return {key: _published(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_published(item) for item in value]
+    return without_paths(value) if isinstance(value, str) else value

@@ -1,0 +1,250 @@
+"""Everything that a report states, computed once from a plan; the tables, figures and sentences only lay it out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from harness import losses
+from harness.check import Difference, Finals, Verdict, check, difference, finals
+from harness.plan import Plan, PlannedRun
+from harness.records import HEADLINE, OBJECTIVE, Record, best
+from harness.space import Choice, Dimension, LogUniform, Point
+from harness.study import UNTRAINED
+
+EDGE = 0.05
+"""A best value in the outer twentieth of its (logarithmic) range counts as at the edge of the space."""
+
+PUBLIC_HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What every table says about a study; also made for the untrained model, which has one run and no trials.
+
+    `best` and `default` are the planned final runs at the tuned and at the default point, `finals` and `untuned` those
+    of them that are fit to be compared.
+    """
+
+    name: str
+    loss: str
+    view: str
+    trials: tuple[PlannedRun, ...]
+    best: tuple[PlannedRun, ...]
+    default: tuple[PlannedRun, ...]
+    finals: Finals
+    untuned: Finals
+
+    @property
+    def runs(self) -> tuple[PlannedRun, ...]:
+        """All runs, those that are final at both points once."""
+        return self.trials + self.best + tuple(run for run in self.default if run not in self.best)
+
+    @property
+    def records(self) -> list[Record]:
+        return [run.record for run in self.runs if run.record is not None]
+
+    @property
+    def ended(self) -> list[Record]:
+        """The records of the final runs at the best point that have scores."""
+        return succeeded(self.best)
+
+    @property
+    def done(self) -> int:
+        return sum(run.state == "done" for run in self.runs)
+
+    @property
+    def point(self) -> Point | None:
+        """The best point: of the final runs or, while those wait for the last trials, none."""
+        return next((run.point for run in self.best), None)
+
+    @property
+    def minutes(self) -> float:
+        return sum(record.train_seconds + record.eval_seconds for record in self.records) / 60
+
+    @property
+    def winner(self) -> Record | None:
+        """The trial with the best dev score so far."""
+        return best(run.record for run in self.trials if run.record is not None)
+
+    def values(self, metric: str) -> list[float]:
+        """Return a metric of the final runs at the best point, by seed, those without it left out."""
+        return [record.scores[metric] for record in self.ended if metric in record.scores]
+
+    def mean(self, metric: str) -> float | None:
+        values = list(self.finals.scores.values()) if metric == HEADLINE else self.values(metric)
+        return float(np.mean(values)) if values else None
+
+    def typical(self, field: str) -> float | None:
+        """Return the mean over the final runs at the best point of a number such as `steps` or `train_seconds`."""
+        values = [float(getattr(record, field)) for record in self.ended]
+        return float(np.mean(values)) if values else None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A study against the one declared before it; the first against the untrained model."""
+
+    before: Row
+    after: Row
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A dimension whose best value leaves it open whether a better one lies beyond."""
+
+    study: str
+    dimension: str
+    value: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A plan, its rows (the untrained model first), the steps between them, and the verdicts."""
+
+    plan: Plan
+    rows: tuple[Row, ...]
+    steps: tuple[Step, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def untrained(self) -> Row:
+        return self.rows[0]
+
+    @property
+    def studies(self) -> tuple[Row, ...]:
+        return self.rows[1:]
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """All records of the plan, by id."""
+        found = {run.record.id: run.record for run in self.plan.runs if run.record is not None}
+        return [found[key] for key in sorted(found)]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return self.plan.ablation.testbed.tasks
+
+    @cached_property
+    def common_tasks(self) -> tuple[str, ...]:
+        """The tasks that the untrained model and all finished runs at best points have: means over them compare."""
+        tested = [record for row in self.rows for record in row.ended]
+        return tuple(task for task in self.tasks if tested and all(f"mteb/{task}" in r.scores for r in tested))
+
+    @cached_property
+    def missing(self) -> dict[str, str]:
+        """The tasks that a finished final run, or the untrained model's, lacks, each with a reason."""
+        reasons: dict[str, str] = {}
+        for record in (record for row in self.rows for record in succeeded(row.best + row.default)):
+            for task in self.tasks:
+                if f"mteb/{task}" not in record.scores:
+                    reasons.setdefault(task, "not evaluated yet")
+                    if task in record.missing:
+                        reasons[task] = record.missing[task]
+        return {task: reasons[task] for task in self.tasks if task in reasons}
+
+    def task_mean(self, row: Row) -> float | None:
+        """Return the mean over the common tasks of a row's mean scores."""
+        means = [row.mean(f"mteb/{task}") for task in self.common_tasks]
+        known = [mean for mean in means if mean is not None]
+        return float(np.mean(known)) if known else None
+
+    @cached_property
+    def edges(self) -> list[Edge]:
+        """The best points that lie at an edge of the space, or beyond which nothing was tried."""
+        return [edge for row in self.studies for edge in self._edges(row)]
+
+    def _edges(self, row: Row) -> list[Edge]:
+        winner = row.winner
+        if winner is None or winner.point is None:
+            return []
+        declared = self.plan.ablation.study(row.name)
+        found = []
+        for name, dimension in self.plan.ablation.dimensions(declared).items():
+            value = winner.point.as_dict().get(name)
+            tried = [r.point.as_dict().get(name) for r in succeeded(row.trials) if r.point is not None]
+            if isinstance(value, (int, float)):
+                why = edge_of(dimension, value, [v for v in tried if isinstance(v, (int, float))])
+                if why:
+                    found.append(Edge(row.name, name, value, why))
+        return found
+
+    def provenance(self, key: str) -> list[tuple[Any, int]]:
+        """Return the distinct values under a key of the records' provenance with their numbers, most frequent first."""
+        counts = Counter(repr(r.provenance[key]) for r in self.records if r.provenance.get(key) is not None)
+        values = {repr(r.provenance[key]): r.provenance[key] for r in self.records if key in r.provenance}
+        return [(values[text], n) for text, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def gather(plan: Plan) -> Facts:
+    """Compute the facts of a plan, done or not."""
+    alone = tuple(plan.of(UNTRAINED))
+    nothing = Finals(UNTRAINED, 0)
+    rows = [Row(UNTRAINED, "none", "none", (), alone, (), finals(plan, UNTRAINED), nothing)]
+    planned = {run.study for run in plan.runs}
+    rows += [
+        Row(
+            study.name,
+            losses.label(study.loss),
+            study.view,
+            tuple(plan.of(study.name, "tune")),
+            tuple(plan.of(study.name, "final", "best")),
+            tuple(plan.of(study.name, "final", "default")),
+            finals(plan, study.name),
+            finals(plan, study.name, "default"),
+        )
+        for study in plan.ablation.studies
+        if study.name in planned
+    ]
+    steps = (Step(a, b, difference(b.finals, a.finals)) for a, b in pairwise(rows))
+    return Facts(plan, tuple(rows), tuple(steps), tuple(check(plan)))
+
+
+def succeeded(runs: Iterable[PlannedRun]) -> list[Record]:
+    return [run.record for run in runs if run.record is not None and run.record.outcome == "ok"]
+
+
+def edge_of(dimension: Dimension, value: float, tried: Sequence[float]) -> str | None:
+    """Say in which way a value lies at the edge of a dimension or of what was tried of it; None if it does not."""
+    if isinstance(dimension, LogUniform):
+        low, high = np.log(dimension.low), np.log(dimension.high)
+        place = 0.5 if high == low else (np.log(value) - low) / (high - low)
+        if place < EDGE or place > 1 - EDGE:
+            return f"the {'low' if place < EDGE else 'high'} edge of the space"
+    elif isinstance(dimension, Choice):
+        numbers = [v for v in dimension.values if isinstance(v, (int, float))]
+        if len(numbers) > 1 and value in (min(numbers), max(numbers)):
+            return f"the {'lowest' if value == min(numbers) else 'highest'} value of the space"
+    if len(set(tried)) > 1 and value in (min(tried), max(tried)):
+        return f"the {'lowest' if value == min(tried) else 'highest'} value that was tried"
+    return None
+
+
+def best_so_far(row: Row) -> list[tuple[int, float]]:
+    """Return (number of trials, best dev Spearman so far) after each finished trial that follows a first success."""
+    curve: list[tuple[int, float]] = []
+    for run in row.trials:
+        if run.record is not None and run.trial is not None:
+            score = run.record.scores.get(OBJECTIVE) if run.record.outcome == "ok" else None
+            known = [score] if score is not None else []
+            known += [curve[-1][1]] if curve else []
+            if known:
+                curve.append((run.trial + 1, max(known)))
+    return curve
+
+
+_PATH = re.compile(r"(?<![\w:/])(?:/(?:[\w.@+~-]+/)+|[A-Za-z]:\\(?:[^\\\s]+\\)+)")
+
+
+def without_paths(text: str) -> str:
+    """Shorten absolute paths to their last part: reports are published, and a machine's folders say nothing in them."""
+    return _PATH.sub("", text)

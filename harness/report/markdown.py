@@ -1,0 +1,288 @@
+"""The report's page: from the verdict to how to repeat it, with nothing hidden that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from harness.check import Verdict, problem
+from harness.records import HEADLINE
+from harness.report import tables
+from harness.report.facts import PUBLIC_HUB, Facts, Row, without_paths
+from harness.report.figures import ALL
+from harness.report.tables import escape, score
+from harness.report.threats import threats
+
+
+def page(facts: Facts, drawn: Collection[str], command: str) -> str:
+    """Return the README's text; `drawn` names the figures that exist, `command` is what reproduces the runs."""
+    ablation = facts.plan.ablation
+    sections = [
+        f"# {escape(ablation.name)} on testbed {escape(ablation.testbed.name)}",
+        f"**{verdict_line(facts)}**",
+        budget_line(facts),
+        "## Data and base model",
+        *_origin(facts),
+        "## Result",
+        *_result(facts),
+        "## Differences, and what tuning found",
+        _figure("differences", drawn, "no final run is done and no trial succeeded"),
+        _explain_intervals(facts),
+        "## What changed at each step",
+        *_steps(facts),
+        "## With and without tuning",
+        *_ranking(facts),
+        "## Tasks",
+        *_tasks(facts, drawn),
+        "## Learning rates",
+        _figure("learning_rates", drawn, "no trial has succeeded"),
+        _edges(facts),
+        "## Cost",
+        _figure("cost", drawn, "no final run is done"),
+        tables.cost(facts).markdown(),
+        "## Runs without scores",
+        *_unsuccessful(facts),
+        "## Checks",
+        *_checks(facts),
+        "## Threats to validity",
+        "\n".join(f"- {threat}" for threat in threats(facts)),
+        "## How to reproduce this",
+        *_reproduce(facts, command),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def verdict_line(facts: Facts) -> str:
+    """Return the outcome in one sentence: violated and incomplete claims first, then what holds."""
+    by: dict[str, list[Verdict]] = {}
+    for verdict in facts.verdicts:
+        by.setdefault(verdict.verdict, []).append(verdict)
+
+    def named(judgement: str) -> str:
+        return ", ".join(escape(v.expectation) for v in by.get(judgement, []))
+
+    claims = len(facts.verdicts)
+    done = sum(run.state == "done" for run in facts.plan.runs)
+    partly = "" if done == len(facts.plan.runs) else f" ({done} of {len(facts.plan.runs)} planned runs are done.)"
+    if not claims:
+        return _leader(facts) + " The study file states no expectation." + partly
+    parts = []
+    for judgement, words in (
+        ("violated", "violated"),
+        ("incomplete", "incomplete"),
+        ("inconclusive", "without enough evidence"),
+        ("holds", "holding"),
+    ):
+        if judgement in by:
+            parts.append(f"{len(by[judgement])} of {claims} {words} ({named(judgement)})")
+    start = next(
+        text
+        for judgement, text in (
+            ("violated", "Not as expected"),
+            ("incomplete", "Incomplete"),
+            ("inconclusive", "Not enough evidence"),
+            ("holds", "As expected"),
+        )
+        if judgement in by
+    )
+    return f"{start}: {'; '.join(parts)}. {_leader(facts)}{partly}"
+
+
+def _leader(facts: Facts) -> str:
+    known = [(mean, row) for row in facts.rows if (mean := row.mean(HEADLINE)) is not None]
+    if not known:
+        return "No STSB test score is there yet."
+    mean, row = max(known, key=lambda item: item[0])
+    return f"Highest mean: {escape(row.name)}, STSB test Spearman {score(mean)}."
+
+
+def budget_line(facts: Facts) -> str:
+    """Return what every study could spend, and the scale of the numbers."""
+    ablation, budget = facts.plan.ablation, facts.plan.ablation.budget
+    length = (
+        f"{budget.examples:,} examples"
+        if budget.examples is not None
+        else f"{budget.epochs:g} epoch{'s' * (budget.epochs != 1)}"
+    )
+    tried = sorted({len(row.trials) for row in facts.studies})
+    trials = " or ".join(map(str, tried)) or "no"
+    first = ablation.default_point(ablation.studies[0])
+    return (
+        f"The budget of every study: {trials} trials of {length}, scored on STSB dev, the first at batch "
+        f"{first.batch_size}, learning rate {first.lr:.3g}; then {budget.seeds} final run{'s' * (budget.seeds != 1)} "
+        "with fresh seeds at the best point and at the first. STSB test and the MTEB tasks are scored in final runs "
+        "only. All scores are times 100, and differences are in those points."
+    )
+
+
+def _origin(facts: Facts) -> Iterable[str]:
+    bed = facts.plan.ablation.testbed
+    hubs = [str(hub) for hub, _ in facts.provenance("hub") if str(hub).rstrip("/") != PUBLIC_HUB]
+    if hubs:
+        named = ", ".join(escape(without_paths(hub)) for hub in hubs)
+        yield (
+            f"> **Not from the public hub.** Model and data came from {named}, which serves what it has under the names "
+            "below. Numbers made on a stand-in are not those of the public weights and rows."
+        )
+    parts = {
+        **bed.revisions(),
+        **{part: text for found, _ in facts.provenance("revisions") for part, text in found.items()},
+    }
+    lines = tuple((part, escape(without_paths(str(text)))) for part, text in parts.items())
+    yield tables.Table(("part", f"testbed {escape(bed.name)}"), lines, left=2).markdown()
+    yield tables.rows_used(facts).markdown()
+
+
+def _result(facts: Facts) -> Iterable[str]:
+    yield tables.headline(facts).markdown()
+    yield "Minutes are those of all runs of the study, training and evaluation."
+    if facts.missing:
+        yield f"Missing tasks: {', '.join(map(escape, facts.missing))}; the reasons stand under Tasks."
+    left = [f"{escape(row.name)} {n} of {len(row.runs)}" for row in facts.rows if (n := len(row.runs) - row.done)]
+    if left:
+        yield f"Runs not done: {', '.join(left)}."
+
+
+def _explain_intervals(facts: Facts) -> str:
+    return (
+        "Two uncertainties, never merged. Over test pairs: the same trained models on other pairs (paired bootstrap of "
+        "the difference in Spearman). Over seeds: the same recipe trained again (paired t). These intervals are not "
+        "corrected for their number; those of the checks below are."
+    )
+
+
+def _steps(facts: Facts) -> Iterable[str]:
+    if len(facts.steps) < 2:
+        yield "There is only one study."
+        return
+    yield tables.steps(facts).markdown()
+    lines = []
+    for step in facts.steps[1:]:
+        a, b = step.before, step.after
+        meant = [name for name, differs in (("the loss", a.loss != b.loss), ("the view", a.view != b.view)) if differs]
+        also = [
+            words
+            for field, words in (("rows", "rows"), ("steps", "steps"), ("examples_seen", "examples seen"))
+            if _differs(a, b, field)
+        ]
+        also += ["best point"] if a.point != b.point and a.point and b.point else []
+        text = f"- {escape(a.name)} → {escape(b.name)}: {' and '.join(meant) or 'neither loss nor view'} changed"
+        if not (a.ended and b.ended):
+            text += "; what else did is known when both have final runs."
+        else:
+            text += f"; with it, the {', '.join(also)}." if also else "; nothing else that is counted here did."
+        if len(meant) > 1 or also:
+            text += " The difference in score cannot be given to one of them alone."
+        lines.append(text)
+    yield "\n".join(lines)
+
+
+def _differs(a: Row, b: Row, field: str) -> bool:
+    return None not in (a.typical(field), b.typical(field)) and a.typical(field) != b.typical(field)
+
+
+def _ranking(facts: Facts) -> Iterable[str]:
+    found = tables.ranking(facts)
+    if not found.tuned:
+        yield "No study has final runs at both points yet."
+        return
+    if len(found.tuned) > 1:
+        tuned, untuned = (" < ".join(map(escape, reversed(order))) for order in (found.tuned, found.untuned))
+        changed = f"Tuning changes the ranking: {untuned} at the default point, {tuned} tuned."
+        yield (
+            f"{'Tuning leaves the ranking as it is.' if tuned == untuned else changed} The ranks are those of the means; "
+            "the intervals above say which neighbours can be told apart."
+        )
+    yield found.table.markdown()
+    left = [row.name for row in facts.studies if row.name not in found.tuned]
+    if left:
+        yield f"Without final runs at both points: {', '.join(map(escape, left))}."
+
+
+def _tasks(facts: Facts, drawn: Collection[str]) -> Iterable[str]:
+    yield _figure("tasks", drawn, "no final run is done")
+    if facts.missing:
+        yield "\n".join(
+            ["Missing tasks:", ""]
+            + [f"- {escape(t)}: {escape(without_paths(why))}" for t, why in facts.missing.items()]
+        )
+    if any(row.ended for row in facts.rows):
+        yield f"<details><summary>All scores</summary>\n\n{tables.all_scores(facts).markdown()}\n\n</details>"
+    yield "Each run's scores are in [scores.csv](scores.csv), its other fields in [records.json](records.json)."
+
+
+def _edges(facts: Facts) -> str:
+    if not any(row.winner for row in facts.studies):
+        return ""
+    if not facts.edges:
+        return "No best point lies at an edge of the space or of what was tried."
+    return "\n".join(
+        ["Best points at an edge, beyond which a better one may lie:", ""]
+        + [f"- {escape(e.study)}: {escape(e.dimension)} {e.value:.4g} is {e.why}" for e in facts.edges]
+    )
+
+
+def _unsuccessful(facts: Facts) -> Iterable[str]:
+    outcomes: list[str] = [record.outcome for record in facts.records]
+    counted = [f"{outcomes.count(o)} {o}" for o in ("pruned", "infeasible", "diverged", "failed") if outcomes.count(o)]
+    tested = (
+        run
+        for row in facts.rows
+        for run in row.runs
+        if run.stage != "tune" and run.record and run.record.outcome == "ok"
+    )
+    unfit = [f"- {escape(run.study)} seed {run.seed} {escape(flaw)}" for run in tested if (flaw := problem(run))]
+    if unfit:
+        yield "\n".join(["Final runs that cannot be compared:", "", *unfit])
+    if not counted:
+        yield "" if unfit else "None: every run that ended has scores."
+        return
+    yield f"{', '.join(counted)} of {len(outcomes)} runs that ended."
+    pruned = [r for r in facts.records if r.outcome == "pruned" and r.curve and 0 < r.curve[-1][0] < 1]
+    if pruned:
+        spent = sum(r.train_seconds for r in pruned)
+        saved = sum(r.train_seconds * (1 / r.curve[-1][0] - 1) for r in pruned)
+        minutes = f"{spent / 60:.1f} minutes of training and saved {saved / 60:.1f}"
+        yield f"Pruning stopped {len(pruned)} trials after {minutes}."
+    yield tables.unsuccessful(facts).markdown()
+
+
+def _checks(facts: Facts) -> Iterable[str]:
+    if not facts.verdicts:
+        yield "The study file states no expectation."
+        return
+    yield tables.checks(facts.verdicts).markdown()
+    yield (
+        "A claim holds when the lower ends of both intervals reach its margin, and is violated when both upper ends "
+        "are below 0. The levels are Holm's: together the claims have at most a 5 percent chance of a wrong decision. "
+        "*Smallest detectable*: the smallest true difference that these runs would have shown with 80 percent power."
+    )
+
+
+def _reproduce(facts: Facts, command: str) -> Iterable[str]:
+    yield f"```sh\n{command}\n```"
+    lines = []
+    for git, runs in facts.provenance("git"):
+        commit = git.get("commit") or "not under version control"
+        lines.append(f"harness at {commit}{', with uncommitted changes' if git.get('dirty') else ''} ({runs} runs)")
+    for digest, runs in facts.provenance("study_file"):
+        lines.append(f"study file with SHA-256 {str(digest)[:16]} ({runs} runs)")
+    for hardware, runs in facts.provenance("hardware"):
+        lines.append(f"{_items(hardware)} ({runs} runs)")
+    for key, words in (("precision", "precision"), ("threads", "threads"), ("hub", "hub")):
+        lines += [f"{words} {escape(without_paths(str(value)))} ({runs} runs)" for value, runs in facts.provenance(key)]
+    lines += [f"{_items(versions)} ({runs} runs)" for versions, runs in facts.provenance("versions")]
+    yield "\n".join(f"- {line}" for line in lines) or "No record says how it was made."
+
+
+def _items(values: Any) -> str:
+    if isinstance(values, Mapping):
+        return ", ".join(f"{escape(str(key))} {_items(value)}" for key, value in sorted(values.items()) if value)
+    if isinstance(values, list | tuple):
+        return " and ".join(map(_items, values))
+    return escape(without_paths(str(values)))
+
+
+def _figure(name: str, drawn: Collection[str], otherwise: str) -> str:
+    alt = next(drawing.alt for drawing in ALL if drawing.name == name)
+    return f"![{alt}](figures/{name}.svg)" if name in drawn else f"No figure: {otherwise}."

@@ -1,0 +1,282 @@
+"""The report's tables as plain data, and their markdown. Scores are printed times 100, differences with their sign."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness import stats
+from harness.check import Verdict
+from harness.records import HEADLINE, TEST, Record
+from harness.report.facts import Facts, Row, Step, without_paths
+
+NONE = "–"
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header and rows of cells that are markdown already; columns after the first `left` are aligned right."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: int = 1
+
+    def markdown(self) -> str:
+        rule = ["---" if column < self.left else "--:" for column in range(len(self.header))]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.header, rule, *self.rows))
+
+
+def escape(text: str) -> str:
+    """Return text that markdown shows as it is, also within a table."""
+    return re.sub(r"([\\`*_\[\]<>|~$#])", r"\\\1", " ".join(text.split()))
+
+
+def score(value: float | None) -> str:
+    return NONE if value is None else f"{100 * value:.2f}".replace("-", MINUS)
+
+
+def signed(value: float | None) -> str:
+    return NONE if value is None else f"{100 * value:+.2f}".replace("-", MINUS)
+
+
+def count(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def interval(found: stats.Interval | None, signs: bool = True) -> str:
+    show = signed if signs else score
+    return NONE if found is None else f"{show(found.low)} to {show(found.high)}"
+
+
+def headline(facts: Facts) -> Table:
+    """Return the table that most readers came for: a row a study, the untrained model first."""
+    tasks, named = len(facts.common_tasks), len(facts.tasks)
+    mean = "MTEB mean"
+    if tasks:
+        mean += f" of {tasks} task{'s' * (tasks != 1)}" + (f" (of {named})" if tasks < named else "")
+    header = (
+        "study",
+        "loss",
+        "view",
+        "STSB test Spearman<br>(95 % over seeds)",
+        "STSB test Pearson",
+        mean,
+        "Spearman less the row above<br>(95 % over pairs; 95 % over seeds)",
+        "best point",
+        "minutes",
+        "runs done",
+    )
+    steps = {step.after.name: step for step in facts.steps}
+    rows = []
+    for row in facts.rows:
+        point = NONE if row.point is None else str(row.point)
+        rows.append(
+            (
+                escape(row.name),
+                escape(row.loss),
+                row.view,
+                _mean_over_seeds(row),
+                score(_pearson(row)),
+                score(facts.task_mean(row)),
+                _difference(steps.get(row.name)),
+                point,
+                f"{row.minutes:.1f}",
+                f"{row.done} of {len(row.runs)}",
+            )
+        )
+    return Table(header, tuple(rows), left=3)
+
+
+def _pearson(row: Row) -> float | None:
+    return row.mean(f"{TEST}/pearson_cosine")
+
+
+def _mean_over_seeds(row: Row) -> str:
+    known = list(row.finals.scores.values())
+    if not known:
+        return NONE
+    text = score(float(np.mean(known)))
+    if not row.finals.constant:
+        found = stats.t_interval(known)
+        text += f"<br>({interval(found, signs=False)})" if found else "<br>(one seed)"
+    if len(known) < row.finals.planned:
+        text += f"<br>{len(known)} of {row.finals.planned} seeds"
+    return text
+
+
+def _difference(step: Step | None) -> str:
+    if step is None or step.difference is None:
+        return NONE
+    found = step.difference
+    seeds = found.over_seeds()
+    over_seeds = f"seeds {interval(seeds)}" if seeds else "one seed: no interval over seeds"
+    return f"{signed(found.mean)}<br>(pairs {interval(found.over_pairs())};<br>{over_seeds})"
+
+
+def rows_used(facts: Facts) -> Table:
+    """Return what each study trained on; rows are the view's, after it dropped what it cannot use."""
+    header = ("study", "view", "rows used", "rows asked for")
+    rows = []
+    for row in facts.studies:
+        used = sorted({record.rows for record in row.records if record.rows})
+        asked = sorted(
+            {int(r.provenance["rows_asked"]) for r in row.records if r.provenance.get("rows_asked") is not None}
+        )
+        planned = asked or [facts.plan.ablation.testbed.max_rows]
+        rows.append((escape(row.name), row.view, ", ".join(map(count, used)) or NONE, ", ".join(map(count, planned))))
+    return Table(header, tuple(rows), left=2)
+
+
+def steps(facts: Facts) -> Table:
+    """Return what changed from each study to the next, and what else changed with it, at the best points."""
+    header = ("step", "loss", "view", "rows", "steps", "examples seen", "training seconds", "best point", "difference")
+    rows = []
+    for step in facts.steps[1:]:
+        a, b = step.before, step.after
+        rows.append(
+            (
+                f"{escape(a.name)} → {escape(b.name)}",
+                _change(escape(a.loss), escape(b.loss)),
+                _change(a.view, b.view),
+                *(
+                    _growth(a.typical(field), b.typical(field))
+                    for field in ("rows", "steps", "examples_seen", "train_seconds")
+                ),
+                NONE if None in (a.point, b.point) else _change(str(a.point), str(b.point)),
+                signed(step.difference.mean if step.difference else None),
+            )
+        )
+    return Table(header, tuple(rows), left=3)
+
+
+def _change(before: str, after: str) -> str:
+    return "same" if before == after else f"{before} → {after}"
+
+
+def _growth(before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return NONE
+    factor = f"<br>(× {after / before:.2f})" if before and before != after else ""
+    return "same" if before == after else f"{count(before)} → {count(after)}{factor}"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Studies by mean STSB test Spearman at their best and at the default point; only those that have both."""
+
+    tuned: tuple[str, ...]
+    untuned: tuple[str, ...]
+    table: Table
+
+
+def ranking(facts: Facts) -> Ranking:
+    """Rank the studies with tuning and without; two studies count as ranked by their means, whatever the intervals."""
+    means = {
+        row.name: tuple(float(np.mean(list(side.scores.values()))) for side in (row.finals, row.untuned))
+        for row in facts.studies
+        if row.finals.scores and row.untuned.scores
+    }
+    tuned = tuple(sorted(means, key=lambda name: -means[name][0]))
+    untuned = tuple(sorted(means, key=lambda name: -means[name][1]))
+    header = (
+        "study",
+        "rank tuned",
+        "rank at default point",
+        "Spearman tuned",
+        "Spearman at default point",
+        "tuning gains",
+    )
+    rows = [(escape(facts.untrained.name), NONE, NONE, score(facts.untrained.mean(HEADLINE)), NONE, NONE)]
+    rows += [
+        (
+            escape(name),
+            str(tuned.index(name) + 1),
+            str(untuned.index(name) + 1),
+            score(means[name][0]),
+            score(means[name][1]),
+            signed(means[name][0] - means[name][1]),
+        )
+        for name in tuned
+    ]
+    return Ranking(tuned, untuned, Table(header, tuple(rows)))
+
+
+def all_scores(facts: Facts) -> Table:
+    """Return the mean of every score at the best point, a line a score, a column a study."""
+    names = sorted({name for row in facts.rows for record in row.ended for name in record.scores})
+    ordered = [n for n in names if not n.startswith("mteb/")] + [f"mteb/{task}" for task in facts.tasks]
+    ordered += [name for name in names if name not in ordered]
+    lines = tuple((escape(name), *(score(row.mean(name)) for row in facts.rows)) for name in ordered)
+    return Table(("score", *(escape(row.name) for row in facts.rows)), lines)
+
+
+def cost(facts: Facts) -> Table:
+    """Return what each study took."""
+    header = ("study", "steps a run", "examples a run", "training seconds a run", "peak memory MB", "minutes in all")
+    rows = tuple(
+        (
+            escape(row.name),
+            *(count(row.typical(f)) for f in ("steps", "examples_seen", "train_seconds", "peak_memory_mb")),
+            f"{row.minutes:.1f}",
+        )
+        for row in facts.rows
+    )
+    return Table(header, rows)
+
+
+def unsuccessful(facts: Facts) -> Table:
+    """Return the runs that ended without scores, those of one study that ended alike in one line."""
+    alike: dict[tuple[str, str, str, str], list[Record]] = {}
+    for record in (r for row in facts.rows for r in row.records if r.outcome != "ok"):
+        alike.setdefault((record.study, record.stage, record.outcome, _why(record)), []).append(record)
+    rows = []
+    for (study, stage, outcome, why), found in alike.items():
+        points = list(dict.fromkeys(NONE if r.point is None else escape(str(r.point)) for r in found))
+        more = f"<br>and {len(points) - 3} more" if len(points) > 3 else ""
+        seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in found}))
+        rows.append((escape(study), stage, outcome, why, "<br>".join(points[:3]) + more, seeds, str(len(found))))
+    return Table(("study", "stage", "outcome", "why", "points", "seeds", "runs"), tuple(rows), left=6)
+
+
+def _why(record: Record) -> str:
+    if record.outcome == "pruned" and not record.error:
+        share = record.curve[-1][0] if record.curve else 0.0
+        return f"stopped after {share:.0%} of its training"
+    lines = [line for line in without_paths(record.error or "").splitlines() if line.strip()]
+    return escape(lines[-1].strip()[:200]) if lines else NONE
+
+
+def checks(verdicts: Sequence[Verdict]) -> Table:
+    """Return the verdicts with the two intervals at the level that Holm's correction gives each claim."""
+    header = (
+        "claim",
+        "verdict",
+        "difference",
+        "over test pairs",
+        "over seeds",
+        "level",
+        "margin",
+        "seeds",
+        "smallest detectable",
+        "why",
+    )
+    rows = tuple(
+        (
+            escape(v.expectation),
+            f"**{v.verdict}**",
+            signed(v.difference),
+            interval(v.over_pairs),
+            interval(v.over_seeds),
+            NONE if v.level is None else f"{100 * v.level:.4g} %",
+            signed(v.margin) if v.margin else "0",
+            str(v.seeds),
+            score(v.detectable),
+            escape(without_paths(v.reason)),
+        )
+        for v in verdicts
+    )
+    return Table(header, rows, left=2)

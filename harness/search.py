@@ -1,0 +1,140 @@
+"""Searching a space: the only home of optuna.
+
+The records are the truth; what optuna knows is rebuilt from them. `ask` is a function of the trials before the one
+asked for, so an ablation that was killed and resumed, on any number of workers, tries the same points as one that was
+not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from harness.plan import START_UP
+from harness.records import OBJECTIVE, Record
+from harness.space import Choice, Dimension, Point
+from harness.study import Ablation, Study
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
+    """Choose the point of the next trial from the records of all earlier ones, in the order of their trials.
+
+    TPE (Bergstra et al., 2011; multivariate, as optuna makes it), seeded by ablation and trial number. Points that were
+    tried are not repeated: at the same seed that would only pay for a known result.
+    """
+    dimensions = ablation.dimensions(study)
+    history = [
+        frozen(ablation, study, record) for record in earlier if record.point and _inside(dimensions, record.point)
+    ]
+    tried = {record.point for record in earlier}
+    seed = int.from_bytes(hashlib.sha256(f"{ablation.name}/{len(earlier)}".encode()).digest()[:4], "big")
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=START_UP)
+    sampling = optuna.create_study(direction="maximize", sampler=sampler)
+    sampling.add_trials(history)
+    while True:
+        trial = sampling.ask(_distributions(dimensions))
+        point = Point.from_dict({name: _tidy(value) for name, value in trial.params.items()})
+        if point not in tried:
+            return point
+        if all(isinstance(dimension, Choice) for dimension in dimensions.values()):
+            return next(point for point in ablation.grid(study) if point not in tried)
+
+
+def hopeless(finished: Sequence[Sequence[tuple[float, float]]], curve: Sequence[tuple[float, float]]) -> bool:
+    """Tell whether a run's dev curve so far is below the median of finished runs' curves at the same share of training.
+
+    Optuna's MedianPruner, which needs four finished trials. Curves are (share, dev Spearman) pairs.
+    """
+    study = optuna.create_study(direction="maximize")
+    distribution: dict[str, BaseDistribution] = {}
+    for scores in finished:
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=scores[-1][1], distributions=distribution, intermediate_values=_by_percent(scores)
+            )
+        )
+    trial = study.ask(distribution)
+    for step, score in _by_percent(curve).items():
+        trial.report(score, step)
+    return bool(optuna.pruners.MedianPruner(n_startup_trials=4).prune(study, study.trials[-1]))
+
+
+def frozen(ablation: Ablation, study: Study, record: Record) -> FrozenTrial:
+    """Return a record as optuna's trial.
+
+    Infeasible and diverged points become pruned trials without a value, which TPE ranks below all others: it learns to
+    keep away. Failed ones tell nothing about their point.
+    """
+    assert record.point is not None
+    state = {
+        "ok": TrialState.COMPLETE,
+        "pruned": TrialState.PRUNED,
+        "infeasible": TrialState.PRUNED,
+        "diverged": TrialState.PRUNED,
+        "failed": TrialState.FAIL,
+    }[record.outcome]
+    # The book's default may lie outside the space; optuna then takes the trial without that parameter.
+    inside = {name: d for name, d in ablation.dimensions(study).items() if _inside({name: d}, record.point)}
+    return optuna.trial.create_trial(
+        state=state,
+        value=record.scores[OBJECTIVE] if state == TrialState.COMPLETE else None,
+        params={name: value for name, value in record.point.as_dict().items() if name in inside},
+        distributions=_distributions(inside),
+        intermediate_values=_by_percent(record.curve) if record.outcome in ("ok", "pruned") else {},
+        user_attrs={"run": record.id, "outcome": record.outcome, "seconds": record.train_seconds},
+    )
+
+
+class Mirror:
+    """What optuna-dashboard shows: one optuna study for each study, rebuilt from the records when the driver starts."""
+
+    def __init__(self, ablation: Ablation, url: str) -> None:
+        self._ablation = ablation
+        self._storage = optuna.storages.RDBStorage(url)
+        self._studies: dict[str, optuna.Study] = {}
+        there = set(optuna.get_all_study_names(self._storage))
+        for study in ablation.studies:
+            name = f"{ablation.name}/{study.name}"
+            if name in there:
+                optuna.delete_study(study_name=name, storage=self._storage)
+            self._studies[study.name] = optuna.create_study(
+                storage=self._storage, study_name=name, direction="maximize"
+            )
+
+    def tell(self, record: Record) -> None:
+        """Add a finished tuning run; other records are not trials and are left out."""
+        if record.stage == "tune" and record.study in self._studies:
+            self._studies[record.study].add_trial(frozen(self._ablation, self._ablation.study(record.study), record))
+
+    def close(self) -> None:
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+
+def _distributions(dimensions: dict[str, Dimension]) -> dict[str, BaseDistribution]:
+    return {
+        name: CategoricalDistribution(d.values) if isinstance(d, Choice) else FloatDistribution(d.low, d.high, log=True)
+        for name, d in dimensions.items()
+    }
+
+
+def _inside(dimensions: dict[str, Dimension], point: Point) -> bool:
+    values = point.as_dict()
+    return all(
+        values[name] in d.values if isinstance(d, Choice) else d.low <= float(values[name]) <= d.high
+        for name, d in dimensions.items()
+    )
+
+
+def _tidy(value: float | int | str) -> float | int | str:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _by_percent(curve: Sequence[tuple[float, float]]) -> dict[int, float]:
+    return {round(100 * share): score for share, score in curve}

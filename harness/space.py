@@ -1,0 +1,125 @@
+"""The space that a study is tuned over: dimensions, points, and batch size x learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from harness.errors import StudyFileError
+
+Value: TypeAlias = int | float | str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A dimension of the space with a few values; `default` is what an untuned run uses (the first value if None)."""
+
+    values: tuple[Value, ...]
+    default: Value | None = None
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise StudyFileError("empty space: choice() has no values; give at least one, e.g. choice(16, 32)")
+        if len(set(self.values)) < len(self.values):
+            raise StudyFileError(f"choice{self.values} repeats a value; give each value once")
+
+    def at(self, u: float) -> Value:
+        """Map u in [0, 1) to a value."""
+        return self.values[int(u * len(self.values))]
+
+    @property
+    def start(self) -> Value:
+        return self.values[0] if self.default is None else self.default
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """A dimension of the space between two positive numbers, searched on a logarithmic scale."""
+
+    low: float
+    high: float
+    default: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 < self.low <= self.high < math.inf):
+            raise StudyFileError(
+                f"empty space: log_uniform({self.low}, {self.high}) holds no number; it needs 0 < low <= high"
+            )
+
+    def at(self, u: float) -> float:
+        """Map u in [0, 1) to a value, rounded to four digits: finer steps cannot matter, and tables stay readable."""
+        return float(f"{self.low * (self.high / self.low) ** u:.4g}")
+
+    @property
+    def start(self) -> float:
+        return math.sqrt(self.low * self.high) if self.default is None else self.default
+
+    def scaled(self, factor: float) -> LogUniform:
+        default = None if self.default is None else self.default * factor
+        return LogUniform(self.low * factor, self.high * factor, default)
+
+
+Dimension: TypeAlias = Choice | LogUniform
+
+
+def choice(*values: Value, default: Value | None = None) -> Choice:
+    """A dimension that takes one of these values."""
+    return Choice(values, default)
+
+
+def log_uniform(low: float, high: float, default: float | None = None) -> LogUniform:
+    """A dimension between low and high, searched on a logarithmic scale."""
+    return LogUniform(low, high, default)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a space: batch size, peak learning rate, and the options of the loss that the study searches."""
+
+    batch_size: int
+    lr: float
+    options: tuple[tuple[str, Value], ...] = ()
+
+    def as_dict(self) -> dict[str, Value]:
+        return {"batch_size": self.batch_size, "lr": self.lr, **dict(self.options)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Point:
+        options = {name: value for name, value in values.items() if name not in ("batch_size", "lr")}
+        return cls(int(values["batch_size"]), float(values["lr"]), tuple(sorted(options.items())))
+
+    def __str__(self) -> str:
+        options = "".join(
+            f", {name} {value:.3g}" if isinstance(value, float) else f", {name} {value}" for name, value in self.options
+        )
+        return f"batch {self.batch_size}, lr {self.lr:.3g}{options}"
+
+
+BOOK_DEFAULT = Point(batch_size=32, lr=5e-5)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Batch size x learning rate: what every study of an ablation is tuned over."""
+
+    batch_size: Choice
+    lr: LogUniform | Choice
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "lr"):
+            if not isinstance(getattr(self, name), (Choice, LogUniform)):
+                raise StudyFileError(
+                    f"space: {name} must be choice(...) or log_uniform(...), not {getattr(self, name)!r}"
+                )
+        if not isinstance(self.batch_size, Choice) or any(
+            not isinstance(b, int) or b < 1 for b in self.batch_size.values
+        ):
+            raise StudyFileError("space: batch_size must be choice(...) of whole numbers of at least 1")
+
+    def scaled(self, factor: float) -> Space:
+        """Return the space with its learning rates multiplied (see Testbed.lr_scale)."""
+        if isinstance(self.lr, Choice):
+            return replace(self, lr=Choice(tuple(float(value) * factor for value in self.lr.values)))
+        return replace(self, lr=self.lr.scaled(factor))

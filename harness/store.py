@@ -1,0 +1,170 @@
+"""The store: a folder of records, one atomic file a run, written by one process.
+
+store.json        the form's version, ablation and testbed
+records/ID.json   a finished run; its existence means that everything that belongs to it was written before
+damaged/          what a driver found unreadable and moved aside
+models/ID/        kept models
+mteb/             results in mteb's own layout
+optuna.db         a mirror of the tuning records for Optuna's dashboard, rebuilt at each start
+lock              held by the driver; the kernel lets go of it when the driver dies, however it dies
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import DamagedRecord, StoreError, StoreLocked, UsageError
+from harness.records import Record, as_json, frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that exists; get one from `create` or `load`."""
+
+    folder: Path
+    ablation: str
+    testbed: str
+
+    def records(self) -> list[Record]:
+        """Return all records, by id; raise DamagedRecord, with the mend, at the first that cannot be read."""
+        return [read_record(path) for path in self._files()]
+
+    def readable(self) -> tuple[list[Record], list[DamagedRecord]]:
+        """Return the records that can be read, and what is wrong with the others."""
+        good, bad = [], []
+        for path in self._files():
+            try:
+                good.append(read_record(path))
+            except DamagedRecord as problem:
+                bad.append(problem)
+        return good, bad
+
+    def frame(self) -> pd.DataFrame:
+        """Return a DataFrame with one row a run; see `harness.records.frame`."""
+        return frame(self.records())
+
+    def write(self, record: Record) -> None:
+        """Write a record so that a crash at any moment leaves the old one, the new one or none, never a part."""
+        write_atomically(self.folder / "records" / f"{record.id}.json", record.to_json())
+
+    def set_damaged_aside(self) -> list[Path]:
+        """Move unreadable records to damaged/, so that their runs are done again and nothing is lost."""
+        moved = []
+        for path in self._files():
+            try:
+                read_record(path)
+            except DamagedRecord:
+                aside = self.folder / "damaged" / f"{path.stem}.{os.urandom(4).hex()}.json"
+                aside.parent.mkdir(exist_ok=True)
+                path.rename(aside)
+                moved.append(aside)
+        return moved
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the store for writing; raise StoreLocked if another driver does."""
+        with (self.folder / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as problem:
+                if problem.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise StoreError(
+                        f"{self.folder}: the file system cannot lock ({problem}); use --store on a local disk"
+                    ) from problem
+                raise StoreLocked(
+                    f"{self.folder}: another driver is writing to this store; wait for it or stop it, or use --store"
+                ) from problem
+            yield
+
+    def _files(self) -> list[Path]:
+        return sorted((self.folder / "records").glob("*.json"))
+
+
+def read_record(path: Path) -> Record:
+    """Read one record's file; raise DamagedRecord with the mend."""
+    try:
+        record = Record.from_json(path.read_text(encoding="utf-8"), str(path))
+    except (DamagedRecord, UnicodeDecodeError) as problem:
+        raise DamagedRecord(f"{problem}; `harness run` sets it aside and does the run again") from problem
+    if record.id != path.stem:
+        raise DamagedRecord(f"{path}: damaged record (it holds run {record.id}); `harness run` sets it aside")
+    return record
+
+
+def create(folder: Path, ablation: str, testbed: str) -> Store:
+    """Open the store in `folder`, making it if need be; raise UsageError if it belongs to another ablation."""
+    try:
+        (folder / "records").mkdir(parents=True, exist_ok=True)
+        if not (folder / "store.json").exists():
+            identity = {"version": VERSION, "ablation": ablation, "testbed": testbed}
+            write_atomically(folder / "store.json", as_json(identity) + "\n")
+    except OSError as problem:
+        raise StoreError(
+            f"{folder}: cannot make a store here ({problem.strerror}); choose a writable --store"
+        ) from problem
+    store = load(folder)
+    if (store.ablation, store.testbed) != (ablation, testbed):
+        raise UsageError(
+            f"{folder}: this store holds ablation {store.ablation!r} on testbed {store.testbed!r}, "
+            f"not {ablation!r} on {testbed!r}; choose another --store"
+        )
+    return store
+
+
+def load(folder: Path | str) -> Store:
+    """Open an existing store; raise StoreError if there is none, UsageError if a newer harness wrote it."""
+    folder = Path(folder)
+    try:
+        identity = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        version, ablation, testbed = identity["version"], identity["ablation"], identity["testbed"]
+    except FileNotFoundError as problem:
+        raise UsageError(f"{folder}: no store here; `harness run` makes one, or name it with --store") from problem
+    except (ValueError, KeyError, TypeError, OSError) as problem:
+        raise StoreError(
+            f"{folder / 'store.json'}: cannot be read ({problem}); restore it, or choose another --store"
+        ) from problem
+    if version > VERSION:
+        raise UsageError(
+            f"{folder}: written by a newer harness (store version {version}, this reads {VERSION}); upgrade the harness"
+        )
+    return Store(folder, ablation, testbed)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's text in one step that survives a crash; raise StoreError, leaving the old file, if it cannot."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself must reach the disk
+        finally:
+            os.close(folder)
+    except OSError as problem:
+        raise StoreError(
+            f"{path}: cannot be written ({problem.strerror}); free space or choose another --store"
+        ) from problem

@@ -1,0 +1,89 @@
+"""Testbeds: what a study runs on. Declarations only; `harness.testbeds.hub` fetches and loads what they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.errors import StudyFileError
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A pinned repository of the hub; for data sets, which configuration and split of it, and which files that takes.
+
+    `score_range` is the scale of an STS set's scores, `patterns` what to download (all of it if empty).
+    """
+
+    repo: str
+    revision: str
+    config: str | None = None
+    split: str | None = None
+    patterns: tuple[str, ...] = ()
+    score_range: tuple[float, float] = (0.0, 1.0)
+
+    def __str__(self) -> str:
+        part = "/".join(piece for piece in (self.config, self.split) if piece)
+        return f"{self.repo}{' ' + part if part else ''} at {self.revision[:12]}"
+
+
+@dataclass(frozen=True)
+class Testbed:
+    """Base model, training rows, dev set and test sets of an ablation.
+
+    `rows` is an NLI set with columns premise, hypothesis, label; `max_rows` how many of its first rows are trained on.
+    `dev` and `test` are STS sets with columns sentence1, sentence2 and score (GLUE's `label`). `tasks` are names that
+    mteb knows. `lr_scale` multiplies a study file's learning rates, which are meant for a BERT base.
+    """
+
+    __test__ = False  # pytest would collect it by its name
+
+    name: str
+    model: Ref
+    rows: Ref
+    dev: Ref
+    test: Ref
+    tasks: tuple[str, ...]
+    max_rows: int
+    pooling: Literal["mean", "cls", "max"] = "mean"
+    lr_scale: float = 1.0
+
+    def revisions(self) -> dict[str, str]:
+        """Return what decides a run's training and its dev and test scores, by part."""
+        return {
+            "model": f"{self.model} {self.pooling}-pooled",
+            "rows": str(self.rows),
+            "dev": str(self.dev),
+            "test": str(self.test),
+        }
+
+
+_GLUE = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
+
+book = Testbed(
+    name="book",
+    model=Ref("google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"),
+    rows=Ref("nyu-mll/glue", _GLUE, "mnli", "train", ("README.md", "mnli/*")),
+    dev=Ref("nyu-mll/glue", _GLUE, "stsb", "validation", ("README.md", "stsb/*"), (0.0, 5.0)),
+    test=Ref("sentence-transformers/stsb", "ab7a5ac0e35aa22088bdcf23e7fd99b220e53308", None, "test"),
+    # One task of each further kind, the cheapest in texts to encode that ANCHORS-style published tables cover.
+    tasks=(
+        *("STS12", "STS13", "STS14", "STS15", "STS16", "SICK-R", "BIOSSES", "Banking77Classification"),
+        *("TwitterSemEval2015", "AskUbuntuDupQuestions", "TwentyNewsgroupsClustering.v2", "NFCorpus"),
+    ),
+    max_rows=50_000,
+)
+
+ALL = {testbed.name: testbed for testbed in (book,)}
+
+
+def by_name(name: str) -> Testbed:
+    """Return the testbed of that name; raise StudyFileError, naming those there are, if there is none."""
+    if name not in ALL:
+        raise StudyFileError(f"unknown testbed {name!r}; choose from {', '.join(ALL)}")
+    return ALL[name]
+
+
+def __getattr__(name: str) -> Testbed:
+    """Raise AttributeError, naming the testbeds there are, for `testbeds.NAME` that is none."""
+    raise AttributeError(f"unknown testbed {name!r}; choose from {', '.join(ALL)}")

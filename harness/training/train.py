@@ -1,0 +1,176 @@
+"""Train one model: by the sentence-transformers trainer, watched for the ways in which training silently fails."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from torch import nn
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
+
+from harness.errors import Diverged, FrozenLoss
+from harness.space import Point
+
+WARM_UP = 0.1
+"""Share of the steps over which the learning rate rises; it then falls linearly to zero."""
+
+LOGS = 50
+"""How often a run looks at its loss: a NaN is noticed at the next look."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train: epochs, or examples if given; when to look at the dev set, in shares of the training."""
+
+    epochs: float
+    examples: int | None = None
+    looks: Sequence[float] = ()
+
+    def steps(self, rows: int, batch_size: int) -> int:
+        if self.examples is not None:
+            return math.ceil(self.examples / batch_size)
+        return max(1, math.ceil(self.epochs * math.ceil(rows / batch_size)))
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training took: steps, examples (rows seen), wall seconds."""
+
+    steps: int
+    examples_seen: int
+    seconds: float
+
+
+def precision_here(asked: Literal["auto", "fp32"]) -> Literal["bf16", "fp16", "fp32"]:
+    """Return what training computes in on this device: bf16 or fp16 where the hardware multiplies it, if `auto`."""
+    if asked == "fp32":
+        return "fp32"
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
+
+
+def train(
+    model: SentenceTransformer,
+    loss: nn.Module,
+    rows: Dataset,
+    point: Point,
+    schedule: Schedule,
+    *,
+    seed: int,
+    precision: str,
+    folder: Path,
+    report_to: Sequence[str] = (),
+    run_name: str = "",
+    on_step: Callable[[float], None] = lambda share: None,
+    on_look: Callable[[float], bool] = lambda share: False,
+) -> Training:
+    """Train `model` in place with `loss` on `rows`, whose columns are in the loss's order.
+
+    Args:
+        seed: of shuffling and dropout; model and loss must have been built after seeding, too.
+        precision: "bf16", "fp16" or "fp32", as `precision_here` gives it.
+        folder: where the trainer and `report_to` (tensorboard, wandb, mlflow) may write.
+        on_step: told the share of steps done after each.
+        on_look: called at each of the schedule's looks; training stops early when it returns True.
+
+    Raises Diverged if the loss becomes NaN or infinite, FrozenLoss if a parameter that the loss owns never moved.
+    """
+    steps = schedule.steps(len(rows), point.batch_size)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        run_name=run_name or None,
+        max_steps=steps,
+        per_device_train_batch_size=point.batch_size,
+        learning_rate=point.lr,
+        warmup_steps=WARM_UP,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=not torch.cuda.is_available(),
+        seed=seed,
+        save_strategy="no",
+        eval_strategy="no",
+        logging_strategy="steps",
+        logging_steps=max(1, steps // LOGS),
+        logging_nan_inf_filter=False,  # the default logs 0.0 for NaN, and the run "succeeds"
+        report_to=list(report_to) or "none",
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    watch = _Watch(schedule.looks, on_step, on_look)
+    owned = _owned_parameters(model, loss)
+    before = {name: parameter.detach().clone() for name, parameter in owned.items()}
+    trainer = _Quiet(model=model, args=arguments, train_dataset=rows, loss=loss, callbacks=[watch])
+    trainer.remove_callback(PrinterCallback)
+    began = time.perf_counter()
+    result = trainer.train()
+    seconds = time.perf_counter() - began - watch.seconds_looking
+    if not math.isfinite(result.training_loss):
+        raise Diverged(f"the mean training loss is {result.training_loss}; lower the learning rate")
+    frozen = [name for name, parameter in owned.items() if torch.equal(parameter.detach(), before[name])]
+    if frozen:
+        raise FrozenLoss(
+            f"{type(loss).__name__} owns {', '.join(frozen)}, which did not move in {steps} steps; "
+            "the optimizer never saw it (is it reachable as a parameter of the loss?)"
+        )
+    done = int(trainer.state.global_step)
+    return Training(done, _examples(done, len(rows), point.batch_size), seconds)
+
+
+class _Quiet(SentenceTransformerTrainer):
+    """The trainer without its model card, which would look for facts about model and data on the hub."""
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        pass
+
+
+class _Watch(TrainerCallback):
+    """Looks at the loss, tells progress, and calls for dev scores at the schedule's looks."""
+
+    def __init__(
+        self, looks: Sequence[float], on_step: Callable[[float], None], on_look: Callable[[float], bool]
+    ) -> None:
+        self.looks = sorted(looks)
+        self.on_step = on_step
+        self.on_look = on_look
+        self.seconds_looking = 0.0
+
+    def on_log(
+        self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(float(loss)):
+            raise Diverged(f"the training loss became {loss} by step {state.global_step}; lower the learning rate")
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        share = state.global_step / state.max_steps
+        self.on_step(share)
+        if self.looks and share >= self.looks[0]:
+            self.looks = [look for look in self.looks if look > share]
+            began = time.perf_counter()
+            control.should_training_stop |= self.on_look(share)
+            self.seconds_looking += time.perf_counter() - began
+
+
+def _owned_parameters(model: SentenceTransformer, loss: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the trainable parameters that are the loss's own: not the model's, nor those of a guide model."""
+    guides = [part for part in loss.modules() if isinstance(part, SentenceTransformer)]
+    others = {id(parameter) for part in (model, *guides) for parameter in part.parameters()}
+    return {
+        name: parameter
+        for name, parameter in loss.named_parameters()
+        if parameter.requires_grad and id(parameter) not in others
+    }
+
+
+def _examples(steps: int, rows: int, batch_size: int) -> int:
+    """Count the rows seen: each epoch's last batch is smaller."""
+    epochs, rest = divmod(steps, math.ceil(rows / batch_size))
+    return epochs * rows + min(rest * batch_size, rows)

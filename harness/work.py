@@ -1,0 +1,231 @@
+"""One run from beginning to end, in whatever process: rows, training, evaluation -> record.
+
+What a run leaves on disk goes to its own staging folder, which the driver publishes; the record is returned.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from datasets import Dataset
+from pandas import DataFrame
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from transformers import set_seed
+
+from harness import evaluation, provenance
+from harness.data.views import VIEWS
+from harness.errors import Diverged, OutOfMemory, RunFailed
+from harness.job import Job
+from harness.progress import Reporter
+from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
+from harness.testbeds import Testbed, hub
+from harness.training.forward import ChunkedSentenceTransformer
+from harness.training.train import Schedule, Training, precision_here, train
+
+CHECKPOINTS = (0.25, 0.5, 0.75)
+"""Shares of the training at which a pruned search looks at the dev set."""
+
+
+def execute(job: Job) -> Record:
+    """Do a run; a failed one gives a record, too, that tells how it failed."""
+    _be_quiet()
+    provenance.reset_peak_memory()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    run = job.run
+    assert run.id is not None
+    record = Record(run.id, run.study, run.stage, run.seed, run.point, run.trial, "failed", provenance=_provenance(job))
+    began = time.perf_counter()
+    try:
+        record = _run(job, record)
+    except Diverged as problem:
+        record = replace(record, outcome="diverged", error=str(problem), train_seconds=time.perf_counter() - began)
+    except OutOfMemory as problem:
+        record = replace(record, outcome="infeasible", error=str(problem), train_seconds=time.perf_counter() - began)
+    except RunFailed as problem:
+        record = replace(
+            record, error=f"{type(problem).__name__}: {problem}", train_seconds=time.perf_counter() - began
+        )
+    except Exception:
+        record = replace(
+            record, error=_head_and_tail(traceback.format_exc()), train_seconds=time.perf_counter() - began
+        )
+    return replace(record, peak_memory_mb=round(_peak_memory_mb(), 1))
+
+
+def _run(job: Job, record: Record) -> Record:
+    bed = job.ablation.testbed
+    dev, test = hub.load_sts(bed.dev), hub.load_sts(bed.test)
+    curve: list[tuple[float, float]] = []
+    pruned = False
+    with _memory_errors():
+        set_seed(job.run.seed)  # before anything is built: heads start from it
+        model = copy.deepcopy(_base_model(bed))
+        if job.run.stage != "untrained":
+            training, pruned = _train(job, model, dev, curve)
+            record = replace(
+                record, rows=len(_view_rows(bed, job.ablation.study(job.run.study).view)), **_cost(training)
+            )
+        model.eval()
+        began = time.perf_counter()
+        encoder = evaluation.Encoder(model)
+        scores: dict[str, float] = {}
+        pairs: dict[str, Pairs] = {}
+        missing: dict[str, str] = {}
+        sets = {DEV: dev} if job.run.stage == "tune" else {DEV: dev, TEST: test}
+        for name, sts in sets.items():
+            kept, figures = evaluation.score_sts(encoder, sts)
+            scores |= {f"{name}/{figure}": value for figure, value in figures.items()}
+            if job.run.stage != "tune":
+                pairs[name] = kept
+        if job.run.stage != "tune":
+            by_task, failed = evaluation.score_tasks(
+                encoder,
+                job.tasks,
+                name=f"{job.ablation.name}/{job.run.study}",
+                run_id=record.id,
+                folder=job.staging / "mteb",
+            )
+            scores |= {f"mteb/{task}": score for task, score in by_task.items()}
+            missing = {**job.missing, **failed}
+        if job.keep_model:
+            model.save_pretrained(str(job.staging / "model"), create_model_card=False)
+    return replace(
+        record,
+        outcome="pruned" if pruned else "ok",
+        scores=scores,
+        pairs=pairs,
+        missing=missing,
+        curve=(*curve, (1.0, scores[OBJECTIVE])) if not pruned else tuple(curve),
+        eval_seconds=round(time.perf_counter() - began, 3),
+    )
+
+
+def _train(
+    job: Job, model: SentenceTransformer, dev: hub.StsPairs, curve: list[tuple[float, float]]
+) -> tuple[Training, bool]:
+    """Train the model in place, filling the dev curve if the search prunes; tell its cost, and whether it stopped."""
+    run, ablation = job.run, job.ablation
+    assert run.point is not None
+    assert run.id is not None
+    study = ablation.study(run.study)
+    reporter = Reporter(job.progress_port, run.id)
+    pruned = False
+
+    def look(share: float) -> bool:
+        from harness.search import hopeless  # optuna, needed only where a search prunes
+
+        nonlocal pruned
+        model.eval()
+        curve.append((share, evaluation.score_sts(evaluation.Encoder(model), dev)[1]["spearman_cosine"]))
+        model.train()
+        pruned = hopeless(job.rivals or (), curve)
+        return pruned
+
+    loss = study.loss(model, **dict(run.point.options))
+    training = train(
+        model,
+        loss,
+        Dataset.from_pandas(_view_rows(ablation.testbed, study.view), preserve_index=False),
+        run.point,
+        Schedule(ablation.budget.epochs, ablation.budget.examples, CHECKPOINTS if job.rivals is not None else ()),
+        seed=run.seed,
+        precision=precision_here(ablation.precision),
+        folder=job.staging / "trainer",
+        report_to=job.report_to,
+        run_name=f"{run.study}-{run.stage}-{run.id}",
+        on_step=reporter.tell,
+        on_look=look,
+    )
+    return training, pruned
+
+
+@lru_cache(maxsize=1)
+def _base_model(bed: Testbed) -> SentenceTransformer:
+    """Load the base model in float32: a checkpoint stored in bf16 would otherwise train in it."""
+    transformer = Transformer(str(hub.locate(bed.model, is_model=True)), model_kwargs={"dtype": "float32"})
+    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=bed.pooling)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return ChunkedSentenceTransformer(modules=[transformer, pooling], device=device)
+
+
+@lru_cache(maxsize=8)
+def _view_rows(bed: Testbed, view: str) -> DataFrame:
+    rows = VIEWS[view].build(hub.load_rows(bed), bed.max_rows)
+    if rows.empty:
+        raise RunFailed(
+            f"view {view!r} has no rows among the first {bed.max_rows} of {bed.rows}; give more with --rows"
+        )
+    return rows
+
+
+def _cost(training: Training) -> dict[str, Any]:
+    return {
+        "steps": training.steps,
+        "examples_seen": training.examples_seen,
+        "train_seconds": round(training.seconds, 3),
+    }
+
+
+def _provenance(job: Job) -> dict[str, Any]:
+    bed = job.ablation.testbed
+    return {
+        **(job.provenance or {}),
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(),
+        "revisions": bed.revisions(),
+        "rows_asked": bed.max_rows,
+        "hub": hub.endpoint(),
+        "precision": precision_here(job.ablation.precision),
+        "threads": torch.get_num_threads(),
+    }
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Turn every way in which torch says that memory ran out into OutOfMemory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:
+        said = str(problem).lower()
+        if isinstance(problem, RuntimeError) and "out of memory" not in said and "can't allocate memory" not in said:
+            raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise OutOfMemory(f"out of memory: {str(problem).splitlines()[0]}") from problem
+
+
+def _peak_memory_mb() -> float:
+    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else provenance.peak_memory_mb()
+
+
+def _head_and_tail(text: str, lines: int = 12) -> str:
+    """Keep what tells most of a traceback: its end, and where it began."""
+    all_lines = text.strip().splitlines()
+    return "\n".join(all_lines if len(all_lines) <= 2 * lines else [*all_lines[:3], "  ...", *all_lines[-lines:]])
+
+
+def _be_quiet() -> None:
+    """Keep libraries from writing over the driver's bars; what matters is in the record."""
+    for name in ("transformers", "sentence_transformers", "datasets", "mteb", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    import datasets
+
+    datasets.disable_progress_bars()
+
+
+def fetch(testbed: Testbed, tell: Callable[[str], None] = lambda line: None) -> dict[str, str]:
+    """Fetch everything that a testbed names, tasks included; see `hub.fetch`."""
+    return hub.fetch(testbed, evaluation.task_refs(testbed.tasks), tell)
