@@ -49,7 +49,7 @@ def compare(left: Store, right: Store) -> pd.DataFrame:
 
     a, b = _groups(left.records()), _groups(right.records())
     rows = []
-    for key in sorted(set(a) & set(b)):
+    for key in _matched(a, b):
         seeds = sorted(set(a[key]) & set(b[key]))
         alone = (len(a[key]) - len(seeds), len(b[key]) - len(seeds))
         for metric in _metrics([a[key][s] for s in seeds], [b[key][s] for s in seeds]):
@@ -75,6 +75,15 @@ def _groups(records: Iterable[Record]) -> dict[Key, Group]:
             for name in names:
                 groups.setdefault((record.study, record.stage, name), {})[record.seed] = record
     return groups
+
+
+def _matched(a: dict[Key, Group], b: dict[Key, Group]) -> list[Key]:
+    """Return the groups that both have; a point that is the best one in both stands there as the best only."""
+
+    def best_in(groups: dict[Key, Group], key: Key) -> bool:
+        return key[2] != "best" and groups[key] == groups.get((*key[:2], "best"))
+
+    return [key for key in sorted(set(a) & set(b)) if not (best_in(a, key) and best_in(b, key))]
 
 
 def _metrics(left: Sequence[Record], right: Sequence[Record]) -> list[str]:

@@ -67,8 +67,8 @@ class Driver:
                 mirror.tell(run.record)
         try:
             stop = False
+            plan = self.plan()
             while True:
-                plan = self.plan()
                 for run in self._ready(plan) if not stop else ():
                     self._submit(run)
                 self.board.show(plan, {run.id or "": run.study for run in self._running.values()})
@@ -79,6 +79,8 @@ class Driver:
                     record = self._finish(self._running.pop(future), future)
                     mirror.tell(record)
                     stop |= self.options.fail_fast and record.outcome == "failed"
+                if ended:
+                    plan = self.plan()
         finally:
             mirror.close()
             shutil.rmtree(self._staging(), ignore_errors=True)

@@ -117,6 +117,8 @@ class Space:
             not isinstance(b, int) or b < 1 for b in self.batch_size.values
         ):
             raise StudyFileError("space: batch_size must be choice(...) of whole numbers of at least 1")
+        if isinstance(self.lr, Choice) and any(isinstance(lr, str) or not 0 < lr < math.inf for lr in self.lr.values):
+            raise StudyFileError("space: lr must be choice(...) of numbers above 0, or log_uniform(...)")
 
     def scaled(self, factor: float) -> Space:
         """Return the space with its learning rates multiplied (see Testbed.lr_scale)."""

@@ -31,8 +31,10 @@ class Budget:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise StudyFileError(f"budget: {name}={value!r}; every study needs at least {least}")
-        if not self.epochs > 0:
-            raise StudyFileError(f"budget: epochs={self.epochs!r}; training needs more than 0 (0.5 is half the rows)")
+        if not 0 < self.epochs < math.inf:
+            raise StudyFileError(
+                f"budget: epochs={self.epochs!r}; training needs a number of more than 0 (0.5 is half the rows)"
+            )
         if self.examples is not None and self.examples < 1:
             raise StudyFileError(f"budget: examples={self.examples!r}; training needs at least 1")
 
@@ -48,9 +50,9 @@ class Study:
 
     def __post_init__(self) -> None:
         where = f"study {self.name!r}"
-        if not self.name or self.name == UNTRAINED or any(c in self.name for c in "/\\\n|"):
+        if not self.name or self.name == UNTRAINED or any(c in self.name for c in "/\\\n|") or self.name[0] == ".":
             raise StudyFileError(
-                f"{where}: a name needs at least one character, none of / \\ |, and is not {UNTRAINED!r}"
+                f"{where}: a name needs at least one character, none of / \\ |, no leading dot; not {UNTRAINED!r}"
             )
         if not callable(self.loss):
             raise StudyFileError(

@@ -24,18 +24,20 @@ def load_study_file(path: Path) -> Ablation:
     try:
         spec.loader.exec_module(module)
     except StudyFileError as problem:
-        raise StudyFileError(f"{path}{_line(problem, path)}: {problem}") from problem
+        raise StudyFileError(f"{path}{_line(problem, module.__file__)}: {problem}") from problem
     except SyntaxError as problem:
         raise StudyFileError(f"{path}:{problem.lineno}: not valid Python: {problem.msg}") from problem
-    except Exception as problem:
-        raise StudyFileError(f"{path}{_line(problem, path)}: {type(problem).__name__}: {problem}") from problem
+    except (Exception, SystemExit) as problem:
+        raise StudyFileError(
+            f"{path}{_line(problem, module.__file__)}: {type(problem).__name__}: {problem}"
+        ) from problem
     ablation = getattr(module, "ablation", None)
     if not isinstance(ablation, Ablation):
         raise StudyFileError(f"{path}: defines no `ablation`; end it with ablation = Ablation(name=..., ...)")
     return ablation
 
 
-def _line(problem: BaseException, path: Path) -> str:
+def _line(problem: BaseException, file: str | None) -> str:
     """Return ":LINE" of the study file's own line where the problem came up."""
-    lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(path)]
+    lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == file]
     return f":{lines[-1]}" if lines else ""

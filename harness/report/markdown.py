@@ -119,10 +119,10 @@ def _origin(facts: Facts) -> Iterable[str]:
     bed = facts.plan.ablation.testbed
     hubs = [str(hub) for hub, _ in facts.provenance("hub") if str(hub).rstrip("/") != PUBLIC_HUB]
     if hubs:
-        named = ", ".join(escape(without_paths(hub)) for hub in hubs)
+        served = ", ".join(escape(without_paths(hub)) for hub in hubs)
         yield (
-            f"> **Not from the public hub.** Model and data came from {named}, which serves what it has under the names "
-            "below. Numbers made on a stand-in are not those of the public weights and rows."
+            f"> **Not from the public hub.** Model and data came from {served}, which serves what it has under the "
+            "names below. Numbers made on a stand-in are not those of the public weights and rows."
         )
     parts = {
         **bed.revisions(),
@@ -190,8 +190,8 @@ def _ranking(facts: Facts) -> Iterable[str]:
         tuned, untuned = (" < ".join(map(escape, reversed(order))) for order in (found.tuned, found.untuned))
         changed = f"Tuning changes the ranking: {untuned} at the default point, {tuned} tuned."
         yield (
-            f"{'Tuning leaves the ranking as it is.' if tuned == untuned else changed} The ranks are those of the means; "
-            "the intervals above say which neighbours can be told apart."
+            f"{'Tuning leaves the ranking as it is.' if tuned == untuned else changed} The ranks are those of the "
+            "means; the intervals above say which neighbours can be told apart."
         )
     yield found.table.markdown()
     left = [row.name for row in facts.studies if row.name not in found.tuned]
