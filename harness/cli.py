@@ -189,13 +189,13 @@ def _run(options: argparse.Namespace) -> int:
             raise UsageError(
                 f"--only {name}: no such study; there are {', '.join(study.name for study in ablation.studies)}"
             )
+    folder = options.store or api.default_store(ablation)
     if options.dry_run:
-        return _plan(argparse.Namespace(**vars(options), json=False))
+        return _print_plan(api.plan(ablation, folder), options.workers)
     from harness.driver import Options  # after all that can be wrong with the call: it imports optuna
 
-    folder = options.store or api.default_store(ablation)
-    create(folder, ablation.name, ablation.testbed.name)
-    write_atomically(folder / "last_run.json", as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
+    with create(folder, ablation.name, ablation.testbed.name).locked():  # a driver that is refused changes nothing
+        write_atomically(folder / "last_run.json", as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
     plan = api.run(
         ablation,
         folder,
@@ -291,7 +291,7 @@ def _command(options: argparse.Namespace) -> str:
 
 def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
     for verdict in verdicts:
-        print(f"{verdict.verdict}: {verdict.reason}")
+        print(verdict)
     for run in plan.runs:
         if run.state == "failed" and run.record is not None:
             last = (run.record.error or "").strip().splitlines()[-1:] or [""]

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import cloudpickle
 
 from harness import search
+from harness.errors import StoreError, UsageError
 from harness.executors import Executor, WorkerDied
 from harness.job import Job, do
 from harness.plan import Plan, PlannedRun, make_plan, run_id
@@ -61,11 +62,11 @@ class Driver:
         self._staging().mkdir(parents=True, exist_ok=True)
         found = {record.id: record for record in self.store.records()}
         self.records = {key: r for key, r in found.items() if not (self.options.retry_failed and r.outcome == "failed")}
-        mirror = search.Mirror(self.ablation, self.options.storage or f"sqlite:///{self.store.folder / 'optuna.db'}")
-        for run in self.plan().runs:
-            if run.record is not None:
-                mirror.tell(run.record)
+        mirror = self._mirror()
         try:
+            for run in self.plan().runs:
+                if run.record is not None:
+                    self._tell(mirror, run.record)
             stop = False
             plan = self.plan()
             while True:
@@ -77,13 +78,31 @@ class Driver:
                 ended, _ = wait(self._running, timeout=0.25, return_when=FIRST_COMPLETED)
                 for future in ended:
                     record = self._finish(self._running.pop(future), future)
-                    mirror.tell(record)
+                    self._tell(mirror, record)
                     stop |= self.options.fail_fast and record.outcome == "failed"
                 if ended:
                     plan = self.plan()
         finally:
             mirror.close()
             shutil.rmtree(self._staging(), ignore_errors=True)
+
+    def _mirror(self) -> search.Mirror:
+        """Open optuna's storage; the store's own is made anew if it broke, as all of it is in the records."""
+        if self.options.storage is not None:
+            return search.Mirror(self.ablation, self.options.storage)
+        own = self.store.folder / "optuna.db"
+        try:
+            return search.Mirror(self.ablation, f"sqlite:///{own}")
+        except UsageError:
+            own.unlink(missing_ok=True)
+            return search.Mirror(self.ablation, f"sqlite:///{own}")
+
+    def _tell(self, mirror: search.Mirror, record: Record) -> None:
+        """Mirror a record; that it cannot be is no reason to stop, because the records have everything."""
+        try:
+            mirror.tell(record)
+        except StoreError as problem:
+            self.board.line(str(problem))
 
     def plan(self) -> Plan:
         """Return the plan as the records stand."""

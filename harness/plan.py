@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -107,9 +108,7 @@ def start_up_points(ablation: Ablation, study: Study) -> list[Point]:
     """
     points = [ablation.default_point(study)]
     dimensions = ablation.dimensions(study)
-    irrational = dict(
-        zip(dimensions, (math.sqrt(2), (1 + math.sqrt(5)) / 2, *map(math.sqrt, (3, 7, 11, 13, 17))), strict=False)
-    )
+    irrational = dict(zip(dimensions, _irrationals(), strict=False))
     wanted = min(START_UP, ablation.trials(study))
     step = 3  # the golden ratio's multiples from here on begin with the larger learning rates, which waste fewer trials
     while len(points) < wanted:
@@ -119,6 +118,12 @@ def start_up_points(ablation: Ablation, study: Study) -> list[Point]:
             points.append(point)
         step += 1
     return points
+
+
+def _irrationals() -> Iterator[float]:
+    """Yield the square roots of the primes, with the golden ratio, which spreads best, instead of 5's."""
+    yield from (math.sqrt(2), (1 + math.sqrt(5)) / 2, math.sqrt(3))
+    yield from (math.sqrt(n) for n in itertools.count(7) if all(n % k for k in range(2, n)))
 
 
 def make_plan(

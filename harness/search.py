@@ -12,14 +12,20 @@ from collections.abc import Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
+from harness.errors import StoreError, UsageError
 from harness.plan import START_UP
 from harness.records import OBJECTIVE, Record
-from harness.space import Choice, Dimension, Point
+from harness.space import Choice, Dimension, Point, Value
 from harness.study import Ablation, Study
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+BROKEN = (SQLAlchemyError, StorageInternalError)
+"""What optuna raises when its database fails."""
 
 
 def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
@@ -39,7 +45,7 @@ def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
     sampling.add_trials(history)
     while True:
         trial = sampling.ask(_distributions(dimensions))
-        point = Point.from_dict({name: _tidy(value) for name, value in trial.params.items()})
+        point = Point.from_dict({name: _tidy(value, dimensions[name]) for name, value in trial.params.items()})
         if point not in tried:
             return point
         if all(isinstance(dimension, Choice) for dimension in dimensions.values()):
@@ -95,22 +101,35 @@ class Mirror:
     """What optuna-dashboard shows: one optuna study for each study, rebuilt from the records when the driver starts."""
 
     def __init__(self, ablation: Ablation, url: str) -> None:
+        """Open the storage and empty its studies; raise UsageError if it cannot be had."""
         self._ablation = ablation
-        self._storage = optuna.storages.RDBStorage(url)
         self._studies: dict[str, optuna.Study] = {}
-        there = set(optuna.get_all_study_names(self._storage))
-        for study in ablation.studies:
-            name = f"{ablation.name}/{study.name}"
-            if name in there:
-                optuna.delete_study(study_name=name, storage=self._storage)
-            self._studies[study.name] = optuna.create_study(
-                storage=self._storage, study_name=name, direction="maximize"
-            )
+        try:
+            self._storage = optuna.storages.RDBStorage(url)
+            there = set(optuna.get_all_study_names(self._storage))
+            for study in ablation.studies:
+                name = f"{ablation.name}/{study.name}"
+                if name in there:
+                    optuna.delete_study(study_name=name, storage=self._storage)
+                self._studies[study.name] = optuna.create_study(
+                    storage=self._storage, study_name=name, direction="maximize"
+                )
+        except (*BROKEN, ValueError, ImportError) as problem:  # ImportError: a database whose driver is not installed
+            raise UsageError(
+                f"{url}: optuna cannot use this storage ({_first_line(problem)}); delete it if it is a file that broke, "
+                "or give another by --storage"
+            ) from problem
 
     def tell(self, record: Record) -> None:
-        """Add a finished tuning run; other records are not trials and are left out."""
+        """Add a finished tuning run; other records are not trials and are left out. Raises StoreError if it cannot."""
         if record.stage == "tune" and record.study in self._studies:
-            self._studies[record.study].add_trial(frozen(self._ablation, self._ablation.study(record.study), record))
+            try:
+                trial = frozen(self._ablation, self._ablation.study(record.study), record)
+                self._studies[record.study].add_trial(trial)
+            except BROKEN as problem:
+                raise StoreError(
+                    f"optuna's mirror lacks run {record.id} ({_first_line(problem)}); the next start rebuilds it"
+                ) from problem
 
     def close(self) -> None:
         self._storage.remove_session()
@@ -132,8 +151,13 @@ def _inside(dimensions: dict[str, Dimension], point: Point) -> bool:
     )
 
 
-def _tidy(value: float | int | str) -> float | int | str:
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+def _first_line(problem: Exception) -> str:
+    """Return what went wrong without the statement that sqlalchemy appends."""
+    return str(problem.__cause__ or problem).splitlines()[0]
+
+
+def _tidy(value: Value, dimension: Dimension) -> Value:
+    return value if isinstance(dimension, Choice) else float(f"{value:.4g}")
 
 
 def _by_percent(curve: Sequence[tuple[float, float]]) -> dict[int, float]:

@@ -47,6 +47,8 @@ class LogUniform:
             raise StudyFileError(
                 f"empty space: log_uniform({self.low}, {self.high}) holds no number; it needs 0 < low <= high"
             )
+        if self.high < 1.1 * self.low:  # at four digits such a range has too few values to search
+            raise StudyFileError(f"log_uniform({self.low}, {self.high}) is no range to search; name values by choice(...)")
 
     def at(self, u: float) -> float:
         """Map u in [0, 1) to a value, rounded to four digits: finer steps cannot matter, and tables stay readable."""
@@ -123,5 +125,6 @@ class Space:
     def scaled(self, factor: float) -> Space:
         """Return the space with its learning rates multiplied (see Testbed.lr_scale)."""
         if isinstance(self.lr, Choice):
-            return replace(self, lr=Choice(tuple(float(value) * factor for value in self.lr.values)))
+            scaled = tuple(float(f"{float(value) * factor:.4g}") for value in self.lr.values)
+            return replace(self, lr=Choice(scaled)) if factor != 1 else self
         return replace(self, lr=self.lr.scaled(factor))

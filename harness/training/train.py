@@ -34,9 +34,11 @@ class Schedule:
     looks: Sequence[float] = ()
 
     def steps(self, rows: int, batch_size: int) -> int:
-        if self.examples is not None:
-            return math.ceil(self.examples / batch_size)
-        return max(1, math.ceil(self.epochs * math.ceil(rows / batch_size)))
+        steps_an_epoch = math.ceil(rows / batch_size)
+        if self.examples is None:
+            return max(1, math.ceil(self.epochs * steps_an_epoch))
+        epochs, rest = divmod(self.examples, rows)  # each epoch's last batch is smaller
+        return epochs * steps_an_epoch + math.ceil(rest / batch_size)
 
 
 @dataclass(frozen=True)

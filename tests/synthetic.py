@@ -1,0 +1,156 @@
+"""Ablations with made-up records: every field as a driver writes it, scores that the predictions really give."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness import losses, stats, testbeds
+from harness.plan import Plan, PlannedRun, make_plan, run_id
+from harness.records import DEV, TEST, Pairs, Record
+from harness.space import Point, Space, choice, log_uniform
+from harness.study import UNTRAINED, Ablation, Budget, Expectation, Study, beats, in_order
+
+LOSSES: dict[str, tuple[Callable[..., Any], str, float]] = {
+    "softmax": (losses.softmax, "pair-class", 1.0),
+    "cosine": (losses.CosineSimilarityLoss, "pair-score", 1.0),
+    "mnr": (losses.MultipleNegativesRankingLoss, "pair", 0.33),
+    "mnr+hard": (losses.MultipleNegativesRankingLoss, "triplet", 0.31),
+}
+QUALITY = {UNTRAINED: 0.50, "softmax": 0.60, "cosine": 0.68, "mnr": 0.74, "mnr+hard": 0.80}
+TASKS = ("STS12", "STS16", "SICK-R", "Banking77Classification")
+
+PROVENANCE: Mapping[str, Any] = {
+    "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False},
+    "study_file": "feedface" * 8,
+    "versions": {"python": "3.11.9", "sentence-transformers": "6.2.0", "torch": "2.13.0"},
+    "hardware": {"cpu": "a processor", "cores": 2, "gpu": None, "platform": "Linux"},
+    "precision": "fp32",
+    "hub": "https://huggingface.co",
+    "rows_asked": 1200,
+    "threads": 2,
+}
+
+
+def make_ablation(
+    names: Sequence[str] = tuple(LOSSES),
+    *,
+    trials: int = 4,
+    seeds: int = 3,
+    tasks: Sequence[str] = TASKS,
+    expect: Sequence[Expectation] | None = None,
+) -> Ablation:
+    """Return an ablation on the book's testbed; names beyond the usual four borrow a loss from them."""
+    usual = list(LOSSES.values())
+    studies = []
+    for index, name in enumerate(names):
+        loss, view, _ = LOSSES.get(name, usual[index % len(usual)])
+        studies.append(Study(name, loss, view))
+    if expect is None:
+        expect = [in_order("softmax", "cosine", "mnr"), beats("mnr+hard", "mnr")]
+    return Ablation(
+        name="synthetic",
+        testbed=replace(testbeds.book, max_rows=1200, tasks=tuple(tasks)),
+        studies=studies,
+        space=Space(batch_size=choice(16, 32, 64, 128), lr=log_uniform(1e-6, 2e-4)),
+        budget=Budget(trials=trials, epochs=1, seeds=seeds),
+        expect=expect,
+    )
+
+
+def predictions(quality: float, seed: str, pairs: int = 400) -> Pairs:
+    """Return gold scores with ties, as STSB has them, and cosines that correlate with them about as `quality` says.
+
+    Models err partly alike, as real ones do: half of the noise belongs to the pair, half to the model.
+    """
+    shared, own = random.Random("pairs"), random.Random(seed)
+    spread = math.sqrt((1 / quality**2 - 1) / 12)
+    gold = tuple(round(shared.random() * 25) / 25 for _ in range(pairs))
+    noise = [math.sqrt(0.5) * (shared.gauss(0, 1) + own.gauss(0, 1)) for _ in range(pairs)]
+    return Pairs(gold, tuple(round(g + spread * z, 6) for g, z in zip(gold, noise, strict=True)))
+
+
+def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: Any) -> Record:
+    """Return the record of a planned run; a learning rate far from 5e-5 costs quality."""
+    assert run.id is not None
+    point = run.point
+    final = run.stage != "tune"
+    if point is not None:
+        quality -= 0.04 * abs(math.log10(point.lr / 5e-5)) + 0.01 * abs(math.log2(point.batch_size / 32))
+    random_ = random.Random(run.id)
+    quality = min(0.98, max(0.05, quality + random_.gauss(0, 0.003)))
+    test, dev = predictions(quality, run.study), quality + 0.01
+    scores = {f"{DEV}/spearman_cosine": round(dev, 6), f"{DEV}/pearson_cosine": round(dev - 0.004, 6)}
+    if final:
+        scores |= {
+            f"{TEST}/spearman_cosine": stats.spearman(test.gold, test.cosine),
+            f"{TEST}/pearson_cosine": round(quality, 6),
+        }
+        scores |= {f"mteb/{task}": round(quality - 0.05 * i, 6) for i, task in enumerate(ablation.testbed.tasks)}
+    share = 0.0 if run.study == UNTRAINED else LOSSES.get(run.study, LOSSES["softmax"])[2]
+    rows = int(share * ablation.testbed.max_rows)
+    record = Record(
+        id=run.id,
+        study=run.study,
+        stage=run.stage,
+        seed=run.seed,
+        point=point,
+        trial=run.trial,
+        outcome="ok",
+        scores=scores,
+        pairs={TEST: test} if final else {},
+        curve=((0.5, dev - 0.02), (1.0, dev)) if point else (),
+        rows=rows,
+        steps=math.ceil(rows / point.batch_size) if point else 0,
+        examples_seen=rows,
+        train_seconds=rows / 20,
+        eval_seconds=20.0 if final else 2.0,
+        peak_memory_mb=1500.0 if point else 900.0,
+        provenance={**PROVENANCE, "revisions": ablation.testbed.revisions()},
+    )
+    return replace(record, **changes)
+
+
+Change = Callable[[PlannedRun, Record], Record | None]
+
+
+def make_records(
+    ablation: Ablation, quality: Mapping[str, float] | None = None, change: Change = lambda run, record: record
+) -> list[Record]:
+    """Carry out a plan until nothing is to do, as a driver would; `change` alters a record, or drops it by None."""
+    qualities = {
+        **{study.name: 0.6 + 0.02 * i for i, study in enumerate(ablation.studies)},
+        **QUALITY,
+        **(quality or {}),
+    }
+    records: dict[str, Record] = {}
+    tried: set[str] = set()
+    sampler = random.Random("sampler")
+    while True:
+        plan = make_plan(ablation, records.values(), pruning=True)
+        runs = [run for run in plan.runs if run.state == "to do" and run.id not in tried]
+        if not runs:
+            waiting = [run for run in plan.runs if run.state == "waiting" and run.stage == "tune"]
+            if not waiting:
+                return list(records.values())
+            runs = [_asked(waiting[0], ablation, sampler)]
+        for run in runs:
+            record = change(run, make_record(run, ablation, qualities[run.study]))
+            tried.add(str(run.id))
+            if record is not None:
+                records[record.id] = record
+
+
+def _asked(run: PlannedRun, ablation: Ablation, sampler: random.Random) -> PlannedRun:
+    """Choose the point of a trial that the start-up points do not fix."""
+    point = Point(sampler.choice((16, 32, 64)), float(f"{10 ** sampler.uniform(-5, -3.8):.4g}"))
+    return replace(run, point=point, id=run_id(ablation, run.study, "tune", run.seed, point), state="to do")
+
+
+def make(ablation: Ablation | None = None, **options: Any) -> Plan:
+    """Return the plan of an ablation with its records."""
+    ablation = ablation or make_ablation()
+    return make_plan(ablation, make_records(ablation, **options), pruning=True)

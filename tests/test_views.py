@@ -1,0 +1,101 @@
+"""Views: the rows that each makes of a small frame, by hand."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from harness.data.views import VIEWS
+from harness.losses import INPUTS
+
+E, N, C = 0, 1, 2
+ROWS = pd.DataFrame(
+    [
+        ("p1", "entailed 1", E),
+        ("p1", "neutral 1", N),
+        ("p2", "entailed 2", E),
+        ("p3", "unlabelled", -1),
+        ("p1", "entailed 1 again", E),
+        ("p1", "contradicted 1", C),
+        ("p4", "entailed 4", E),
+        ("p1", "entailed 1 thrice", E),
+        # beyond the first eight rows
+        ("p2", "contradicted 2", C),
+        ("p1", "contradicted 1 again", C),
+        ("p5", "entailed 5", E),
+        ("p5", "contradicted 5", C),
+        ("p4", "unlabelled", -1),
+    ],
+    columns=["premise", "hypothesis", "label"],
+)
+FIRST = 8
+
+
+def built(view: str, limit: int = FIRST) -> list[tuple[object, ...]]:
+    made = VIEWS[view].build(ROWS, limit)
+    assert tuple(made.columns) == VIEWS[view].columns
+    assert list(made.index) == list(range(len(made)))
+    return list(made.itertuples(index=False, name=None))
+
+
+def test_pair_class_keeps_the_labelled_rows_in_order() -> None:
+    assert built("pair-class") == [
+        ("p1", "entailed 1", 0),
+        ("p1", "neutral 1", 1),
+        ("p2", "entailed 2", 0),
+        ("p1", "entailed 1 again", 0),
+        ("p1", "contradicted 1", 2),
+        ("p4", "entailed 4", 0),
+        ("p1", "entailed 1 thrice", 0),
+    ]
+
+
+def test_pair_score_gives_entailments_one_and_others_nought() -> None:
+    scores = [(text, score) for _, text, score in built("pair-score")]
+
+    assert scores == [
+        ("entailed 1", 1.0), ("neutral 1", 0.0), ("entailed 2", 1.0), ("entailed 1 again", 1.0), ("contradicted 1", 0.0),
+        ("entailed 4", 1.0), ("entailed 1 thrice", 1.0),
+    ]
+    assert VIEWS["pair-score"].build(ROWS, FIRST)["score"].dtype == float
+
+
+def test_pair_keeps_entailments() -> None:
+    assert built("pair") == [
+        ("p1", "entailed 1"), ("p2", "entailed 2"), ("p1", "entailed 1 again"), ("p4", "entailed 4"), ("p1", "entailed 1 thrice"),
+    ]
+
+
+def test_triplet_takes_anchors_from_the_first_rows_and_negatives_of_the_same_premise_from_all() -> None:
+    assert built("triplet") == [
+        ("p1", "entailed 1", "contradicted 1"),
+        ("p2", "entailed 2", "contradicted 2"),  # its contradiction is beyond the first rows
+        ("p1", "entailed 1 again", "contradicted 1 again"),
+        ("p1", "entailed 1 thrice", "contradicted 1"),  # in turn
+    ]  # p4 has no contradiction; p5 is beyond the first rows
+
+
+@pytest.mark.parametrize("limit", [1, 3, FIRST, 100])
+def test_pair_of_triplet_has_the_triplets_anchors_and_positives(limit: int) -> None:
+    assert built("pair-of-triplet", limit) == [row[:2] for row in built("triplet", limit)]
+
+
+def test_more_rows_than_there_are_is_all_rows() -> None:
+    assert len(built("pair-class", 10**6)) == 11
+
+
+def test_a_first_part_without_what_a_view_needs_gives_no_rows() -> None:
+    assert VIEWS["triplet"].build(ROWS[ROWS["label"] != C], FIRST).empty
+    assert built("pair", 0) == []
+
+
+def test_building_leaves_the_rows_alone() -> None:
+    before = ROWS.copy(deep=True)
+    for view in VIEWS:
+        built(view)
+    pd.testing.assert_frame_equal(ROWS, before)
+
+
+def test_every_named_loss_is_fed_by_some_view() -> None:
+    for name, inputs in INPUTS.items():
+        assert any(view.feeds(inputs) for view in VIEWS.values()), name
