@@ -10,14 +10,14 @@ import json
 import time
 
 import torch
-from datasets import load_dataset
+from datasets import Value, load_dataset
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
-    losses,
 )
-from sentence_transformers.evaluation import EmbeddingSimilarityEvaluator
+from sentence_transformers.sentence_transformer import losses
+from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
 
 def main() -> None:
@@ -33,11 +33,11 @@ def main() -> None:
     rows = load_dataset("nyu-mll/glue", "mnli", split="train")
     rows = rows.select(range(min(options.rows, len(rows)))).remove_columns("idx")
     model = SentenceTransformer("google-bert/bert-base-uncased")
+    loss: torch.nn.Module
     if options.loss == "softmax":
-        loss = losses.SoftmaxLoss(model, model.get_embedding_dimension(), num_labels=3)
+        loss = losses.SoftmaxLoss(model, model.get_embedding_dimension() or 0, num_labels=3)
     elif options.loss == "cosine":
-        rows = rows.map(lambda row: {"label": float(row["label"] == 0)}, features=None)
-        rows = rows.cast_column("label", __import__("datasets").Value("float32"))
+        rows = rows.cast_column("label", Value("float32")).map(lambda row: {"label": float(row["label"] == 0)})
         loss = losses.CosineSimilarityLoss(model)
     else:
         rows = rows.filter(lambda row: row["label"] == 0).remove_columns("label")

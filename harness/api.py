@@ -17,7 +17,7 @@ from rich.console import Console
 from harness import provenance
 from harness.plan import Plan, make_plan
 from harness.records import Record
-from harness.store import create, load
+from harness.store import create, load, load_of
 from harness.study import Ablation
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def default_report(ablation: Ablation) -> Path:
 def plan(ablation: Ablation, store: Path | str | None = None) -> Plan:
     """Return the plan as a store stands; an ablation without a store has everything to do."""
     folder = Path(store) if store else default_store(ablation)
-    records = load(folder).records() if (folder / "store.json").exists() else []
+    exists = (folder / "store.json").exists()
+    records = load_of(folder, ablation.name, ablation.testbed.name).records() if exists else []
     return _plan(ablation, records)
 
 

@@ -147,8 +147,8 @@ def _ablation(options: argparse.Namespace) -> tuple[Ablation, Path]:
     last = folder / "last_run.json"
     if last.is_file():
         try:
-            remembered = json.loads(last.read_text(encoding="utf-8"))
-        except ValueError as problem:
+            remembered = dict(json.loads(last.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as problem:
             raise UsageError(
                 f"{last}: cannot be read ({problem}); delete it and give the run's options again"
             ) from problem
@@ -159,16 +159,20 @@ def _ablation(options: argparse.Namespace) -> tuple[Ablation, Path]:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from harness import api, provenance
-    from harness.listing import plan_as_dict, plan_summary, plan_table
+    from harness import api
+    from harness.listing import plan_as_dict
 
     ablation, folder = _ablation(options)
     plan = api.plan(ablation, folder)
-    if options.json:
-        return _print_json(plan_as_dict(plan))
+    return _print_json(plan_as_dict(plan)) if options.json else _print_plan(plan, options.workers)
+
+
+def _print_plan(plan: Plan, workers: int | None) -> int:
+    from harness import provenance
+    from harness.listing import plan_summary, plan_table
+
     _print_table(plan_table(plan))
-    workers = options.workers or len(provenance.gpus()) or min(provenance.cores(), 8)
-    print("\n".join(plan_summary(plan, workers)))
+    print("\n".join(plan_summary(plan, workers or len(provenance.gpus()) or min(provenance.cores(), 8))))
     return 0
 
 

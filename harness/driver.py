@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import cloudpickle
 
 from harness import search
-from harness.errors import StoreError, UsageError
+from harness.errors import StoreError, StudyFileError, UsageError
 from harness.executors import Executor, WorkerDied
 from harness.job import Job, do
 from harness.plan import Plan, PlannedRun, make_plan, run_id
@@ -169,8 +169,14 @@ class Driver:
             progress_port=self.board.port,
             provenance=self.provenance,
         )
-        # By cloudpickle, so that a loss defined in a study file or a notebook travels with its job.
-        self._running[self.executor.submit(do, cloudpickle.dumps(job))] = run
+        try:
+            pickled = cloudpickle.dumps(job)  # not pickle: a loss defined in a study file or a notebook travels along
+        except Exception as problem:  # any object's own
+            raise StudyFileError(
+                f"{self.ablation.name}: a study's loss cannot be sent to a worker ({problem}); "
+                "let it make what it holds when it is called"
+            ) from problem
+        self._running[self.executor.submit(do, pickled)] = run
 
     def _keeps(self, run: PlannedRun) -> bool:
         if run.stage != "final" or self.options.keep_models == "none":
@@ -189,7 +195,8 @@ class Driver:
         assert run.id is not None
         try:
             record = future.result()
-        except WorkerDied as problem:
+        except Exception as problem:  # the worker died, or could not even begin
+            error = str(problem) if isinstance(problem, WorkerDied) else f"{type(problem).__name__}: {problem}"
             record = Record(
                 run.id,
                 run.study,
@@ -198,7 +205,7 @@ class Driver:
                 run.point,
                 run.trial,
                 "failed",
-                str(problem),
+                error,
                 provenance=self.provenance,
             )
         staging = self._staging() / run.id

@@ -19,9 +19,10 @@ from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
 from scipy.stats import pearsonr, spearmanr
 from sentence_transformers import SentenceTransformer
 
+from harness import embedded
 from harness.errors import Diverged, UsageError
 from harness.records import Pairs
-from harness.testbeds import Ref, hub
+from harness.testbeds import EMBEDDED, Ref, materials
 
 BATCH_SIZE = 128
 """Sentences encoded at once."""
@@ -32,8 +33,11 @@ DECIMALS = 7
 
 def task_refs(names: Sequence[str]) -> dict[str, list[Ref]]:
     """Return the data sets that each mteb task needs, pinned as mteb pins them; raise UsageError for unknown names."""
-    refs = {}
+    refs: dict[str, list[Ref]] = {}
     for name in names:
+        if name in embedded.TASK_NAMES:
+            refs[name] = [Ref(EMBEDDED, embedded.fingerprint(), f"tasks/{name}")]
+            continue
         try:
             dataset = mteb.get_task(name).metadata.dataset
         except KeyError as problem:
@@ -72,7 +76,7 @@ class _JudgedByMteb(SentenceTransformerEncoderWrapper):
         return self._encoder([text for batch in inputs for text in batch["text"]])
 
 
-def score_sts(encoder: Encoder, pairs: hub.StsPairs) -> tuple[Pairs, dict[str, float]]:
+def score_sts(encoder: Encoder, pairs: materials.StsPairs) -> tuple[Pairs, dict[str, float]]:
     """Embed an STS set and correlate the cosines with the gold scores.
 
     Returns the pairs (gold and cosine, in the set's order) and `pearson_cosine` and `spearman_cosine`: the figures of
@@ -138,7 +142,9 @@ def score_tasks(
 
 def _task(name: str) -> mteb.AbsTask:
     """Make a task anew, reading its pinned snapshot by path: offline, `load_dataset` does not look there by id."""
+    if name in embedded.TASK_NAMES:
+        return embedded.make_task(name, embedded.build())
     task = mteb.get_task(name)
-    folder = hub.locate(task_refs([name])[name][0])
+    folder = materials.locate(task_refs([name])[name][0])
     task.metadata = task.metadata.model_copy(update={"dataset": {**task.metadata.dataset, "path": str(folder)}})
     return task

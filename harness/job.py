@@ -12,7 +12,7 @@ import cloudpickle
 from harness.plan import PlannedRun
 from harness.records import Record
 from harness.study import Ablation
-from harness.testbeds import Testbed
+from harness.testbeds import Ref, Testbed
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,13 @@ def fetch(testbed: Testbed) -> dict[str, str]:
     """Fetch everything that a testbed names; returns the tasks whose data cannot be had, with the reason."""
     import sys
 
-    from harness import work
+    from harness.testbeds import materials
 
-    return work.fetch(testbed, lambda line: print(line, file=sys.stderr, flush=True))
+    def task_refs() -> dict[str, list[Ref]]:
+        if not testbed.tasks:
+            return {}
+        from harness import evaluation  # seconds, which nobody should wait for to hear that the hub is away
+
+        return evaluation.task_refs(testbed.tasks)
+
+    return materials.fetch(testbed, task_refs, lambda line: print(line, file=sys.stderr, flush=True))

@@ -116,7 +116,7 @@ class Mirror:
                 )
         except (*BROKEN, ValueError, ImportError) as problem:  # ImportError: a database whose driver is not installed
             raise UsageError(
-                f"{url}: optuna cannot use this storage ({_first_line(problem)}); delete it if it is a file that broke, "
+                f"{url}: optuna cannot use this storage ({_first_line(problem)}); delete it if it is a broken file, "
                 "or give another by --storage"
             ) from problem
 

@@ -48,7 +48,7 @@ class LogUniform:
                 f"empty space: log_uniform({self.low}, {self.high}) holds no number; it needs 0 < low <= high"
             )
         if self.high < 1.1 * self.low:  # at four digits such a range has too few values to search
-            raise StudyFileError(f"log_uniform({self.low}, {self.high}) is no range to search; name values by choice(...)")
+            raise StudyFileError(f"log_uniform({self.low}, {self.high}) is no range; name values by choice(...)")
 
     def at(self, u: float) -> float:
         """Map u in [0, 1) to a value, rounded to four digits: finer steps cannot matter, and tables stay readable."""

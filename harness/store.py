@@ -76,7 +76,11 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the store for writing; raise StoreLocked if another driver does."""
-        with (self.folder / "lock").open("a") as file:
+        try:
+            file = (self.folder / "lock").open("a")
+        except OSError as problem:
+            raise StoreError(f"{self.folder}: cannot be written ({problem.strerror}); choose another --store") from problem
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as problem:
@@ -115,6 +119,11 @@ def create(folder: Path, ablation: str, testbed: str) -> Store:
         raise StoreError(
             f"{folder}: cannot make a store here ({problem.strerror}); choose a writable --store"
         ) from problem
+    return load_of(folder, ablation, testbed)
+
+
+def load_of(folder: Path, ablation: str, testbed: str) -> Store:
+    """Open an existing store; raise UsageError if it belongs to another ablation or testbed."""
     store = load(folder)
     if (store.ablation, store.testbed) != (ablation, testbed):
         raise UsageError(
@@ -129,7 +138,7 @@ def load(folder: Path | str) -> Store:
     folder = Path(folder)
     try:
         identity = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        version, ablation, testbed = identity["version"], identity["ablation"], identity["testbed"]
+        version, ablation, testbed = int(identity["version"]), identity["ablation"], identity["testbed"]
     except FileNotFoundError as problem:
         raise UsageError(f"{folder}: no store here; `harness run` makes one, or name it with --store") from problem
     except (ValueError, KeyError, TypeError, OSError) as problem:

@@ -214,5 +214,7 @@ def restrict(
         bed, max_rows=bed.max_rows if rows is None else rows, tasks=bed.tasks if tasks is None else tuple(tasks)
     )
     given: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs}
+    if testbed is not None:
+        given = {**given, "trials": trials or testbed.trials, "seeds": seeds or testbed.seeds}
     budget = replace(ablation.budget, **{name: value for name, value in given.items() if value is not None})
     return replace(ablation, testbed=bed, budget=budget, precision=precision or ablation.precision)

@@ -7,6 +7,8 @@ import sys
 import traceback
 from pathlib import Path
 
+import cloudpickle
+
 from harness.errors import StudyFileError
 from harness.study import Ablation
 
@@ -31,6 +33,7 @@ def load_study_file(path: Path) -> Ablation:
         raise StudyFileError(
             f"{path}{_line(problem, module.__file__)}: {type(problem).__name__}: {problem}"
         ) from problem
+    cloudpickle.register_pickle_by_value(module)  # workers cannot import it: its losses travel whole
     ablation = getattr(module, "ablation", None)
     if not isinstance(ablation, Ablation):
         raise StudyFileError(f"{path}: defines no `ablation`; end it with ablation = Ablation(name=..., ...)")

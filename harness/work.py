@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -29,7 +29,7 @@ from harness.errors import Diverged, OutOfMemory, RunFailed
 from harness.job import Job
 from harness.progress import Reporter
 from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
-from harness.testbeds import Testbed, hub
+from harness.testbeds import EMBEDDED, Testbed, hub, materials
 from harness.training.forward import ChunkedSentenceTransformer
 from harness.training.train import Schedule, Training, precision_here, train
 
@@ -66,7 +66,7 @@ def execute(job: Job) -> Record:
 
 def _run(job: Job, record: Record) -> Record:
     bed = job.ablation.testbed
-    dev, test = hub.load_sts(bed.dev), hub.load_sts(bed.test)
+    dev, test = materials.load_sts(bed.dev), materials.load_sts(bed.test)
     curve: list[tuple[float, float]] = []
     pruned = False
     with _memory_errors():
@@ -113,7 +113,7 @@ def _run(job: Job, record: Record) -> Record:
 
 
 def _train(
-    job: Job, model: SentenceTransformer, dev: hub.StsPairs, curve: list[tuple[float, float]]
+    job: Job, model: SentenceTransformer, dev: materials.StsPairs, curve: list[tuple[float, float]]
 ) -> tuple[Training, bool]:
     """Train the model in place, filling the dev curve if the search prunes; tell its cost, and whether it stopped."""
     run, ablation = job.run, job.ablation
@@ -154,7 +154,7 @@ def _train(
 @lru_cache(maxsize=1)
 def _base_model(bed: Testbed) -> SentenceTransformer:
     """Load the base model in float32: a checkpoint stored in bf16 would otherwise train in it."""
-    transformer = Transformer(str(hub.locate(bed.model, is_model=True)), model_kwargs={"dtype": "float32"})
+    transformer = Transformer(str(materials.locate(bed.model, is_model=True)), model_kwargs={"dtype": "float32"})
     pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=bed.pooling)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return ChunkedSentenceTransformer(modules=[transformer, pooling], device=device)
@@ -162,7 +162,7 @@ def _base_model(bed: Testbed) -> SentenceTransformer:
 
 @lru_cache(maxsize=8)
 def _view_rows(bed: Testbed, view: str) -> DataFrame:
-    rows = VIEWS[view].build(hub.load_rows(bed), bed.max_rows)
+    rows = VIEWS[view].build(materials.load_rows(bed), bed.max_rows)
     if rows.empty:
         raise RunFailed(
             f"view {view!r} has no rows among the first {bed.max_rows} of {bed.rows}; give more with --rows"
@@ -186,7 +186,7 @@ def _provenance(job: Job) -> dict[str, Any]:
         "hardware": provenance.hardware(),
         "revisions": bed.revisions(),
         "rows_asked": bed.max_rows,
-        "hub": hub.endpoint(),
+        "hub": None if bed.model.repo == EMBEDDED else hub.endpoint(),
         "precision": precision_here(job.ablation.precision),
         "threads": torch.get_num_threads(),
     }
@@ -224,8 +224,3 @@ def _be_quiet() -> None:
     import datasets
 
     datasets.disable_progress_bars()
-
-
-def fetch(testbed: Testbed, tell: Callable[[str], None] = lambda line: None) -> dict[str, str]:
-    """Fetch everything that a testbed names, tasks included; see `hub.fetch`."""
-    return hub.fetch(testbed, evaluation.task_refs(testbed.tasks), tell)

@@ -1,11 +1,15 @@
-"""Testbeds: what a study runs on. Declarations only; `harness.testbeds.hub` fetches and loads what they name."""
+"""Testbeds: what a study runs on. Declarations only; `materials` fetches and loads what they name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from harness import embedded as made_here
 from harness.errors import StudyFileError
+
+EMBEDDED = "embedded"
+"""The repository of a Ref to what the project makes itself; `config` is then the folder in it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Testbed:
 
     `rows` is an NLI set with columns premise, hypothesis, label; `max_rows` how many of its first rows are trained on.
     `dev` and `test` are STS sets with columns sentence1, sentence2 and score (GLUE's `label`). `tasks` are names that
-    mteb knows. `lr_scale` multiplies a study file's learning rates, which are meant for a BERT base.
+    mteb knows. `lr_scale` multiplies a study file's learning rates, which are meant for a BERT base. `trials` and
+    `seeds`, where given, stand in for the study file's when `--testbed` moves a run here, so that it takes minutes.
     """
 
     __test__ = False  # pytest would collect it by its name
@@ -47,6 +52,8 @@ class Testbed:
     max_rows: int
     pooling: Literal["mean", "cls", "max"] = "mean"
     lr_scale: float = 1.0
+    trials: int | None = None
+    seeds: int | None = None
 
     def revisions(self) -> dict[str, str]:
         """Return what decides a run's training and its dev and test scores, by part."""
@@ -74,7 +81,22 @@ book = Testbed(
     max_rows=50_000,
 )
 
-ALL = {testbed.name: testbed for testbed in (book,)}
+_MADE = made_here.fingerprint()
+
+embedded = Testbed(
+    name="embedded",
+    model=Ref(EMBEDDED, _MADE, "model"),
+    rows=Ref(EMBEDDED, _MADE, "nli", "train"),
+    dev=Ref(EMBEDDED, _MADE, "sts", "dev", score_range=(0.0, 5.0)),
+    test=Ref(EMBEDDED, _MADE, "sts", "test", score_range=(0.0, 5.0)),
+    tasks=made_here.TASK_NAMES,
+    max_rows=50_000,
+    lr_scale=20.0,  # measured: its model of two layers learns best between 5e-4 and 2e-3
+    trials=4,
+    seeds=3,
+)
+
+ALL = {testbed.name: testbed for testbed in (book, embedded)}
 
 
 def by_name(name: str) -> Testbed:

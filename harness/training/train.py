@@ -154,7 +154,7 @@ class _Watch(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         share = state.global_step / state.max_steps
         self.on_step(share)
-        if self.looks and share >= self.looks[0]:
+        if self.looks and self.looks[0] <= share < 1:
             self.looks = [look for look in self.looks if look > share]
             began = time.perf_counter()
             control.should_training_stop |= self.on_look(share)

@@ -1,0 +1,130 @@
+"""What a testbed is made of: fetched once, then read from local folders, wherever they came from.
+
+`fetch` is the one step that may take long or use the network; everything else only reads what it left, so runs cannot
+depend on the hub's mood, and a machine without a network works once the cache is filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from huggingface_hub import constants
+from rich.console import Console
+from rich.progress import Progress
+
+from harness import embedded
+from harness.errors import TestbedUnavailable
+from harness.testbeds import EMBEDDED, Ref, Testbed, hub
+
+
+@dataclass(frozen=True)
+class StsPairs:
+    """An STS set: pairs of sentences with gold similarities between 0 and 1."""
+
+    sentence1: tuple[str, ...]
+    sentence2: tuple[str, ...]
+    gold: tuple[float, ...]
+
+
+def fetch(
+    testbed: Testbed, task_refs: Callable[[], Mapping[str, list[Ref]]], tell: Callable[[str], None] = lambda line: None
+) -> dict[str, str]:
+    """Make or download everything that a testbed names.
+
+    Args:
+        task_refs: gives for each test task the data sets it needs; called once the testbed's own parts are there.
+        tell: given a line for each thing as it is begun.
+
+    Returns the tasks whose data cannot be had, with the reason. Raises TestbedUnavailable, naming what is missing and
+    the ways out, if it is the model, the rows, the dev or the test set.
+    """
+    online = cache(partial(_online, tell))
+    parts = {
+        "base model": testbed.model,
+        "training rows": testbed.rows,
+        "dev set": testbed.dev,
+        "test set": testbed.test,
+    }
+    for part, ref in parts.items():
+        tell(f"{part}: {ref}")
+        try:
+            _fetch_one(ref, is_model=part == "base model", online=online)
+        except hub.CannotHave as problem:
+            raise TestbedUnavailable(
+                f"testbed {testbed.name!r}: cannot get the {part}, {ref}: {problem}. Where there is a network, run "
+                "`harness fetch FILE` (and copy HF_HOME to machines without one); without any, use --testbed embedded."
+            ) from problem
+    missing = {}
+    for task, refs in task_refs().items():
+        tell(f"task: {task}")
+        try:
+            for ref in refs:
+                _fetch_one(ref, is_model=False, online=online)
+        except hub.CannotHave as problem:
+            missing[task] = f"{refs[0].repo}: {problem}"
+    return missing
+
+
+def _online(tell: Callable[[str], None]) -> bool:
+    online = hub.reachable()
+    if not online:
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{hub.endpoint()} does not answer"
+        tell(f"{why}: working from the cache alone")
+    return online
+
+
+def _fetch_one(ref: Ref, *, is_model: bool, online: Callable[[], bool]) -> None:
+    if ref.repo != EMBEDDED:
+        hub.snapshot(ref, is_model=is_model, online=online())
+        return
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        row = bar.add_task("making the embedded testbed, once", total=1.0)
+        embedded.build(progress=lambda what, share: bar.update(row, description=what, completed=share))
+
+
+def locate(ref: Ref, *, is_model: bool = False) -> Path:
+    """Return the absolute path of a fetched folder; raise TestbedUnavailable if it is not there."""
+    if ref.repo == EMBEDDED:
+        return embedded.build() / (ref.config or "")
+    try:
+        return hub.snapshot(ref, is_model=is_model, online=False).resolve()
+    except hub.CannotHave as problem:
+        raise TestbedUnavailable(f"{ref}: {problem}; run `harness fetch FILE` where there is a network") from problem
+
+
+def _load_split(ref: Ref) -> pd.DataFrame:
+    if ref.repo == EMBEDDED:
+        return pd.read_parquet(locate(ref) / f"{ref.split}.parquet")
+    from datasets import load_dataset  # imports torch where it can; `fetch` must stay light
+
+    try:
+        data: Any = load_dataset(str(locate(ref)), ref.config, split=ref.split)
+    except TestbedUnavailable:
+        raise
+    except Exception as problem:
+        raise TestbedUnavailable(
+            f"{ref}: its files in {locate(ref)} cannot be read ({str(problem)[:300]}); delete it and fetch again"
+        ) from problem
+    frame: pd.DataFrame = data.to_pandas()
+    return frame
+
+
+@lru_cache(maxsize=2)
+def load_rows(testbed: Testbed) -> pd.DataFrame:
+    """Return all NLI rows of a testbed: premise, hypothesis, label (0 entailment, 1 neutral, 2 contradiction)."""
+    return _load_split(testbed.rows)[["premise", "hypothesis", "label"]]
+
+
+@lru_cache(maxsize=4)
+def load_sts(ref: Ref) -> StsPairs:
+    """Return an STS set with its scores brought to between 0 and 1."""
+    data = _load_split(ref)
+    low, high = ref.score_range
+    gold = (data["score" if "score" in data else "label"].astype(float) - low) / (high - low)
+    return StsPairs(tuple(data["sentence1"]), tuple(data["sentence2"]), tuple(gold))
