@@ -79,8 +79,8 @@ def run(
         Options,
     )
     from harness.executors.processes import in_fresh_process
-    from harness.job import fetch as fetch_job
     from harness.progress import Board
+    from harness.worker import fetch as fetch_job
 
     console = console or Console(stderr=True)
     options = options or Options()
@@ -147,7 +147,7 @@ def _provenance(study_file: Path | None) -> dict[str, Any]:
 def fetch(ablation: Ablation) -> Mapping[str, str]:
     """Bring what an ablation needs into the cache; returns the tasks whose data cannot be had, with the reason."""
     from harness.executors.processes import in_fresh_process
-    from harness.job import fetch as fetch_job
+    from harness.worker import fetch as fetch_job
 
     found: Mapping[str, str] = in_fresh_process(fetch_job, ablation.testbed)
     return found

@@ -18,13 +18,14 @@ import cloudpickle
 from harness import search
 from harness.errors import StoreError, StudyFileError, UsageError
 from harness.executors import Executor, WorkerDied
-from harness.job import Job, do
+from harness.job import Job
 from harness.plan import Plan, PlannedRun, make_plan, run_id
 from harness.progress import Board, spell
 from harness.publish import keep_only_best, publish
 from harness.records import HEADLINE, OBJECTIVE, Record
 from harness.store import Store
 from harness.study import Ablation
+from harness.worker import do
 
 KeepModels: TypeAlias = Literal["best", "all", "none"]
 

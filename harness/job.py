@@ -1,4 +1,4 @@
-"""What a worker is given. Light to import: the driver names these without loading torch."""
+"""What a worker is given."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
-
 from harness.plan import PlannedRun
-from harness.records import Record
 from harness.study import Ablation
-from harness.testbeds import Ref, Testbed
 
 
 @dataclass(frozen=True)
@@ -33,26 +29,3 @@ class Job:
     rivals: tuple[tuple[tuple[float, float], ...], ...] | None = None
     progress_port: int | None = None
     provenance: Mapping[str, Any] | None = None
-
-
-def do(pickled: bytes) -> Record:
-    """Execute a cloudpickled job in this process."""
-    from harness import work  # seconds and hundreds of megabytes, for workers alone
-
-    return work.execute(cloudpickle.loads(pickled))
-
-
-def fetch(testbed: Testbed) -> dict[str, str]:
-    """Fetch everything that a testbed names; returns the tasks whose data cannot be had, with the reason."""
-    import sys
-
-    from harness.testbeds import materials
-
-    def task_refs() -> dict[str, list[Ref]]:
-        if not testbed.tasks:
-            return {}
-        from harness import evaluation  # seconds, which nobody should wait for to hear that the hub is away
-
-        return evaluation.task_refs(testbed.tasks)
-
-    return materials.fetch(testbed, task_refs, lambda line: print(line, file=sys.stderr, flush=True))

@@ -79,7 +79,7 @@ class Store:
         try:
             file = (self.folder / "lock").open("a")
         except OSError as problem:
-            raise StoreError(f"{self.folder}: cannot be written ({problem.strerror}); choose another --store") from problem
+            raise StoreError(f"{self.folder}: not writable ({problem.strerror}); choose another --store") from problem
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

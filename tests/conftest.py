@@ -106,3 +106,22 @@ def study(tmp_path: Path) -> Path:
     path = tmp_path / "study.py"
     path.write_text(STUDY, encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where STUDY was run to its end with two tasks. Tests that change anything take a `copy`."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "study.py").write_text(STUDY, encoding="utf-8")
+    done = harness("run", "study.py", "--tasks", "STS16,BIOSSES", "--workers", "2", cwd=folder)
+    assert done.returncode in (0, 1), done.stderr  # the toy language decides which study wins
+    (folder / "stdout.txt").write_text(done.stdout, encoding="utf-8")
+    (folder / "stderr.txt").write_text(done.stderr, encoding="utf-8")
+    (folder / "code.txt").write_text(str(done.returncode), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """A copy of `finished` that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))

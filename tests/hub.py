@@ -46,7 +46,7 @@ def _say(words: Words, *, negated: bool = False, short: bool = False) -> str:
 def nli_rows(seed: int, count: int) -> pd.DataFrame:
     """Three rows a premise, in mixed order: an entailment, a neutral and a contradiction; a few have label -1."""
     rng = random.Random(seed)
-    rows = []
+    rows: list[tuple[str, str, int]] = []
     while len(rows) < count:
         words = _words(rng)
         premise = _say(words)
@@ -67,7 +67,8 @@ def sts_pairs(seed: int, count: int, highest: float, column: str) -> pd.DataFram
         kept = rng.sample(range(5), i % 6)
         mixed: Words = tuple(a if k in kept else b for k, (a, b) in enumerate(zip(left, right, strict=True)))  # type: ignore[assignment]
         shared = sum(a == b for a, b in zip(left, mixed, strict=True))
-        rows.append((_say(left), _say(mixed), highest * shared / 5))
+        adjective, subject, verb, thing, place = mixed  # in other words: cosines of equal sentences differ by noise alone
+        rows.append((_say(left), f"{place} the {adjective} {subject} {verb} the {thing} .", highest * shared / 5))
     return pd.DataFrame(rows, columns=["sentence1", "sentence2", column])
 
 
@@ -122,7 +123,7 @@ def _write_data(folder: Path, configs: dict[str, dict[str, pd.DataFrame]]) -> No
 
 def _write_model(folder: Path) -> None:
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]
 
     folder.mkdir(parents=True)
     words = sorted({"the", "never", ".", *" ".join((*ADJECTIVES, *SUBJECTS, *VERBS, *OBJECTS, *PLACES)).split()})
@@ -173,10 +174,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         self.served.requests.append(f"{self.command} {self.path}")
 
-    def do_HEAD(self) -> None:  # noqa: N802 (the library's name)
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802 (the library's name)
+    def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         api = re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)/(revision|tree)/([^/]+)(/.*)?", path)
         file = re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)

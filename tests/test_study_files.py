@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from conftest import harness
+
 from harness.cli import main
 
 HEADER = "from harness import *\n"

@@ -1,0 +1,117 @@
+"""The driver's options: retrying, failing fast, pruning, and the order of the runs; all in this process."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from test_training import crash, mishap, not_a_number
+
+from harness import Ablation, Budget, Space, Study, choice, log_uniform, losses, search, testbeds
+from harness.api import load, plan, run
+from harness.driver import Options
+
+MNR = losses.MultipleNegativesRankingLoss
+
+
+def make_ablation(studies: dict[str, Any], trials: int = 2, **changes: Any) -> Ablation:
+    fields: dict[str, Any] = {
+        "name": "driven",
+        "testbed": replace(testbeds.book, tasks=(), max_rows=120),
+        "studies": [Study(name, loss, "pair") for name, loss in studies.items()],
+        "space": Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
+        "budget": Budget(trials=trials, epochs=1, seeds=1),
+        "precision": "fp32",
+    }
+    return Ablation(**{**fields, **changes})
+
+
+def driven(ablation: Ablation, store: Path, **options: Any) -> str:
+    """Run an ablation in this process; return what it told on the way."""
+    told = io.StringIO()
+    run(ablation, store, Options(keep_models="none", **options), executor="inline", console=Console(file=told, width=200))
+    return told.getvalue()
+
+
+def written(store: Path) -> dict[str, int]:
+    return {path.stem: path.stat().st_mtime_ns for path in (store / "records").iterdir()}
+
+
+@pytest.mark.usefixtures("cache")
+def test_only_what_failed_is_retried_and_only_if_asked(tmp_path: Path) -> None:
+    broken = make_ablation({"works": MNR, "nan": not_a_number, "crash": mishap(crash)})
+    driven(broken, tmp_path)
+    first = written(tmp_path)
+    failed = {r.id for r in load(tmp_path).records() if r.outcome == "failed"}
+    assert len(failed) == 3  # two trials, and the default point's final run
+    assert {run.state for run in plan(broken, tmp_path).of("crash")} == {"failed"}
+
+    driven(broken, tmp_path)
+    assert written(tmp_path) == first
+
+    driven(broken, tmp_path, retry_failed=True)
+    again = written(tmp_path)
+    assert {key for key in again if again[key] != first[key]} == failed
+
+
+@pytest.mark.usefixtures("cache")
+def test_fail_fast_starts_no_more_runs_once_one_failed(tmp_path: Path) -> None:
+    told = driven(make_ablation({"crash": mishap(crash), "works": MNR}), tmp_path, fail_fast=True)
+    outcomes = [(r.study, r.outcome) for r in load(tmp_path).records()]
+
+    assert sorted(outcomes) == [("crash", "failed"), ("untrained", "ok")]
+    assert "crash: tune trial 0 (batch 32, lr 5e-05): failed: ZeroDivisionError: a bug in the loss" in told
+
+
+@pytest.mark.usefixtures("cache")
+def test_studies_take_turns_and_the_untrained_model_is_first(tmp_path: Path) -> None:
+    told = driven(make_ablation({"a": MNR, "b": MNR}), tmp_path).splitlines()
+    begins = [line.split(" (")[0].split(": stsb")[0] for line in told if ": " in line]
+
+    assert begins[:5] == ["untrained: untrained", "a: tune trial 0", "b: tune trial 0", "a: tune trial 1", "b: tune trial 1"]
+    assert all("final" in line for line in begins[5:])
+    a, b = ([r.scores for r in load(tmp_path).records() if r.study == name and r.stage == "tune"] for name in "ab")
+    assert sorted(a, key=str) == sorted(b, key=str)  # the same loss under two names trains the same
+
+
+def test_a_curve_below_the_median_is_hopeless_once_four_have_finished() -> None:
+    finished = [[(0.25, level), (0.5, level + 0.1), (1.0, level + 0.2)] for level in (0.3, 0.4, 0.5, 0.6)]
+
+    assert search.hopeless(finished, [(0.25, 0.4)])
+    assert not search.hopeless(finished, [(0.25, 0.5)])
+    assert search.hopeless(finished, [(0.25, 0.4), (0.5, 0.5)])
+    assert not search.hopeless(finished[:3], [(0.25, 0.0)])
+    assert not search.hopeless([], [(0.25, 0.0)])
+
+
+@pytest.mark.usefixtures("cache")
+def test_pruned_trials_are_recorded_kept_out_of_the_choice_and_done_in_full_without_pruning(
+    tmp_path: Path,
+) -> None:
+    wide = Space(batch_size=choice(8, 16), lr=log_uniform(1e-5, 0.3))
+    ablation = make_ablation({"a": MNR}, trials=8, space=wide)
+    driven(ablation, tmp_path, prune=True)
+    tuned = sorted((r for r in load(tmp_path).records() if r.stage == "tune"), key=lambda r: r.trial or 0)
+
+    assert len(tuned) == 8
+    assert {r.outcome for r in tuned[:4]} == {"ok"}
+    for record in tuned:
+        shares = [share for share, _ in record.curve]
+        assert shares == sorted(set(shares))
+        assert (shares[-1] == 1) == (record.outcome == "ok")
+        assert len(shares) <= 4
+    pruned = [r for r in tuned if r.outcome == "pruned"]
+    assert pruned, "no trial was stopped: choose a space where some are bad"
+    for record in pruned:
+        full = -(-record.rows // record.point.batch_size) if record.point else 0
+        assert 0 < record.steps < full
+        assert record.curve[-1][0] < 1
+    best = plan(ablation, tmp_path).of("a", "final", "best")[0].point
+    assert best not in {r.point for r in pruned}
+
+    driven(ablation, tmp_path)
+    assert {r.outcome for r in load(tmp_path).records()} == {"ok"}

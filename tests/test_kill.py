@@ -1,0 +1,86 @@
+"""Ends that nobody asked for: SIGKILL and Ctrl-C at any moment, and workers that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from chaos import alive, count, descendants, differences, start, torment
+from conftest import STUDY, harness
+
+from harness.api import load
+
+OPTIONS = ["study.py", "--no-mteb", "--workers", "2", "--store", "store"]
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "study.py").write_text(STUDY, encoding="utf-8")
+    assert harness("run", *OPTIONS, cwd=folder).returncode in (0, 1)
+    return folder
+
+
+def test_killed_drivers_leave_nothing_behind_and_change_nothing(undisturbed: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
+    wanted = load(undisturbed / "store").records()
+    told = torment(OPTIONS, tmp_path, tmp_path / "store", kills=3, total=len(wanted), seed=1)
+
+    assert len(told) == 3, (tmp_path / "output.txt").read_text()
+    assert all(seconds < 5 for _, seconds in told), told
+    store = load(tmp_path / "store")
+    good, bad = store.readable()
+    assert bad == []
+    assert differences(good, wanted) == []
+    assert not (store.folder / ".staging").exists()
+    assert not (store.folder / "damaged").exists()
+    assert sorted(p.name for p in (store.folder / "records").iterdir()) == sorted(f"{r.id}.json" for r in wanted)
+    kept = [sorted(p.parent.name for p in (s / "models").rglob("modules.json")) for s in (store.folder, undisturbed / "store")]
+    assert kept[0] == kept[1]
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
+    driver = start(OPTIONS, tmp_path)
+    while count(tmp_path / "store") < 2 and driver.poll() is None:
+        time.sleep(0.01)
+    below = descendants(driver.pid)
+    for pid in (driver.pid, *below):  # as a terminal does: the whole group gets it
+        os.kill(pid, signal.SIGINT)
+
+    code = driver.wait(timeout=20)
+    output = (tmp_path / "output.txt").read_text()
+    assert code == 130, output
+    assert "interrupted: finished runs are stored; give the same command again" in output
+    assert "Traceback" not in output
+    deadline = time.monotonic() + 5
+    while any(map(alive, below)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, below))
+    good, bad = load(tmp_path / "store").readable()
+    assert len(good) >= 2
+    assert bad == []
+    assert all(record.outcome == "ok" for record in good)
+
+
+def test_a_worker_that_dies_fails_its_run_alone(cache: Path, tmp_path: Path) -> None:
+    dying = STUDY.replace("ablation =", "def dies(model):\n    import os\n    os._exit(7)\n\nablation =")
+    dying = dying.replace("losses.CosineSimilarityLoss", "dies").replace("trials=2", "trials=1").replace("seeds=2", "seeds=1")
+    (tmp_path / "study.py").write_text(dying, encoding="utf-8")
+
+    done = harness("run", *OPTIONS[:2], "--workers", "1", "--store", "store", cwd=tmp_path)
+
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    records = load(tmp_path / "store").records()
+    died = [r for r in records if r.study == "cosine"]
+    assert {(r.stage, r.outcome) for r in died} == {("tune", "failed"), ("final", "failed")}
+    assert all("exit code 7" in (r.error or "") for r in died)
+    assert {r.outcome for r in records if r.study != "cosine"} == {"ok"}
+    assert "failed: cosine" in done.stdout

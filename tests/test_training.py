@@ -1,0 +1,245 @@
+"""Training: seeded, counted, equal to the plain trainer's, and watched for the ways in which it silently fails."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from hub import nli_rows
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer import losses as st_losses
+from test_forward import make_model
+from torch import Tensor, nn
+from transformers import set_seed
+
+from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, losses, search, testbeds
+from harness.api import run
+from harness.errors import Diverged, FrozenLoss
+from harness.plan import Plan
+from harness.training.forward import ChunkedSentenceTransformer
+from harness.training.train import Schedule, train
+
+POINT = Point(batch_size=8, lr=1e-3)
+PAIRS = nli_rows(1, 200).query("label == 0")[["premise", "hypothesis"]].head(52)
+
+
+def rows() -> Dataset:
+    return Dataset.from_pandas(PAIRS, preserve_index=False)
+
+
+def trained(hub_root: Path, folder: Path, seed: int, point: Point = POINT, **schedule: Any) -> SentenceTransformer:
+    set_seed(seed)
+    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    loss = st_losses.MultipleNegativesRankingLoss(model)
+    train(model, loss, rows(), point, Schedule(**(schedule or {"epochs": 1})), seed=seed, precision="fp32", folder=folder)
+    return model
+
+
+def distance(left: nn.Module, right: nn.Module) -> float:
+    pairs = zip(left.parameters(), right.parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
+
+
+def test_the_seed_decides_the_weights(hub_root: Path, tmp_path: Path) -> None:
+    first, again, other = (trained(hub_root, tmp_path, seed) for seed in (3, 3, 4))
+
+    assert distance(first, again) == 0
+    assert distance(first, other) > 1e-4
+    assert distance(first, make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")) > 1e-4
+
+
+def test_weights_are_those_of_the_plain_trainer(hub_root: Path, tmp_path: Path) -> None:
+    ours = trained(hub_root, tmp_path, seed=7, epochs=2)
+    set_seed(7)
+    plain = make_model(hub_root, SentenceTransformer, dtype="float32")
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(tmp_path / "plain"), num_train_epochs=2, per_device_train_batch_size=8, learning_rate=1e-3,
+        warmup_steps=0.1, seed=7, use_cpu=True, save_strategy="no", report_to="none", disable_tqdm=True,
+    )
+    SentenceTransformerTrainer(plain, arguments, train_dataset=rows(), loss=st_losses.MultipleNegativesRankingLoss(plain)).train()
+
+    untrained = make_model(hub_root, SentenceTransformer, dtype="float32")
+    assert distance(ours, untrained) > 5e-3
+    assert distance(ours, plain) < 5e-5  # sums in another order, and Adam divides gradients near 0 by their own size
+
+
+@pytest.mark.parametrize(
+    ("schedule", "batch_size", "steps", "examples"),
+    [
+        ({"epochs": 1}, 8, 7, 52),
+        ({"epochs": 1}, 13, 4, 52),
+        ({"epochs": 2}, 8, 14, 104),
+        ({"epochs": 0.5}, 8, 4, 32),
+        ({"epochs": 1.5}, 8, 11, 52 + 32),
+        ({"epochs": 0.001}, 8, 1, 8),
+        ({"epochs": 1}, 64, 1, 52),
+        ({"epochs": 1, "examples": 20}, 8, 3, 24),
+        ({"epochs": 1, "examples": 60}, 8, 8, 60),  # each epoch's last batch holds four rows
+        ({"epochs": 1, "examples": 104}, 8, 14, 104),
+        ({"epochs": 1, "examples": 60}, 64, 2, 104),
+    ],
+)
+def test_steps_and_examples_are_counted(
+    schedule: dict[str, Any], batch_size: int, steps: int, examples: int, hub_root: Path, tmp_path: Path
+) -> None:
+    seen = []
+
+    class Counting(nn.Module):
+        def __init__(self, model: SentenceTransformer) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
+            seen.append(len(features[0]["input_ids"]))
+            return self.model(features[0])["sentence_embedding"].square().mean()
+
+    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    point = replace(POINT, batch_size=batch_size)
+    took = train(model, Counting(model), rows(), point, Schedule(**schedule), seed=0, precision="fp32", folder=tmp_path)
+
+    assert (took.steps, took.examples_seen) == (steps, examples)
+    assert (len(seen), sum(seen)) == (steps, examples)
+    assert took.seconds > 0
+
+
+def test_looks_are_taken_at_their_shares_and_can_stop_training(hub_root: Path, tmp_path: Path) -> None:
+    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    shares: list[float] = []
+    steps: list[float] = []
+
+    def look(share: float) -> bool:
+        shares.append(share)
+        return len(shares) == 2
+
+    took = train(
+        model, st_losses.MultipleNegativesRankingLoss(model), rows(), POINT, Schedule(2, looks=(0.25, 0.5, 0.75)), seed=0,
+        precision="fp32", folder=tmp_path, on_step=steps.append, on_look=look,
+    )
+
+    assert shares == [4 / 14, 7 / 14]
+    assert took.steps == 7
+    assert steps == [step / 14 for step in range(1, 8)]
+
+
+class Detached(nn.Module):
+    """A loss with a head that no gradient reaches."""
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        super().__init__()
+        self.model = model
+        self.head = nn.Linear(32, 32)
+
+    def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        left, right = (self.model(column)["sentence_embedding"] for column in features)
+        return (self.head(left).detach() + left - right).square().mean()
+
+
+class Hidden(Detached):
+    """A loss with a head whose gradients are all zero."""
+
+    def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        left, right = (self.model(column)["sentence_embedding"] for column in features)
+        return (self.head(left) * 0 + left - right).square().mean()
+
+
+@pytest.mark.parametrize("frozen", [Detached, Hidden])
+def test_a_head_that_never_moves_fails_the_run(frozen: type[nn.Module], hub_root: Path, tmp_path: Path) -> None:
+    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+
+    with pytest.raises(FrozenLoss, match=r"owns head\.weight, head\.bias, which did not move in 7 steps"):
+        train(model, frozen(model), rows(), POINT, Schedule(1), seed=0, precision="fp32", folder=tmp_path)
+
+
+def test_softmax_heads_move(hub_root: Path, tmp_path: Path) -> None:
+    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    loss = losses.softmax(model)
+    before = loss.classifier.weight.detach().clone()
+    data = Dataset.from_pandas(nli_rows(1, 60).query("label >= 0")[["premise", "hypothesis", "label"]], preserve_index=False)
+
+    train(model, loss, data, POINT, Schedule(1), seed=0, precision="fp32", folder=tmp_path)
+
+    assert not torch.equal(before, loss.classifier.weight)
+
+
+def test_a_loss_that_is_not_a_number_diverges(hub_root: Path, tmp_path: Path) -> None:
+    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    with pytest.raises(Diverged, match="nan"):
+        train(model, not_a_number(model), rows(), POINT, Schedule(1), seed=0, precision="fp32", folder=tmp_path)
+
+
+def mishap(happens: Any) -> Any:
+    """Make a loss whose value goes through `happens` after each batch."""
+
+    class Loss(nn.Module):
+        def __init__(self, model: SentenceTransformer) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
+            left, right = (self.model(column)["sentence_embedding"] for column in features)
+            return happens((left - right).square().mean())  # type: ignore[no-any-return]
+
+    return Loss
+
+
+def crash(value: Tensor) -> Tensor:
+    raise ZeroDivisionError("a bug in the loss")
+
+
+not_a_number = mishap(lambda value: value * math.nan)
+out_of_memory = mishap(lambda value: value + torch.zeros(10**15).sum())
+
+
+@pytest.fixture(scope="module")
+def mishaps(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A finished ablation in this process: one study that works among four that fail, each in its own way."""
+    studies = {"works": losses.MultipleNegativesRankingLoss, "nan": not_a_number, "memory": out_of_memory, "frozen": Detached,
+               "crash": mishap(crash)}
+    ablation = Ablation(
+        name="mishaps",
+        testbed=replace(testbeds.book, tasks=()),
+        studies=[Study(name, loss, "pair") for name, loss in studies.items()],
+        space=Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
+        budget=Budget(trials=3, epochs=0.2, seeds=1),
+        precision="fp32",
+    )
+    return run(ablation, tmp_path_factory.mktemp("mishaps"), executor="inline")
+
+
+@pytest.mark.parametrize(
+    ("study", "outcome", "said"),
+    [
+        ("works", "ok", ""), ("nan", "diverged", "training loss"), ("memory", "infeasible", "out of memory"),
+        ("crash", "failed", "ZeroDivisionError: a bug in the loss"), ("frozen", "failed", "FrozenLoss: Detached owns head.weight"),
+    ],
+)
+def test_a_run_that_fails_is_recorded_and_others_go_on(mishaps: Plan, study: str, outcome: str, said: str) -> None:
+    records = [planned.record for planned in mishaps.of(study, "tune")]
+
+    assert len(records) == 3
+    for record in records:
+        assert record is not None
+        assert record.outcome == outcome
+        assert said in (record.error or "")
+        assert ("stsb-dev/spearman_cosine" in record.scores) == (outcome == "ok")
+
+
+def test_finals_follow_the_tuning(mishaps: Plan) -> None:
+    assert [r.state for r in mishaps.of("works", "final", "best")] == ["done"]
+    # nothing of these studies worked: they have no best point, and their default point fails as it did in tuning
+    for study in ("nan", "memory", "crash", "frozen"):
+        assert mishaps.of(study, "final", "best") == []
+        assert len(mishaps.of(study, "final", "default")) == 1
+    assert not mishaps.unfinished()
+
+
+def test_the_search_goes_on_after_infeasible_points(mishaps: Plan) -> None:
+    ablation = mishaps.ablation
+    for study in ("memory", "nan", "crash"):
+        earlier = [r.record for r in mishaps.of(study, "tune") if r.record]
+        assert search.ask(ablation, ablation.study(study), earlier) not in {r.point for r in earlier}
