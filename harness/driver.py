@@ -7,8 +7,11 @@ again after any kind of end goes on where the store stands.
 from __future__ import annotations
 
 import shutil
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -63,11 +66,12 @@ class Driver:
         self._staging().mkdir(parents=True, exist_ok=True)
         found = {record.id: record for record in self.store.records()}
         self.records = {key: r for key, r in found.items() if not (self.options.retry_failed and r.outcome == "failed")}
-        mirror = self._mirror()
-        try:
+        with _uninterrupted():
+            mirror = self._mirror()
             for run in self.plan().runs:
                 if run.record is not None:
                     self._tell(mirror, run.record)
+        try:
             stop = False
             plan = self.plan()
             while True:
@@ -78,14 +82,16 @@ class Driver:
                     return plan
                 ended, _ = wait(self._running, timeout=0.25, return_when=FIRST_COMPLETED)
                 for future in ended:
-                    record = self._finish(self._running.pop(future), future)
-                    self._tell(mirror, record)
+                    with _uninterrupted():
+                        record = self._finish(self._running.pop(future), future)
+                        self._tell(mirror, record)
                     stop |= self.options.fail_fast and record.outcome == "failed"
                 if ended:
                     plan = self.plan()
         finally:
-            mirror.close()
-            shutil.rmtree(self._staging(), ignore_errors=True)
+            with _uninterrupted():
+                mirror.close()
+                shutil.rmtree(self._staging(), ignore_errors=True)
 
     def _mirror(self) -> search.Mirror:
         """Open optuna's storage; the store's own is made anew if it broke, as all of it is in the records."""
@@ -223,6 +229,23 @@ class Driver:
 
     def _staging(self) -> Path:
         return self.store.folder / ".staging"
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the block has ended: raised in a callback of the database, Python would lose it."""
+    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not default or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _sentence(record: Record) -> str:

@@ -33,7 +33,9 @@ def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
 def descendants(pid: int) -> list[int]:
     """Return the processes below one (Linux)."""
     try:
-        children = [int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()]
+        children = [
+            int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()
+        ]
     except OSError:
         return []
     return [*children, *(grandchild for child in children for grandchild in descendants(child))]
@@ -63,7 +65,9 @@ def kill(driver: subprocess.Popen[bytes]) -> float:
     return time.monotonic() - began
 
 
-def torment(arguments: Sequence[str], folder: Path, store: Path, kills: int, total: int, seed: int = 0) -> list[tuple[int, float]]:
+def torment(
+    arguments: Sequence[str], folder: Path, store: Path, kills: int, total: int, seed: int = 0
+) -> list[tuple[int, float]]:
     """Kill `kills` drivers, then let one end.
 
     A driver is killed a random while after it was started (in half of the cases) or after it has written its first new
@@ -109,7 +113,9 @@ def main() -> int:
     start(arguments, folders[0]).wait()
     wanted = load(undisturbed).records()
     for number, (records, orphaned) in enumerate(torment(arguments, folders[1], tormented, kills, len(wanted)), 1):
-        print(f"kill {number}: {records} of {len(wanted)} records; its processes ended {orphaned:.2f} s later", flush=True)
+        print(
+            f"kill {number}: {records} of {len(wanted)} records; its processes ended {orphaned:.2f} s later", flush=True
+        )
     found = differences(load(tormented).records(), wanted)
     print("\n".join(found) or f"{len(wanted)} records: the same as undisturbed")
     for folder in folders:

@@ -19,8 +19,13 @@ import pytest
 # Before any test imports huggingface_hub, which reads them once.
 _HOME = Path(tempfile.mkdtemp(prefix="harness-tests-"))
 ENVIRONMENT = {
-    "HF_HOME": str(_HOME / "hf"), "HF_HUB_OFFLINE": "1", "MTEB_CACHE": str(_HOME / "mteb"), "OMP_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "COLUMNS": "160",
+    "HF_HOME": str(_HOME / "hf"),
+    "HF_HUB_OFFLINE": "1",
+    "MTEB_CACHE": str(_HOME / "mteb"),
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "COLUMNS": "160",
     "MPLCONFIGDIR": str(_HOME / "matplotlib"),
 }
 os.environ.update(ENVIRONMENT)
@@ -32,7 +37,7 @@ from hub import TASKS, Hub, write_content  # noqa: E402
 CLOSED = "http://127.0.0.1:9"
 """A hub's address where nothing listens."""
 
-STUDY = '''
+STUDY = """
 from harness import *
 ablation = Ablation(
     name="small",
@@ -45,7 +50,7 @@ ablation = Ablation(
     budget=Budget(trials=2, epochs=0.5, seeds=2),
     expect=[beats("mnr", "cosine")],
 )
-'''
+"""
 
 
 def pytest_unconfigure() -> None:
@@ -58,11 +63,18 @@ def command(*arguments: str | Path) -> list[str]:
     return [*([str(script)] if script.exists() else [sys.executable, "-m", "harness.cli"]), *map(str, arguments)]
 
 
-def harness(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 240,
-            **options: Any) -> subprocess.CompletedProcess[str]:
+def harness(
+    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 240, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end; its output is captured as text."""
     return subprocess.run(
-        command(*arguments), cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout, **options
+        command(*arguments),
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **options,
     )
 
 
@@ -95,7 +107,14 @@ def cache(_served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The HF_HOME of all tests, filled once by `harness fetch`."""
     folder = tmp_path_factory.mktemp("fetch")
     (folder / "study.py").write_text(STUDY, encoding="utf-8")
-    done = harness("fetch", "study.py", "--tasks", ",".join(TASKS), cwd=folder, env={"HF_ENDPOINT": _served.url, "HF_HUB_OFFLINE": "0"})
+    done = harness(
+        "fetch",
+        "study.py",
+        "--tasks",
+        ",".join(TASKS),
+        cwd=folder,
+        env={"HF_ENDPOINT": _served.url, "HF_HUB_OFFLINE": "0"},
+    )
     assert done.returncode == 0, done.stderr
     return Path(os.environ["HF_HOME"])
 

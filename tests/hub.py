@@ -20,7 +20,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
-TASKS = ("STS16", "BIOSSES", "Banking77Classification", "TwitterSemEval2015", "TwentyNewsgroupsClustering.v2", "NFCorpus")
+TASKS = (
+    "STS16",
+    "BIOSSES",
+    "Banking77Classification",
+    "TwitterSemEval2015",
+    "TwentyNewsgroupsClustering.v2",
+    "NFCorpus",
+)
 """The mteb tasks whose data the tiny hub has: one of each kind that the testbed `book` names, but for reranking."""
 
 ADJECTIVES = ("young", "old", "tall", "quiet", "happy", "busy")
@@ -67,7 +74,9 @@ def sts_pairs(seed: int, count: int, highest: float, column: str) -> pd.DataFram
         kept = rng.sample(range(5), i % 6)
         mixed: Words = tuple(a if k in kept else b for k, (a, b) in enumerate(zip(left, right, strict=True)))  # type: ignore[assignment]
         shared = sum(a == b for a, b in zip(left, mixed, strict=True))
-        adjective, subject, verb, thing, place = mixed  # in other words: cosines of equal sentences differ by noise alone
+        adjective, subject, verb, thing, place = (
+            mixed  # in other words: cosines of equal sentences differ by noise alone
+        )
         rows.append((_say(left), f"{place} the {adjective} {subject} {verb} the {thing} .", highest * shared / 5))
     return pd.DataFrame(rows, columns=["sentence1", "sentence2", column])
 
@@ -95,7 +104,11 @@ def _write_tasks(mteb: Path) -> None:
     banking = pd.DataFrame(intents, columns=["text", "label_text", "label"]).drop(columns="label_text")
     _write_data(mteb / "banking77", {"default": {"train": banking[:200], "test": banking[200:]}})
     pairs = sts_pairs(13, 40, 1.0, "score")
-    twitter = {"sent1": [list(pairs.sentence1)], "sent2": [list(pairs.sentence2)], "labels": [[int(s > 0.5) for s in pairs.score]]}
+    twitter = {
+        "sent1": [list(pairs.sentence1)],
+        "sent2": [list(pairs.sentence2)],
+        "labels": [[int(s > 0.5) for s in pairs.score]],
+    }
     _write_data(mteb / "twittersemeval2015-pairclassification", {"default": {"test": pd.DataFrame(twitter)}})
     topics = pd.DataFrame({"sentences": [[t for t, *_ in intents]], "labels": [[label for _, _, label in intents]]})
     _write_data(mteb / "twentynewsgroups-clustering", {"default": {"test": topics}})
@@ -132,10 +145,17 @@ def _write_model(folder: Path) -> None:
     BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = BertModel(BertConfig(
-            vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
-            max_position_embeddings=64, initializer_range=0.2,
-        ))
+        model = BertModel(
+            BertConfig(
+                vocab_size=len(vocabulary),
+                hidden_size=32,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                intermediate_size=64,
+                max_position_embeddings=64,
+                initializer_range=0.2,
+            )
+        )
     model.save_pretrained(folder)
 
 
@@ -209,7 +229,9 @@ class _Handler(BaseHTTPRequestHandler):
             if path.is_file():
                 content = path.read_bytes()
                 yield {
-                    "type": "file", "path": str(path.relative_to(folder)), "size": len(content),
+                    "type": "file",
+                    "path": str(path.relative_to(folder)),
+                    "size": len(content),
                     "oid": hashlib.sha1(content).hexdigest(),
                 }
 
@@ -218,7 +240,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, b"", {"X-Error-Code": "EntryNotFound"})
             return
         content = path.read_bytes()
-        headers = {"X-Repo-Commit": revision, "ETag": f'"{hashlib.sha1(content).hexdigest()}"', "Accept-Ranges": "bytes"}
+        headers = {
+            "X-Repo-Commit": revision,
+            "ETag": f'"{hashlib.sha1(content).hexdigest()}"',
+            "Accept-Ranges": "bytes",
+        }
         begin = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if begin and self.command == "GET":
             offset = int(begin.group(1))
@@ -227,7 +253,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.OK, content, headers, half)
 
-    def _answer(self, status: HTTPStatus, body: bytes, headers: dict[str, str] | None = None, half: bool = False) -> None:
+    def _answer(
+        self, status: HTTPStatus, body: bytes, headers: dict[str, str] | None = None, half: bool = False
+    ) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)

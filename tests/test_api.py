@@ -68,8 +68,20 @@ def test_a_frame_has_a_row_a_run(done: tuple[Plan, Path]) -> None:
     frame = api.load(store).frame()
 
     assert len(frame) == len(plan.runs)
-    assert {"id", "study", "stage", "seed", "outcome", "steps", "train_seconds", "point.batch_size", "point.lr", "point.scale",
-            "stsb-dev/spearman_cosine", "stsb-test/pearson_cosine"} <= set(frame.columns)
+    assert {
+        "id",
+        "study",
+        "stage",
+        "seed",
+        "outcome",
+        "steps",
+        "train_seconds",
+        "point.batch_size",
+        "point.lr",
+        "point.scale",
+        "stsb-dev/spearman_cosine",
+        "stsb-test/pearson_cosine",
+    } <= set(frame.columns)
     assert frame.groupby("stage")["stsb-test/spearman_cosine"].count().to_dict()["tune"] == 0
     trained = frame[frame["stage"] != "untrained"]
     assert (trained["examples_seen"] >= trained["rows"].clip(upper=32) - 15).all()
@@ -99,8 +111,10 @@ def test_run_again_does_nothing(done: tuple[Plan, Path]) -> None:
 
 
 def test_a_loss_that_changed_is_another_run(done: tuple[Plan, Path]) -> None:
-    changed = make_ablation(studies=[Study("lambda", lambda model: losses.MultipleNegativesRankingLoss(model, scale=11.0), "triplet")],
-                            expect=[])
+    changed = make_ablation(
+        studies=[Study("lambda", lambda model: losses.MultipleNegativesRankingLoss(model, scale=11.0), "triplet")],
+        expect=[],
+    )
     plan = api.plan(changed, done[1])
 
     assert {run.state for run in plan.of("lambda", "tune")} == {"to do"}
@@ -113,7 +127,11 @@ def test_a_loss_that_changed_is_another_run(done: tuple[Plan, Path]) -> None:
         {"testbed": replace(testbeds.book, tasks=(), max_rows=91)},
         {"budget": Budget(trials=2, epochs=1, seeds=2, examples=33)},
         {"precision": "fp32"},
-        {"testbed": replace(testbeds.book, tasks=(), max_rows=90, model=replace(testbeds.book.model, revision="0" * 40))},
+        {
+            "testbed": replace(
+                testbeds.book, tasks=(), max_rows=90, model=replace(testbeds.book.model, revision="0" * 40)
+            )
+        },
         {"testbed": replace(testbeds.book, tasks=(), max_rows=90, pooling="cls")},
     ],
 )
@@ -127,7 +145,11 @@ def test_what_decides_no_training_makes_no_other_trial(change: dict[str, Any], d
 
 
 def test_reading_without_a_store_is_a_usage_error(tmp_path: Path) -> None:
-    for read in (lambda: api.check(make_ablation(), tmp_path), lambda: api.load(tmp_path), lambda: api.report(make_ablation(), tmp_path)):
+    for read in (
+        lambda: api.check(make_ablation(), tmp_path),
+        lambda: api.load(tmp_path),
+        lambda: api.report(make_ablation(), tmp_path),
+    ):
         with pytest.raises(UsageError, match="no store here"):
             read()
     assert {run.state for run in api.plan(make_ablation(), tmp_path).runs} == {"to do", "waiting"}

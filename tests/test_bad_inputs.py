@@ -99,9 +99,17 @@ STORES: dict[str, tuple[Callable[[Path], object], int, list[str]]] = {
     "version that is none": (lambda s: identity(s, version="one"), 3, ["store.json", "cannot be read"]),
     "other ablation": (lambda s: identity(s, ablation="other"), 2, ["'other'", "'small'", "choose another --store"]),
     "other testbed": (lambda s: identity(s, testbed="nli"), 2, ["'nli'", "'book'", "choose another --store"]),
-    "identity cut short": (lambda s: (s / "store.json").write_text('{"version": 1'), 3, ["store.json", "cannot be read", "restore"]),
+    "identity cut short": (
+        lambda s: (s / "store.json").write_text('{"version": 1'),
+        3,
+        ["store.json", "cannot be read", "restore"],
+    ),
     "identity of another kind": (lambda s: (s / "store.json").write_text("[]"), 3, ["store.json", "cannot be read"]),
-    "identity lacks a field": (lambda s: (s / "store.json").write_text('{"version": 1}'), 3, ["store.json", "ablation"]),
+    "identity lacks a field": (
+        lambda s: (s / "store.json").write_text('{"version": 1}'),
+        3,
+        ["store.json", "ablation"],
+    ),
     "a file for a store": (replace_by_file, 3, ["small-book", "cannot", "--store"]),
 }
 
@@ -189,9 +197,17 @@ def test_a_read_only_store(copy: Path) -> None:
 
 
 HUBS: dict[str, tuple[str, Fault, list[str]]] = {
-    "no base model": ("google-bert/bert-base-uncased", "404", ["base model", "google-bert/bert-base-uncased", "no such repository"]),
+    "no base model": (
+        "google-bert/bert-base-uncased",
+        "404",
+        ["base model", "google-bert/bert-base-uncased", "no such repository"],
+    ),
     "an error for the rows": ("nyu-mll/glue", "500", ["training rows", "nyu-mll/glue mnli/train", "500"]),
-    "half of the test set": ("sentence-transformers/stsb", "half", ["test set", "sentence-transformers/stsb", "the download stopped"]),
+    "half of the test set": (
+        "sentence-transformers/stsb",
+        "half",
+        ["test set", "sentence-transformers/stsb", "the download stopped"],
+    ),
 }
 
 
@@ -226,7 +242,8 @@ def test_no_hub_and_no_cache_fails_soon_with_both_ways_out(kind: str, hub: Hub, 
     if kind == "hangs":
         hub.faults[""] = "hang"
     environment = {
-        "HF_ENDPOINT": hub.url if kind == "hangs" else CLOSED, "HF_HOME": str(study.parent / "home"),
+        "HF_ENDPOINT": hub.url if kind == "hangs" else CLOSED,
+        "HF_HOME": str(study.parent / "home"),
         "HF_HUB_OFFLINE": "1" if kind == "offline" else "0",
     }
     began = time.perf_counter()
@@ -234,10 +251,15 @@ def test_no_hub_and_no_cache_fails_soon_with_both_ways_out(kind: str, hub: Hub, 
 
     assert time.perf_counter() - began < 10
     assert done.returncode == 3
-    assert_told(done.stderr, [
-        "testbed 'book': cannot get the base model, google-bert/bert-base-uncased", "not in the cache", "`harness fetch FILE`",
-        "--testbed embedded",
-    ])
+    assert_told(
+        done.stderr,
+        [
+            "testbed 'book': cannot get the base model, google-bert/bert-base-uncased",
+            "not in the cache",
+            "`harness fetch FILE`",
+            "--testbed embedded",
+        ],
+    )
 
 
 def test_a_cache_that_lost_a_file_is_noticed(hub: Hub, study: Path) -> None:

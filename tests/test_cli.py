@@ -65,7 +65,17 @@ def test_show_json_is_one_document_of_all_records(finished: Path) -> None:
     assert done.returncode == 0
     assert {record["id"] for record in records} == set(kept)
     for record in records:
-        assert {"study", "stage", "seed", "point", "outcome", "scores", "train_seconds", "examples_seen", "steps"} <= set(record)
+        assert {
+            "study",
+            "stage",
+            "seed",
+            "point",
+            "outcome",
+            "scores",
+            "train_seconds",
+            "examples_seen",
+            "steps",
+        } <= set(record)
         assert record["scores"] == kept[record["id"]].scores
         assert {"stsb-dev/pearson_cosine", "stsb-dev/spearman_cosine"} <= set(record["scores"])
         if record["stage"] == "untrained":
@@ -142,7 +152,7 @@ def test_the_best_models_are_kept_and_load(finished: Path) -> None:
         assert "model-index" in card
 
 
-WATCH = '''
+WATCH = """
 import os, sys
 
 def watch(event, arguments):
@@ -151,7 +161,7 @@ def watch(event, arguments):
             print(arguments[1], file=file)
 
 sys.addaudithook(watch)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -163,11 +173,30 @@ def narrowed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "study.py").write_text(STUDY, encoding="utf-8")
     (folder / "watch").mkdir()
     (folder / "watch" / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
-    environment = {"HF_ENDPOINT": CLOSED, "PYTHONPATH": str(folder / "watch"), "OUTSIDE": str(folder / "connections.txt")}
+    environment = {
+        "HF_ENDPOINT": CLOSED,
+        "PYTHONPATH": str(folder / "watch"),
+        "OUTSIDE": str(folder / "connections.txt"),
+    }
     done = harness(
-        *("run", "study.py", "--only", "mnr", "--no-mteb", "--trials", "1", "--workers", "1", "--rows", "90", "--store", "s"),
+        *(
+            "run",
+            "study.py",
+            "--only",
+            "mnr",
+            "--no-mteb",
+            "--trials",
+            "1",
+            "--workers",
+            "1",
+            "--rows",
+            "90",
+            "--store",
+            "s",
+        ),
         *("--keep-models", "all", "--report-to", "tensorboard", "--report", "r", "--precision", "fp32"),
-        cwd=folder, env=environment,
+        cwd=folder,
+        env=environment,
     )
     (folder / "stderr.txt").write_text(done.stderr, encoding="utf-8")
     (folder / "code.txt").write_text(str(done.returncode), encoding="utf-8")
@@ -178,7 +207,10 @@ def test_only_runs_the_named_study(narrowed: Path) -> None:
     records = load(narrowed / "s").records()
 
     assert sorted((r.study, r.stage, r.seed) for r in records) == [
-        ("mnr", "final", 1), ("mnr", "final", 2), ("mnr", "tune", 0), ("untrained", "untrained", 0),
+        ("mnr", "final", 1),
+        ("mnr", "final", 2),
+        ("mnr", "tune", 0),
+        ("untrained", "untrained", 0),
     ]
     assert all(r.outcome == "ok" for r in records)
     assert all(r.rows < 45 and r.provenance["precision"] == "fp32" for r in records)
@@ -213,8 +245,14 @@ def test_offline_nothing_is_asked_of_any_network(narrowed: Path) -> None:
 def test_the_watch_on_connections_works(narrowed: Path, tmp_path: Path) -> None:
     noted = tmp_path / "noted.txt"
     subprocess.run(
-        [sys.executable, "-c", "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.connect(('203.0.113.1', 9))"],
-        env={**os.environ, "PYTHONPATH": str(narrowed / "watch"), "OUTSIDE": str(noted)}, timeout=30, check=False,
+        [
+            sys.executable,
+            "-c",
+            "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.connect(('203.0.113.1', 9))",
+        ],
+        env={**os.environ, "PYTHONPATH": str(narrowed / "watch"), "OUTSIDE": str(noted)},
+        timeout=30,
+        check=False,
     )
     assert noted.read_text().startswith("('203.0.113.1'")
 
@@ -226,8 +264,13 @@ def test_version_and_plain_output(finished: Path) -> None:
     assert "mnr: final seed 1" in said
     assert "report: " in (finished / "stdout.txt").read_text()
     piped = subprocess.run(
-        f"{' '.join(command('show', 'study.py', '--json'))} | head -1", shell=True, cwd=finished, capture_output=True, text=True,
-        timeout=60, check=False,
+        f"{' '.join(command('show', 'study.py', '--json'))} | head -1",
+        shell=True,
+        cwd=finished,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert piped.stdout == "{\n"
     assert "Traceback" not in piped.stderr

@@ -33,7 +33,13 @@ def make_ablation(studies: dict[str, Any], trials: int = 2, **changes: Any) -> A
 def driven(ablation: Ablation, store: Path, **options: Any) -> str:
     """Run an ablation in this process; return what it told on the way."""
     told = io.StringIO()
-    run(ablation, store, Options(keep_models="none", **options), executor="inline", console=Console(file=told, width=200))
+    run(
+        ablation,
+        store,
+        Options(keep_models="none", **options),
+        executor="inline",
+        console=Console(file=told, width=200),
+    )
     return told.getvalue()
 
 
@@ -72,7 +78,13 @@ def test_studies_take_turns_and_the_untrained_model_is_first(tmp_path: Path) -> 
     told = driven(make_ablation({"a": MNR, "b": MNR}), tmp_path).splitlines()
     begins = [line.split(" (")[0].split(": stsb")[0] for line in told if ": " in line]
 
-    assert begins[:5] == ["untrained: untrained", "a: tune trial 0", "b: tune trial 0", "a: tune trial 1", "b: tune trial 1"]
+    assert begins[:5] == [
+        "untrained: untrained",
+        "a: tune trial 0",
+        "b: tune trial 0",
+        "a: tune trial 1",
+        "b: tune trial 1",
+    ]
     assert all("final" in line for line in begins[5:])
     a, b = ([r.scores for r in load(tmp_path).records() if r.study == name and r.stage == "tune"] for name in "ab")
     assert sorted(a, key=str) == sorted(b, key=str)  # the same loss under two names trains the same

@@ -47,8 +47,10 @@ def test_sts_scores_are_those_of_the_plain_evaluator(part: str, models: list[Sen
         plain = EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))(model)
 
         assert scores == {name: pytest.approx(plain[name], abs=1e-6) for name in ("pearson_cosine", "spearman_cosine")}
-        left, right = (torch.nn.functional.normalize(model.encode(list(side), convert_to_tensor=True)) for side in
-                       (pairs.sentence1, pairs.sentence2))
+        left, right = (
+            torch.nn.functional.normalize(model.encode(list(side), convert_to_tensor=True))
+            for side in (pairs.sentence1, pairs.sentence2)
+        )
         assert kept.cosine == pytest.approx((left * right).sum(1).tolist(), abs=1e-6)
         assert kept.gold == pytest.approx(pairs.gold)
 
@@ -97,7 +99,8 @@ def test_task_scores_are_mtebs_and_each_model_gets_its_own(models: list[Sentence
 def test_a_task_scores_the_same_each_time(models: list[SentenceTransformer], tmp_path: Path) -> None:
     task = ["TwentyNewsgroupsClustering.v2", "Banking77Classification"]
     first, again = (
-        evaluation.score_tasks(evaluation.Encoder(models[0]), task, name="a/b", run_id=key, folder=tmp_path)[0] for key in "xy"
+        evaluation.score_tasks(evaluation.Encoder(models[0]), task, name="a/b", run_id=key, folder=tmp_path)[0]
+        for key in "xy"
     )
 
     assert first == again
@@ -126,9 +129,12 @@ def test_a_store_is_read_by_mtebs_own_tools(finished: Path) -> None:
     }
     wanted = {
         (f"small/{record.study}", record.id): {
-            name.removeprefix("mteb/"): pytest.approx(value, abs=1e-6) for name, value in record.scores.items() if name.startswith("mteb/")
+            name.removeprefix("mteb/"): pytest.approx(value, abs=1e-6)
+            for name, value in record.scores.items()
+            if name.startswith("mteb/")
         }
-        for record in load(finished / STORE).records() if record.stage != "tune"
+        for record in load(finished / STORE).records()
+        if record.stage != "tune"
     }
 
     assert found == wanted

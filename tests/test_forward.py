@@ -26,10 +26,29 @@ LOSSES: dict[str, tuple[Callable[[SentenceTransformer], nn.Module], int]] = {
     "triplet": (losses.TripletLoss, 3),
     "cached mnr": (lambda model: losses.CachedMultipleNegativesRankingLoss(model, mini_batch_size=20), 2),
 }
-WORDS = ["the", "woman", "man", "child", "holds", "paints", "apple", "boat", "house", "in", "park", "near", "river", "never", "young", "old"]
+WORDS = [
+    "the",
+    "woman",
+    "man",
+    "child",
+    "holds",
+    "paints",
+    "apple",
+    "boat",
+    "house",
+    "in",
+    "park",
+    "near",
+    "river",
+    "never",
+    "young",
+    "old",
+]
 
 
-def make_model(hub_root: Path, cls: type[SentenceTransformer], dtype: str = "float64", pooling: str = "mean") -> SentenceTransformer:
+def make_model(
+    hub_root: Path, cls: type[SentenceTransformer], dtype: str = "float64", pooling: str = "mean"
+) -> SentenceTransformer:
     folder = hub_root / "models" / "google-bert" / "bert-base-uncased"
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     transformer = Transformer(str(folder), model_kwargs={"dtype": dtype}, config_kwargs=no_dropout)
@@ -40,8 +59,12 @@ def sentences(rng: random.Random, count: int, longest: int = 30) -> list[str]:
     return [" ".join(rng.choices(WORDS, k=rng.randint(1, longest))) for _ in range(count)]
 
 
-def backward(model: SentenceTransformer, make: Callable[[SentenceTransformer], nn.Module], columns: list[list[str]],
-             labels: torch.Tensor | None) -> dict[str, torch.Tensor]:
+def backward(
+    model: SentenceTransformer,
+    make: Callable[[SentenceTransformer], nn.Module],
+    columns: list[list[str]],
+    labels: torch.Tensor | None,
+) -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
     loss = make(model).to(model.dtype if hasattr(model, "dtype") else torch.float64)
     model.train()
@@ -143,5 +166,7 @@ def test_a_saved_model_loads_as_a_plain_one_with_equal_embeddings(hub_root: Path
     batch = sentences(random.Random(6), 20)
 
     assert type(loaded) is SentenceTransformer
-    assert (loaded.encode(batch, convert_to_tensor=True) - model.encode(batch, convert_to_tensor=True)).abs().max() <= 1e-6
+    assert (
+        loaded.encode(batch, convert_to_tensor=True) - model.encode(batch, convert_to_tensor=True)
+    ).abs().max() <= 1e-6
     assert copy.deepcopy(model).encode("the man").shape == (32,)

@@ -41,7 +41,10 @@ def test_killed_drivers_leave_nothing_behind_and_change_nothing(undisturbed: Pat
     assert not (store.folder / ".staging").exists()
     assert not (store.folder / "damaged").exists()
     assert sorted(p.name for p in (store.folder / "records").iterdir()) == sorted(f"{r.id}.json" for r in wanted)
-    kept = [sorted(p.parent.name for p in (s / "models").rglob("modules.json")) for s in (store.folder, undisturbed / "store")]
+    kept = [
+        sorted(p.parent.name for p in (s / "models").rglob("modules.json"))
+        for s in (store.folder, undisturbed / "store")
+    ]
     assert kept[0] == kept[1]
 
 
@@ -71,7 +74,11 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(cache: Path, tmp_pa
 
 def test_a_worker_that_dies_fails_its_run_alone(cache: Path, tmp_path: Path) -> None:
     dying = STUDY.replace("ablation =", "def dies(model):\n    import os\n    os._exit(7)\n\nablation =")
-    dying = dying.replace("losses.CosineSimilarityLoss", "dies").replace("trials=2", "trials=1").replace("seeds=2", "seeds=1")
+    dying = (
+        dying.replace("losses.CosineSimilarityLoss", "dies")
+        .replace("trials=2", "trials=1")
+        .replace("seeds=2", "seeds=1")
+    )
     (tmp_path / "study.py").write_text(dying, encoding="utf-8")
 
     done = harness("run", *OPTIONS[:2], "--workers", "1", "--store", "store", cwd=tmp_path)

@@ -24,11 +24,15 @@ MNR = losses.MultipleNegativesRankingLoss
 WIDE = Space(batch_size=choice(16, 32, 64, 128), lr=log_uniform(1e-6, 1e-3))
 
 
-def make_ablation(trials: int = 16, space: Space = WIDE, studies: list[Study] | None = None, name: str = "a") -> Ablation:
+def make_ablation(
+    trials: int = 16, space: Space = WIDE, studies: list[Study] | None = None, name: str = "a"
+) -> Ablation:
     return Ablation(name, testbeds.book, studies or [Study("s", MNR, "pair")], space, Budget(trials=trials, seeds=1))
 
 
-def record_of(ablation: Ablation, study: str, trial: int, point: Point, score: float | None, outcome: Outcome = "ok") -> Record:
+def record_of(
+    ablation: Ablation, study: str, trial: int, point: Point, score: float | None, outcome: Outcome = "ok"
+) -> Record:
     key = run_id(ablation, study, "tune", 0, point)
     return Record(key, study, "tune", 0, point, trial, outcome, scores={} if score is None else {OBJECTIVE: score})
 
@@ -121,7 +125,12 @@ def test_what_is_asked_depends_on_the_records_alone() -> None:
     for hash_seed in ("1", "2"):
         lines = "".join(record.to_json() for record in earlier)
         there = subprocess.run(
-            [sys.executable, "-c", PROGRAM], input=lines, capture_output=True, text=True, timeout=60, check=True,
+            [sys.executable, "-c", PROGRAM],
+            input=lines,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
             env={"PYTHONHASHSEED": hash_seed, "PATH": ""},
         )
         assert Point.from_dict(json.loads(there.stdout)) == here
@@ -184,7 +193,9 @@ def test_a_finite_space_is_searched_once_and_no_further(grid: str, scale: float)
 
 def mirrored(storage: Path, name: str) -> list[tuple[str, float | None, str]]:
     study = optuna.load_study(study_name=name, storage=f"sqlite:///{storage}")
-    return [(t.state.name, t.value if t.state.name == "COMPLETE" else None, t.user_attrs["run"]) for t in study.get_trials()]
+    return [
+        (t.state.name, t.value if t.state.name == "COMPLETE" else None, t.user_attrs["run"]) for t in study.get_trials()
+    ]
 
 
 def test_the_mirror_shows_the_records_and_is_rebuilt_at_each_start(tmp_path: Path) -> None:
@@ -222,7 +233,9 @@ def test_the_mirror_shows_the_records_and_is_rebuilt_at_each_start(tmp_path: Pat
     assert mirrored(storage, "a/s") == wanted
 
 
-@pytest.mark.parametrize("url", ["sqlite:///{}", "nonsense", "sqlite:////no/such/folder/optuna.db", "nosuchdatabase://host/name"])
+@pytest.mark.parametrize(
+    "url", ["sqlite:///{}", "nonsense", "sqlite:////no/such/folder/optuna.db", "nosuchdatabase://host/name"]
+)
 def test_a_storage_that_cannot_be_used_is_a_usage_error(url: str, tmp_path: Path) -> None:
     broken = tmp_path / "optuna.db"
     broken.write_bytes(b"no database at all, but long enough to be taken for one" * 99)

@@ -43,7 +43,13 @@ def test_a_finished_store_is_complete(finished: Path) -> None:
     assert {r.seed for r in records if r.stage == "final"} == {1, 2}
     assert not (finished / STORE / ".staging").exists()
     assert {path.name for path in (finished / STORE).iterdir()} == {
-        "store.json", "last_run.json", "lock", "records", "models", "mteb", "optuna.db",
+        "store.json",
+        "last_run.json",
+        "lock",
+        "records",
+        "models",
+        "mteb",
+        "optuna.db",
     }
 
 
@@ -57,7 +63,9 @@ def test_tuning_never_sees_the_test_sets(finished: Path) -> None:
 def test_records_say_where_they_come_from(finished: Path) -> None:
     for record in load(finished / STORE).records():
         found = record.provenance
-        assert {"git", "study_file", "versions", "hardware", "revisions", "rows_asked", "precision", "threads"} <= set(found)
+        assert {"git", "study_file", "versions", "hardware", "revisions", "rows_asked", "precision", "threads"} <= set(
+            found
+        )
         assert {"torch", "sentence-transformers", "mteb", "python"} <= set(found["versions"])
         assert record.peak_memory_mb > 100
         if record.stage != "untrained":
@@ -167,14 +175,23 @@ def test_reading_needs_no_lock(copy: Path) -> None:
 
 
 def some_record(**changes: object) -> Record:
-    fields = {"id": "ab" * 8, "study": "s", "stage": "tune", "seed": 0, "point": Point(8, 1e-4, (("scale", 2.5),)), "trial": 0,
-              "outcome": "ok", "scores": {"stsb-dev/spearman_cosine": 0.1}, "curve": ((0.5, 0.1), (1.0, 0.2))}
+    fields = {
+        "id": "ab" * 8,
+        "study": "s",
+        "stage": "tune",
+        "seed": 0,
+        "point": Point(8, 1e-4, (("scale", 2.5),)),
+        "trial": 0,
+        "outcome": "ok",
+        "scores": {"stsb-dev/spearman_cosine": 0.1},
+        "curve": ((0.5, 0.1), (1.0, 0.2)),
+    }
     return Record(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     store = create(tmp_path / "s", "a", "b")
-    record = some_record(error="ein Fehler: größer\n  als\t\"gedacht\"")
+    record = some_record(error='ein Fehler: größer\n  als\t"gedacht"')
     store.write(record)
 
     assert store.records() == [record]

@@ -43,45 +43,79 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     "no studies": ({"studies": "[]"}, ["no studies", "at least one"]),
     "loss of scores on classes": (
         {"studies": '[Study("cosine", loss=losses.CosineSimilarityLoss, view="pair-class")]'},
-        ["study 'cosine': the loss needs", "a float 'score' column; view 'pair-class' has premise, hypothesis, label",
-         'Use view="pair-score".'],
+        [
+            "study 'cosine': the loss needs",
+            "a float 'score' column; view 'pair-class' has premise, hypothesis, label",
+            'Use view="pair-score".',
+        ],
     ),
     "loss of classes on pairs": (
         {"studies": '[Study("s", loss=losses.softmax, view="pair")]'},
         ["study 's'", "an integer 'label' column", "anchor, positive", 'Use view="pair-class".'],
     ),
     "loss of triplets on pairs": (
-        {"studies": '[Study("s", loss=losses.TripletLoss, view="pair")]'}, ["3 texts", 'Use view="triplet".'],
+        {"studies": '[Study("s", loss=losses.TripletLoss, view="pair")]'},
+        ["3 texts", 'Use view="triplet".'],
     ),
     "loss of pairs on triplets": (
         {"studies": '[Study("s", loss=losses.MegaBatchMarginLoss, view="triplet")]'},
         ["2 texts", 'Use view="pair" or view="pair-of-triplet".'],
     ),
-    "unknown view": ({"studies": f'[Study("s", loss={MNR}, view="pairs")]'}, ["unknown view 'pairs'", "pair-of-triplet"]),
-    "unknown loss": ({"studies": '[Study("s", loss=losses.MNRL, view="pair")]'}, ["no loss 'MNRL'", MNR[7:], "any callable"]),
-    "loss that is none": ({"studies": '[Study("s", loss="mnr", view="pair")]'}, ["loss='mnr' is not callable", "losses.NAME"]),
+    "unknown view": (
+        {"studies": f'[Study("s", loss={MNR}, view="pairs")]'},
+        ["unknown view 'pairs'", "pair-of-triplet"],
+    ),
+    "unknown loss": (
+        {"studies": '[Study("s", loss=losses.MNRL, view="pair")]'},
+        ["no loss 'MNRL'", MNR[7:], "any callable"],
+    ),
+    "loss that is none": (
+        {"studies": '[Study("s", loss="mnr", view="pair")]'},
+        ["loss='mnr' is not callable", "losses.NAME"],
+    ),
     "study without a name": ({"studies": f'[Study("", loss={MNR}, view="pair")]'}, ["at least one character"]),
     "study named like the base model": ({"studies": f'[Study("untrained", loss={MNR}, view="pair")]'}, ["'untrained'"]),
     "study named like a folder": ({"studies": f'[Study("a/b", loss={MNR}, view="pair")]'}, ["'a/b'", "none of /"]),
-    "study named like the folder above": ({"studies": f'[Study("..", loss={MNR}, view="pair")]'}, ["'..'", "leading dot"]),
+    "study named like the folder above": (
+        {"studies": f'[Study("..", loss={MNR}, view="pair")]'},
+        ["'..'", "leading dot"],
+    ),
     "ablation named like a folder": ({"name": "a/b"}, ["'a/b'", "no / "]),
     "option of a name that is taken": (
-        {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"lr": choice(1.0, 2.0)}})]'}, ["option 'lr'", "of its own"],
+        {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"lr": choice(1.0, 2.0)}})]'},
+        ["option 'lr'", "of its own"],
     ),
     "option that is a number": (
-        {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"scale": 20}})]'}, ["option 'scale'", "choice(...)"],
+        {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"scale": 20}})]'},
+        ["option 'scale'", "choice(...)"],
     ),
-    "expectation of no study": ({"expect": '[beats("mnr", "cosine")]'}, ["mnr beats cosine", "no study 'cosine'", "mnr, untrained"]),
+    "expectation of no study": (
+        {"expect": '[beats("mnr", "cosine")]'},
+        ["mnr beats cosine", "no study 'cosine'", "mnr, untrained"],
+    ),
     "order of no study": ({"expect": '[in_order("mnr", "best")]'}, ["no study 'best'"]),
     "order of one": ({"expect": '[in_order("mnr")]'}, ["at least two studies"]),
-    "no batch sizes": ({"space": "Space(batch_size=choice(), lr=log_uniform(1e-5, 1e-3))"}, ["empty space", "choice(16, 32)"]),
-    "learning rates the wrong way round": (
-        {"space": "Space(batch_size=choice(8), lr=log_uniform(1e-3, 1e-5))"}, ["empty space", "low <= high"],
+    "no batch sizes": (
+        {"space": "Space(batch_size=choice(), lr=log_uniform(1e-5, 1e-3))"},
+        ["empty space", "choice(16, 32)"],
     ),
-    "learning rates from zero": ({"space": "Space(batch_size=choice(8), lr=log_uniform(0, 1e-5))"}, ["empty space", "0 < low"]),
-    "a learning rate that is a number": ({"space": "Space(batch_size=choice(8), lr=1e-5)"}, ["lr must be", "log_uniform"]),
+    "learning rates the wrong way round": (
+        {"space": "Space(batch_size=choice(8), lr=log_uniform(1e-3, 1e-5))"},
+        ["empty space", "low <= high"],
+    ),
+    "learning rates from zero": (
+        {"space": "Space(batch_size=choice(8), lr=log_uniform(0, 1e-5))"},
+        ["empty space", "0 < low"],
+    ),
+    "a learning rate that is a number": (
+        {"space": "Space(batch_size=choice(8), lr=1e-5)"},
+        ["lr must be", "log_uniform"],
+    ),
     "no learning rate above zero": ({"space": "Space(batch_size=choice(8), lr=choice(0.0, 1e-5))"}, ["lr", "above 0"]),
-    "batch size zero": ({"space": "Space(batch_size=choice(0), lr=log_uniform(1e-5, 1e-3))"}, ["batch_size", "at least 1"]),
+    "batch size zero": (
+        {"space": "Space(batch_size=choice(0), lr=log_uniform(1e-5, 1e-3))"},
+        ["batch_size", "at least 1"],
+    ),
     "batch size twice": ({"space": "Space(batch_size=choice(8, 8), lr=log_uniform(1e-5, 1e-3))"}, ["repeats a value"]),
     "zero trials": ({"budget": "Budget(trials=0)"}, ["trials=0", "at least 1"]),
     "zero seeds": ({"budget": "Budget(seeds=0)"}, ["seeds=0", "at least 1"]),
@@ -94,8 +128,12 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
 
 LINES = {"testbed": 5, "studies": 6, "space": 7, "budget": 8, "expect": 9}
 OF_THE_WHOLE = (
-    "testbed by its name", "two studies of one name", "no studies", "ablation named like a folder",
-    "expectation of no study", "order of no study",
+    "testbed by its name",
+    "two studies of one name",
+    "no studies",
+    "ablation named like a folder",
+    "expectation of no study",
+    "order of no study",
 )
 """Mistakes that only the whole ablation can notice: its call, on line 3, is where they are."""
 
@@ -157,11 +195,17 @@ def test_a_file_that_is_no_study_file(
     assert all(word in printed.err for word in words), printed.err
 
 
-def test_a_custom_loss_is_checked_where_it_says_what_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_custom_loss_is_checked_where_it_says_what_it_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "s.py"
     studies = '[Study("mine", loss=mine, view="pair")]'
     plain = "def mine(model): return None\n"
-    for before, code in ((plain, 0), ("@losses.reads('score')\n" + plain, 2), ("@losses.reads('none', 2, 9)\n" + plain, 0)):
+    for before, code in (
+        (plain, 0),
+        ("@losses.reads('score')\n" + plain, 2),
+        ("@losses.reads('none', 2, 9)\n" + plain, 0),
+    ):
         path.write_text(HEADER + before + ABLATION.format(**{**GOOD, "studies": studies}), encoding="utf-8")
         assert main(["plan", str(path), "--store", str(tmp_path / "store")]) == code
     assert 'Use view="pair-score".' in capsys.readouterr().err

@@ -36,7 +36,9 @@ def trained(hub_root: Path, folder: Path, seed: int, point: Point = POINT, **sch
     set_seed(seed)
     model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
     loss = st_losses.MultipleNegativesRankingLoss(model)
-    train(model, loss, rows(), point, Schedule(**(schedule or {"epochs": 1})), seed=seed, precision="fp32", folder=folder)
+    train(
+        model, loss, rows(), point, Schedule(**(schedule or {"epochs": 1})), seed=seed, precision="fp32", folder=folder
+    )
     return model
 
 
@@ -58,10 +60,20 @@ def test_weights_are_those_of_the_plain_trainer(hub_root: Path, tmp_path: Path) 
     set_seed(7)
     plain = make_model(hub_root, SentenceTransformer, dtype="float32")
     arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(tmp_path / "plain"), num_train_epochs=2, per_device_train_batch_size=8, learning_rate=1e-3,
-        warmup_steps=0.1, seed=7, use_cpu=True, save_strategy="no", report_to="none", disable_tqdm=True,
+        output_dir=str(tmp_path / "plain"),
+        num_train_epochs=2,
+        per_device_train_batch_size=8,
+        learning_rate=1e-3,
+        warmup_steps=0.1,
+        seed=7,
+        use_cpu=True,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
     )
-    SentenceTransformerTrainer(plain, arguments, train_dataset=rows(), loss=st_losses.MultipleNegativesRankingLoss(plain)).train()
+    SentenceTransformerTrainer(
+        plain, arguments, train_dataset=rows(), loss=st_losses.MultipleNegativesRankingLoss(plain)
+    ).train()
 
     untrained = make_model(hub_root, SentenceTransformer, dtype="float32")
     assert distance(ours, untrained) > 5e-3
@@ -117,8 +129,16 @@ def test_looks_are_taken_at_their_shares_and_can_stop_training(hub_root: Path, t
         return len(shares) == 2
 
     took = train(
-        model, st_losses.MultipleNegativesRankingLoss(model), rows(), POINT, Schedule(2, looks=(0.25, 0.5, 0.75)), seed=0,
-        precision="fp32", folder=tmp_path, on_step=steps.append, on_look=look,
+        model,
+        st_losses.MultipleNegativesRankingLoss(model),
+        rows(),
+        POINT,
+        Schedule(2, looks=(0.25, 0.5, 0.75)),
+        seed=0,
+        precision="fp32",
+        folder=tmp_path,
+        on_step=steps.append,
+        on_look=look,
     )
 
     assert shares == [4 / 14, 7 / 14]
@@ -159,7 +179,9 @@ def test_softmax_heads_move(hub_root: Path, tmp_path: Path) -> None:
     model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
     loss = losses.softmax(model)
     before = loss.classifier.weight.detach().clone()
-    data = Dataset.from_pandas(nli_rows(1, 60).query("label >= 0")[["premise", "hypothesis", "label"]], preserve_index=False)
+    data = Dataset.from_pandas(
+        nli_rows(1, 60).query("label >= 0")[["premise", "hypothesis", "label"]], preserve_index=False
+    )
 
     train(model, loss, data, POINT, Schedule(1), seed=0, precision="fp32", folder=tmp_path)
 
@@ -198,8 +220,13 @@ out_of_memory = mishap(lambda value: value + torch.zeros(10**15).sum())
 @pytest.fixture(scope="module")
 def mishaps(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """A finished ablation in this process: one study that works among four that fail, each in its own way."""
-    studies = {"works": losses.MultipleNegativesRankingLoss, "nan": not_a_number, "memory": out_of_memory, "frozen": Detached,
-               "crash": mishap(crash)}
+    studies = {
+        "works": losses.MultipleNegativesRankingLoss,
+        "nan": not_a_number,
+        "memory": out_of_memory,
+        "frozen": Detached,
+        "crash": mishap(crash),
+    }
     ablation = Ablation(
         name="mishaps",
         testbed=replace(testbeds.book, tasks=()),
@@ -214,8 +241,11 @@ def mishaps(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
 @pytest.mark.parametrize(
     ("study", "outcome", "said"),
     [
-        ("works", "ok", ""), ("nan", "diverged", "training loss"), ("memory", "infeasible", "out of memory"),
-        ("crash", "failed", "ZeroDivisionError: a bug in the loss"), ("frozen", "failed", "FrozenLoss: Detached owns head.weight"),
+        ("works", "ok", ""),
+        ("nan", "diverged", "training loss"),
+        ("memory", "infeasible", "out of memory"),
+        ("crash", "failed", "ZeroDivisionError: a bug in the loss"),
+        ("frozen", "failed", "FrozenLoss: Detached owns head.weight"),
     ],
 )
 def test_a_run_that_fails_is_recorded_and_others_go_on(mishaps: Plan, study: str, outcome: str, said: str) -> None:

@@ -54,15 +54,24 @@ def test_pair_score_gives_entailments_one_and_others_nought() -> None:
     scores = [(text, score) for _, text, score in built("pair-score")]
 
     assert scores == [
-        ("entailed 1", 1.0), ("neutral 1", 0.0), ("entailed 2", 1.0), ("entailed 1 again", 1.0), ("contradicted 1", 0.0),
-        ("entailed 4", 1.0), ("entailed 1 thrice", 1.0),
+        ("entailed 1", 1.0),
+        ("neutral 1", 0.0),
+        ("entailed 2", 1.0),
+        ("entailed 1 again", 1.0),
+        ("contradicted 1", 0.0),
+        ("entailed 4", 1.0),
+        ("entailed 1 thrice", 1.0),
     ]
     assert VIEWS["pair-score"].build(ROWS, FIRST)["score"].dtype == float
 
 
 def test_pair_keeps_entailments() -> None:
     assert built("pair") == [
-        ("p1", "entailed 1"), ("p2", "entailed 2"), ("p1", "entailed 1 again"), ("p4", "entailed 4"), ("p1", "entailed 1 thrice"),
+        ("p1", "entailed 1"),
+        ("p2", "entailed 2"),
+        ("p1", "entailed 1 again"),
+        ("p4", "entailed 4"),
+        ("p1", "entailed 1 thrice"),
     ]
 
 
