@@ -61,7 +61,12 @@ class Store:
         write_atomically(self.folder / "records" / f"{record.id}.json", record.to_json())
 
     def set_damaged_aside(self) -> list[Path]:
-        """Move unreadable records to damaged/, so that their runs are done again and nothing is lost."""
+        """Move unreadable records to damaged/, so that their runs are done again and nothing is lost.
+
+        Half-written files that a killed driver left are deleted: they never became records. Call it with the lock held.
+        """
+        for unfinished in (self.folder / "records").glob(".*"):
+            unfinished.unlink()
         moved = []
         for path in self._files():
             try:

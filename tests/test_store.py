@@ -245,3 +245,13 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     for use in (lambda: load(tmp_path), lambda: create(tmp_path, "a", "book")):
         with pytest.raises(UsageError, match=r"newer harness.*99.*upgrade"):
             use()
+
+
+def test_what_a_killed_write_left_is_cleared_by_the_next_driver(tmp_path: Path) -> None:
+    store = create(tmp_path / "store", "one", "book")
+    leftover = store.folder / "records" / ".0123456789abcdef.json.deadbeef"
+    leftover.write_text('{"record": {"id": "0123', encoding="utf-8")
+
+    assert store.records() == []
+    assert store.set_damaged_aside() == []
+    assert not leftover.exists()
