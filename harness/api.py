@@ -74,10 +74,8 @@ def run(
 
     Raises StoreLocked if another driver holds the store, TestbedUnavailable if what the runs need cannot be had.
     """
-    from harness.driver import (  # optuna and pebble, a third of a second that reading commands do not need
-        Driver,
-        Options,
-    )
+    # Optuna and pebble: a third of a second that reading commands do not need.
+    from harness.driver import Driver, Options
     from harness.executors.processes import in_fresh_process
     from harness.progress import Board
     from harness.worker import fetch as fetch_job
@@ -114,7 +112,7 @@ def _executor(name: ExecutorName, workers: int | None) -> Executor:
     from harness.executors.processes import ProcessExecutor
 
     gpus = len(provenance.gpus())
-    count = workers or gpus or min(provenance.cores(), 8)
+    count = workers or provenance.default_workers()
     threads = max(1, provenance.cores() // count)
     environment = {
         "OMP_NUM_THREADS": str(threads),

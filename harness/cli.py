@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +173,7 @@ def _print_plan(plan: Plan, workers: int | None) -> int:
     from harness.listing import plan_summary, plan_table
 
     _print_table(plan_table(plan))
-    print("\n".join(plan_summary(plan, workers or len(provenance.gpus()) or min(provenance.cores(), 8))))
+    print("\n".join(plan_summary(plan, workers or provenance.default_workers())))
     return 0
 
 
@@ -187,6 +188,9 @@ def _run(options: argparse.Namespace) -> int:
         options.tasks = ""
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers {options.workers}: give at least 1, or leave it out")
+    for name in options.report_to:
+        if find_spec(name) is None:
+            raise UsageError(f"--report-to {name}: the package is not installed; pip install {name}")
     ablation = _declared(options)
     for name in options.only:
         if name not in (study.name for study in ablation.studies):

@@ -79,6 +79,11 @@ def gpus() -> tuple[str, ...]:
     return names if visible is None else names[: len(visible.split(","))]
 
 
+def default_workers() -> int:
+    """Return how many runs to do at once: one a GPU, else one a core, up to eight for the sake of memory."""
+    return len(gpus()) or min(cores(), 8)
+
+
 @cache
 def hardware() -> dict[str, Any]:
     """Describe the machine: processor, cores, GPUs, system."""

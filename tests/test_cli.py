@@ -274,3 +274,13 @@ def test_version_and_plain_output(finished: Path) -> None:
     )
     assert piped.stdout == "{\n"
     assert "Traceback" not in piped.stderr
+
+
+def test_a_tracker_that_is_not_installed_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.cli.find_spec", lambda name: None)
+
+    assert main(["run", str(tmp_path / "study.py"), "--report-to", "mlflow"]) == 2
+    assert "pip install mlflow" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
