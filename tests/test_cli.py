@@ -14,6 +14,7 @@ import pytest
 from conftest import CLOSED, command, harness
 
 from harness.api import load
+from harness.cli import main
 
 STORE = Path("runs", "small-book")
 
