@@ -65,11 +65,6 @@ class Record:
     peak_memory_mb: float = 0.0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def finished(self) -> bool:
-        """True if running it again could tell nothing new: all but failures."""
-        return self.outcome != "failed"
-
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON's types."""
         plain = asdict(self)

@@ -25,8 +25,6 @@ CHUNK_COST = 80
 class ChunkedSentenceTransformer(SentenceTransformer):
     """A SentenceTransformer whose forward on the CPU leaves padding out while it trains; all else is inherited."""
 
-    model_card_data_class = SentenceTransformer.model_card_data_class
-
     def forward(self, input: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:
         """Return the features with "sentence_embedding", shape (batch, dimension), added.
 
