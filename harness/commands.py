@@ -1,0 +1,224 @@
+"""What each command does: takes the parsed options, prints to stdout, returns the exit code.
+
+Heavy imports stand inside the functions, so that `harness --help` and a mistyped option answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.plan import Plan
+    from harness.study import Ablation
+
+OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision")
+"""Options that decide results; a store remembers those of its last run."""
+
+
+def _declared(options: argparse.Namespace) -> Ablation:
+    """Load the study file and put the options in the place of what it says."""
+    from harness.study import restrict
+    from harness.study_file import load_study_file
+    from harness.testbeds import by_name
+
+    ablation = load_study_file(options.file)
+    tasks = getattr(options, "tasks", None)
+    given = {name: getattr(options, name, None) for name in ("rows", "epochs", "trials", "seeds", "precision")}
+    if given["rows"] is not None and given["rows"] < 1:
+        raise UsageError(f"--rows {given['rows']}: training needs at least 1 row")
+    return restrict(
+        ablation,
+        testbed=by_name(options.testbed) if options.testbed else None,
+        tasks=None if tasks is None else tuple(task.strip() for task in tasks.split(",") if task.strip()),
+        **given,
+    )
+
+
+def _ablation(options: argparse.Namespace) -> tuple[Ablation, Path]:
+    """Return the ablation and its store; options not given are those of the store's last run."""
+    from harness.api import default_store
+
+    folder: Path = options.store or default_store(_declared(options))
+    last = folder / "last_run.json"
+    if last.is_file():
+        try:
+            remembered = dict(json.loads(last.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as problem:
+            raise UsageError(
+                f"{last}: cannot be read ({problem}); delete it and give the run's options again"
+            ) from problem
+        for name in OVERRIDES:
+            if getattr(options, name, None) is None:
+                setattr(options, name, remembered.get(name))
+    return _declared(options), folder
+
+
+def plan(options: argparse.Namespace) -> int:
+    from harness import api
+    from harness.listing import plan_as_dict
+
+    ablation, folder = _ablation(options)
+    plan = api.plan(ablation, folder)
+    return _print_json(plan_as_dict(plan)) if options.json else _print_plan(plan, options.workers)
+
+
+def _print_plan(plan: Plan, workers: int | None) -> int:
+    from harness import provenance
+    from harness.listing import plan_summary, plan_table
+
+    _print_table(plan_table(plan))
+    print("\n".join(plan_summary(plan, workers or provenance.default_workers())))
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness import api
+    from harness.check import check as judge
+    from harness.check import exit_code
+    from harness.records import as_json
+    from harness.report import write_report
+    from harness.store import create, write_atomically
+
+    if options.no_mteb:
+        options.tasks = ""
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"--workers {options.workers}: give at least 1, or leave it out")
+    for name in options.report_to:
+        if find_spec(name) is None:
+            raise UsageError(f"--report-to {name}: the package is not installed; pip install {name}")
+    ablation = _declared(options)
+    for name in options.only:
+        if name not in (study.name for study in ablation.studies):
+            raise UsageError(
+                f"--only {name}: no such study; there are {', '.join(study.name for study in ablation.studies)}"
+            )
+    folder = options.store or api.default_store(ablation)
+    if options.dry_run:
+        return _print_plan(api.plan(ablation, folder), options.workers)
+    from harness.driver import Options  # after all that can be wrong with the call: it imports optuna
+
+    with create(folder, ablation.name, ablation.testbed.name).locked():  # a driver that is refused changes nothing
+        write_atomically(folder / "last_run.json", as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
+    plan = api.run(
+        ablation,
+        folder,
+        Options(
+            only=tuple(options.only),
+            retry_failed=options.retry_failed,
+            fail_fast=options.fail_fast,
+            prune=options.prune,
+            keep_models=options.keep_models,
+            report_to=tuple(options.report_to),
+            storage=options.storage,
+        ),
+        workers=options.workers,
+        executor=options.executor,
+        study_file=options.file,
+    )
+    page = write_report(plan, options.report or api.default_report(ablation), _command(options))
+    verdicts = judge(plan)
+    _print_verdicts(verdicts, plan)
+    print(f"report: {page}")
+    return exit_code(verdicts, plan, options.strict)
+
+
+def report(options: argparse.Namespace) -> int:
+    from harness import api
+    from harness.report import write_report
+
+    ablation, folder = _ablation(options)
+    plan = api.plan(ablation, api.load(folder).folder)
+    print(write_report(plan, options.report or api.default_report(ablation), _command(options)))
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from harness import api
+    from harness.check import check as judge
+    from harness.check import exit_code
+
+    ablation, folder = _ablation(options)
+    plan = api.plan(ablation, api.load(folder).folder)
+    verdicts = judge(plan)
+    if options.json:
+        _print_json(
+            {"verdicts": [{**asdict(verdict), "expectation": str(verdict.expectation)} for verdict in verdicts]}
+        )
+    else:
+        _print_verdicts(verdicts, plan)
+    return exit_code(verdicts, plan, options.strict)
+
+
+def show(options: argparse.Namespace) -> int:
+    from harness import api
+    from harness.listing import records_as_dict, records_table
+
+    _, folder = _ablation(options)
+    records = api.load(folder).records()
+    if options.json:
+        return _print_json(records_as_dict(records))
+    _print_table(records_table(records))
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    from harness import compare
+    from harness.store import load
+
+    left, right = (load(folder) for folder in options.stores)
+    if options.json:
+        return _print_json({"rows": json.loads(compare.compare(left, right).to_json(orient="records"))})
+    print(compare.as_text(left, right))
+    return 0
+
+
+def fetch(options: argparse.Namespace) -> int:
+    from harness import api
+
+    missing = api.fetch(_declared(options))
+    for task, reason in missing.items():
+        print(f"missing: task {task}: {reason}", file=sys.stderr)
+    return 3 if missing else 0
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Write the command that makes the same runs again, from the options that decide results."""
+    parts = ["harness run", str(options.file)]
+    for name in OVERRIDES:
+        value = getattr(options, name, None)
+        if value is not None:
+            parts.append(f"--{name} {value!r}" if value == "" else f"--{name} {value}")
+    return " ".join(parts)
+
+
+def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
+    for verdict in verdicts:
+        print(verdict)
+    for run in plan.runs:
+        if run.state == "failed" and run.record is not None:
+            last = (run.record.error or "").strip().splitlines()[-1:] or [""]
+            print(f"failed: {run.study} {run.stage} {run.id}: {last[0]}")
+
+
+def _print_json(document: Any) -> int:
+    print(json.dumps(document, indent=1, ensure_ascii=False))
+    return 0
+
+
+def _print_table(table: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # piped: do not fold to the 80 columns of an unknown terminal
+    console.print(table)
