@@ -30,7 +30,8 @@ from harness.job import Job
 from harness.progress import Reporter
 from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
 from harness.testbeds import EMBEDDED, Testbed, hub, materials
-from harness.training.forward import ChunkedSentenceTransformer
+from harness.training.dropout import quicken_dropout
+from harness.training.forward import FastSentenceTransformer
 from harness.training.train import Schedule, Training, precision_here, train
 
 CHECKPOINTS = (0.25, 0.5, 0.75)
@@ -71,7 +72,7 @@ def _run(job: Job, record: Record) -> Record:
     pruned = False
     with _memory_errors():
         set_seed(job.run.seed)  # before anything is built: heads start from it
-        model = copy.deepcopy(_base_model(bed))
+        model = _fresh_model(bed)
         if job.run.stage != "untrained":
             training, pruned = _train(job, model, dev, curve)
             record = replace(
@@ -151,13 +152,20 @@ def _train(
     return training, pruned
 
 
+def _fresh_model(bed: Testbed) -> SentenceTransformer:
+    """Return the base model as it was before any training."""
+    return copy.deepcopy(_base_model(bed))
+
+
 @lru_cache(maxsize=1)
 def _base_model(bed: Testbed) -> SentenceTransformer:
     """Load the base model in float32: a checkpoint stored in bf16 would otherwise train in it."""
     transformer = Transformer(str(materials.locate(bed.model, is_model=True)), model_kwargs={"dtype": "float32"})
     pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=bed.pooling)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return ChunkedSentenceTransformer(modules=[transformer, pooling], device=device)
+    if device == "cpu":
+        quicken_dropout(transformer)
+    return FastSentenceTransformer(modules=[transformer, pooling], device=device)
 
 
 @lru_cache(maxsize=8)

@@ -6,17 +6,20 @@ import copy
 import itertools
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.losses.merged_forward import column_merging_disabled
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from torch import nn
 
-from harness.training.forward import ChunkedSentenceTransformer, cheapest_chunks
+from harness.training.dropout import Dropout16, quicken_dropout
+from harness.training.forward import FastSentenceTransformer, cheapest_chunks
 
 LOSSES: dict[str, tuple[Callable[[SentenceTransformer], nn.Module], int]] = {
     "mnr": (losses.MultipleNegativesRankingLoss, 2),
@@ -46,6 +49,12 @@ WORDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _cheap_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut this tiny model's small batches, too: at its width of 32 a chunk costs more than they hold."""
+    monkeypatch.setattr("harness.training.forward.CHUNK_WORK", 80 * 32**2)
+
+
 def make_model(
     hub_root: Path, cls: type[SentenceTransformer], dtype: str = "float64", pooling: str = "mean"
 ) -> SentenceTransformer:
@@ -64,19 +73,27 @@ def backward(
     make: Callable[[SentenceTransformer], nn.Module],
     columns: list[list[str]],
     labels: torch.Tensor | None,
+    announced: bool = False,
 ) -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
     loss = make(model).to(model.dtype if hasattr(model, "dtype") else torch.float64)
     model.train()
-    value = loss([model.preprocess(column) for column in columns], labels)
+    features = [model.preprocess(column) for column in columns]
+    with column_merging_disabled() if announced else nullcontext():
+        if announced:
+            model.expect(features)
+        value = loss(features, labels)
     value.backward()
     gradients = {f"loss.{n}": p.grad for n, p in loss.named_parameters() if p.grad is not None}
     return {"": value.detach(), **gradients, **{n: p.grad for n, p in model.named_parameters() if p.grad is not None}}
 
 
+@pytest.mark.parametrize("announced", [False, True], ids=["", "announced"])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", LOSSES)
-def test_loss_and_gradients_are_those_of_the_plain_forward(name: str, seed: int, hub_root: Path) -> None:
+def test_loss_and_gradients_are_those_of_the_plain_forward(
+    name: str, seed: int, announced: bool, hub_root: Path
+) -> None:
     rng = random.Random(seed)
     make, texts = LOSSES[name]
     size = (23, 33, 40)[seed]
@@ -84,16 +101,100 @@ def test_loss_and_gradients_are_those_of_the_plain_forward(name: str, seed: int,
     labels = {"cosine": torch.rand(size, dtype=torch.float64), "softmax": torch.arange(size) % 3}.get(name)
     counted, plainly = Counted(), Counted()
     plain = make_model(hub_root, SentenceTransformer)
-    chunked = make_model(hub_root, ChunkedSentenceTransformer)
+    chunked = make_model(hub_root, FastSentenceTransformer)
     plain[0].register_forward_pre_hook(plainly, with_kwargs=True)
     chunked[0].register_forward_pre_hook(counted, with_kwargs=True)
 
-    wanted, got = backward(plain, make, columns, labels), backward(chunked, make, columns, labels)
+    wanted, got = backward(plain, make, columns, labels), backward(chunked, make, columns, labels, announced)
 
     assert wanted.keys() == got.keys()
     for key, gradient in wanted.items():
         assert (got[key] - gradient).abs().max() <= 1e-12, key
-    assert counted.calls > plainly.calls, "nothing was cut into chunks: the test would compare a thing with itself"
+    assert counted.tokens < plainly.tokens, "no padding was left out: the test would compare a thing with itself"
+
+
+def test_an_announced_batch_shares_its_chunks_among_its_columns(hub_root: Path) -> None:
+    columns = [["the man holds"] * 4, ["a boat", "the apple"] * 2, ["never", "in the park near the river"] * 2]
+    calls = {}
+    for announced in (False, True):
+        model, counted = make_model(hub_root, FastSentenceTransformer), Counted()
+        model[0].register_forward_pre_hook(counted, with_kwargs=True)
+        backward(model, losses.TripletLoss, columns, None, announced)
+        calls[announced] = counted.calls
+
+    assert calls == {False: 2, True: 1}
+
+
+def test_a_column_embedded_twice_draws_its_dropout_twice(hub_root: Path) -> None:
+    """Some losses embed the same features again for another view of them; a remembered answer would be none."""
+    model = make_model(hub_root, FastSentenceTransformer)
+    model[0].auto_model.embeddings.dropout = Dropout16(0.5)
+    features = [model.preprocess(sentences(random.Random(i), 8)) for i in range(2)]
+    model.train()
+    model.expect(features)
+    first, again = (model(features[0])["sentence_embedding"].clone() for _ in range(2))
+
+    assert (first - again).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kept", [10**6, 30])
+def test_features_from_memory_are_those_of_the_model(
+    kept: int, hub_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.training.tokens.LIMIT", kept)
+    fast, plain = make_model(hub_root, FastSentenceTransformer), make_model(hub_root, SentenceTransformer)
+    rng = random.Random(2)
+    pool = [*sentences(rng, 40, longest=300), "", " the  Man ", "the man"]
+    for _ in range(25):
+        batch = rng.choices(pool, k=rng.randint(1, 20))
+        wanted, got = plain.preprocess(batch), copy.deepcopy(fast).preprocess(batch)
+        assert list(wanted) == list(got)
+        for name, value in wanted.items():
+            same = torch.equal(got[name], value) if isinstance(value, torch.Tensor) else got[name] == value
+            assert same, name
+    for model in (plain, fast):
+        model.max_seq_length = 7
+    assert torch.equal(fast.preprocess(pool)["input_ids"], plain.preprocess(pool)["input_ids"])
+
+
+def test_features_that_cannot_be_replayed_are_left_to_the_model(hub_root: Path) -> None:
+    fast, plain = make_model(hub_root, FastSentenceTransformer), make_model(hub_root, SentenceTransformer)
+    for model in (fast, plain):
+        model.tokenizer.padding_side = "left"
+    for batch in (["the man", "the"], ["the", "a young woman"]):
+        assert torch.equal(fast.preprocess(batch)["input_ids"], plain.preprocess(batch)["input_ids"])
+        assert torch.equal(fast.preprocess(batch)["attention_mask"], plain.preprocess(batch)["attention_mask"])
+
+
+def test_dropout_keeps_the_share_and_the_expectation_it_says() -> None:
+    torch.manual_seed(3)
+    for p in (0.1, 0.5, 0.9):
+        input = torch.full((1000, 401), 2.0, requires_grad=True)
+        output = Dropout16(p).train()(input)
+        output.sum().backward()
+        kept = output != 0
+
+        assert abs(1 - kept.double().mean().item() - p) < 4 * (p * (1 - p) / kept.numel()) ** 0.5 + 2**-17
+        assert torch.allclose(output[kept], torch.tensor(2 / (1 - p)), rtol=1e-4)
+        assert torch.equal(input.grad, output / 2)
+        columns = kept.double().mean(dim=0)
+        assert columns.std() < 1.3 * (p * (1 - p) / 1000) ** 0.5, "some places are dropped more often than others"
+    assert torch.equal(Dropout16(0.5).eval()(input), input)
+
+
+def test_dropout_is_replaced_everywhere_and_follows_the_seed(hub_root: Path) -> None:
+    model = make_model(hub_root, FastSentenceTransformer)
+    quicken_dropout(model)
+    kinds = {type(module) for module in model.modules()}
+    assert Dropout16 in kinds
+    assert nn.Dropout not in kinds
+    dropout = Dropout16(0.3).train()
+    draws = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        draws.append(dropout(torch.ones(99)))
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
 
 
 class Counted:
@@ -109,7 +210,7 @@ class Counted:
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
 def test_embeddings_come_back_in_the_batchs_order(pooling: str, hub_root: Path) -> None:
-    model = make_model(hub_root, ChunkedSentenceTransformer, pooling=pooling)
+    model = make_model(hub_root, FastSentenceTransformer, pooling=pooling)
     batch = sentences(random.Random(5), 40)
     model.train()
     together = model(model.preprocess(batch))["sentence_embedding"]
@@ -119,7 +220,7 @@ def test_embeddings_come_back_in_the_batchs_order(pooling: str, hub_root: Path) 
 
 
 def test_it_leaves_padding_out(hub_root: Path) -> None:
-    model, counted = make_model(hub_root, ChunkedSentenceTransformer), Counted()
+    model, counted = make_model(hub_root, FastSentenceTransformer), Counted()
     model[0].register_forward_pre_hook(counted, with_kwargs=True)
     features = model.preprocess(sentences(random.Random(5), 64))
     padded, real = features["input_ids"].numel(), int(features["attention_mask"].sum())
@@ -130,7 +231,7 @@ def test_it_leaves_padding_out(hub_root: Path) -> None:
 
 
 def test_evaluation_takes_the_plain_forward(hub_root: Path) -> None:
-    model, counted = make_model(hub_root, ChunkedSentenceTransformer), Counted()
+    model, counted = make_model(hub_root, FastSentenceTransformer), Counted()
     model[0].register_forward_pre_hook(counted, with_kwargs=True)
     features = model.preprocess(sentences(random.Random(5), 64))
     model.eval()
@@ -160,7 +261,7 @@ def test_cheapest_chunks_is_the_best_of_all_ways_to_cut(cost: int) -> None:
 
 
 def test_a_saved_model_loads_as_a_plain_one_with_equal_embeddings(hub_root: Path, tmp_path: Path) -> None:
-    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     model.save_pretrained(str(tmp_path / "m"))
     loaded = SentenceTransformer(str(tmp_path / "m"), device="cpu")
     batch = sentences(random.Random(6), 20)

@@ -21,7 +21,7 @@ from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, 
 from harness.api import run
 from harness.errors import Diverged, FrozenLoss
 from harness.plan import Plan
-from harness.training.forward import ChunkedSentenceTransformer
+from harness.training.forward import FastSentenceTransformer
 from harness.training.train import Schedule, train
 
 POINT = Point(batch_size=8, lr=1e-3)
@@ -34,7 +34,7 @@ def rows() -> Dataset:
 
 def trained(hub_root: Path, folder: Path, seed: int, point: Point = POINT, **schedule: Any) -> SentenceTransformer:
     set_seed(seed)
-    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     loss = st_losses.MultipleNegativesRankingLoss(model)
     train(
         model, loss, rows(), point, Schedule(**(schedule or {"epochs": 1})), seed=seed, precision="fp32", folder=folder
@@ -52,7 +52,7 @@ def test_the_seed_decides_the_weights(hub_root: Path, tmp_path: Path) -> None:
 
     assert distance(first, again) == 0
     assert distance(first, other) > 1e-4
-    assert distance(first, make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")) > 1e-4
+    assert distance(first, make_model(hub_root, FastSentenceTransformer, dtype="float32")) > 1e-4
 
 
 def test_weights_are_those_of_the_plain_trainer(hub_root: Path, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_steps_and_examples_are_counted(
             seen.append(len(features[0]["input_ids"]))
             return self.model(features[0])["sentence_embedding"].square().mean()
 
-    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     point = replace(POINT, batch_size=batch_size)
     took = train(model, Counting(model), rows(), point, Schedule(**schedule), seed=0, precision="fp32", folder=tmp_path)
 
@@ -120,7 +120,7 @@ def test_steps_and_examples_are_counted(
 
 
 def test_looks_are_taken_at_their_shares_and_can_stop_training(hub_root: Path, tmp_path: Path) -> None:
-    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     shares: list[float] = []
     steps: list[float] = []
 
@@ -169,14 +169,14 @@ class Hidden(Detached):
 
 @pytest.mark.parametrize("frozen", [Detached, Hidden])
 def test_a_head_that_never_moves_fails_the_run(frozen: type[nn.Module], hub_root: Path, tmp_path: Path) -> None:
-    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
 
     with pytest.raises(FrozenLoss, match=r"owns head\.weight, head\.bias, which did not move in 7 steps"):
         train(model, frozen(model), rows(), POINT, Schedule(1), seed=0, precision="fp32", folder=tmp_path)
 
 
 def test_softmax_heads_move(hub_root: Path, tmp_path: Path) -> None:
-    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     loss = losses.softmax(model)
     before = loss.classifier.weight.detach().clone()
     data = Dataset.from_pandas(
@@ -189,7 +189,7 @@ def test_softmax_heads_move(hub_root: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_a_number_diverges(hub_root: Path, tmp_path: Path) -> None:
-    model = make_model(hub_root, ChunkedSentenceTransformer, dtype="float32")
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     with pytest.raises(Diverged, match="nan"):
         train(model, not_a_number(model), rows(), POINT, Schedule(1), seed=0, precision="fp32", folder=tmp_path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +13,13 @@ from typing import Any, Literal
 import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from torch import nn
+from sentence_transformers.base.losses.merged_forward import column_merging_disabled
+from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
 from harness.errors import Diverged, FrozenLoss
 from harness.space import Point
+from harness.training.forward import FastSentenceTransformer
 
 WARM_UP = 0.1
 """Share of the steps over which the learning rate rises; it then falls linearly to zero."""
@@ -109,7 +112,7 @@ def train(
     watch = _Watch(schedule.looks, on_step, on_look)
     owned = _owned_parameters(model, loss)
     before = {name: parameter.detach().clone() for name, parameter in owned.items()}
-    trainer = _Quiet(model=model, args=arguments, train_dataset=rows, loss=loss, callbacks=[watch])
+    trainer = _Trainer(model=model, args=arguments, train_dataset=rows, loss=loss, callbacks=[watch])
     trainer.remove_callback(PrinterCallback)
     began = time.perf_counter()
     result = trainer.train()
@@ -126,11 +129,22 @@ def train(
     return Training(done, _examples(done, len(rows), point.batch_size), seconds)
 
 
-class _Quiet(SentenceTransformerTrainer):
-    """The trainer without its model card, which would look for facts about model and data on the hub."""
+class _Trainer(SentenceTransformerTrainer):
+    """The trainer without its model card, which would ask the hub about model and data, telling the model its batch."""
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         pass
+
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Tensor]], Tensor | None]:
+        features, labels = super().collect_features(inputs)
+        if isinstance(self.model, FastSentenceTransformer):
+            self.model.expect(features)
+        return features, labels
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        # on a CPU the model merges all columns itself, for which it must be handed each; the library merges but some
+        with column_merging_disabled() if self.args.use_cpu else nullcontext():
+            return super().compute_loss(model, inputs, *arguments, **options)
 
 
 class _Watch(TrainerCallback):
