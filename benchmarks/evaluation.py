@@ -1,0 +1,116 @@
+"""Evaluation, side by side with `mteb.evaluate` and sentence-transformers' evaluator, as their documentation uses them.
+
+    python benchmarks/evaluation.py --testbed embedded [--tasks A,B] [--repeats 3]
+
+Both sides score STSB dev and test and the same mteb tasks with the same model (the untrained base model), one thread
+each, in turn, each in a worker process of its own that stays alive. The first turn of each is not counted: it reads
+the data sets. Prints medians with their spread, the ratio, and the largest difference between any two scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.executors.processes import ProcessExecutor
+from harness.provenance import hardware
+from harness.testbeds import Testbed, by_name
+
+Side = Literal["plain", "harness"]
+
+
+def measure(side: Side, bed: Testbed) -> tuple[float, dict[str, float]]:
+    """Evaluate once in this process; return seconds and scores by name."""
+    from harness import work
+    from harness.testbeds import materials
+
+    work._be_quiet()
+    sets = {"stsb-dev": materials.load_sts(bed.dev), "stsb-test": materials.load_sts(bed.test)}
+    began = time.perf_counter()
+    scores = _plainly(bed, sets) if side == "plain" else _by_harness(bed, sets)
+    return time.perf_counter() - began, scores
+
+
+def _plainly(bed: Testbed, sets: dict[str, Any]) -> dict[str, float]:
+    import mteb
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
+
+    from harness.evaluation import task
+    from harness.testbeds import materials
+
+    model = SentenceTransformer(str(materials.locate(bed.model, is_model=True)), device="cpu")
+    scores = {}
+    for name, pairs in sets.items():
+        judge = EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold), name=name)
+        scores[name] = float(judge(model)[f"{name}_spearman_cosine"])
+    for name in bed.tasks:
+        result = mteb.evaluate(model, task(name), cache=None, co2_tracker=False, show_progress_bar=False)
+        scores[name] = float(result.task_results[0].get_score())
+    return scores
+
+
+def _by_harness(bed: Testbed, sets: dict[str, Any]) -> dict[str, float]:
+    from harness import evaluation, work
+
+    encoder = evaluation.Encoder(work._fresh_model(bed).eval())
+    scores = {name: evaluation.score_sts(encoder, pairs)[1]["spearman_cosine"] for name, pairs in sets.items()}
+    by_task, missing = evaluation.score_tasks(
+        encoder, bed.tasks, name="benchmark/untrained", run_id="0", folder=Path(tempfile.mkdtemp())
+    )
+    if missing:
+        raise RuntimeError(f"tasks that could not be evaluated: {missing}")
+    return scores | by_task
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--testbed", default="embedded")
+    parser.add_argument("--tasks", help="comma-separated; the testbed's if not given")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+
+    bed = by_name(options.testbed)
+    bed = bed if options.tasks is None else replace(bed, tasks=tuple(options.tasks.split(",")))
+    environment = {"OMP_NUM_THREADS": str(options.threads), "OMP_WAIT_POLICY": "PASSIVE", "TQDM_DISABLE": "1"}
+    sides: tuple[Side, ...] = ("plain", "harness")
+    workers = {side: ProcessExecutor([environment]) for side in sides}
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    scores: dict[str, dict[str, float]] = {}
+    try:
+        for repeat in range(-1, options.repeats):
+            for side in sides:
+                took, scores[side] = workers[side].submit(measure, side, bed).result()
+                Console(stderr=True).print(f"{side}: {took:.2f} s{' (warming up)' if repeat < 0 else ''}")
+                seconds[side] += [took] if repeat >= 0 else []
+    finally:
+        for worker in workers.values():
+            worker.stop()
+    table = Table(title=f"STSB dev and test, {', '.join(bed.tasks)}; {hardware()['cpu']}")
+    for column in ("side", "seconds (median, range)", "plain / side", "largest difference of a score"):
+        table.add_column(column)
+    plain = statistics.median(seconds["plain"])
+    gap = max(abs(scores["plain"][name] - scores["harness"][name]) for name in scores["plain"])
+    for side in sides:
+        ordered = sorted(seconds[side])
+        median = statistics.median(ordered)
+        table.add_row(
+            side,
+            f"{median:.2f} ({ordered[0]:.2f} to {ordered[-1]:.2f})",
+            f"{plain / median:.2f}",
+            "-" if side == "plain" else f"{gap:.1e}",
+        )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
