@@ -151,9 +151,26 @@ def task(name: str) -> mteb.AbsTask:
     return made
 
 
+class _LabelsReadOnce:
+    """A split of a data set that hands out a column as a list: of a lazy one, mteb and sklearn read row after row."""
+
+    def __init__(self, split: Any) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, column: str) -> list[Any]:
+        return list(self.split[column][:])
+
+    def select(self, rows: Sequence[int]) -> Any:
+        return self.split.select(rows)
+
+
 def _reading_labels_once(made: mteb.AbsTask) -> mteb.AbsTask:
-    """Hand a classification task's metrics an array: of mteb's lazy column each of ten metrics reads row after row."""
+    """Make a classification task draw its samples and score its predictions from labels in memory; nothing else."""
     if isinstance(made, AbsTaskClassification):
-        judge = made._calculate_scores
-        made._calculate_scores = lambda y_test, y_pred: judge(np.asarray(y_test[:]), y_pred)  # type: ignore
+        draw, judge = made._undersample_data, made._calculate_scores
+        made._undersample_data = lambda split, *arguments: draw(_LabelsReadOnce(split), *arguments)  # type: ignore
+        made._calculate_scores = lambda truth, predicted: judge(np.asarray(truth[:]), predicted)  # type: ignore
     return made
