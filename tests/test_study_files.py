@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -228,11 +229,16 @@ def test_a_mistake_is_reported_at_once_and_without_heavy_imports(tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["study.py"]
 
 
-def test_the_shipped_study_file_loads() -> None:
-    root = Path(__file__).parents[1]
+SHIPPED = sorted((Path(__file__).parents[1] / "studies").glob("*.py"))
 
-    done = harness("plan", root / "studies" / "all_losses.py", "--store", "none", cwd=root)
 
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_the_shipped_study_files_load(file: Path) -> None:
+    done = harness("plan", file, "--store", "none", "--json", cwd=file.parent)
     assert done.returncode == 0, done.stderr
-    # 1 untrained; 4 studies x (16 trials + 5 seeds at the best and at the default point)
-    assert "105 runs" in done.stdout
+    runs = json.loads(done.stdout)["runs"]
+    studies = {run["study"] for run in runs} - {"untrained"}
+
+    # 1 untrained; for each study 16 trials, 5 seeds at the best and 5 at the default point
+    assert len(runs) == 1 + len(studies) * (16 + 5 + 5)
+    assert f'name="{file.stem}"' in file.read_text(encoding="utf-8"), "its store and report are named after the file"

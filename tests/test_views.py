@@ -108,3 +108,49 @@ def test_building_leaves_the_rows_alone() -> None:
 def test_every_named_loss_is_fed_by_some_view() -> None:
     for name, inputs in INPUTS.items():
         assert any(view.feeds(inputs) for view in VIEWS.values()), name
+
+
+def test_labels_score_what_the_view_says() -> None:
+    assert [score for *_, score in built("pair-score-half")] == [1.0, 0.5, 1.0, 1.0, 0.0, 1.0, 1.0]
+    assert built("pair-score-no-neutral") == [
+        ("p1", "entailed 1", 1.0),
+        ("p2", "entailed 2", 1.0),
+        ("p1", "entailed 1 again", 1.0),
+        ("p1", "contradicted 1", 0.0),
+        ("p4", "entailed 4", 1.0),
+        ("p1", "entailed 1 thrice", 1.0),
+    ]
+
+
+def test_positives_are_of_the_labels_that_the_view_says() -> None:
+    assert [positive for _, positive in built("pair-of-contradictions")] == ["contradicted 1"]
+    assert [positive for _, positive in built("pair-of-all")] == [text for _, text, _ in built("pair-class")]
+    assert built("pair-both-ways") == built("pair") + [(b, a) for a, b in built("pair")]
+
+
+MANY = pd.DataFrame(
+    [row for n in range(60) for row in ((f"p{n}", f"e{n}", E), (f"p{n}", f"e{n} too", E), (f"p{n}", f"c{n}", C))],
+    columns=["premise", "hypothesis", "label"],
+)
+
+
+def test_random_negatives_are_positives_of_other_premises_for_the_same_anchors() -> None:
+    triplets, drawn = (VIEWS[view].build(MANY, len(MANY)) for view in ("triplet", "triplet-random"))
+
+    assert drawn[["anchor", "positive"]].equals(triplets[["anchor", "positive"]])
+    assert sorted(drawn["negative"]) == sorted(triplets["positive"]), "each is drawn once"
+    assert not (drawn["negative"].str.extract(r"(\d+)")[0] == drawn["anchor"].str.extract(r"(\d+)")[0]).any()
+    assert VIEWS["triplet-random"].build(MANY, len(MANY)).equals(drawn)
+
+
+def test_a_quadruplet_has_the_contradiction_and_the_random_negative() -> None:
+    triplets, drawn, both = (VIEWS[view].build(MANY, len(MANY)) for view in ("triplet", "triplet-random", "quadruplet"))
+
+    assert list(both["negative1"]) == list(triplets["negative"])
+    assert list(both["negative2"]) == list(drawn["negative"])
+
+
+def test_random_negatives_of_a_single_premise_are_drawn_all_the_same() -> None:
+    one = MANY[MANY["premise"] == "p3"]
+
+    assert len(VIEWS["triplet-random"].build(one, 3)) == 2

@@ -7,7 +7,7 @@ rows, because in the first 50,000 rows of MNLI few premises stand beside a contr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,16 +46,51 @@ def _pair_class(rows: DataFrame, limit: int) -> DataFrame:
     return labelled(rows, limit)[["premise", "hypothesis", "label"]]
 
 
-def _pair_score(rows: DataFrame, limit: int) -> DataFrame:
+def _scored(rows: DataFrame, limit: int, by_label: Mapping[int, float]) -> DataFrame:
+    """Score rows by their label; labels without a score are left out."""
     first = labelled(rows, limit)
-    scored = first.assign(score=(first["label"] == ENTAILMENT).astype(float))
+    kept = first[first["label"].isin(by_label)].reset_index(drop=True)
+    scored = kept.assign(score=kept["label"].map(by_label).astype(float))
     return scored.set_axis(["sentence1", "sentence2", "label", "score"], axis=1)[["sentence1", "sentence2", "score"]]
 
 
-def _pair(rows: DataFrame, limit: int) -> DataFrame:
+def _pair_score(rows: DataFrame, limit: int) -> DataFrame:
+    return _scored(rows, limit, {ENTAILMENT: 1, NEUTRAL: 0, CONTRADICTION: 0})
+
+
+def _pair_score_half(rows: DataFrame, limit: int) -> DataFrame:
+    return _scored(rows, limit, {ENTAILMENT: 1, NEUTRAL: 0.5, CONTRADICTION: 0})
+
+
+def _pair_score_no_neutral(rows: DataFrame, limit: int) -> DataFrame:
+    return _scored(rows, limit, {ENTAILMENT: 1, CONTRADICTION: 0})
+
+
+def _pairs_labelled(rows: DataFrame, limit: int, labels: Sequence[int]) -> DataFrame:
     first = labelled(rows, limit)
-    entailed = first[first["label"] == ENTAILMENT]
-    return entailed[["premise", "hypothesis"]].set_axis(["anchor", "positive"], axis=1).reset_index(drop=True)
+    kept = first[first["label"].isin(labels)]
+    return kept[["premise", "hypothesis"]].set_axis(["anchor", "positive"], axis=1).reset_index(drop=True)
+
+
+def _pair(rows: DataFrame, limit: int) -> DataFrame:
+    return _pairs_labelled(rows, limit, [ENTAILMENT])
+
+
+def _pair_of_all(rows: DataFrame, limit: int) -> DataFrame:
+    return _pairs_labelled(rows, limit, [ENTAILMENT, NEUTRAL, CONTRADICTION])
+
+
+def _pair_of_contradictions(rows: DataFrame, limit: int) -> DataFrame:
+    return _pairs_labelled(rows, limit, [CONTRADICTION])
+
+
+def _pair_both_ways(rows: DataFrame, limit: int) -> DataFrame:
+    """Give each entailment, then each of them turned round."""
+    import pandas as pd  # a third of a second that study files do not need
+
+    pairs = _pair(rows, limit)
+    turned = pairs.rename(columns={"anchor": "positive", "positive": "anchor"})[["anchor", "positive"]]
+    return pd.concat([pairs, turned], ignore_index=True)
 
 
 def _triplet(rows: DataFrame, limit: int) -> DataFrame:
@@ -75,6 +110,36 @@ def _pair_of_triplet(rows: DataFrame, limit: int) -> DataFrame:
     return _triplet(rows, limit)[["anchor", "positive"]]
 
 
+def _random_negatives(triplets: DataFrame) -> list[str]:
+    """Draw for each anchor the positive of another premise, each positive being drawn about once; the same each time.
+
+    A shuffle is turned until no anchor meets a row of its own premise; if one premise has most rows, some still do.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    order = random.permutation(len(triplets))
+    anchors, positives = triplets["anchor"].to_numpy(), triplets["positive"].to_numpy()
+    for _ in range(100):
+        own = np.flatnonzero(anchors == anchors[order])
+        if not len(own):
+            break
+        others = random.permutation(len(order))[: len(own)]
+        for mine, other in zip(own, others, strict=True):
+            order[mine], order[other] = order[other], order[mine]
+    return list(positives[order])
+
+
+def _triplet_random(rows: DataFrame, limit: int) -> DataFrame:
+    triplets = _triplet(rows, limit)
+    return triplets.assign(negative=_random_negatives(triplets))
+
+
+def _quadruplet(rows: DataFrame, limit: int) -> DataFrame:
+    triplets = _triplet(rows, limit)
+    return triplets.rename(columns={"negative": "negative1"}).assign(negative2=_random_negatives(triplets))
+
+
 VIEWS = {
     view.name: view
     for view in (
@@ -83,5 +148,12 @@ VIEWS = {
         View("pair", ("anchor", "positive"), "none", _pair),
         View("triplet", ("anchor", "positive", "negative"), "none", _triplet),
         View("pair-of-triplet", ("anchor", "positive"), "none", _pair_of_triplet),
+        View("triplet-random", ("anchor", "positive", "negative"), "none", _triplet_random),
+        View("quadruplet", ("anchor", "positive", "negative1", "negative2"), "none", _quadruplet),
+        View("pair-score-half", ("sentence1", "sentence2", "score"), "score", _pair_score_half),
+        View("pair-score-no-neutral", ("sentence1", "sentence2", "score"), "score", _pair_score_no_neutral),
+        View("pair-of-all", ("anchor", "positive"), "none", _pair_of_all),
+        View("pair-of-contradictions", ("anchor", "positive"), "none", _pair_of_contradictions),
+        View("pair-both-ways", ("anchor", "positive"), "none", _pair_both_ways),
     )
 }
