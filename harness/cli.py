@@ -83,6 +83,23 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument(
             "--workers", metavar="N", type=int, help="worker processes (default: one a GPU, or one a core)"
         )
+    check.add_argument(
+        "--baseline", metavar="FILE", type=Path, help="judge each study against an earlier report's scores.csv, too"
+    )
+    check.add_argument(
+        "--tolerance",
+        metavar="X",
+        type=float,
+        help="the loss against the baseline that is tolerated, in points of 1.0 (default 0.005: half a printed point)",
+    )
+    check.add_argument(
+        "--figures",
+        metavar="A,B",
+        help="what is compared with the baseline, e.g. stsb-test/spearman_cosine (the default),mteb/STS12; or: all",
+    )
+    check.add_argument(
+        "--junit", metavar="FILE", type=Path, help="write the verdicts as JUnit XML, each a test, for CI systems"
+    )
     run.add_argument("--only", metavar="STUDY", action="append", default=[], help="run only this study (repeatable)")
     run.add_argument(
         "--executor", choices=("local", "inline"), default="local", help="worker processes, or this process (to debug)"
