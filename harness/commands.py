@@ -200,6 +200,24 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def calibrate(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from harness.calibrate import calibrate as measure
+    from harness.calibration import SOURCE, TOLERANCE, exit_code, rows, subjects
+    from harness.listing import calibration_as_dicts, calibration_table
+    from harness.testbeds import by_name
+
+    models, testbed = subjects(options.models), by_name(options.testbed)
+    tasks = None if options.tasks is None else [task.strip() for task in options.tasks.split(",") if task.strip()]
+    found = measure(models, rows(models, testbed, tasks), testbed, Console(stderr=True))
+    if options.json:
+        _print_json({"source": SOURCE, "tolerance": TOLERANCE, "rows": calibration_as_dicts(found)})
+    else:
+        _print_table(calibration_table(found))
+    return exit_code(found)
+
+
 def fetch(options: argparse.Namespace) -> int:
     from harness import api
 
