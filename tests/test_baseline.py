@@ -111,6 +111,18 @@ def test_the_interval_is_welchs_and_the_level_holms(tmp_path: Path) -> None:
     assert verdict.over_pairs is None
 
 
+@pytest.mark.parametrize("by", [-0.02, 0.02])
+def test_a_verdict_that_is_decided_leaves_its_level_to_the_next(by: float, tmp_path: Path) -> None:
+    def both(by: float) -> synthetic.Change:
+        return lambda run, r: moved(by and 0.001, 0.03, study="softmax")(run, moved(by)(run, r))
+
+    then, now = (synthetic.make(ablation(), change=both(shift)) for shift in (0.0, by))
+    found = against(now, baseline_of(then, tmp_path), FIGURE)
+    assert of("mnr", found).verdict == ("holds" if by > 0 else "violated")
+    assert of("mnr", found).level == pytest.approx(1 - 0.05 / 2)
+    assert (of("softmax", found).verdict, of("softmax", found).level) == ("inconclusive", pytest.approx(0.95))
+
+
 def test_welch_p_is_scipys() -> None:
     a, b = [0.71, 0.74, 0.73], [0.70, 0.69, 0.72, 0.695]
     for least in (-0.01, 0.0, 0.03):

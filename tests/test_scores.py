@@ -13,12 +13,13 @@ import scipy.stats
 import synthetic
 
 from harness import stats
-from harness.check import Verdict, check, distance, exit_code, finals
+from harness.check import Distance, Verdict, check, distance, exit_code, finals
 from harness.errors import StudyFileError
 from harness.plan import Plan, PlannedRun
 from harness.records import HEADLINE, TEST, Pairs, Record
 from harness.report import write_report
 from harness.study import Ablation, AtLeast, Expectation, Within, at_least, beats, within
+from harness.verdicts import Claim, judge
 
 PEARSON = "stsb-test/pearson_cosine"
 SPREAD = {1: -0.002, 2: 0.0, 3: 0.002}
@@ -120,6 +121,8 @@ def test_agreement_takes_both_intervals_and_either_refutes_it() -> None:
     assert "over test pairs reaches across" in near[0].reason
     assert far[0].verdict == "violated"  # seeds rule it out though the pairs alone would not
     assert "over seeds lies wholly outside" in far[0].reason
+    next_ = judged(within("mnr", mean + 0.05, 0.02), at_least("mnr", mean + 0.001), change=few_pairs)[1]
+    assert next_.level == pytest.approx(0.95)  # so the first was decided where Holm's correction looks, too
     wild = judged(within("mnr", mean_of(synthetic.make(ablation(), change=wild_seeds)), 0.03), change=wild_seeds)
     assert wild[0].verdict == "inconclusive"
     assert "over seeds reaches across" in wild[0].reason
@@ -220,15 +223,34 @@ def test_scores_and_differences_share_one_correction() -> None:
     assert (alone.level, among.level) == pytest.approx((0.95, 0.99))
 
 
+@pytest.mark.parametrize("number", [MEAN, MEAN - 0.06, MEAN + 0.06])
+def test_a_claim_that_is_decided_leaves_its_level_to_the_next(number: float) -> None:
+    decided, undecided = judged(within("mnr", number, 0.03), at_least("mnr", MEAN + 0.001))
+    assert (decided.verdict != "inconclusive", undecided.verdict) == (True, "inconclusive")
+    assert (decided.level, undecided.level) == pytest.approx((0.975, 0.95))
+
+
+@pytest.mark.parametrize("kind", ["within", "at least"])
+@pytest.mark.parametrize("pairs", [True, False])
+def test_the_p_value_is_the_level_at_which_the_intervals_decide(kind: Any, pairs: bool) -> None:
+    random = np.random.default_rng(3)
+    claim, decided = Claim("", "a", None, 0.02 if kind == "within" else 0.0, kind, "mteb/STS12", 0.6), 0
+    for _ in range(60):
+        centre = random.uniform(-0.04, 0.04)
+        resampled = centre + random.normal(0, 0.004, 999) if pairs else None
+        known = Distance(tuple(centre + random.normal(0, 0.006, 4)), resampled, constant=False)
+        p = known.p_within(0.02) if kind == "within" else known.p_reaches()
+        assert judge(claim, known, min(p + 0.004, 0.999)).verdict != "inconclusive" or p > 0.99
+        assert judge(claim, known, p - 0.004).verdict == "inconclusive" or p < 0.005
+        decided += p < 0.05
+    assert 10 < decided < 60
+
+
 @pytest.mark.parametrize("truth", [0.02, 0.0])
 def test_wrong_verdicts_are_rare_and_right_ones_common(truth: float) -> None:
     """Simulated figures without pairs, 5 seeds of standard deviation .005, published score .6, tolerance .02."""
-    from harness.verdicts import Claim, judge
-
     random = np.random.default_rng(7)
     claim = Claim("", "a", None, 0.02, "within", "mteb/STS12", 0.6)
-    from harness.check import Distance
-
     verdicts = [
         judge(claim, Distance(tuple(truth + random.normal(0, 0.005, 5)), None, constant=False), 0.05).verdict
         for _ in range(2000)
