@@ -32,7 +32,7 @@ def measure(side: Side, bed: Testbed) -> tuple[float, dict[str, float]]:
     from harness import work
     from harness.testbeds import materials
 
-    work._be_quiet()
+    work.be_quiet()
     sets = {"stsb-dev": materials.load_sts(bed.dev), "stsb-test": materials.load_sts(bed.test)}
     began = time.perf_counter()
     scores = _plainly(bed, sets) if side == "plain" else _by_harness(bed, sets)

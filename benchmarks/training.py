@@ -46,7 +46,7 @@ def measure(side: Side, study: str, bed: Testbed, batch_size: int, lr: float, de
     from harness.testbeds import materials
     from harness.training.train import Schedule, precision_here, train
 
-    work._be_quiet()
+    work.be_quiet()
     frame = BUILD[VIEWS[study]].build(materials.load_rows(bed), 10**9).head(bed.max_rows)
     rows = Dataset.from_pandas(frame, preserve_index=False)
     make: Any = {"softmax": losses.softmax, "cosine": losses.CosineSimilarityLoss}.get(

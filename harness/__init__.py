@@ -5,7 +5,7 @@ These are the names that a study file needs; the command `harness` does the rest
 
 from harness import losses, testbeds
 from harness.space import Point, Space, choice, log_uniform
-from harness.study import Ablation, Budget, Study, beats, in_order
+from harness.study import Ablation, Budget, Study, at_least, beats, in_order, within
 
 __version__ = "0.1.0"
 __all__ = [
@@ -14,10 +14,12 @@ __all__ = [
     "Point",
     "Space",
     "Study",
+    "at_least",
     "beats",
     "choice",
     "in_order",
     "log_uniform",
     "losses",
     "testbeds",
+    "within",
 ]

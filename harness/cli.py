@@ -1,4 +1,4 @@
-"""The command line: plan | run | report | check | show | compare | fetch."""
+"""The command line: plan | run | report | check | show | compare | fetch | calibrate."""
 
 from __future__ import annotations
 
@@ -83,6 +83,23 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument(
             "--workers", metavar="N", type=int, help="worker processes (default: one a GPU, or one a core)"
         )
+    check.add_argument(
+        "--baseline", metavar="FILE", type=Path, help="judge each study against an earlier report's scores.csv, too"
+    )
+    check.add_argument(
+        "--tolerance",
+        metavar="X",
+        type=float,
+        help="the loss against the baseline that is tolerated, in points of 1.0 (default 0.005: half a printed point)",
+    )
+    check.add_argument(
+        "--figures",
+        metavar="A,B",
+        help="what is compared with the baseline, e.g. stsb-test/spearman_cosine (the default),mteb/STS12; or: all",
+    )
+    check.add_argument(
+        "--junit", metavar="FILE", type=Path, help="write the verdicts as JUnit XML, each a test, for CI systems"
+    )
     run.add_argument("--only", metavar="STUDY", action="append", default=[], help="run only this study (repeatable)")
     run.add_argument(
         "--executor", choices=("local", "inline"), default="local", help="worker processes, or this process (to debug)"
@@ -108,6 +125,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--no-mteb", action="store_true", help="evaluate no mteb task: --tasks ''")
     run.add_argument("--dry-run", action="store_true", help="show the plan and do nothing")
+    calibrate = command(
+        "calibrate", commands.calibrate, "reproduce published scores with the evaluator that judges every run"
+    )
+    calibrate.add_argument("--testbed", metavar="NAME", default="book", help="whose tasks and test set (default book)")
+    calibrate.add_argument(
+        "--models", metavar="A,B", help="which published models: hub ids, or ID=FOLDER for weights in a local folder"
+    )
+    calibrate.add_argument(
+        "--tasks", metavar="A,B", help="only these mteb tasks ('' for none); STSB test is always measured"
+    )
+    calibrate.add_argument("--json", action="store_true", help="print one JSON document")
     compare = command("compare", commands.compare, "put two stores side by side: upgrades, machines, commits")
     compare.add_argument("stores", metavar="STORE", type=Path, nargs=2)
     compare.add_argument("--json", action="store_true", help="print one JSON document")

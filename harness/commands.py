@@ -144,19 +144,37 @@ def check(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from harness import api
+    from harness.baseline import TOLERANCE, against, read_baseline
     from harness.check import check as judge
-    from harness.check import exit_code
+    from harness.check import exit_code, unfinished
+    from harness.junit import junit_xml
+    from harness.records import HEADLINE
+    from harness.store import write_atomically
 
+    for name in ("tolerance", "figures"):
+        if options.baseline is None and getattr(options, name) is not None:
+            raise UsageError(f"--{name} is about a baseline; give --baseline FILE.csv, too")
+    baseline = None if options.baseline is None else read_baseline(options.baseline)
     ablation, folder = _ablation(options)
     plan = api.plan(ablation, api.load(folder).folder)
-    verdicts = judge(plan)
+    verdicts, regressions = judge(plan), []
+    if baseline is not None:
+        named = HEADLINE if options.figures is None else options.figures
+        figures = baseline.figures if named == "all" else [name.strip() for name in named.split(",") if name.strip()]
+        tolerance = TOLERANCE if options.tolerance is None else options.tolerance
+        regressions = against(plan, baseline, figures, tolerance)
     if options.json:
-        _print_json(
-            {"verdicts": [{**asdict(verdict), "expectation": str(verdict.expectation)} for verdict in verdicts]}
-        )
+        document = {"verdicts": [asdict(verdict) for verdict in verdicts], "unfinished": unfinished(plan)}
+        _print_json(document | ({"baseline": [asdict(v) for v in regressions]} if baseline is not None else {}))
     else:
         _print_verdicts(verdicts, plan)
-    return exit_code(verdicts, plan, options.strict)
+        if baseline is not None:
+            print(f"against {options.baseline}:")
+        for regression in regressions:
+            print(regression)
+    if options.junit is not None:
+        write_atomically(options.junit, junit_xml(plan, [*verdicts, *regressions], options.strict))
+    return exit_code([*verdicts, *regressions], plan, options.strict)
 
 
 def show(options: argparse.Namespace) -> int:
@@ -180,6 +198,24 @@ def compare(options: argparse.Namespace) -> int:
         return _print_json({"rows": json.loads(compare.compare(left, right).to_json(orient="records"))})
     print(compare.as_text(left, right))
     return 0
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from harness.calibrate import calibrate as measure
+    from harness.calibration import SOURCE, TOLERANCE, exit_code, rows, subjects
+    from harness.listing import calibration_as_dicts, calibration_table
+    from harness.testbeds import by_name
+
+    models, testbed = subjects(options.models), by_name(options.testbed)
+    tasks = None if options.tasks is None else [task.strip() for task in options.tasks.split(",") if task.strip()]
+    found = measure(models, rows(models, testbed, tasks), testbed, Console(stderr=True))
+    if options.json:
+        _print_json({"source": SOURCE, "tolerance": TOLERANCE, "rows": calibration_as_dicts(found)})
+    else:
+        _print_table(calibration_table(found))
+    return exit_code(found)
 
 
 def fetch(options: argparse.Namespace) -> int:

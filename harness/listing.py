@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from harness.calibration import Row
 from harness.plan import Plan
 from harness.progress import spell
 from harness.records import HEADLINE, OBJECTIVE, Record
@@ -118,3 +119,39 @@ def records_table(records: Sequence[Record]) -> Table:
             r.id, r.study, r.stage, trial, str(r.seed), str(r.point or ""), r.outcome, dev, test, str(r.steps), cost
         )
     return table
+
+
+def calibration_as_dicts(found: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return a calibration's rows as JSON's types; scores in points of 1.0."""
+    return [
+        {
+            "model": row.model,
+            "figure": row.figure,
+            "published": row.published,
+            "measured": row.measured,
+            "outcome": row.outcome,
+            "reason": row.reason,
+        }
+        for row in found
+    ]
+
+
+def calibration_table(found: Sequence[Row]) -> Table:
+    """Show published and measured scores side by side, times 100."""
+    table = Table()
+    for column in ("model", "figure", "published", "measured", "difference", "outcome"):
+        table.add_column(column, overflow="fold", justify="right" if column in _NUMBERS else "left")
+    for row in found:
+        known = row.published is not None and row.measured is not None
+        table.add_row(
+            row.model,
+            row.figure,
+            "" if row.published is None else f"{100 * row.published:.2f}",
+            "" if row.measured is None else f"{100 * row.measured:.2f}",
+            f"{100 * ((row.measured or 0) - (row.published or 0)):+.3f}" if known else "",
+            row.outcome + (f": {row.reason}" if row.reason else ""),
+        )
+    return table
+
+
+_NUMBERS = ("published", "measured", "difference")

@@ -9,7 +9,7 @@ contains the other and no function here merges them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,12 +62,9 @@ def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int =
     if not (np.isfinite(x).all() and np.isfinite(ys).all()):
         raise ValueError("gold and predictions must be finite")
     ties = [np.unique(values, return_inverse=True)[1] for values in (x, *ys)]
-    random = np.random.default_rng(seed)
     result = np.empty((resamples, len(ys)))
-    for start in range(0, resamples, _BLOCK):
-        size = min(_BLOCK, resamples - start)
-        drawn = random.integers(0, n, (size, n)) * size + np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=n * size).reshape(n, size).astype(float)
+    for start, counts in _drawn(n, resamples, seed):
+        size = counts.shape[1]
         x_ranks = _centred_ranks(counts, ties[0])
         weighted = counts * x_ranks
         x_spread = np.einsum("ij,ij->j", weighted, x_ranks)
@@ -78,6 +75,37 @@ def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int =
                 correlation = np.einsum("ij,ij->j", weighted, y_ranks) / np.sqrt(x_spread * y_spread)
             result[start : start + size, column] = correlation
     return result
+
+
+def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """Return Pearson correlations of the resamples that `resampled_spearman` draws; arguments and errors as there."""
+    x, ys = np.asarray(gold, float), np.atleast_2d(np.asarray(predictions, float))
+    n = len(x)
+    if x.ndim != 1 or ys.ndim != 2 or ys.shape[1] != n or n < 3:
+        raise ValueError(
+            f"gold has shape {x.shape} and predictions {ys.shape}; they must be n and k x n with n of at least 3"
+        )
+    if not (np.isfinite(x).all() and np.isfinite(ys).all()):
+        raise ValueError("gold and predictions must be finite")
+    x, ys = x - x.mean(), ys - ys.mean(axis=1, keepdims=True)  # sums of squares keep their digits
+    result = np.empty((resamples, len(ys)))
+    for start, counts in _drawn(n, resamples, seed):
+        x_mean, y_means = x @ counts / n, ys @ counts / n
+        x_spread = x**2 @ counts / n - x_mean**2
+        y_spread = ys**2 @ counts / n - y_means**2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlation = ((x * ys) @ counts / n - x_mean * y_means) / np.sqrt(x_spread * y_spread)
+        result[start : start + counts.shape[1]] = correlation.T
+    return result
+
+
+def _drawn(n: int, resamples: int, seed: int) -> Iterator[tuple[int, Floats]]:
+    """Yield blocks of resamples: the index of the first, and how often each of n pairs was drawn, n x resamples."""
+    random = np.random.default_rng(seed)
+    for start in range(0, resamples, _BLOCK):
+        size = min(_BLOCK, resamples - start)
+        drawn = random.integers(0, n, (size, n)) * size + np.arange(size)[:, None]
+        yield start, np.bincount(drawn.ravel(), minlength=n * size).reshape(n, size).astype(float)
 
 
 def _centred_ranks(counts: Floats, tie: NDArray[np.intp]) -> Floats:
@@ -96,6 +124,13 @@ def spearman(gold: ArrayLike, prediction: ArrayLike) -> float:
         _centred_ranks(np.ones((len(np.asarray(v)), 1)), np.unique(v, return_inverse=True)[1])[:, 0]
         for v in (gold, prediction)
     )
+    spread = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / spread if spread else math.nan
+
+
+def pearson(gold: ArrayLike, prediction: ArrayLike) -> float:
+    """Return Pearson's correlation of two lists of n numbers, NaN if one of them is constant."""
+    x, y = (np.asarray(v, float) - np.mean(np.asarray(v, float)) for v in (gold, prediction))
     spread = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / spread if spread else math.nan
 
@@ -143,6 +178,44 @@ def t_p(values: ArrayLike, least: float) -> float:
     if error == 0:
         return 0.0 if distance >= 0 else 1.0
     return float(stdtr(len(sample) - 1, -distance / error))
+
+
+def welch_interval(new: ArrayLike, old: ArrayLike, alpha: float = ALPHA) -> Interval | None:
+    """Return Welch's interval for mean(new) - mean(old) of independent seeds; None if either has fewer than two."""
+    from scipy.special import stdtrit
+
+    known = _welch(new, old)
+    if known is None:
+        return None
+    mean, error, freedom = known
+    half = float(stdtrit(freedom, 1 - alpha / 2)) * error if error else 0.0
+    return Interval(mean - half, mean + half, 1 - alpha, "seeds")
+
+
+def welch_p(new: ArrayLike, old: ArrayLike, least: float) -> float:
+    """Return the one-sided p-value of "mean(new) - mean(old) is below `least`"; 1 where `welch_interval` is None."""
+    from scipy.special import stdtr
+
+    known = _welch(new, old)
+    if known is None:
+        return 1.0
+    mean, error, freedom = known
+    if error == 0:
+        return 0.0 if mean >= least else 1.0
+    return float(stdtr(freedom, (least - mean) / error))
+
+
+def _welch(new: ArrayLike, old: ArrayLike) -> tuple[float, float, float] | None:
+    """Return the difference of the means, its standard error and Welch and Satterthwaite's degrees of freedom."""
+    sides = [np.asarray(side, float) for side in (new, old)]
+    if min(map(len, sides)) < 2:
+        return None
+    squares = [_standard_error(side) ** 2 for side in sides]
+    mean, total = float(sides[0].mean() - sides[1].mean()), sum(squares)
+    if total == 0:
+        return mean, 0.0, math.inf
+    freedom = total**2 / sum(square**2 / (len(side) - 1) for square, side in zip(squares, sides, strict=True))
+    return mean, math.sqrt(total), freedom
 
 
 def _standard_error(sample: Floats) -> float:

@@ -40,7 +40,7 @@ CHECKPOINTS = (0.25, 0.5, 0.75)
 
 def execute(job: Job) -> Record:
     """Do a run; a failed one gives a record, too, that tells how it failed."""
-    _be_quiet()
+    be_quiet()
     provenance.reset_peak_memory()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -224,7 +224,7 @@ def _head_and_tail(text: str, lines: int = 12) -> str:
     return "\n".join(all_lines if len(all_lines) <= 2 * lines else [*all_lines[:3], "  ...", *all_lines[-lines:]])
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
     """Keep libraries from writing over the driver's bars; what matters is in the record."""
     for name in ("transformers", "sentence_transformers", "datasets", "mteb", "huggingface_hub"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -60,7 +60,7 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     ),
     "loss of pairs on triplets": (
         {"studies": '[Study("s", loss=losses.MegaBatchMarginLoss, view="triplet")]'},
-        ["2 texts", 'Use view="pair" or view="pair-of-triplet".'],
+        ["2 texts", 'Use view="pair".'],
     ),
     "unknown view": (
         {"studies": f'[Study("s", loss={MNR}, view="pairs")]'},

@@ -257,6 +257,13 @@ def _checks(facts: Facts) -> Iterable[str]:
         "are below 0. The levels are Holm's: together the claims have at most a 5 percent chance of a wrong decision. "
         "*Smallest detectable*: the smallest true difference that these runs would have shown with 80 percent power."
     )
+    if any(verdict.target is not None for verdict in facts.verdicts):
+        yield (
+            "Where a claim names a score, the difference is the study's mean less that score. *Within* holds when "
+            "both intervals lie inside the tolerance, and is violated when either lies wholly outside; *at least* "
+            "holds when both lower ends reach the score, and is violated when both upper ends are below it. Figures "
+            "without stored predictions have no interval over test pairs, the untrained model has none over seeds."
+        )
 
 
 def _reproduce(facts: Facts, command: str) -> Iterable[str]:

@@ -272,7 +272,7 @@ def checks(verdicts: Sequence[Verdict]) -> Table:
             interval(v.over_pairs),
             interval(v.over_seeds),
             NONE if v.level is None else f"{100 * v.level:.4g} %",
-            signed(v.margin) if v.margin else "0",
+            _margin(v),
             str(v.seeds),
             score(v.detectable),
             escape(without_paths(v.reason)),
@@ -280,3 +280,9 @@ def checks(verdicts: Sequence[Verdict]) -> Table:
         for v in verdicts
     )
     return Table(header, rows, left=2)
+
+
+def _margin(found: Verdict) -> str:
+    if found.kind == "within":
+        return f"±{score(found.margin)}"
+    return signed(found.margin) if found.margin else "0"

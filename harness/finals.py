@@ -1,0 +1,241 @@
+"""The final runs that verdicts rest on: which are fit to be compared, how two studies differ, how far one is from a
+number.
+
+Differences are paired: seed 1 of one study with seed 1 of the other, and both on the same resamples of the test pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from harness import stats
+from harness.plan import Plan, PlannedRun
+from harness.records import DEV, HEADLINE, TEST, Pairs, Record
+from harness.study import UNTRAINED
+
+_AGREES = 1e-3  # a record's score and the one recomputed from its pairs: cosines may be stored rounded
+
+_CALLED = {TEST: "STSB test", DEV: "STSB dev"}
+
+_MEASURES: Mapping[str, tuple[Callable[..., float], Callable[..., stats.Floats]]] = {
+    "spearman_cosine": (stats.spearman, stats.resampled_spearman),
+    "pearson_cosine": (stats.pearson, stats.resampled_pearson),
+}
+"""How a figure follows from the predictions of its pairs: once, and in resamples of them."""
+
+
+@dataclass(frozen=True)
+class Finals:
+    """A study's final runs at one role's point, those of them that are fit to be compared.
+
+    `scores` is `figure` by seed, `pairs` the predictions by seed, where they are stored; the untrained model's are
+    under seed None. `lacking` says in words what is missing of the planned runs, and is empty when nothing is.
+    """
+
+    study: str
+    planned: int
+    scores: Mapping[int | None, float] = field(default_factory=dict)
+    pairs: Mapping[int | None, Pairs] = field(default_factory=dict)
+    lacking: tuple[str, ...] = ()
+    figure: str = HEADLINE
+
+    @property
+    def constant(self) -> bool:
+        """True for the untrained model, which no seed changes."""
+        return self.study == UNTRAINED
+
+    def at(self, seed: int | None) -> float:
+        return self.scores[None if self.constant else seed]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Study `better` minus study `worse` over the seeds that both have done, seed by seed and resample by resample."""
+
+    by_seed: tuple[float, ...]
+    resampled: stats.Floats
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.by_seed))
+
+    def over_pairs(self, alpha: float = stats.ALPHA) -> stats.Interval:
+        return stats.percentile_interval(self.resampled, alpha)
+
+    def over_seeds(self, alpha: float = stats.ALPHA) -> stats.Interval | None:
+        return stats.t_interval(self.by_seed, alpha)
+
+    def p_value(self, margin: float) -> float:
+        """Return the two-sided p-value of the claim, from whichever uncertainty is larger."""
+        reached = max(stats.bootstrap_p(self.resampled, margin), stats.t_p(self.by_seed, margin))
+        below = -min(margin, 0.0)
+        missed = max(stats.bootstrap_p(-self.resampled, below), stats.t_p(np.negative(self.by_seed), below))
+        return min(1.0, 2 * min(reached, missed))
+
+    def detectable(self, alpha: float = stats.ALPHA) -> float | None:
+        """Return the larger of the smallest differences that pairs and seeds can show; None for one seed."""
+        if len(self.by_seed) < 2:
+            return None
+        over_seeds = stats.detectable(len(self.by_seed), float(np.std(self.by_seed, ddof=1)), alpha)
+        return max(over_seeds, stats.detectable_over_pairs(float(np.std(self.resampled, ddof=1)), alpha))
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A study's figure minus a number, seed by seed and, where predictions are stored, resample by resample.
+
+    `constant` says that no seed changes the figure: it is the untrained model's.
+    """
+
+    by_seed: tuple[float, ...]
+    resampled: stats.Floats | None
+    constant: bool
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.by_seed))
+
+    @property
+    def undecidable(self) -> bool:
+        """True for one seed of a trained study: nothing tells its figure from luck with the seed."""
+        return not self.constant and len(self.by_seed) < 2
+
+    def over_pairs(self, alpha: float = stats.ALPHA) -> stats.Interval | None:
+        return None if self.resampled is None else stats.percentile_interval(self.resampled, alpha)
+
+    def over_seeds(self, alpha: float = stats.ALPHA) -> stats.Interval | None:
+        return None if self.constant else stats.t_interval(self.by_seed, alpha)
+
+    def p_within(self, tolerance: float) -> float:
+        """Return the two-sided p-value of "it is at most `tolerance` from 0": of agreement or of disagreement."""
+        agrees = max([*self._above(-tolerance), *self._below(tolerance)], default=0.0)
+        disagrees = min([*self._above(tolerance), *self._below(-tolerance)], default=0.0)
+        return 1.0 if self.undecidable else min(1.0, 2 * min(agrees, disagrees))
+
+    def p_reaches(self) -> float:
+        """Return the two-sided p-value of "it is at least 0", from whichever uncertainty is larger."""
+        reached, missed = max(self._above(0.0), default=0.0), max(self._below(0.0), default=0.0)
+        return 1.0 if self.undecidable else min(1.0, 2 * min(reached, missed))
+
+    def _above(self, limit: float) -> list[float]:
+        """Return each uncertainty's one-sided p-value, small where the distance is surely above `limit`."""
+        found = [] if self.resampled is None else [stats.bootstrap_p(self.resampled, limit)]
+        return found if self.constant else [*found, stats.t_p(self.by_seed, limit)]
+
+    def _below(self, limit: float) -> list[float]:
+        found = [] if self.resampled is None else [stats.bootstrap_p(-self.resampled, -limit)]
+        return found if self.constant else [*found, stats.t_p(np.negative(self.by_seed), -limit)]
+
+    def detectable(self, alpha: float = stats.ALPHA) -> float | None:
+        """Return the larger of the smallest distances that pairs and seeds can show; None where neither is known."""
+        known = []
+        if self.resampled is not None:
+            known.append(stats.detectable_over_pairs(float(np.std(self.resampled, ddof=1)), alpha))
+        if not self.constant and len(self.by_seed) > 1:
+            known.append(stats.detectable(len(self.by_seed), float(np.std(self.by_seed, ddof=1)), alpha))
+        return None if self.undecidable else max(known, default=None)
+
+
+def finals(plan: Plan, study: str, role: str = "best", figure: str = HEADLINE) -> Finals:
+    """Gather a study's final runs of one role ("best" or "default"), or the untrained model's run, from the plan."""
+    runs = plan.of(study, "untrained") if study == UNTRAINED else plan.of(study, "final", role)
+    scores: dict[int | None, float] = {}
+    pairs: dict[int | None, Pairs] = {}
+    lacking = [] if runs else [f"{study} has no final runs: {_why_none(plan, study)}"]
+    for run in runs:
+        seed = None if study == UNTRAINED else run.seed
+        flaw = problem(run, figure)
+        if flaw is None and run.record is not None:
+            scores[seed] = run.record.scores[figure]
+            predicted = _predictions(run.record, figure)
+            if predicted is not None:
+                pairs[seed] = predicted
+        else:
+            lacking.append(f"{study}{'' if seed is None else f' seed {seed}'} {flaw}")
+    return Finals(study, len(runs), scores, pairs, tuple(lacking), figure)
+
+
+def _why_none(plan: Plan, study: str) -> str:
+    return "none of its trials succeeded" if plan.of(study, "tune") else "it was left out of this plan"
+
+
+def _predictions(record: Record, figure: str) -> Pairs | None:
+    """Return the predictions that a figure follows from, None where none are stored or it is of another kind."""
+    test_set, _, measure = figure.partition("/")
+    return record.pairs.get(test_set) if measure in _MEASURES else None
+
+
+def problem(run: PlannedRun, figure: str = HEADLINE) -> str | None:
+    """Say what keeps a run from being compared, None if nothing does."""
+    record = run.record
+    if record is None:
+        return "is not done"
+    if record.outcome != "ok":
+        return f"is {record.outcome}"
+    test_set, _, measure = figure.partition("/")
+    called = _CALLED.get(test_set, test_set)
+    if figure == HEADLINE and (HEADLINE not in record.scores or TEST not in record.pairs):
+        return "lacks its STSB test predictions"
+    if figure not in record.scores:
+        why = record.missing.get(measure) or f"it has {', '.join(sorted(record.scores)) or 'none'}"
+        return f"has no score {figure} ({why})"
+    stored, predicted = record.scores[figure], _predictions(record, figure)
+    if not math.isfinite(stored):
+        return f"has a score {figure} that is not a number"
+    if predicted is None:
+        return None
+    if len(predicted.gold) != len(predicted.cosine) or len(predicted.gold) < 3:
+        return f"has damaged {called} predictions"
+    again = _MEASURES[measure][0](predicted.gold, predicted.cosine)
+    if math.isnan(again):
+        return f"gives every {called} pair the same cosine"
+    if abs(again - stored) > _AGREES:
+        return f"has a score ({stored:.4f}) that its own predictions do not give ({again:.4f})"
+    return None
+
+
+def difference(better: Finals, worse: Finals) -> Difference | None:
+    """Return better - worse over the seeds that both have done; None if there is none, or their test pairs differ."""
+    if better.constant and worse.constant:
+        return None
+    varying = [side for side in (better, worse) if not side.constant]
+    seeds = sorted(
+        seed for seed in varying[0].scores if seed is not None and all(seed in side.scores for side in varying)
+    )
+    if not seeds or any(side.constant and None not in side.scores for side in (better, worse)):
+        return None
+    used = [tuple(side.pairs[seed] for seed in ([None] if side.constant else seeds)) for side in (better, worse)]
+    if len({p.gold for side in used for p in side}) > 1:
+        return None
+    left, right = (_mean_resampled(side[0].gold, tuple(p.cosine for p in side)) for side in used)
+    return Difference(tuple(better.at(seed) - worse.at(seed) for seed in seeds), left - right)
+
+
+def distance(study: Finals, number: float) -> Distance | None:
+    """Return the study's figure less `number`; None if no run has it, or its runs' test pairs differ."""
+    if not study.scores:
+        return None
+    seeds = sorted(study.scores, key=lambda seed: seed or 0)
+    resampled = None
+    if all(seed in study.pairs for seed in seeds):
+        used = [study.pairs[seed] for seed in seeds]
+        if len({pairs.gold for pairs in used}) > 1:
+            return None
+        measure = study.figure.partition("/")[2]
+        resampled = _mean_resampled(used[0].gold, tuple(p.cosine for p in used), measure) - number
+    return Distance(tuple(study.scores[seed] - number for seed in seeds), resampled, study.constant)
+
+
+@lru_cache(maxsize=64)  # a study stands in several claims, and in the report's tables
+def _mean_resampled(
+    gold: tuple[float, ...], cosines: tuple[tuple[float, ...], ...], measure: str = "spearman_cosine"
+) -> stats.Floats:
+    """Return the mean over seeds of the correlation in each resample of the pairs."""
+    mean: stats.Floats = _MEASURES[measure][1](gold, cosines).mean(axis=1)
+    mean.flags.writeable = False
+    return mean

@@ -1,0 +1,209 @@
+"""One claim and its evidence -> a verdict. `harness.check` says by which rules and corrects over all claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from harness import stats
+from harness.finals import Difference, Distance
+from harness.records import HEADLINE
+
+Judgement: TypeAlias = Literal["holds", "violated", "inconclusive", "incomplete"]
+Kind: TypeAlias = Literal["beats", "within", "at least", "baseline"]
+
+ONE_SEED = "One final seed cannot tell a difference from luck with the seed; two or more can."
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing to judge: `better` against study `worse`, or, where that is None, against the number `target`."""
+
+    words: str
+    better: str
+    worse: str | None
+    margin: float
+    kind: Kind = "beats"
+    figure: str = HEADLINE
+    target: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the records say about one claim. Scores, differences and margins are in points of 1.0.
+
+    `expectation` is the pair of an order, or the expectation's own words; `seeds` counts the (paired) final runs;
+    `level` is the intervals' after Holm's correction. `detectable` is the smallest true difference that these runs
+    would have shown with a power of 80 percent: the larger of what pairs and what seeds allow. What cannot be known is
+    None.
+
+    `kind` says which rule judged. Where it is "beats", `better` is judged against study `worse`. Where it is "within"
+    or "at least", `worse` is None, `difference` and its intervals are `better`'s `figure` less `target`, the published
+    score (from `source`), and `margin` is the tolerance. Where it is "baseline", `target` is the baseline's mean and
+    `margin` the loss that is tolerated, as a negative number.
+    """
+
+    expectation: str
+    better: str
+    worse: str | None
+    margin: float
+    verdict: Judgement
+    reason: str
+    seeds: int = 0
+    level: float | None = None
+    difference: float | None = None
+    over_pairs: stats.Interval | None = None
+    over_seeds: stats.Interval | None = None
+    detectable: float | None = None
+    kind: Kind = "beats"
+    figure: str = HEADLINE
+    target: float | None = None
+    source: str = ""
+
+    def __str__(self) -> str:
+        numbers = "" if self.difference is None else f" ({self._measured()})"
+        return f"{self.verdict}: {self.expectation}{numbers}. {self.reason}"
+
+    def _measured(self) -> str:
+        assert self.difference is not None
+        text = f"{100 * self.difference:+.2f} points"
+        if self.target is not None:
+            text = f"{100 * (self.target + self.difference):.2f}, {text} from {100 * self.target:.2f}"
+        intervals = ", ".join(
+            f"over {i.over} {100 * i.low:+.2f} to {100 * i.high:+.2f}" for i in (self.over_pairs, self.over_seeds) if i
+        )
+        return f"{text}; {100 * self.level:.4g} % {intervals}" if intervals and self.level is not None else text
+
+
+def judge(claim: Claim, known: Difference | Distance | str, alpha: float) -> Verdict:
+    """Judge a claim by intervals of level 1 - alpha; `known` is its evidence, or what is lacking of it, in words."""
+    if isinstance(known, str):
+        return verdict(claim, "incomplete", f"Not all runs are there: {known}.")
+    over_pairs, over_seeds = known.over_pairs(alpha), known.over_seeds(alpha)
+    detectable = known.detectable(alpha)
+    if isinstance(known, Distance):
+        judgement, reason = _judge_score(claim, known, over_pairs, over_seeds, detectable)
+    else:
+        assert over_pairs is not None
+        judgement, reason = _judge_difference(claim.margin, known.mean, over_pairs, over_seeds, detectable)
+    return verdict(
+        claim,
+        judgement,
+        reason,
+        seeds=len(known.by_seed),
+        level=1 - alpha,
+        difference=known.mean,
+        over_pairs=over_pairs,
+        over_seeds=over_seeds,
+        detectable=detectable,
+    )
+
+
+def verdict(
+    claim: Claim,
+    judgement: Judgement,
+    reason: str,
+    *,
+    seeds: int = 0,
+    level: float | None = None,
+    difference: float | None = None,
+    over_pairs: stats.Interval | None = None,
+    over_seeds: stats.Interval | None = None,
+    detectable: float | None = None,
+) -> Verdict:
+    """Return a claim's verdict with the numbers that it rests on."""
+    return Verdict(
+        expectation=claim.words,
+        better=claim.better,
+        worse=claim.worse,
+        margin=claim.margin,
+        verdict=judgement,
+        reason=reason,
+        seeds=seeds,
+        level=level,
+        difference=difference,
+        over_pairs=over_pairs,
+        over_seeds=over_seeds,
+        detectable=detectable,
+        kind=claim.kind,
+        figure=claim.figure,
+        target=claim.target,
+        source=claim.source,
+    )
+
+
+def _judge_difference(
+    margin: float, mean: float, over_pairs: stats.Interval, over_seeds: stats.Interval | None, detectable: float | None
+) -> tuple[Judgement, str]:
+    """Apply the rule for "A beats B by `margin`"."""
+    if over_seeds is None or detectable is None:
+        return "inconclusive", ONE_SEED
+    both, floor = (over_pairs, over_seeds), min(0.0, margin)
+    short = [interval.over for interval in both if not (interval.low >= margin if margin else interval.low > 0)]
+    above = [interval.over for interval in both if not interval.high < floor]
+    if not short:
+        return "holds", f"Both intervals {f'reach the margin of {100 * margin:g}' if margin else 'lie above 0'}."
+    if not above:
+        return "violated", f"Both intervals lie below {100 * floor:g}."
+    named = " and that over ".join(above if mean < floor else short)
+    limit = 100 * floor if mean < floor else 100 * margin
+    return "inconclusive", (
+        f"The interval over {named} does not lie {'below' if mean < floor else 'above'} {limit:g}; a true difference "
+        f"{100 * detectable:.2f} points beyond that would have been shown with about 80 percent power."
+    )
+
+
+def _judge_score(
+    claim: Claim,
+    known: Distance,
+    over_pairs: stats.Interval | None,
+    over_seeds: stats.Interval | None,
+    detectable: float | None,
+) -> tuple[Judgement, str]:
+    """Apply the rule for "A's score is within ... of, or at least, the target"."""
+    if known.undecidable:
+        return "inconclusive", ONE_SEED
+    intervals = [interval for interval in (over_pairs, over_seeds) if interval is not None]
+    if not intervals:  # the untrained model, and a figure without stored predictions: there is no chance in the number
+        met = abs(known.mean) <= claim.margin if claim.kind == "within" else known.mean >= 0
+        reason = "One deterministic run, without stored predictions: the score itself is compared."
+        return "holds" if met else "violated", reason
+    if claim.kind == "within":
+        return _judge_within(claim.margin, intervals)
+    short = [interval.over for interval in intervals if not interval.low >= 0]
+    above = [interval.over for interval in intervals if not interval.high < 0]
+    if not short:
+        return "holds", f"{_named(intervals)} {'reach' if len(intervals) > 1 else 'reaches'} the score."
+    if not above:
+        return "violated", f"{_named(intervals)} {'lie' if len(intervals) > 1 else 'lies'} below the score."
+    named = " and that over ".join(above if known.mean < 0 else short)
+    beyond = (
+        ""
+        if detectable is None
+        else (
+            f"; a true score {100 * detectable:.2f} points beyond it would have been shown with about 80 percent power"
+        )
+    )
+    return "inconclusive", f"The interval over {named} contains the score{beyond}."
+
+
+def _judge_within(tolerance: float, intervals: list[stats.Interval]) -> tuple[Judgement, str]:
+    band = f"the tolerance of {100 * tolerance:g} points"
+    beyond = [interval.over for interval in intervals if interval.low > tolerance or interval.high < -tolerance]
+    across = [
+        interval.over for interval in intervals if not (interval.low >= -tolerance and interval.high <= tolerance)
+    ]
+    if not across:
+        return "holds", f"{_named(intervals)} {'lie' if len(intervals) > 1 else 'lies'} within {band}."
+    if beyond:
+        verb = "lie" if len(beyond) > 1 else "lies"
+        return "violated", f"The interval over {' and that over '.join(beyond)} {verb} wholly outside {band}."
+    return "inconclusive", (
+        f"The interval over {' and that over '.join(across)} reaches across the edge of {band}; more of them, or a "
+        "wider tolerance, could decide."
+    )
+
+
+def _named(intervals: list[stats.Interval]) -> str:
+    return "Both intervals" if len(intervals) > 1 else f"The interval over {intervals[0].over}"
