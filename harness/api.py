@@ -7,14 +7,14 @@ load("runs/mine").frame()
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from harness import provenance
+from harness.executors import ExecutorName
 from harness.plan import Plan, make_plan
 from harness.records import Record
 from harness.store import create, load, load_of
@@ -23,11 +23,8 @@ from harness.study import Ablation
 if TYPE_CHECKING:
     from harness.check import Verdict
     from harness.driver import Options
-    from harness.executors import Executor
 
 __all__ = ["check", "fetch", "load", "plan", "report", "run"]
-
-ExecutorName = Literal["local", "inline"]
 
 
 def default_store(ablation: Ablation) -> Path:
@@ -60,6 +57,8 @@ def run(
     *,
     workers: int | None = None,
     executor: ExecutorName = "local",
+    runs_per_gpu: int = 1,
+    time_limit: float | None = None,
     study_file: Path | None = None,
     console: Console | None = None,
 ) -> Plan:
@@ -67,8 +66,9 @@ def run(
 
     Args:
         store: the store's folder; `runs/<ablation>-<testbed>` if None.
-        workers: worker processes; one a GPU, or one a core, if None.
-        executor: "local" for worker processes, "inline" for this process.
+        workers: worker processes; `runs_per_gpu` a GPU, or one a core, if None.
+        executor: "local" for worker processes, "ray" for a Ray cluster, "inline" for this process.
+        time_limit: seconds after which a run is stopped and has failed; not for "inline".
         study_file: recorded, with its hash, as where the ablation comes from.
         console: where progress goes; stderr if None.
 
@@ -77,6 +77,7 @@ def run(
     # Optuna and pebble: a third of a second that reading commands do not need.
     from harness.driver import Driver, Options
     from harness.executors.processes import in_fresh_process
+    from harness.executors.start import start
     from harness.progress import Board
     from harness.worker import fetch as fetch_job
 
@@ -94,42 +95,13 @@ def run(
         missing = in_fresh_process(fetch_job, ablation.testbed)
         for task, reason in missing.items():
             console.print(f"missing: task {task}: {reason}", highlight=False, markup=False, soft_wrap=True)
-        where = _executor(executor, workers)
+        where = start(executor, workers, runs_per_gpu, time_limit)
         try:
             with Board(console) as board:
                 Driver(ablation, opened, where, board, options, missing, _provenance(study_file)).drive()
         finally:
             where.stop()
         return _plan(ablation, opened.records())
-
-
-def _executor(name: ExecutorName, workers: int | None) -> Executor:
-    """Make an executor whose workers share this machine's processors and GPUs evenly."""
-    if name == "inline":
-        from harness.executors.inline import InlineExecutor
-
-        return InlineExecutor()
-    from harness.executors.processes import ProcessExecutor
-
-    gpus = len(provenance.gpus())
-    count = workers or provenance.default_workers()
-    threads = max(1, provenance.cores() // count)
-    environment = {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads are five times slower when another worker has the core
-        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # every batch has new shapes: 1,024 kept .4 GB of them, no faster
-        "TOKENIZERS_PARALLELISM": "false",
-        "TQDM_DISABLE": "1",
-        "HF_HUB_OFFLINE": "1",  # everything was fetched before the first run
-    }
-    devices = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
-    return ProcessExecutor(
-        [
-            environment | ({"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if gpus else {})
-            for slot in range(count)
-        ]
-    )
 
 
 def _provenance(study_file: Path | None) -> dict[str, Any]:

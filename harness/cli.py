@@ -102,7 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--only", metavar="STUDY", action="append", default=[], help="run only this study (repeatable)")
     run.add_argument(
-        "--executor", choices=("local", "inline"), default="local", help="worker processes, or this process (to debug)"
+        "--executor",
+        choices=("local", "ray", "inline"),
+        default="local",
+        help="worker processes, a Ray cluster (RAY_ADDRESS), or this process (to debug)",
+    )
+    run.add_argument("--runs-per-gpu", metavar="N", type=int, default=1, help="runs that share a GPU (default 1)")
+    run.add_argument(
+        "--time-limit", metavar="MIN", type=float, help="stop a run that takes more minutes; it has failed"
     )
     run.add_argument("--retry-failed", action="store_true", help="do failed runs again")
     run.add_argument("--fail-fast", action="store_true", help="start no more runs once one failed")

@@ -91,6 +91,10 @@ def run(options: argparse.Namespace) -> int:
         options.tasks = ""
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers {options.workers}: give at least 1, or leave it out")
+    if options.runs_per_gpu < 1:
+        raise UsageError(f"--runs-per-gpu {options.runs_per_gpu}: give at least 1, or leave it out")
+    if options.time_limit is not None and not options.time_limit > 0:
+        raise UsageError(f"--time-limit {options.time_limit:g}: give more than 0 minutes, or leave it out")
     for name in options.report_to:
         if find_spec(name) is None:
             raise UsageError(f"--report-to {name}: the package is not installed; pip install {name}")
@@ -121,6 +125,8 @@ def run(options: argparse.Namespace) -> int:
         ),
         workers=options.workers,
         executor=options.executor,
+        runs_per_gpu=options.runs_per_gpu,
+        time_limit=60 * options.time_limit if options.time_limit else None,
         study_file=options.file,
     )
     page = write_report(plan, options.report or api.default_report(ablation), _command(options))

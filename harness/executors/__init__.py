@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
+
+ExecutorName: TypeAlias = Literal["local", "ray", "inline"]
 
 
 class WorkerDied(Exception):
     """The process that ran a call was killed or crashed before it could answer."""
+
+
+def overdue(limit: float) -> WorkerDied:
+    """Say that a call was stopped because it took longer than `limit` seconds."""
+    return WorkerDied(f"it took longer than the time limit of {limit / 60:g} min and was stopped; raise --time-limit")
 
 
 class Executor(Protocol):

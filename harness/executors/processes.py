@@ -12,7 +12,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from harness.executors import WorkerDied
+from harness.executors import WorkerDied, overdue
 
 
 class ProcessExecutor:
@@ -22,8 +22,10 @@ class ProcessExecutor:
     environment. Workers are spawned, never forked: the driver has threads, and CUDA cannot be forked.
     """
 
-    def __init__(self, environments: Sequence[Mapping[str, str]]) -> None:
+    def __init__(self, environments: Sequence[Mapping[str, str]], time_limit: float | None = None) -> None:
+        """Make one slot for each of `environments`; a call that takes longer than `time_limit` seconds is killed."""
         self.slots = len(environments)
+        self._time_limit = time_limit
         context = multiprocessing.get_context("spawn")
         self._pools = [
             ProcessPool(max_workers=1, context=context, initializer=_begin, initargs=(dict(environment), os.getpid()))
@@ -42,7 +44,9 @@ class ProcessExecutor:
 
         def pass_on(done: Future[Any]) -> None:
             problem = None if done.cancelled() else done.exception()
-            if done.cancelled() or isinstance(problem, ProcessExpired):
+            if isinstance(problem, TimeoutError) and self._time_limit:
+                result.set_exception(overdue(self._time_limit))
+            elif done.cancelled() or isinstance(problem, ProcessExpired):
                 code = getattr(problem, "exitcode", None)
                 result.set_exception(WorkerDied(f"the worker process died (exit code {code})"))
             elif problem is not None:
@@ -50,7 +54,8 @@ class ProcessExecutor:
             else:
                 result.set_result(done.result())
 
-        self._pools[free[0]].schedule(function, args=list(arguments)).add_done_callback(pass_on)
+        call = self._pools[free[0]].schedule(function, args=list(arguments), timeout=self._time_limit)
+        call.add_done_callback(pass_on)
         return result
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Repo
 
 from harness.testbeds import Ref
 
-PATIENCE = 5.0
+PATIENCE = 4.0
 """Seconds to wait for the hub's first answer before working from the cache alone."""
 
 WEIGHTS = ("*.json", "*.txt", "*.model", "*.safetensors")

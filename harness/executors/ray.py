@@ -1,0 +1,108 @@
+"""Runs calls on a Ray cluster: the one that RAY_ADDRESS names, or one of this machine's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from harness.errors import UsageError
+from harness.executors import WorkerDied, overdue
+
+RETRIES = 2
+"""How often Ray makes a call again after its worker or node was lost: on a cluster that is nobody's fault."""
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return function(*arguments)
+
+
+class RayExecutor:
+    """One Ray task a call. Ray keeps its processes between tasks, so that torch is imported once in each.
+
+    A slot takes `share` of a GPU if the cluster has GPUs, else `threads` processors. Ray carries results only: driver
+    and workers must share the store's folder, and the package must be installed on every node. When nodes are lost,
+    calls wait for the places that are left.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        threads: int,
+        share: float = 1.0,
+        slots: int | None = None,
+        time_limit: float | None = None,
+    ) -> None:
+        """Connect; a call that has not ended `time_limit` seconds after it was submitted is killed.
+
+        Raises UsageError if no cluster answers at RAY_ADDRESS.
+        """
+        if not ray.is_initialized():
+            address = os.environ.get("RAY_ADDRESS")
+            own: dict[str, Any] = {} if address else {"include_dashboard": False}
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+            except (ConnectionError, RuntimeError) as problem:
+                raise UsageError(
+                    f"--executor ray: no cluster answers at RAY_ADDRESS={address} ({problem}); start one with "
+                    "`ray start --head`, or unset RAY_ADDRESS for a cluster of this machine's own"
+                ) from problem
+        cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        gpus = cluster.get("GPU", 0.0)
+        room = int(gpus / share) if gpus else int(cluster.get("CPU", 1.0) // threads)
+        self.slots = max(1, min(room, slots or room))
+        self._time_limit = time_limit
+        self._task: Any = ray.remote(_call).options(
+            num_cpus=0 if gpus else threads,
+            num_gpus=share if gpus else 0,
+            max_retries=RETRIES,
+            runtime_env={"env_vars": dict(environment)},
+        )
+        self._running: dict[Future[Any], Any] = {}
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Run `function(*arguments)` in a free slot; both must pickle. Raises RuntimeError if no slot is free."""
+        if len(self._running) >= self.slots:
+            raise RuntimeError("no free slot")
+        result: Future[Any] = Future()
+        result.set_running_or_notify_cancel()
+        reference, late = self._task.remote(function, arguments), threading.Event()
+        self._running[result] = reference
+
+        def kill() -> None:
+            late.set()
+            ray.cancel(reference, force=True)
+
+        clock = threading.Timer(self._time_limit or threading.TIMEOUT_MAX, kill)
+        clock.daemon = True
+
+        def pass_on(done: Future[Any]) -> None:
+            clock.cancel()
+            problem = done.exception()
+            del self._running[result]
+            if problem is None:
+                result.set_result(done.result())
+            elif late.is_set() and self._time_limit:
+                result.set_exception(overdue(self._time_limit))
+            elif isinstance(problem, RayTaskError):  # the call's own exception, which Ray wraps
+                result.set_exception(getattr(problem, "cause", None) or problem)
+            else:
+                result.set_exception(WorkerDied(f"the Ray worker was lost ({problem})"))
+
+        if self._time_limit:
+            clock.start()
+        reference.future().add_done_callback(pass_on)
+        return result
+
+    def stop(self) -> None:
+        """End the workers at once; what they were running is lost."""
+        for reference in list(self._running.values()):
+            ray.cancel(reference, force=True)
+        ray.shutdown()

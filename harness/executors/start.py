@@ -1,0 +1,67 @@
+"""Starts the executor that a run was asked for, its workers sharing processors and GPUs evenly."""
+
+from __future__ import annotations
+
+import os
+
+from harness import provenance
+from harness.errors import UsageError
+from harness.executors import Executor, ExecutorName
+
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads are five times slower when another worker has the core
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # every batch has new shapes: 1,024 kept .4 GB of them, no faster
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+    "HF_HUB_OFFLINE": "1",  # everything was fetched before the first run
+}
+"""What workers are given before they import anything heavy, beside their threads and their GPU."""
+
+
+def start(
+    name: ExecutorName, workers: int | None = None, runs_per_gpu: int = 1, time_limit: float | None = None
+) -> Executor:
+    """Start an executor.
+
+    Args:
+        workers: how many runs at once; if None as many as there are cores, or GPUs times `runs_per_gpu`.
+        time_limit: seconds that a run may take; a longer one is stopped, with its worker.
+
+    Raises UsageError if Ray is asked for and cannot be had.
+    """
+    if name == "inline":
+        from harness.executors.inline import InlineExecutor
+
+        return InlineExecutor()
+    if name == "ray":
+        return _ray(workers, runs_per_gpu, time_limit)
+    from harness.executors.processes import ProcessExecutor
+
+    gpus = len(provenance.gpus())
+    count = workers or provenance.default_workers() * (runs_per_gpu if gpus else 1)
+    environment = ENVIRONMENT | _threads(max(1, provenance.cores() // count))
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
+    return ProcessExecutor(
+        [
+            environment | ({"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if gpus else {})
+            for slot in range(count)
+        ],
+        time_limit,
+    )
+
+
+def _ray(workers: int | None, runs_per_gpu: int, time_limit: float | None) -> Executor:
+    try:
+        from harness.executors.ray import RayExecutor
+    except ImportError as problem:
+        raise UsageError(
+            "--executor ray: Ray is not installed; pip install 'harness-embeddings[ray]' on every node"
+        ) from problem
+    threads = 1 if workers is None else max(1, provenance.cores() // workers)
+    return RayExecutor(
+        ENVIRONMENT | _threads(threads), threads=threads, share=1 / runs_per_gpu, slots=workers, time_limit=time_limit
+    )
+
+
+def _threads(count: int) -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(count), "MKL_NUM_THREADS": str(count)}

@@ -1,0 +1,172 @@
+"""Executors: worker processes and Ray, by the same tests. They run functions and know nothing of training."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import STUDY, harness
+
+from harness.executors import Executor, WorkerDied
+from harness.executors.start import start
+
+KINDS = ["local", "ray"]
+
+
+@pytest.fixture(params=KINDS)
+def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Executor]]:
+    if request.param == "ray":
+        _send_this_module()
+    made: list[Executor] = []
+
+    def start_one(**options: float) -> Executor:
+        made.append(start(request.param, **options))
+        return made[-1]
+
+    yield start_one
+    for executor in made:
+        executor.stop()
+
+
+def _send_this_module() -> None:
+    """Let Ray's workers have this file's functions, which they cannot import."""
+    ray = pytest.importorskip("ray")
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+def who(seconds: float = 0.0) -> tuple[int, str | None]:
+    time.sleep(seconds)
+    return os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def die(marker: str) -> int:
+    """Kill this process, the first time for each marker."""
+    if not os.path.exists(marker):
+        open(marker, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def die_always() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse() -> None:
+    raise ValueError("no such thing")
+
+
+def test_calls_run_side_by_side_in_processes_that_stay(make: Callable[..., Executor]) -> None:
+    executor = make(workers=2)
+    assert executor.slots == 2
+    first = [executor.submit(who, 0.5) for _ in range(2)]
+    with pytest.raises(RuntimeError, match="no free slot"):
+        executor.submit(who)
+    pids = {future.result()[0] for future in first}
+    again = {future.result()[0] for future in [executor.submit(who, 0.2) for _ in range(2)]}
+
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+    assert again == pids
+    assert first[0].result()[1] is not None, "threads are pinned before anything is imported"
+
+
+def test_an_exception_comes_back_as_itself(make: Callable[..., Executor]) -> None:
+    executor = make(workers=1)
+    with pytest.raises(ValueError, match="no such thing"):
+        executor.submit(refuse).result()
+    assert executor.submit(who).result()[0] != os.getpid()
+
+
+def test_a_killed_worker_is_told_and_replaced(make: Callable[..., Executor]) -> None:
+    executor = make(workers=1)
+    began = time.perf_counter()
+    with pytest.raises(WorkerDied):
+        executor.submit(die_always).result()
+    assert executor.submit(who).result()[0] != os.getpid()
+    assert time.perf_counter() - began < 60
+
+
+def test_a_call_that_takes_too_long_is_stopped(make: Callable[..., Executor]) -> None:
+    executor = make(workers=1, time_limit=12.0)
+    assert executor.submit(who).result()
+    began = time.perf_counter()
+    with pytest.raises(WorkerDied, match=r"longer than the time limit of 0\.2 min .*--time-limit"):
+        executor.submit(time.sleep, 600).result()
+    assert time.perf_counter() - began < 60
+    assert executor.submit(who).result()
+
+
+def test_ray_makes_a_lost_call_again(tmp_path: Path) -> None:
+    _send_this_module()
+    executor = start("ray", workers=1)
+    try:
+        assert executor.submit(die, str(tmp_path / "died")).result() != os.getpid()
+    finally:
+        executor.stop()
+
+
+def test_calls_of_a_lost_node_are_made_again_on_those_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    _send_this_module()
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    second = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    executor = start("ray")
+    try:
+        assert executor.slots == 2
+        running = [executor.submit(who, 6.0) for _ in range(2)]
+        time.sleep(4)
+        cluster.remove_node(second)
+        assert all(future.result(timeout=100)[0] for future in running)
+        assert executor.submit(who).result(timeout=60)
+    finally:
+        executor.stop()
+        cluster.shutdown()
+
+
+def test_an_ablation_on_ray_has_the_records_of_one_on_processes(tmp_path: Path, cache: Path) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
+    shown = {}
+    for executor in ("local", "ray"):
+        done = harness("run", "study.py", "--tasks", "", "--executor", executor, "--store", executor, cwd=tmp_path)
+        assert done.returncode in (0, 1), done.stderr
+        document = json.loads(harness("show", "study.py", "--store", executor, "--json", cwd=tmp_path).stdout)
+        shown[executor] = {(r["id"], r["outcome"], tuple(r["scores"].items())) for r in document["records"]}
+    assert shown["local"] == shown["ray"]
+    assert {outcome for _, outcome, _ in shown["ray"]} == {"ok"}
+
+
+def test_a_run_over_its_time_limit_has_failed_and_says_why(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "study.py").write_text(
+        STUDY.replace(
+            "from harness import *", "import time\nfrom harness import *\nhang = lambda model: time.sleep(600)"
+        ).replace('loss=losses.CosineSimilarityLoss, view="pair-score"', 'loss=hang, view="pair"'),
+        encoding="utf-8",
+    )
+    done = harness(
+        "run",
+        "study.py",
+        "--tasks",
+        "",
+        "--trials",
+        "1",
+        "--seeds",
+        "1",
+        "--time-limit",
+        "0.4",
+        "--only",
+        "cosine",
+        cwd=tmp_path,
+    )
+
+    assert done.returncode == 3
+    assert "longer than the time limit of 0.4 min" in done.stdout
