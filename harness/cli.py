@@ -83,6 +83,18 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument(
             "--workers", metavar="N", type=int, help="worker processes (default: one a GPU, or one a core)"
         )
+    plan.add_argument(
+        "--detect",
+        metavar="X",
+        type=float,
+        help="say how many final seeds a difference of X needs (.005: half a point)",
+    )
+    plan.add_argument(
+        "--sd",
+        metavar="X",
+        type=float,
+        help="with --detect: spread of the differences over seeds (default: the store's)",
+    )
     run.add_argument("--only", metavar="STUDY", action="append", default=[], help="run only this study (repeatable)")
     run.add_argument(
         "--executor", choices=("local", "inline"), default="local", help="worker processes, or this process (to debug)"

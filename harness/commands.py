@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.plan import Plan
+    from harness.power import Detection
     from harness.study import Ablation
 
 OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision")
@@ -67,7 +69,24 @@ def plan(options: argparse.Namespace) -> int:
 
     ablation, folder = _ablation(options)
     plan = api.plan(ablation, folder)
-    return _print_json(plan_as_dict(plan)) if options.json else _print_plan(plan, options.workers)
+    found = _detections(plan, options)
+    if options.json:
+        return _print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in found]} if found else {}))
+    _print_plan(plan, options.workers)
+    for detection in found:
+        print(detection)
+    return 0
+
+
+def _detections(plan: Plan, options: argparse.Namespace) -> list[Detection]:
+    """Return how many final seeds each claim needs for the difference that --detect gives; nothing without it."""
+    if options.detect is None:
+        if options.sd is not None:
+            raise UsageError("--sd is the spread that --detect reckons with; give --detect, too")
+        return []
+    from harness.power import detections
+
+    return detections(plan, options.detect, options.sd)
 
 
 def _print_plan(plan: Plan, workers: int | None) -> int:
@@ -141,18 +160,21 @@ def report(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
-    from harness import api
+    from harness import api, lock
     from harness.check import check as judge
     from harness.check import exit_code
+    from harness.order import orders
 
     ablation, folder = _ablation(options)
     plan = api.plan(ablation, api.load(folder).folder)
     verdicts = judge(plan)
     if options.json:
         _print_json(
-            {"verdicts": [{**asdict(verdict), "expectation": str(verdict.expectation)} for verdict in verdicts]}
+            {
+                "verdicts": [{**asdict(verdict), "expectation": str(verdict.expectation)} for verdict in verdicts],
+                "orders": [asdict(order) for order in orders(plan)],
+                "notes": lock.notes(plan),
+            }
         )
     else:
         _print_verdicts(verdicts, plan)
@@ -202,8 +224,11 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
-    for verdict in verdicts:
-        print(verdict)
+    from harness import lock
+    from harness.order import orders
+
+    for line in (*verdicts, *orders(plan), *(f"note: {note}" for note in lock.notes(plan))):
+        print(line)
     for run in plan.runs:
         if run.state == "failed" and run.record is not None:
             last = (run.record.error or "").strip().splitlines()[-1:] or [""]

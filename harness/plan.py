@@ -7,12 +7,15 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from harness import losses
 from harness.records import Record, Stage, as_json, best, by_trial
 from harness.space import Point, Value
 from harness.study import UNTRAINED, Ablation, Study
+
+if TYPE_CHECKING:
+    from harness.lock import Unlocking
 
 RECIPE = 1
 """Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""
@@ -47,10 +50,11 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """The ordered runs of an ablation."""
+    """The ordered runs of an ablation, and the store's log of when test sets were unlocked (see `harness.lock`)."""
 
     ablation: Ablation
     runs: tuple[PlannedRun, ...]
+    unlocked: tuple[Unlocking, ...] = ()
 
     def of(self, study: str, stage: Stage | None = None, role: str | None = None) -> list[PlannedRun]:
         """Return a study's runs, of one stage or final role if given."""
@@ -133,6 +137,7 @@ def make_plan(
     pruning: bool = False,
     only: Sequence[str] = (),
     unavailable: Iterable[str] = (),
+    unlocked: Iterable[Unlocking] = (),
 ) -> Plan:
     """Return the ordered runs of an ablation: the untrained model, then trials and final runs, study by study in turn.
 
@@ -141,6 +146,7 @@ def make_plan(
         pruning: accept pruned trials as done; without it they are to do.
         only: plan only these studies (all if empty).
         unavailable: tasks whose data cannot be had; a final run that lacks only these is done.
+        unlocked: the store's log of unlockings, carried along for what is judged and reported.
     """
     known = {record.id: record for record in records}
     state = _StateOf(ablation, pruning, frozenset(unavailable))
@@ -151,7 +157,7 @@ def make_plan(
         if not only or study.name in only:
             trials = _trials(ablation, study, known, state)
             runs += trials + _finals(ablation, study, known, state, trials)
-    return Plan(ablation, tuple(runs))
+    return Plan(ablation, tuple(runs), tuple(unlocked))
 
 
 @dataclass(frozen=True)

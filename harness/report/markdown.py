@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.check import Verdict, problem
 from harness.records import HEADLINE
-from harness.report import tables
+from harness.report import evidence, tables
 from harness.report.facts import PUBLIC_HUB, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
@@ -44,6 +44,9 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         *_unsuccessful(facts),
         "## Checks",
         *_checks(facts),
+        *evidence.orders_as_a_whole(facts.plan),
+        "## Lock on the test sets",
+        *evidence.unlockings(facts.plan),
         "## Threats to validity",
         "\n".join(f"- {threat}" for threat in threats(facts)),
         "## How to reproduce this",
