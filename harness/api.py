@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from harness import lock, provenance
-from harness.plan import Plan, make_plan
+from harness import lock, provenance, sequential
+from harness.plan import Plan
 from harness.records import Record
 from harness.store import create, load, load_of
 from harness.study import Ablation
@@ -48,7 +48,7 @@ def plan(ablation: Ablation, store: Path | str | None = None) -> Plan:
 
 def _plan(ablation: Ablation, records: list[Record], folder: Path) -> Plan:
     """Plan from the store alone: what a record names as missing could not be had, and pruned trials were allowed."""
-    return make_plan(
+    return sequential.grown(
         ablation,
         records,
         pruning=True,
@@ -90,10 +90,10 @@ def run(
     with opened.locked():
         for aside in opened.set_damaged_aside():
             console.print(f"damaged record set aside: {aside}", highlight=False, markup=False, soft_wrap=True)
-        records = opened.records()
+        records, log = opened.records(), lock.read(opened.folder)
         if options.retry_failed:
             records = [record for record in records if record.outcome != "failed"]
-        if not make_plan(ablation, records, pruning=options.prune, only=options.only).unfinished():
+        if not sequential.grown(ablation, records, pruning=options.prune, only=options.only, unlocked=log).unfinished():
             return _plan(ablation, opened.records(), opened.folder)
         missing = in_fresh_process(fetch_job, ablation.testbed)
         for task, reason in missing.items():

@@ -12,7 +12,8 @@ The intervals have level 95 percent after Holm's correction over all claims of t
 so that the chance of any wrong decision stays at 5 percent however many claims there are: the strongest evidence is
 judged first, at 1 - .05/m, the next at 1 - .05/(m - 1), and so on. The p-value that orders the claims is the larger one
 of the two uncertainties, as both have to agree. Seeds are paired: seed 1 of one study with seed 1 of the other. The
-untrained model has one deterministic run; its score is a constant over seeds.
+untrained model has one deterministic run; its score is a constant over seeds. Where seeds are added until decided, p
+counts as the chance of so small a p at any look, and the intervals' level is that which spends Holm's over all looks.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from harness import stats
+from harness import spending, stats
 from harness.plan import Plan, PlannedRun
 from harness.records import HEADLINE, TEST, Pairs, Record
 from harness.study import UNTRAINED, InOrder
@@ -196,7 +197,8 @@ def check(plan: Plan) -> list[Verdict]:
         1.0 if isinstance(known, str) else known.p_value(margin)
         for known, (_, _, _, margin) in zip(found, claims, strict=True)
     ]
-    levels = stats.holm_levels(p_values)
+    p_values = [spending.spent(p_value, plan.looks) for p_value in p_values]
+    levels = [spending.nominal(level, plan.looks) for level in stats.holm_levels(p_values)]
     return [_verdict(*claim, known, level) for claim, known, level in zip(claims, found, levels, strict=True)]
 
 

@@ -95,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="with --detect: spread of the differences over seeds (default: the store's)",
     )
+    run.add_argument(
+        "--until-decided", action="store_true", help="add final seeds, one at a time, where a verdict is still open"
+    )
+    run.add_argument("--max-seeds", metavar="N", type=int, help="with --until-decided: at most N final seeds a study")
     run.add_argument("--only", metavar="STUDY", action="append", default=[], help="run only this study (repeatable)")
     run.add_argument(
         "--executor", choices=("local", "inline"), default="local", help="worker processes, or this process (to debug)"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.power import Detection
     from harness.study import Ablation
 
-OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision")
+OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision", "max_seeds")
 """Options that decide results; a store remembers those of its last run."""
 
 
@@ -33,7 +33,9 @@ def _declared(options: argparse.Namespace) -> Ablation:
 
     ablation = load_study_file(options.file)
     tasks = getattr(options, "tasks", None)
-    given = {name: getattr(options, name, None) for name in ("rows", "epochs", "trials", "seeds", "precision")}
+    given = {
+        name: getattr(options, name, None) for name in ("rows", "epochs", "trials", "seeds", "precision", "max_seeds")
+    }
     if given["rows"] is not None and given["rows"] < 1:
         raise UsageError(f"--rows {given['rows']}: training needs at least 1 row")
     return restrict(
@@ -113,6 +115,10 @@ def run(options: argparse.Namespace) -> int:
     for name in options.report_to:
         if find_spec(name) is None:
             raise UsageError(f"--report-to {name}: the package is not installed; pip install {name}")
+    if options.until_decided != (options.max_seeds is not None):
+        raise UsageError(
+            "--until-decided and --max-seeds go together: add final seeds until decided, at most N a study"
+        )
     ablation = _declared(options)
     for name in options.only:
         if name not in (study.name for study in ablation.studies):
@@ -173,6 +179,7 @@ def check(options: argparse.Namespace) -> int:
             {
                 "verdicts": [{**asdict(verdict), "expectation": str(verdict.expectation)} for verdict in verdicts],
                 "orders": [asdict(order) for order in orders(plan)],
+                "looks": plan.looks,
                 "notes": lock.notes(plan),
             }
         )
@@ -219,6 +226,7 @@ def _command(options: argparse.Namespace) -> str:
     for name in OVERRIDES:
         value = getattr(options, name, None)
         if value is not None:
+            name = name.replace("max_seeds", "until-decided --max-seeds")
             parts.append(f"--{name} {value!r}" if value == "" else f"--{name} {value}")
     return " ".join(parts)
 
@@ -226,8 +234,11 @@ def _command(options: argparse.Namespace) -> str:
 def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
     from harness import lock
     from harness.order import orders
+    from harness.sequential import saved
 
-    for line in (*verdicts, *orders(plan), *(f"note: {note}" for note in lock.notes(plan))):
+    economy = saved(plan)
+    notes = [*lock.notes(plan), *([f"until decided: {economy}"] if economy else [])]
+    for line in (*verdicts, *orders(plan), *(f"note: {note}" for note in notes)):
         print(line)
     for run in plan.runs:
         if run.state == "failed" and run.record is not None:

@@ -19,11 +19,11 @@ from typing import Any, Literal, TypeAlias
 
 import cloudpickle
 
-from harness import lock, search
+from harness import lock, search, sequential
 from harness.errors import StoreError, StudyFileError, UsageError
 from harness.executors import Executor, WorkerDied
 from harness.job import Job
-from harness.plan import Plan, PlannedRun, make_plan, run_id
+from harness.plan import Plan, PlannedRun, run_id
 from harness.progress import Board, spell
 from harness.publish import keep_only_best, publish
 from harness.records import HEADLINE, OBJECTIVE, Record
@@ -117,7 +117,7 @@ class Driver:
 
     def plan(self) -> Plan:
         """Return the plan as the records stand."""
-        return make_plan(
+        return sequential.grown(
             self.ablation,
             self.records.values(),
             pruning=self.options.prune,
