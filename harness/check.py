@@ -3,15 +3,16 @@
 The score is the Spearman correlation on STSB test at each study's best point. For each claim "A beats B by m":
 
 - holds: the lower ends of both intervals of the difference A - B, the one over test pairs and the one over seeds, reach
-  m. Where m is 0 they must exceed it: a study does not beat its twin.
+  m. Where m is 0 they must exceed it: a study does not beat its twin. And new seeds on new pairs would have to agree:
+  both variances added up leave no more doubt than the level allows (`stats.together_p`), here and for "violated".
 - violated: the upper ends of both intervals are below 0 (below m, where m is negative).
 - inconclusive: neither. One final seed has no interval over seeds, so it decides nothing.
 - incomplete: a planned final run of either study is missing, failed, or lacks its predictions.
 
 The intervals have level 95 percent after Holm's correction over all claims of the ablation, incomplete ones included,
 so that the chance of any wrong decision stays at 5 percent however many claims there are: the strongest evidence is
-judged first, at 1 - .05/m, the next at 1 - .05/(m - 1), and so on. The p-value that orders the claims is the larger one
-of the two uncertainties, as both have to agree. Seeds are paired: seed 1 of one study with seed 1 of the other. The
+judged first, at 1 - .05/m, the next at 1 - .05/(m - 1), and so on. The p-value that orders the claims is the largest
+one, as all have to agree. Seeds are paired: seed 1 of one study with seed 1 of the other. The
 untrained model has one deterministic run; its score is a constant over seeds. Where seeds are added until decided, p
 counts as the chance of so small a p at any look, and the intervals' level is that which spends Holm's over all looks.
 """
@@ -25,6 +26,7 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from harness import spending, stats
 from harness.plan import Plan, PlannedRun
@@ -42,7 +44,7 @@ class Verdict:
 
     `expectation` is the pair of an order, or the expectation's own words; `seeds` counts the paired final runs; `level`
     is the intervals' after Holm's correction. `detectable` is the smallest true difference that these runs would have
-    shown with a power of 80 percent: the larger of what pairs and what seeds allow. What cannot be known is None.
+    shown with a power of 80 percent: what pairs and what seeds allow, squared and added. What cannot be known is None.
     """
 
     expectation: str
@@ -109,18 +111,24 @@ class Difference:
         return stats.t_interval(self.by_seed, alpha)
 
     def p_value(self, margin: float) -> float:
-        """Return the two-sided p-value of the claim, from whichever uncertainty is larger."""
-        reached = max(stats.bootstrap_p(self.resampled, margin), stats.t_p(self.by_seed, margin))
+        """Return the two-sided p-value of the claim: the largest over pairs, over seeds, and over both at once."""
         below = -min(margin, 0.0)
-        missed = max(stats.bootstrap_p(-self.resampled, below), stats.t_p(np.negative(self.by_seed), below))
+        reached = _one_sided(self.by_seed, self.resampled, margin)
+        missed = _one_sided(np.negative(self.by_seed), -self.resampled, below)
         return min(1.0, 2 * min(reached, missed))
 
     def detectable(self, alpha: float = stats.ALPHA) -> float | None:
-        """Return the larger of the smallest differences that pairs and seeds can show; None for one seed."""
+        """Return the smallest difference that these seeds and pairs can show together; None for one seed."""
         if len(self.by_seed) < 2:
             return None
         over_seeds = stats.detectable(len(self.by_seed), float(np.std(self.by_seed, ddof=1)), alpha)
-        return max(over_seeds, stats.detectable_over_pairs(float(np.std(self.resampled, ddof=1)), alpha))
+        return math.hypot(over_seeds, stats.detectable_over_pairs(float(np.std(self.resampled, ddof=1)), alpha))
+
+
+def _one_sided(by_seed: ArrayLike, resampled: stats.Floats, least: float) -> float:
+    """Return the largest of the one-sided p-values of "below `least`"."""
+    over_pairs, over_seeds = stats.bootstrap_p(resampled, least), stats.t_p(by_seed, least)
+    return max(over_pairs, over_seeds, stats.together_p(by_seed, resampled, least))
 
 
 def finals(plan: Plan, study: str, role: str = "best") -> Finals:
@@ -230,6 +238,12 @@ def _verdict(claim: str, better: str, worse: str, margin: float, known: Differen
     over_pairs, over_seeds = known.over_pairs(alpha), known.over_seeds(alpha)
     detectable = known.detectable(alpha)
     judgement, reason = _judge(margin, known.mean, over_pairs, over_seeds, detectable)
+    if judgement != "inconclusive" and detectable is not None and known.p_value(margin) > alpha:
+        judgement = "inconclusive"
+        reason = (
+            "Each interval would decide, but luck with seeds and luck with pairs together may still explain the "
+            f"difference; one {100 * detectable:.2f} points beyond would have been shown with about 80 percent power."
+        )
     return Verdict(
         claim,
         better,

@@ -3,8 +3,9 @@
 A claim holds when the lower ends of two intervals exceed its margin (see `harness.check`). Over seeds, n paired final
 runs show a true difference d beyond the margin with probability P(T > t), T being noncentral t with n - 1 degrees of
 freedom and noncentrality d sqrt(n) / s, t Student's quantile at 1 - alpha / 2, s the standard deviation of the
-differences seed by seed (Cohen, 1988, chapter 2). Over test pairs, seeds do not help: where the bootstrap's standard
-error is too large for d, no number of seeds suffices.
+differences seed by seed (Cohen, 1988, chapter 2). Over test pairs, seeds do not help: where the smallest difference
+that pairs can show, p, is larger than d, no number of seeds suffices. Where it is smaller, both uncertainties have to
+be survived at once, so seeds get what pairs leave of d: the root of d squared less p squared.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Detection:
 
     `alpha` is what Holm's correction leaves the claim that is judged first, so enough for any. `spread` is that of the
     pilot's differences over `pilot` seeds, or the stated one (`pilot` 0). `seeds` are needed if it is right, `careful`
-    if it is the pilot's upper 80 percent limit; None where more than `MOST` would be. `over_pairs` is the smallest true
+    if it is the pilot's upper 80 percent limit; None where more than `MOST` would be; where pairs are the limit, both
+    are what seeds alone would need. `over_pairs` is the smallest true
     difference that the test pairs can show, None without a pilot.
     """
 
@@ -146,13 +148,14 @@ def _detection(
     over_pairs = None
     if pilot is not None:
         over_pairs = stats.detectable_over_pairs(float(np.std(pilot.resampled, ddof=1)), alpha)
+    left = math.sqrt(size**2 - over_pairs**2) if over_pairs is not None and over_pairs < size else size
     if stated is not None:
-        return Detection(words, size, alpha, stated, 0, seeds_needed(size, stated, alpha), None, over_pairs)
+        return Detection(words, size, alpha, stated, 0, seeds_needed(left, stated, alpha), None, over_pairs)
     if pilot is None or n < 2:
         raise UsageError(
             f"--detect: '{words}' has no pilot: the store holds {n} final seeds of both studies, and a spread needs "
             "two; run some, or state the spread with --sd .008"
         )
     spread = float(np.std(pilot.by_seed, ddof=1))
-    careful = seeds_needed(size, upper_spread(spread, n), alpha)
-    return Detection(words, size, alpha, spread, n, seeds_needed(size, spread, alpha), careful, over_pairs)
+    careful = seeds_needed(left, upper_spread(spread, n), alpha)
+    return Detection(words, size, alpha, spread, n, seeds_needed(left, spread, alpha), careful, over_pairs)
