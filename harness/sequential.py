@@ -17,6 +17,7 @@ from harness.lock import Unlocking
 from harness.plan import Plan, make_plan
 from harness.records import Record
 from harness.spending import looks_between
+from harness.stats import Interval
 from harness.study import UNTRAINED, Ablation
 
 
@@ -99,10 +100,15 @@ def is_open(verdict: Verdict) -> bool:
     """Tell whether more seeds could decide a claim: it is inconclusive, and not because of the test pairs alone."""
     if verdict.verdict != "inconclusive":
         return False
-    over, margin = verdict.over_seeds, verdict.margin
-    if over is None or getattr(verdict, "kind", "beats") != "beats":
+    if getattr(verdict, "kind", "beats") != "beats":
         return True
-    return not ((over.low >= margin if margin else over.low > 0) or over.high < min(0.0, margin))
+    return not (_decides(verdict.over_seeds, verdict.margin) and not _decides(verdict.over_pairs, verdict.margin))
+
+
+def _decides(interval: Interval | None, margin: float) -> bool:
+    if interval is None:
+        return False
+    return (interval.low >= margin if margin else interval.low > 0) or interval.high < min(0.0, margin)
 
 
 def saved(plan: Plan) -> str | None:
