@@ -1,4 +1,4 @@
-"""The report's sentences on orders as a whole and on when the test sets were unlocked."""
+"""The report's sentences on orders as a whole, on repeated looks and on when the test sets were unlocked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from harness import lock
 from harness.order import orders, probability
 from harness.plan import Plan
 from harness.report.tables import NONE, Table, escape
+from harness.sequential import saved
 
 
 def orders_as_a_whole(plan: Plan) -> Iterable[str]:
@@ -32,6 +33,18 @@ def orders_as_a_whole(plan: Plan) -> Iterable[str]:
     )
 
 
+def looks(plan: Plan) -> Iterable[str]:
+    """Yield how often verdicts were looked at, and what that saved, where seeds are added until decided."""
+    if len(plan.looks) < 2:
+        return
+    economy = saved(plan)
+    yield (
+        f"Final seeds are added one at a time where a verdict is open, up to {plan.looks[-1]}: verdicts may fall at "
+        f"any number of seeds from {plan.looks[0]} on. Each look is judged at a stricter level, so that all of them "
+        f"together spend the 5 percent.{f' Used: {economy}.' if economy else ''}"
+    )
+
+
 def unlockings(plan: Plan) -> Iterable[str]:
     """Yield what the store's log says about when test scores came within reach of whom."""
     yield (
@@ -40,7 +53,7 @@ def unlockings(plan: Plan) -> Iterable[str]:
     )
     found = lock.of_plan(plan)
     if not found:
-        yield "The store's log has no entry for these runs."
+        yield "The store's log has no entry for these runs: what was added after their scores were known is not told."
         return
     rows = tuple(
         (

@@ -258,8 +258,10 @@ def _checks(facts: Facts) -> Iterable[str]:
     yield (
         "A claim holds when the lower ends of both intervals reach its margin, and is violated when both upper ends "
         "are below 0. The levels are Holm's: together the claims have at most a 5 percent chance of a wrong decision. "
-        "*Smallest detectable*: the smallest true difference that these runs would have shown with 80 percent power."
+        "*Smallest detectable*: the smallest true difference that these runs would have shown with 80 percent power. "
+        "Both uncertainties added up must leave as little doubt, or a claim stays inconclusive."
     )
+    yield from evidence.looks(facts.plan)
 
 
 def _reproduce(facts: Facts, command: str) -> Iterable[str]:
