@@ -123,12 +123,20 @@ def false_verdicts(ablations: int, *, pairs: int, seeds: int, over: str) -> tupl
 
 
 def family_wise(
-    ablations: int, *, studies: int, seeds: int, over_pairs: float, over_seeds: float, holm: bool = True
+    ablations: int,
+    *,
+    studies: int,
+    seeds: int,
+    over_pairs: float,
+    over_seeds: float,
+    holm: bool = True,
+    together: bool = True,
 ) -> float:
     """Return the share of ablations of equal studies with any wrong decision; each is claimed to beat the one before.
 
     Scores are drawn, not predictions: `over_pairs` is a study's standard error over pairs, shared by its seeds and
-    known to the bootstrap, `over_seeds` the standard deviation over seeds. `holm` False judges each claim by itself.
+    known to the bootstrap, `over_seeds` the standard deviation over seeds. `holm` False judges each claim by itself, `together`
+    False by the two intervals alone.
     """
     random = np.random.default_rng(studies)
     wrong = 0
@@ -139,10 +147,15 @@ def family_wise(
         claims = [
             Difference(tuple(scores[i] - scores[i - 1]), resampled[i] - resampled[i - 1]) for i in range(1, studies)
         ]
-        p_values = [claim.p_value(0.0) for claim in claims]
+        p_values = [claim.p_value(0.0) if together else _two_intervals_p(claim) for claim in claims]
         levels = stats.holm_levels(p_values) if holm else [stats.ALPHA] * len(claims)
         wrong += any(p <= level for p, level in zip(p_values, levels, strict=True))
     return wrong / ablations
+
+
+def _two_intervals_p(claim: Difference) -> float:
+    sides = ((claim.by_seed, claim.resampled), (np.negative(claim.by_seed), -claim.resampled))
+    return 2 * min(max(stats.bootstrap_p(pairs, 0.0), stats.t_p(seeds, 0.0)) for seeds, pairs in sides)
 
 
 @dataclass(frozen=True)
@@ -221,7 +234,7 @@ def power_figure(spreads: Sequence[float]) -> Figure:
             )
         axes.axhline(80, color=GREY, linewidth=1.2, linestyle="--", label="80 percent")
         axes.set(xlabel="true difference in Spearman × 100", xlim=(0, 4), ylim=(0, 102))
-        axes.set_title(f"standard deviation over seeds {100 * spread:.1f} a study")
+        axes.set_title(f"scores over seeds: standard deviation {100 * spread:.1f} points")
     panels[0].set_ylabel("chance that the interval over seeds\nlies above 0, in percent")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
@@ -233,44 +246,55 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def tell(text: str) -> None:
+    print(text, flush=True)
+
+
 def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def tables() -> str:
-    """Run all simulations and return their tables as markdown."""
-    parts = ["Coverage of 95 % t intervals over seeds, in percent (20,000 samples a cell)\n"]
+def print_tables() -> None:
+    """Run all simulations and print their tables as markdown, each as it is done."""
+    tell("Coverage of 95 % t intervals over seeds, in percent (20,000 samples a cell)\n")
     rows = [
         [f"{chance:g}" if chance else "none", *(percent(coverage_over_seeds(n, 0.008, 20_000, chance)) for n in SEEDS)]
         for chance in (0.0, 0.02, 0.05, 0.1)
     ]
-    parts.append(table(["chance that a training collapses", *(f"{n} seeds" for n in SEEDS)], rows))
-    parts.append("Coverage of 95 % paired bootstrap intervals over pairs, in percent\n")
+    tell(table(["chance that a training collapses", *(f"{n} seeds" for n in SEEDS)], rows))
+    tell("Coverage of 95 % paired bootstrap intervals over pairs, in percent\n")
     rows = [[f"{n:,}", percent(coverage_over_pairs(n, 600))] for n in (250, 900, 1379)]
-    parts.append(table(["pairs", "covered"], rows))
-    parts.append("Four equal studies, three claims, through `check`, in percent of 300 ablations\n")
+    tell(table(["pairs", "covered"], rows))
+    tell("Four equal studies, three claims, through `check`, in percent of 200 ablations\n")
     rows = []
     for over in ("pairs", "seeds"):
         for seeds in (3, 5):
-            holds, decided = false_verdicts(300, pairs=100, seeds=seeds, over=over)
+            holds, decided = false_verdicts(200, pairs=100, seeds=seeds, over=over)
             rows.append([f"{over}, {seeds} seeds", percent(holds), percent(decided)])
-    parts.append(table(["what varies", "a claim holds", "a claim is decided"], rows))
-    parts.append("Any wrong decision in ablations of equal studies, in percent of 4,000\n")
+    tell(table(["what varies", "a claim holds", "a claim is decided"], rows))
+    tell("Any wrong decision in ablations of equal studies, in percent of 4,000\n")
     rows = []
     for studies in (2, 4, 8):
         for over_pairs, over_seeds in ((0.001, 0.01), (0.01, 0.001), (0.007, 0.007)):
             given = {"studies": studies, "seeds": 5, "over_pairs": over_pairs, "over_seeds": over_seeds}
             shares = [family_wise(4000, **given, holm=holm) for holm in (True, False)]  # type: ignore[arg-type]
             rows.append([str(studies - 1), f"{100 * over_pairs:g}", f"{100 * over_seeds:g}", *map(percent, shares)])
-    parts.append(table(["claims", "sd over pairs", "sd over seeds", "with Holm", "each by itself"], rows))
-    parts.append("Power in percent: true difference in points, standard deviation a study in points\n")
+    tell(table(["claims", "sd over pairs", "sd over seeds", "with Holm", "each by itself"], rows))
+    tell("Two equal studies, pairs and seeds alike uncertain: decided, in percent of 6,000 ablations\n")
+    rows = []
+    for seeds in SEEDS:
+        given = {"studies": 2, "seeds": seeds, "over_pairs": 0.005, "over_seeds": 0.005 * seeds**0.5}
+        shares = [family_wise(6000, **given, together=together) for together in (False, True)]  # type: ignore[arg-type]
+        rows.append([str(seeds), *map(percent, shares)])
+    tell(table(["seeds", "by two intervals alone", "and by both at once"], rows))
+    tell("Power in percent: true difference in points, standard deviation a study in points\n")
     rows = [
         [f"{100 * spread:g}", f"{100 * size:g}", *(percent(power(n, size, spread * 2**0.5)) for n in SEEDS)]
         for spread in SPREADS
         for size in (0.005, 0.01, 0.02, 0.03)
     ]
-    parts.append(table(["sd", "difference", *(f"{n} seeds" for n in SEEDS)], rows))
-    parts.append("Looking until decided: 4,000 ablations of one claim, 2,000 of three\n")
+    tell(table(["sd", "difference", *(f"{n} seeds" for n in SEEDS)], rows))
+    tell("Looking until decided: 4,000 ablations of one claim, 2,000 of three\n")
     rows = []
     for first, last in ((3, 10), (5, 10), (5, 20)):
         for claims in (1, 3):
@@ -279,8 +303,8 @@ def tables() -> str:
                 until_decided(runs, first=first, last=last, claims=claims, spend=spend) for spend in (True, False)
             )
             rows.append([f"{first} to {last}", str(claims), percent(spent.wrong), percent(naive.wrong)])
-    parts.append(table(["seeds", "claims", "wrong decisions", "the same at the level of one look"], rows))
-    parts.append("One true claim, sd of the difference .8 points: seeds used and power, 4,000 ablations\n")
+    tell(table(["seeds", "claims", "wrong decisions", "the same at the level of one look"], rows))
+    tell("One true claim, sd of the difference .8 points: seeds used and power, 4,000 ablations\n")
     rows = []
     for first, last in ((3, 10), (5, 10), (5, 20)):
         for size in (0.0, 0.005, 0.01, 0.02):
@@ -288,15 +312,14 @@ def tables() -> str:
             fixed = [percent(power(n, size, 0.008)) if size else "" for n in (first, last)]
             rows.append([f"{first} to {last}", f"{100 * size:g}", f"{found.seeds:.1f}", percent(found.right), *fixed])
     head = ["seeds", "difference", "mean seeds used", "power", "power, the fewest fixed", "power, the most fixed"]
-    parts.append(table(head, rows))
-    parts.append("Probability over seeds of orders of equal studies, 5 seeds, 2,000 orders\n")
+    tell(table(head, rows))
+    tell("Probability over seeds of orders of equal studies, 5 seeds, 2,000 orders\n")
     rows = [
         [str(studies), f"{mean:.3f}", percent(sure)]
         for studies in (2, 3, 4)
         for mean, sure in [sure_of_equals(2000, studies=studies, seeds=5)]
     ]
-    parts.append(table(["studies", "mean probability", "above .95, in percent"], rows))
-    return "\n".join(parts)
+    tell(table(["studies", "mean probability", "above .95, in percent"], rows))
 
 
 def main() -> None:
@@ -304,7 +327,7 @@ def main() -> None:
     parser.add_argument("--figure", metavar="FILE", type=Path, help="draw the power curves instead")
     options = parser.parse_args()
     if options.figure is None:
-        print(tables())
+        print_tables()
         return
     drawn = draw(power_figure, SPREADS)
     assert drawn is not None
