@@ -1,6 +1,6 @@
 """Do harness's statistics keep their promises? Simulated: coverage, false verdicts, power, looking until decided.
 
-    python benchmarks/simulations.py            # prints the tables of docs/statistics.md, about three minutes on a core
+    python benchmarks/simulations.py            # prints the tables of docs/statistics.md: minutes on a core
     python benchmarks/simulations.py --figure docs/figures/power.svg
 
 Every number comes from the functions that judge real ablations. Seeds of the generators are fixed. tests/ run the same
@@ -135,8 +135,8 @@ def family_wise(
     """Return the share of ablations of equal studies with any wrong decision; each is claimed to beat the one before.
 
     Scores are drawn, not predictions: `over_pairs` is a study's standard error over pairs, shared by its seeds and
-    known to the bootstrap, `over_seeds` the standard deviation over seeds. `holm` False judges each claim by itself, `together`
-    False by the two intervals alone.
+    known to the bootstrap, `over_seeds` the standard deviation over seeds. `holm` False judges each claim by itself,
+    `together` False by the two intervals alone.
     """
     random = np.random.default_rng(studies)
     wrong = 0
