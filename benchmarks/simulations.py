@@ -178,7 +178,7 @@ def until_decided(
     over_pairs: float = 0.0,
     spend: bool = True,
 ) -> Looking:
-    """Look after each seed from `first` to `last` until no claim is open; the first claim is true by `size`.
+    """Look after each seed from `first` to `last`, adding one to open claims alone; the first claim is true by `size`.
 
     Claims' differences have standard deviation `spread` over seeds and share a study, so they correlate. `right` is the
     share in which the first claim holds, `wrong` that in which another is decided (any at all, where size is 0), both
@@ -187,25 +187,27 @@ def until_decided(
     """
     random = np.random.default_rng(last)
     looks = spending.looks_between(first, last) if spend else ()
-    wrong = right = seeds = 0
+    wrong, right, seeds = 0, 0, 0.0
     for _ in range(ablations):
         scores = random.normal(0, spread / np.sqrt(2), (claims + 1, last))
         differences = scores[1:] - scores[:1]
         differences[0] += size
         luck = random.normal(0, over_pairs, (claims, 1))
         differences += luck
-        resampled = random.normal(0, over_pairs, (claims, 199))
-        decided: list[bool] = []
-        for n in range(first, last + 1):
+        resampled = random.normal(0, over_pairs, (claims, stats.RESAMPLES))  # fewer cannot reach small levels
+        counts, decided = [first] * claims, [False] * claims
+        while True:
             p_values = [
                 spending.spent(Difference(tuple(d[:n]), d[:n].mean() + r).p_value(0.0), looks)
-                for d, r in zip(differences, resampled, strict=True)
+                for d, r, n in zip(differences, resampled, counts, strict=True)
             ]
             decided = [p <= level for p, level in zip(p_values, stats.holm_levels(p_values), strict=True)]
-            if all(decided):
+            grown = [n if done else min(last, n + 1) for n, done in zip(counts, decided, strict=True)]
+            if grown == counts:
                 break
-        seeds += n
-        positive = bool(differences[0, :n].mean() > 0)
+            counts = grown
+        seeds += sum(counts) / claims
+        positive = bool(differences[0, : counts[0]].mean() > 0)
         right += decided[0] and positive and size > 0
         wrong += any(decided[1:]) or (decided[0] and not (size > 0 and positive))
     return Looking(wrong / ablations, right / ablations, seeds / ablations)
