@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from harness import provenance
+from harness import lock, provenance, sequential
 from harness.executors import ExecutorName
-from harness.plan import Plan, make_plan
+from harness.plan import Plan
 from harness.records import Record
 from harness.store import create, load, load_of
 from harness.study import Ablation
@@ -40,13 +40,17 @@ def plan(ablation: Ablation, store: Path | str | None = None) -> Plan:
     folder = Path(store) if store else default_store(ablation)
     exists = (folder / "store.json").exists()
     records = load_of(folder, ablation.name, ablation.testbed.name).records() if exists else []
-    return _plan(ablation, records)
+    return _plan(ablation, records, folder)
 
 
-def _plan(ablation: Ablation, records: list[Record]) -> Plan:
-    """Plan from records alone: what a record names as missing could not be had, and pruned trials were allowed."""
-    return make_plan(
-        ablation, records, pruning=True, unavailable={task for record in records for task in record.missing}
+def _plan(ablation: Ablation, records: list[Record], folder: Path) -> Plan:
+    """Plan from the store alone: what a record names as missing could not be had, and pruned trials were allowed."""
+    return sequential.grown(
+        ablation,
+        records,
+        pruning=True,
+        unavailable={task for record in records for task in record.missing},
+        unlocked=lock.read(folder),
     )
 
 
@@ -87,11 +91,11 @@ def run(
     with opened.locked():
         for aside in opened.set_damaged_aside():
             console.print(f"damaged record set aside: {aside}", highlight=False, markup=False, soft_wrap=True)
-        records = opened.records()
+        records, log = opened.records(), lock.read(opened.folder)
         if options.retry_failed:
             records = [record for record in records if record.outcome != "failed"]
-        if not make_plan(ablation, records, pruning=options.prune, only=options.only).unfinished():
-            return _plan(ablation, opened.records())
+        if not sequential.grown(ablation, records, pruning=options.prune, only=options.only, unlocked=log).unfinished():
+            return _plan(ablation, opened.records(), opened.folder)
         missing = in_fresh_process(fetch_job, ablation.testbed)
         for task, reason in missing.items():
             console.print(f"missing: task {task}: {reason}", highlight=False, markup=False, soft_wrap=True)
@@ -101,7 +105,7 @@ def run(
                 Driver(ablation, opened, where, board, options, missing, _provenance(study_file)).drive()
         finally:
             where.stop()
-        return _plan(ablation, opened.records())
+        return _plan(ablation, opened.records(), opened.folder)
 
 
 def _provenance(study_file: Path | None) -> dict[str, Any]:

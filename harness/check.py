@@ -3,7 +3,8 @@
 The score is the Spearman correlation on STSB test at each study's best point. For each claim "A beats B by m":
 
 - holds: the lower ends of both intervals of the difference A - B, the one over test pairs and the one over seeds, reach
-  m. Where m is 0 they must exceed it: a study does not beat its twin.
+  m. Where m is 0 they must exceed it: a study does not beat its twin. And new seeds on new pairs would have to agree:
+  both variances added up leave no more doubt than the level allows (`stats.together_p`), here and for "violated".
 - violated: the upper ends of both intervals are below 0 (below m, where m is negative).
 - inconclusive: neither. One final seed has no interval over seeds, so it decides nothing.
 - incomplete: a planned final run of either study is missing, failed, or lacks its predictions.
@@ -21,17 +22,18 @@ there is decides.
 
 The intervals have level 95 percent after Holm's correction over all claims of the ablation, incomplete ones included,
 so that the chance of any wrong decision stays at 5 percent however many claims there are: the strongest evidence is
-judged first, at 1 - .05/m, the next at 1 - .05/(m - 1), and so on. The p-value that orders the claims is the larger one
-of the two uncertainties, as both have to agree (the smaller one where either refutes a "within"). Seeds are paired:
-seed 1 of one study with seed 1 of the other. The untrained model has one deterministic run; its score is a constant
-over seeds.
+judged first, at 1 - .05/m, the next at 1 - .05/(m - 1), and so on. The p-value that orders the claims is the largest
+one, as all have to agree (the smaller one where either refutes a "within"). Seeds are paired: seed 1 of one study with
+seed 1 of the other. The untrained model has one deterministic run; its score is a constant over seeds. Where seeds are
+added until decided, p counts as the chance of so small a p at any look, and the intervals' level is that which spends
+Holm's over all looks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness import stats
+from harness import spending, stats
 from harness.finals import Difference, Distance, Finals, difference, distance, finals, problem
 from harness.plan import Plan
 from harness.records import Record
@@ -58,7 +60,9 @@ def check(plan: Plan) -> list[Verdict]:
     """Judge every claim of the ablation in the order of its study file; the module says by which rule."""
     claims = _claims(plan)
     found = [_evidence(plan, claim) for claim in claims]
-    levels = stats.holm_levels([_p_value(claim, known) for claim, known in zip(claims, found, strict=True)])
+    p_values = [_p_value(claim, known) for claim, known in zip(claims, found, strict=True)]
+    holm = stats.holm_levels([spending.spent(p_value, plan.looks) for p_value in p_values])
+    levels = [spending.nominal(level, plan.looks) for level in holm]
     return [judge(claim, known, level) for claim, known, level in zip(claims, found, levels, strict=True)]
 
 

@@ -100,6 +100,22 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--junit", metavar="FILE", type=Path, help="write the verdicts as JUnit XML, each a test, for CI systems"
     )
+    plan.add_argument(
+        "--detect",
+        metavar="X",
+        type=float,
+        help="say how many final seeds a difference of X needs (.005: half a point)",
+    )
+    plan.add_argument(
+        "--sd",
+        metavar="X",
+        type=float,
+        help="with --detect: spread of the differences over seeds (default: the store's)",
+    )
+    run.add_argument(
+        "--until-decided", action="store_true", help="add final seeds, one at a time, where a verdict is still open"
+    )
+    run.add_argument("--max-seeds", metavar="N", type=int, help="with --until-decided: at most N final seeds a study")
     run.add_argument("--only", metavar="STUDY", action="append", default=[], help="run only this study (repeatable)")
     run.add_argument(
         "--executor",

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,10 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.plan import Plan
+    from harness.power import Detection
     from harness.study import Ablation
 
-OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision")
+OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision", "max_seeds")
 """Options that decide results; a store remembers those of its last run."""
 
 
@@ -31,7 +33,9 @@ def _declared(options: argparse.Namespace) -> Ablation:
 
     ablation = load_study_file(options.file)
     tasks = getattr(options, "tasks", None)
-    given = {name: getattr(options, name, None) for name in ("rows", "epochs", "trials", "seeds", "precision")}
+    given = {
+        name: getattr(options, name, None) for name in ("rows", "epochs", "trials", "seeds", "precision", "max_seeds")
+    }
     if given["rows"] is not None and given["rows"] < 1:
         raise UsageError(f"--rows {given['rows']}: training needs at least 1 row")
     return restrict(
@@ -67,7 +71,24 @@ def plan(options: argparse.Namespace) -> int:
 
     ablation, folder = _ablation(options)
     plan = api.plan(ablation, folder)
-    return _print_json(plan_as_dict(plan)) if options.json else _print_plan(plan, options.workers)
+    found = _detections(plan, options)
+    if options.json:
+        return _print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in found]} if found else {}))
+    _print_plan(plan, options.workers)
+    for detection in found:
+        print(detection)
+    return 0
+
+
+def _detections(plan: Plan, options: argparse.Namespace) -> list[Detection]:
+    """Return how many final seeds each claim needs for the difference that --detect gives; nothing without it."""
+    if options.detect is None:
+        if options.sd is not None:
+            raise UsageError("--sd is the spread that --detect reckons with; give --detect, too")
+        return []
+    from harness.power import detections
+
+    return detections(plan, options.detect, options.sd)
 
 
 def _print_plan(plan: Plan, workers: int | None) -> int:
@@ -98,6 +119,10 @@ def run(options: argparse.Namespace) -> int:
     for name in options.report_to:
         if find_spec(name) is None:
             raise UsageError(f"--report-to {name}: the package is not installed; pip install {name}")
+    if options.until_decided != (options.max_seeds is not None):
+        raise UsageError(
+            "--until-decided and --max-seeds go together: add final seeds until decided, at most N a study"
+        )
     ablation = _declared(options)
     for name in options.only:
         if name not in (study.name for study in ablation.studies):
@@ -149,11 +174,12 @@ def report(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from harness import api
+    from harness import api, lock
     from harness.baseline import TOLERANCE, against, read_baseline
     from harness.check import check as judge
     from harness.check import exit_code, unfinished
     from harness.junit import junit_xml
+    from harness.order import orders
     from harness.records import HEADLINE
     from harness.store import write_atomically
 
@@ -170,7 +196,13 @@ def check(options: argparse.Namespace) -> int:
         tolerance = TOLERANCE if options.tolerance is None else options.tolerance
         regressions = against(plan, baseline, figures, tolerance)
     if options.json:
-        document = {"verdicts": [asdict(verdict) for verdict in verdicts], "unfinished": unfinished(plan)}
+        document = {
+            "verdicts": [asdict(verdict) for verdict in verdicts],
+            "unfinished": unfinished(plan),
+            "orders": [asdict(order) for order in orders(plan)],
+            "looks": plan.looks,
+            "notes": lock.notes(plan),
+        }
         _print_json(document | ({"baseline": [asdict(v) for v in regressions]} if baseline is not None else {}))
     else:
         _print_verdicts(verdicts, plan)
@@ -239,13 +271,20 @@ def _command(options: argparse.Namespace) -> str:
     for name in OVERRIDES:
         value = getattr(options, name, None)
         if value is not None:
+            name = name.replace("max_seeds", "until-decided --max-seeds")
             parts.append(f"--{name} {value!r}" if value == "" else f"--{name} {value}")
     return " ".join(parts)
 
 
 def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
-    for verdict in verdicts:
-        print(verdict)
+    from harness import lock
+    from harness.order import orders
+    from harness.sequential import saved
+
+    economy = saved(plan)
+    notes = [*lock.notes(plan), *([f"until decided: {economy}"] if economy else [])]
+    for line in (*verdicts, *orders(plan), *(f"note: {note}" for note in notes)):
+        print(line)
     for run in plan.runs:
         if run.state == "failed" and run.record is not None:
             last = (run.record.error or "").strip().splitlines()[-1:] or [""]

@@ -13,16 +13,17 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import cloudpickle
 
-from harness import search
+from harness import lock, search, sequential
 from harness.errors import StoreError, StudyFileError, UsageError
 from harness.executors import Executor, WorkerDied
 from harness.job import Job
-from harness.plan import Plan, PlannedRun, make_plan, run_id
+from harness.plan import Plan, PlannedRun, run_id
 from harness.progress import Board, spell
 from harness.publish import keep_only_best, publish
 from harness.records import HEADLINE, OBJECTIVE, Record
@@ -60,10 +61,12 @@ class Driver:
     records: dict[str, Record] = field(default_factory=dict)
     _running: dict[Future[Record], PlannedRun] = field(default_factory=dict)
     _attempted: set[str] = field(default_factory=set)
+    _unlocked: tuple[lock.Unlocking, ...] = ()
 
     def drive(self) -> Plan:
         """Do every run that can be done; returns the plan as it stands at the end."""
         self._staging().mkdir(parents=True, exist_ok=True)
+        self._unlocked = lock.read(self.store.folder)
         found = {record.id: record for record in self.store.records()}
         self.records = {key: r for key, r in found.items() if not (self.options.retry_failed and r.outcome == "failed")}
         with _uninterrupted():
@@ -76,6 +79,7 @@ class Driver:
             plan = self.plan()
             while True:
                 for run in self._ready(plan) if not stop else ():
+                    self._unlock(run, plan)
                     self._submit(run)
                 self.board.show(plan, {run.id or "": run.study for run in self._running.values()})
                 if not self._running:
@@ -113,12 +117,13 @@ class Driver:
 
     def plan(self) -> Plan:
         """Return the plan as the records stand."""
-        return make_plan(
+        return sequential.grown(
             self.ablation,
             self.records.values(),
             pruning=self.options.prune,
             only=self.options.only,
             unavailable=self.missing,
+            unlocked=self._unlocked,
         )
 
     def _ready(self, plan: Plan) -> Iterator[PlannedRun]:
@@ -158,16 +163,25 @@ class Driver:
         )
         return replace(run, point=point, id=run_id(self.ablation, run.study, "tune", run.seed, point), state="to do")
 
+    def _unlock(self, run: PlannedRun, plan: Plan) -> None:
+        """Log, before a run that scores the test sets starts, what its study had been given by then."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = lock.due(run, plan, self._unlocked, len(self.records), now)
+        if entry is not None:
+            lock.append(self.store.folder, entry)
+            self._unlocked = (*self._unlocked, entry)
+
     def _submit(self, run: PlannedRun) -> None:
         assert run.id is not None
+        tuning, bed = run.stage == "tune", self.ablation.testbed
         self._attempted.add(run.id)
         staging = self._staging() / run.id
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         job = Job(
             run=replace(run, record=None),
-            ablation=self.ablation,
-            tasks=tuple(task for task in self.ablation.testbed.tasks if task not in self.missing),
+            ablation=replace(self.ablation, testbed=bed.sealed()) if tuning else self.ablation,
+            tasks=() if tuning else tuple(task for task in bed.tasks if task not in self.missing),
             missing=self.missing,
             staging=staging.resolve(),
             keep_model=self._keeps(run),
@@ -201,7 +215,7 @@ class Driver:
         """Store what a run gave: its files first, then its record, whose existence says that they are there."""
         assert run.id is not None
         try:
-            record = future.result()
+            record = lock.dev_only(future.result())
         except Exception as problem:  # the worker died, or could not even begin
             error = str(problem) if isinstance(problem, WorkerDied) else f"{type(problem).__name__}: {problem}"
             record = Record(

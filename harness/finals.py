@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from harness import stats
 from harness.plan import Plan, PlannedRun
@@ -71,18 +72,24 @@ class Difference:
         return stats.t_interval(self.by_seed, alpha)
 
     def p_value(self, margin: float) -> float:
-        """Return the two-sided p-value of the claim, from whichever uncertainty is larger."""
-        reached = max(stats.bootstrap_p(self.resampled, margin), stats.t_p(self.by_seed, margin))
+        """Return the two-sided p-value of the claim: the largest over pairs, over seeds, and over both at once."""
         below = -min(margin, 0.0)
-        missed = max(stats.bootstrap_p(-self.resampled, below), stats.t_p(np.negative(self.by_seed), below))
+        reached = _one_sided(self.by_seed, self.resampled, margin)
+        missed = _one_sided(np.negative(self.by_seed), -self.resampled, below)
         return min(1.0, 2 * min(reached, missed))
 
     def detectable(self, alpha: float = stats.ALPHA) -> float | None:
-        """Return the larger of the smallest differences that pairs and seeds can show; None for one seed."""
+        """Return the smallest difference that these seeds and pairs can show together; None for one seed."""
         if len(self.by_seed) < 2:
             return None
         over_seeds = stats.detectable(len(self.by_seed), float(np.std(self.by_seed, ddof=1)), alpha)
-        return max(over_seeds, stats.detectable_over_pairs(float(np.std(self.resampled, ddof=1)), alpha))
+        return math.hypot(over_seeds, stats.detectable_over_pairs(float(np.std(self.resampled, ddof=1)), alpha))
+
+
+def _one_sided(by_seed: ArrayLike, resampled: stats.Floats, least: float) -> float:
+    """Return the largest of the one-sided p-values of "below `least`"."""
+    over_pairs, over_seeds = stats.bootstrap_p(resampled, least), stats.t_p(by_seed, least)
+    return max(over_pairs, over_seeds, stats.together_p(by_seed, resampled, least))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from harness.study import Ablation
 class Job:
     """Everything that a worker needs to know of a run.
 
-    `tasks` are evaluated if the run is final or untrained; `missing` is recorded for those that cannot be had. `rivals`
+    A tuning run's ablation has a sealed testbed, which names no test set. `tasks` are evaluated if the run is final or
+    untrained (a tuning run has none); `missing` is recorded for those that cannot be had. `rivals`
     are the dev curves that decide on pruning (None: no pruning). `staging` is the run's own folder.
     """
 

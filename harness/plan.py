@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from harness import losses
 from harness.records import Record, Stage, as_json, best, by_trial
 from harness.space import Point, Value
 from harness.study import UNTRAINED, Ablation, Study
+
+if TYPE_CHECKING:
+    from harness.lock import Unlocking
 
 RECIPE = 2
 """Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""
@@ -47,10 +50,16 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """The ordered runs of an ablation."""
+    """The ordered runs of an ablation, and what its verdicts must allow for.
+
+    `unlocked` is the store's log of when test scores came within reach (`harness.lock`), `looks` the numbers of final
+    seeds at which verdicts are looked at where seeds are added until decided (`harness.sequential`), else empty.
+    """
 
     ablation: Ablation
     runs: tuple[PlannedRun, ...]
+    unlocked: tuple[Unlocking, ...] = ()
+    looks: tuple[int, ...] = ()
 
     def of(self, study: str, stage: Stage | None = None, role: str | None = None) -> list[PlannedRun]:
         """Return a study's runs, of one stage or final role if given."""
@@ -133,6 +142,9 @@ def make_plan(
     pruning: bool = False,
     only: Sequence[str] = (),
     unavailable: Iterable[str] = (),
+    unlocked: Iterable[Unlocking] = (),
+    seeds: Mapping[str, int] | None = None,
+    looks: tuple[int, ...] = (),
 ) -> Plan:
     """Return the ordered runs of an ablation: the untrained model, then trials and final runs, study by study in turn.
 
@@ -141,6 +153,8 @@ def make_plan(
         pruning: accept pruned trials as done; without it they are to do.
         only: plan only these studies (all if empty).
         unavailable: tasks whose data cannot be had; a final run that lacks only these is done.
+        unlocked, looks: carried along for what is judged and reported.
+        seeds: final seeds at the best point, by study, where they are more than the budget's.
     """
     known = {record.id: record for record in records}
     state = _StateOf(ablation, pruning, frozenset(unavailable))
@@ -150,8 +164,8 @@ def make_plan(
     for study in ablation.studies:
         if not only or study.name in only:
             trials = _trials(ablation, study, known, state)
-            runs += trials + _finals(ablation, study, known, state, trials)
-    return Plan(ablation, tuple(runs))
+            runs += trials + _finals(ablation, study, known, state, trials, (seeds or {}).get(study.name, 0))
+    return Plan(ablation, tuple(runs), tuple(unlocked), looks)
 
 
 @dataclass(frozen=True)
@@ -195,9 +209,12 @@ def _trials(ablation: Ablation, study: Study, known: dict[str, Record], state: _
 
 
 def _finals(
-    ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf, trials: list[PlannedRun]
+    ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf, trials: list[PlannedRun], more: int
 ) -> list[PlannedRun]:
-    """Plan a study's final runs at its best point, known once all its trials ended, and at its default point."""
+    """Plan a study's final runs at its best point, known once all its trials ended, and at its default point.
+
+    Seeds beyond the budget's, up to `more`, are for the best point alone, which the claims are about.
+    """
     roles: dict[Point | None, tuple[str, ...]] = {}
     if all(run.state in ("done", "failed") for run in trials):
         winner = best(run.record for run in trials if run.record is not None)
@@ -209,7 +226,10 @@ def _finals(
     roles[default] = (*roles.get(default, ()), "default")
     runs = []
     for point, role in roles.items():
-        for seed in range(1, ablation.budget.seeds + 1):
+        planned = ablation.budget.seeds
+        for seed in range(1, (max(planned, more) if "best" in role else planned) + 1):
+            if seed > planned:
+                role = ("best",)
             if point is None:
                 runs.append(PlannedRun(study.name, "final", seed, "waiting", roles=role))
                 continue

@@ -3,7 +3,7 @@
 Two uncertainties are kept apart, because they answer different questions. Over test pairs: would the same models differ
 on other pairs of the same kind? (paired bootstrap; Berg-Kirkpatrick et al., 2012.) Over seeds: would the same recipe
 differ if it were trained again? (t interval; a bootstrap over 3 to 5 seeds covers far less than it claims.) Neither
-contains the other and no function here merges them.
+contains the other and no interval here merges them; a decision has to survive both at once, too (`together_p`).
 """
 
 from __future__ import annotations
@@ -216,6 +216,32 @@ def _welch(new: ArrayLike, old: ArrayLike) -> tuple[float, float, float] | None:
         return mean, 0.0, math.inf
     freedom = total**2 / sum(square**2 / (len(side) - 1) for square, side in zip(squares, sides, strict=True))
     return mean, math.sqrt(total), freedom
+
+
+def together_p(values: ArrayLike, resampled: ArrayLike, least: float) -> float:
+    """Return the one-sided p-value of "the difference is below `least`" over new seeds and new pairs at once.
+
+    Where both uncertainties are alike, two intervals that each exclude a value may do so by one piece of luck with the
+    seeds and another with the pairs: simulated, that decides wrongly in 11 percent at 10 seeds and 5 percent each.
+    Their variances therefore add up here: min F' (Clark, 1973), as a t with Welch and Satterthwaite's degrees of
+    freedom. Pairs count as infinitely many.
+
+    Args:
+        values: the differences seed by seed; with fewer than two the result is 1.
+        resampled: the bootstrapped mean differences, whose standard deviation is the standard error over pairs.
+    """
+    from scipy.special import stdtr
+
+    sample = np.asarray(values, float)
+    if len(sample) < 2:
+        return 1.0
+    over_seeds, over_pairs = _standard_error(sample) ** 2, float(np.var(np.asarray(resampled, float), ddof=1))
+    distance, variance = float(sample.mean()) - least, over_seeds + over_pairs
+    if variance == 0:
+        return 0.0 if distance >= 0 else 1.0
+    share = over_seeds / variance
+    freedom = (len(sample) - 1) / max(share**2, 1e-12)
+    return float(stdtr(freedom, -distance / math.sqrt(variance)))
 
 
 def _standard_error(sample: Floats) -> float:

@@ -6,6 +6,7 @@ damaged/          what a driver found unreadable and moved aside
 models/ID/        kept models
 mteb/             results in mteb's own layout
 optuna.db         a mirror of the tuning records for Optuna's dashboard, rebuilt at each start
+unlocked.json     when the test sets came within reach, and what each study had been given by then (harness.lock)
 lock              held by the driver; the kernel lets go of it when the driver dies, however it dies
 """
 

@@ -20,12 +20,17 @@ from harness.testbeds import Testbed
 
 @dataclass(frozen=True)
 class Budget:
-    """What each study may spend: tuning trials, epochs (or examples) a run, and seeds of its final runs."""
+    """What each study may spend: tuning trials, epochs (or examples) a run, and seeds of its final runs.
+
+    `max_seeds`: where a verdict is still open after `seeds`, add final seeds one at a time up to this number; verdicts
+    are then judged at stricter levels, so that looking repeatedly decides no more wrongly (None: add none).
+    """
 
     trials: int = 16
     epochs: float = 1.0
     seeds: int = 5
     examples: int | None = None
+    max_seeds: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("trials", 1), ("seeds", 1)):
@@ -38,6 +43,10 @@ class Budget:
             )
         if self.examples is not None and self.examples < 1:
             raise StudyFileError(f"budget: examples={self.examples!r}; training needs at least 1")
+        if self.max_seeds is not None and not (isinstance(self.max_seeds, int) and self.max_seeds >= self.seeds):
+            raise StudyFileError(
+                f"budget: max_seeds={self.max_seeds!r}; give at least the {self.seeds} seeds that are planned at first"
+            )
 
 
 @dataclass(frozen=True)
@@ -291,13 +300,14 @@ def restrict(
     seeds: int | None = None,
     epochs: float | None = None,
     precision: Precision | None = None,
+    max_seeds: int | None = None,
 ) -> Ablation:
     """Return the ablation with the command line's options in place of what its file says."""
     bed = testbed or ablation.testbed
     bed = replace(
         bed, max_rows=bed.max_rows if rows is None else rows, tasks=bed.tasks if tasks is None else tuple(tasks)
     )
-    given: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs}
+    given: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs, "max_seeds": max_seeds}
     if testbed is not None:
         given = {**given, "trials": trials or testbed.trials, "seeds": seeds or testbed.seeds}
     budget = replace(ablation.budget, **{name: value for name, value in given.items() if value is not None})

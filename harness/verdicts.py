@@ -35,8 +35,8 @@ class Verdict:
 
     `expectation` is the pair of an order, or the expectation's own words; `seeds` counts the (paired) final runs;
     `level` is the intervals' after Holm's correction. `detectable` is the smallest true difference that these runs
-    would have shown with a power of 80 percent: the larger of what pairs and what seeds allow. What cannot be known is
-    None.
+    would have shown with a power of 80 percent: what pairs and what seeds allow, squared and added. What cannot be
+    known is None.
 
     `kind` says which rule judged. Where it is "beats", `better` is judged against study `worse`. Where it is "within"
     or "at least", `worse` is None, `difference` and its intervals are `better`'s `figure` less `target`, the published
@@ -87,6 +87,13 @@ def judge(claim: Claim, known: Difference | Distance | str, alpha: float) -> Ver
     else:
         assert over_pairs is not None
         judgement, reason = _judge_difference(claim.margin, known.mean, over_pairs, over_seeds, detectable)
+        if judgement != "inconclusive" and detectable is not None and known.p_value(claim.margin) > alpha:
+            judgement = "inconclusive"
+            reason = (
+                "Each interval would decide, but luck with seeds and luck with pairs together may still explain the "
+                f"difference; one {100 * detectable:.2f} points beyond would have been shown with about 80 percent "
+                "power."
+            )
     return verdict(
         claim,
         judgement,

@@ -66,17 +66,18 @@ def execute(job: Job) -> Record:
 
 
 def _run(job: Job, record: Record) -> Record:
+    """Train and evaluate. Training reads a sealed testbed in every stage, so that caches serve all stages alike."""
     bed = job.ablation.testbed
-    dev, test = materials.load_sts(bed.dev), materials.load_sts(bed.test)
+    dev = materials.load_sts(bed.dev)
     curve: list[tuple[float, float]] = []
     pruned = False
     with _memory_errors():
         set_seed(job.run.seed)  # before anything is built: heads start from it
-        model = _fresh_model(bed)
+        model = _fresh_model(bed.sealed())
         if job.run.stage != "untrained":
             training, pruned = _train(job, model, dev, curve)
             record = replace(
-                record, rows=len(_view_rows(bed, job.ablation.study(job.run.study).view)), **_cost(training)
+                record, rows=len(_view_rows(bed.sealed(), job.ablation.study(job.run.study).view)), **_cost(training)
             )
         model.eval()
         began = time.perf_counter()
@@ -84,7 +85,7 @@ def _run(job: Job, record: Record) -> Record:
         scores: dict[str, float] = {}
         pairs: dict[str, Pairs] = {}
         missing: dict[str, str] = {}
-        sets = {DEV: dev} if job.run.stage == "tune" else {DEV: dev, TEST: test}
+        sets = {DEV: dev} if job.run.stage == "tune" else {DEV: dev, TEST: materials.load_sts(bed.test)}
         for name, sts in sets.items():
             kept, figures = evaluation.score_sts(encoder, sts)
             scores |= {f"{name}/{figure}": value for figure, value in figures.items()}
@@ -138,7 +139,7 @@ def _train(
     training = train(
         model,
         loss,
-        Dataset.from_pandas(_view_rows(ablation.testbed, study.view), preserve_index=False),
+        Dataset.from_pandas(_view_rows(ablation.testbed.sealed(), study.view), preserve_index=False),
         run.point,
         Schedule(ablation.budget.epochs, ablation.budget.examples, CHECKPOINTS if job.rivals is not None else ()),
         seed=run.seed,

@@ -69,7 +69,9 @@ def test_moving_the_margin_past_the_lower_end_ends_holding() -> None:
     assert first.over_pairs is not None
     assert first.over_seeds is not None
     end = min(first.over_pairs.low, first.over_seeds.low)
-    assert verdicts(synthetic.make(ablation(beats("mnr", "softmax", by=end - 1e-9)), quality=WIDE)) == ["holds"]
+    assert first.difference is not None
+    short = end - 0.2 * (first.difference - end)  # room for both uncertainties at once
+    assert verdicts(synthetic.make(ablation(beats("mnr", "softmax", by=short)), quality=WIDE)) == ["holds"]
     assert verdicts(synthetic.make(ablation(beats("mnr", "softmax", by=end + 1e-9)), quality=WIDE)) == ["inconclusive"]
 
 
@@ -223,6 +225,49 @@ def test_p_value_is_two_sided_and_the_larger_of_both_uncertainties() -> None:
         seeds = tuple(sign * value for value in by_seed)
         assert Difference(seeds, sign * certain).p_value(0.0) == pytest.approx(expected)
         assert Difference(seeds, sign * uncertain).p_value(0.0) == pytest.approx(2 * 100 / 1000)
+
+
+def test_two_intervals_that_each_decide_may_leave_doubt_together() -> None:
+    """Equal uncertainties: each interval's end is just above 0, and what new seeds on new pairs would give is not."""
+    random = np.random.default_rng(3)
+    resampled = random.normal(size=3999)
+    resampled = 0.01 + 0.0049 * (resampled - resampled.mean()) / resampled.std(ddof=1)
+    by_seed = np.array([-1.0, -0.5, 0.0, 0.5, 1.0, -1.0, -0.5, 0.0, 0.5, 1.0])
+    by_seed = 0.01 + by_seed / by_seed.std(ddof=1) * 0.0042 * np.sqrt(10)
+    both = Difference(tuple(by_seed), resampled)
+    over_seeds = both.over_seeds()
+    assert over_seeds is not None
+    assert min(both.over_pairs().low, over_seeds.low) > 0
+    error = np.hypot(0.0049, 0.0042)
+    freedom = 9 * error**4 / 0.0042**4
+    assert both.p_value(0.0) == pytest.approx(2 * scipy.stats.t.sf(0.01 / error, freedom), rel=1e-3)
+    assert both.p_value(0.0) > 0.05
+    surer = Difference(tuple(by_seed + 0.004), resampled + 0.004)
+    assert surer.p_value(0.0) < 0.05
+
+
+def test_a_difference_that_both_kinds_of_luck_may_explain_is_inconclusive_and_says_so() -> None:
+    def shaken(run: PlannedRun, record: Record) -> Record:
+        """Give the better study seeds that differ as much as the pairs leave open."""
+        if run.stage == "tune" or run.study != "mnr":
+            return record
+        pairs = synthetic.predictions(0.76 + 0.028 * (run.seed % 4 - 1.5), "mnr")
+        return replace(
+            record, pairs={TEST: pairs}, scores={**record.scores, HEADLINE: stats.spearman(pairs.gold, pairs.cosine)}
+        )
+
+    found = {}
+    for margin in np.linspace(0.0, 0.2, 41):
+        claim = ablation(beats("mnr", "softmax", by=float(margin)), seeds=8)
+        found[float(margin)] = check(synthetic.make(claim, quality=WIDE | {"softmax": 0.6}, change=shaken))[0]
+    judged = [v.verdict for v in found.values()]
+    assert judged == sorted(judged)  # it holds up to some margin, and is inconclusive from there on
+    between = [v for v in found.values() if "together" in v.reason]
+    assert between
+    for v in between:
+        assert v.over_pairs is not None
+        assert v.over_seeds is not None
+        assert (v.verdict, min(v.over_pairs.low, v.over_seeds.low) >= v.margin) == ("inconclusive", True)
 
 
 def test_holm_widens_the_intervals_with_the_number_of_claims() -> None:

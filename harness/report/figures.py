@@ -10,7 +10,7 @@ import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -56,10 +56,13 @@ _STYLE: dict[Any, Any] = {
     "figure.constrained_layout.h_pad": 0.08,
     "lines.markersize": 6,
 }
+Shown = TypeVar("Shown")
+"""What a figure is drawn from: a report's facts; docs draw others in the same style."""
+
 _WIDTH = 10.0  # inches; a page of GitHub shows about nine at full size
 
 
-def draw(figure: Callable[[Facts], Figure | None], facts: Facts, form: str = "svg") -> bytes | None:
+def draw(figure: Callable[[Shown], Figure | None], facts: Shown, form: str = "svg") -> bytes | None:
     """Return a figure's file in the given form, None if there is nothing to draw yet."""
     with mpl.rc_context():
         mpl.rcdefaults()

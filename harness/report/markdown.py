@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.check import Verdict, problem
 from harness.records import HEADLINE
-from harness.report import tables
+from harness.report import evidence, tables
 from harness.report.facts import PUBLIC_HUB, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
@@ -44,6 +44,9 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         *_unsuccessful(facts),
         "## Checks",
         *_checks(facts),
+        *evidence.orders_as_a_whole(facts.plan),
+        "## Lock on the test sets",
+        *evidence.unlockings(facts.plan),
         "## Threats to validity",
         "\n".join(f"- {threat}" for threat in threats(facts)),
         "## How to reproduce this",
@@ -255,7 +258,8 @@ def _checks(facts: Facts) -> Iterable[str]:
     yield (
         "A claim holds when the lower ends of both intervals reach its margin, and is violated when both upper ends "
         "are below 0. The levels are Holm's: together the claims have at most a 5 percent chance of a wrong decision. "
-        "*Smallest detectable*: the smallest true difference that these runs would have shown with 80 percent power."
+        "*Smallest detectable*: the smallest true difference that these runs would have shown with 80 percent power. "
+        "Both uncertainties added up must leave as little doubt, or a claim stays inconclusive."
     )
     if any(verdict.target is not None for verdict in facts.verdicts):
         yield (
@@ -264,6 +268,7 @@ def _checks(facts: Facts) -> Iterable[str]:
             "holds when both lower ends reach the score, and is violated when both upper ends are below it. Figures "
             "without stored predictions have no interval over test pairs, the untrained model has none over seeds."
         )
+    yield from evidence.looks(facts.plan)
 
 
 def _reproduce(facts: Facts, command: str) -> Iterable[str]:

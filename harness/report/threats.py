@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness import lock
 from harness.plan import START_UP
 from harness.report.facts import PUBLIC_HUB, Facts
 from harness.report.tables import count, escape, score
@@ -16,6 +17,7 @@ def threats(facts: Facts) -> list[str]:
         *_seeds(facts),
         *_pairs(facts),
         *_tuning(facts),
+        *(escape(note) for note in lock.notes(facts.plan)),
         *_edges(facts),
         *_rows(facts),
         *_steps(facts),

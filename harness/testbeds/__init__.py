@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness import embedded as made_here
@@ -31,6 +31,10 @@ class Ref:
         return f"{self.repo}{' ' + part if part else ''} at {self.revision[:12]}"
 
 
+SEALED = Ref("sealed", "no test set")
+"""Stands where a tuning run's testbed would name the test set; `materials` refuses to read it."""
+
+
 @dataclass(frozen=True)
 class Testbed:
     """Base model, training rows, dev set and test sets of an ablation.
@@ -56,13 +60,13 @@ class Testbed:
     seeds: int | None = None
 
     def revisions(self) -> dict[str, str]:
-        """Return what decides a run's training and its dev and test scores, by part."""
-        return {
-            "model": f"{self.model} {self.pooling}-pooled",
-            "rows": str(self.rows),
-            "dev": str(self.dev),
-            "test": str(self.test),
-        }
+        """Return what decides a run's training and its dev and test scores, by part; a sealed testbed has no test."""
+        parts = {"model": f"{self.model} {self.pooling}-pooled", "rows": str(self.rows), "dev": str(self.dev)}
+        return parts if self.test == SEALED else {**parts, "test": str(self.test)}
+
+    def sealed(self) -> Testbed:
+        """Return the testbed without test set and tasks: all that a tuning run is given."""
+        return replace(self, test=SEALED, tasks=())
 
 
 _GLUE = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"

@@ -19,7 +19,7 @@ from rich.progress import Progress
 
 from harness import embedded
 from harness.errors import TestbedUnavailable
-from harness.testbeds import EMBEDDED, Ref, Testbed, hub
+from harness.testbeds import EMBEDDED, SEALED, Ref, Testbed, hub
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ def _fetch_one(ref: Ref, *, is_model: bool, online: Callable[[], bool]) -> None:
 
 
 def locate(ref: Ref, *, is_model: bool = False) -> Path:
-    """Return the absolute path of a fetched folder; raise TestbedUnavailable if it is not there."""
+    """Return the absolute path of a fetched folder; raise TestbedUnavailable if it is not there, or sealed."""
+    if ref == SEALED:
+        raise TestbedUnavailable("the test set is sealed: only final runs and the untrained model's may read it")
     if ref.repo == EMBEDDED:
         return embedded.build() / (ref.config or "")
     try:

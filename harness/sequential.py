@@ -1,0 +1,128 @@
+"""Final seeds added one look at a time, only where a verdict is still open: `harness run --until-decided`.
+
+The plan stays a function of ablation and records. A look is a state in which every study has a known number of final
+seeds and all of them have ended; its verdicts say which claims are open, and each open claim's studies get one seed
+more, up to the budget's `max_seeds`. `grown` replays all looks from the first on each time it is asked, and each rests
+on records that no later run changes, so a driver that was killed plans the same runs again and no run's id depends on
+when it was planned. Verdicts are judged at levels that spend 5 percent over all looks that there could have been (see
+`harness.spending`), in the driver and by every later `check` or `report`: the store's log of unlockings remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.check import Verdict, check
+from harness.lock import Unlocking
+from harness.plan import Plan, make_plan
+from harness.records import Record
+from harness.spending import looks_between
+from harness.stats import Interval
+from harness.study import UNTRAINED, Ablation
+
+
+def grown(
+    ablation: Ablation,
+    records: Iterable[Record],
+    *,
+    pruning: bool = False,
+    only: Sequence[str] = (),
+    unavailable: Iterable[str] = (),
+    unlocked: Iterable[Unlocking] = (),
+) -> Plan:
+    """Return `make_plan`'s plan with the final seeds that open verdicts ask for, and the looks that it is judged at.
+
+    With `only` no seeds are added: a look needs every study.
+    """
+    records, missing, log = list(records), frozenset(unavailable), tuple(unlocked)
+
+    def plan_with(seeds: Mapping[str, int]) -> Plan:
+        return make_plan(
+            ablation,
+            records,
+            pruning=pruning,
+            only=only,
+            unavailable=missing,
+            unlocked=log,
+            seeds=seeds,
+            looks=looks(ablation, log),
+        )
+
+    plan = plan_with({})
+    last = ablation.budget.max_seeds
+    if last is None or only:
+        return plan
+    seeds = {study.name: ablation.budget.seeds for study in ablation.studies}
+    while _all_ended(plan):
+        wanted = _wanted(check(plan), seeds, last)
+        if wanted == seeds:
+            break
+        seeds = wanted
+        plan = plan_with(seeds)
+    return plan
+
+
+def looks(ablation: Ablation, log: Sequence[Unlocking] = ()) -> tuple[int, ...]:
+    """Return the numbers of seeds at which verdicts fall or could have fallen; empty where seeds were never added.
+
+    A store that was ever run until decided is judged so for good, from the first number of seeds that its log knows.
+    """
+    budget = ablation.budget
+    names = {study.name for study in ablation.studies}
+    planned = [entry for entry in log if entry.study in names and entry.max_seeds is not None]
+    most = [budget.max_seeds, *(entry.max_seeds for entry in planned)]
+    last = max((number for number in most if number is not None), default=None)
+    if last is None:
+        return ()
+    return looks_between(min([budget.seeds, *(entry.seeds for entry in planned)]), max(last, budget.seeds))
+
+
+def _all_ended(plan: Plan) -> bool:
+    """Tell whether this look can be taken: every final run at a best point has ended, well or not."""
+    named = {name for expectation in plan.ablation.expect for name in expectation.studies}
+    runs = [run for study in named for run in plan.of(study, "final", "best")]
+    tuned = all(run.state in ("done", "failed") for run in plan.runs if run.stage != "final")
+    return tuned and all(run.state in ("done", "failed") for run in runs)
+
+
+def _wanted(verdicts: Iterable[Verdict], seeds: Mapping[str, int], last: int) -> dict[str, int]:
+    """Return the seeds of the next look: those of an open claim are one more than its studies have in common."""
+    wanted = dict(seeds)
+    for verdict in verdicts:
+        if is_open(verdict):
+            studies = [name for name in (verdict.better, verdict.worse) if name and name != UNTRAINED]
+            following = min(last, 1 + min((seeds[name] for name in studies), default=last))
+            wanted |= {name: max(wanted[name], following) for name in studies}
+    return wanted
+
+
+def is_open(verdict: Verdict) -> bool:
+    """Tell whether more seeds could decide a claim: it is inconclusive, and not because of the test pairs alone."""
+    if verdict.verdict != "inconclusive":
+        return False
+    if getattr(verdict, "kind", "beats") != "beats":
+        return True
+    return not (_decides(verdict.over_seeds, verdict.margin) and not _decides(verdict.over_pairs, verdict.margin))
+
+
+def _decides(interval: Interval | None, margin: float) -> bool:
+    if interval is None:
+        return False
+    return (interval.low >= margin if margin else interval.low > 0) or interval.high < min(0.0, margin)
+
+
+def saved(plan: Plan) -> str | None:
+    """Say what looking early saved against giving every study the most seeds; None if it is not done, or not asked."""
+    last = plan.ablation.budget.max_seeds
+    if last is None or plan.unfinished():
+        return None
+    named = [s.name for s in plan.ablation.studies if any(s.name in e.studies for e in plan.ablation.expect)]
+    used = {name: len(plan.of(name, "final", "best")) for name in named}
+    if not used:
+        return None
+    counts = sorted(set(used.values()))
+    each = " and ".join(
+        f"{count} of {last} seeds for {sum(n == count for n in used.values())} of {len(used)} studies"
+        for count in counts
+    )
+    return f"{each}: {sum(last - n for n in used.values())} runs not done"

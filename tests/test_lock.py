@@ -1,0 +1,211 @@
+"""The lock on the test sets: tuning cannot read them, and what was added after they could be read is told."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pytest
+import synthetic
+from conftest import harness
+from rich.console import Console
+
+from harness import lock, testbeds
+from harness.api import run
+from harness.check import check, exit_code
+from harness.driver import Driver, Options
+from harness.errors import StoreError
+from harness.executors.inline import InlineExecutor
+from harness.job import Job
+from harness.lock import Unlocking
+from harness.plan import Plan, make_plan
+from harness.progress import Board
+from harness.records import DEV, HEADLINE, OBJECTIVE, TEST, Pairs, Record
+from harness.report import write_report
+from harness.store import create
+from harness.study import Ablation, restrict
+from harness.study_file import load_study_file
+from harness.testbeds import SEALED, Ref
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def small(study: Path, **options: Any) -> Ablation:
+    return restrict(load_study_file(study), rows=60, tasks=(), **{"trials": 2, "seeds": 1, **options})
+
+
+class Watching(InlineExecutor):
+    """Runs jobs in this process and keeps what each was given."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.logged: list[int] = []
+        self.store = Path()
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        self.jobs.append(cloudpickle.loads(arguments[0]))
+        self.logged.append(len(lock.read(self.store)))
+        return super().submit(function, *arguments)
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_driver_gives_no_tuning_run_a_test_set_and_logs_before_it_gives_one(study: Path, tmp_path: Path) -> None:
+    ablation, watching = small(study), Watching()
+    store = create(tmp_path / "store", ablation.name, ablation.testbed.name)
+    watching.store = store.folder
+    with store.locked(), Board(quiet()) as board:
+        Driver(ablation, store, watching, board, Options(keep_models="none"), {}, {}).drive()
+
+    stages = {job.run.stage for job in watching.jobs}
+    assert stages == {"untrained", "tune", "final"}
+    for job, logged in zip(watching.jobs, watching.logged, strict=True):
+        bed = job.ablation.testbed
+        if job.run.stage == "tune":
+            assert (bed.test, bed.tasks, job.tasks) == (SEALED, (), ())
+            assert str(ablation.testbed.test.revision) not in cloudpickle.dumps(job).decode("latin-1")
+        else:
+            assert bed.test == ablation.testbed.test
+            assert logged > 0, "a test set was handed out before the log said so"
+    entries = lock.read(store.folder)
+    assert [(e.study, e.trials, e.ended, e.seeds) for e in entries] == [
+        ("untrained", 0, 0, 1),
+        ("cosine", 2, 2, 1),
+        ("mnr", 2, 2, 1),
+    ]
+    tuned = [record for record in store.records() if record.stage == "tune"]
+    assert {name.split("/")[0] for record in tuned for name in record.scores} == {DEV}
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_tuning_run_does_not_load_the_test_set_it_is_not_given_and_a_final_one_must(
+    study: Path, tmp_path: Path
+) -> None:
+    """Mutants that load the test set in every stage fail here: there is none to load."""
+    from harness import work
+
+    nowhere = Ref("nobody/nothing", "0" * 40, None, "test")
+    ablation = small(study)
+    broken = replace(ablation, testbed=replace(ablation.testbed, test=nowhere))
+    sealed = replace(ablation, testbed=ablation.testbed.sealed())
+    plan = make_plan(ablation, [])
+    trial = plan.of("mnr", "tune")[0]
+    final = plan.of("mnr", "final", "default")[0]
+    outcomes = {}
+    for name, given, planned in (
+        ("tune, none", sealed, trial),
+        ("tune, broken", broken, trial),
+        ("final, none", sealed, final),
+        ("final, broken", broken, final),
+    ):
+        record = work.execute(Job(planned, given, (), {}, tmp_path / name.replace(", ", "-")))
+        outcomes[name] = (record.outcome, "sealed" in (record.error or ""))
+    assert outcomes == {
+        "tune, none": ("ok", False),
+        "tune, broken": ("ok", False),
+        "final, none": ("failed", True),
+        "final, broken": ("failed", False),
+    }
+
+
+@pytest.mark.usefixtures("cache")
+def test_trials_added_after_unlocking_are_flagged_and_change_no_exit_code(study: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+
+    def go(ablation: Ablation) -> Plan:
+        return run(ablation, store, Options(keep_models="none"), executor="inline", console=quiet())
+
+    first = go(small(study))
+    assert lock.notes(first) == []
+    log = (store / lock.LOG).read_bytes()
+    go(small(study))
+    assert (store / lock.LOG).read_bytes() == log, "nothing was run, so nothing was unlocked"
+
+    more = go(small(study, trials=3))
+    assert [note.split(":")[0] for note in lock.notes(more)] == ["cosine", "mnr"]
+    assert "1 of 3 trials were added after its test set was unlocked, at 2" in lock.notes(more)[0]
+    told = harness(
+        "check",
+        "study.py",
+        "--store",
+        store,
+        *["--rows", "60", "--trials", "3", "--seeds", "1", "--tasks"],
+        "",
+        cwd=study.parent,
+    )
+    assert "note: mnr: 1 of 3 trials were added" in told.stdout, told.stderr
+    assert told.returncode == exit_code(check(more), more)
+    page = write_report(more, tmp_path / "report", "harness run").read_text(encoding="utf-8")
+    assert page.count("mnr: 1 of 3 trials were added after its test set was unlocked") == 2  # the lock's, and a threat
+    at = json.loads((store / lock.LOG).read_text(encoding="utf-8"))[0]["at"]
+    assert at not in page
+
+
+def entry(plan: Plan, study: str, **changes: Any) -> Unlocking:
+    of = next(str(run.id) for run in plan.of(study))
+    plain = Unlocking(study, of, "r", len(plan.of(study, "tune")), 4, 3, None, 9, "2026-01-01T00:00:00+00:00")
+    return replace(plain, **changes)
+
+
+def test_notes_rest_on_the_first_unlocking_of_these_very_runs() -> None:
+    plan = synthetic.make(synthetic.make_ablation(trials=4))
+    kinds = {
+        "as planned": ({}, None),
+        "trials added": ({"trials": 3}, "1 of 4 trials were added"),
+        "trials left out": ({"trials": 6}, "4 of the 6 trials are used"),
+        "seeds added": ({"seeds": 2}, "1 of 3 final seeds were added"),
+        "other rows": ({"trials": 1, "of": "another"}, None),
+    }
+    for name, (changes, words) in kinds.items():
+        noted = lock.notes(replace(plan, unlocked=(entry(plan, "mnr", **changes),)))
+        assert [words in note for note in noted] == ([True] if words else []), name
+    grown = (entry(plan, "mnr", trials=2), entry(plan, "mnr"))
+    assert "2 of 4 trials" in lock.notes(replace(plan, unlocked=grown))[0]
+
+
+def test_the_log_is_due_once_for_each_budget() -> None:
+    plan = synthetic.make(synthetic.make_ablation(trials=2))
+    trial, final = plan.of("mnr", "tune")[0], plan.of("mnr", "final")[0]
+    assert lock.due(trial, plan, (), 0, "now") is None
+    first = lock.due(final, plan, (), 5, "now")
+    assert first is not None
+    assert (first.study, first.trials, first.ended, first.seeds, first.records) == ("mnr", 2, 2, 3, 5)
+    assert lock.due(final, plan, (first,), 6, "later") is None
+    amended = make_plan(synthetic.make_ablation(trials=3), [run.record for run in plan.runs if run.record])
+    assert lock.due(final, amended, (first,), 6, "later") is not None
+
+
+def test_a_broken_log_is_told_with_the_mend_and_appending_keeps_what_is_there(tmp_path: Path) -> None:
+    plan = synthetic.make(synthetic.make_ablation(trials=1))
+    one, two = entry(plan, "mnr"), entry(plan, "softmax")
+    for known in (one, two):
+        lock.append(tmp_path, known)
+    assert lock.read(tmp_path) == (one, two)
+    (tmp_path / lock.LOG).write_text('[{"study": 1}]', encoding="utf-8")
+    with pytest.raises(StoreError, match="log of unlockings cannot be read"):
+        lock.read(tmp_path)
+
+
+def test_a_tuning_record_with_test_scores_is_refused() -> None:
+    record = Record("a", "mnr", "tune", 0, None, 0, "ok", scores={OBJECTIVE: 0.5})
+    assert lock.dev_only(record) is record
+    pairs = {TEST: Pairs((0.1,), (0.2,))}
+    for leaking in (replace(record, scores={OBJECTIVE: 0.5, HEADLINE: 0.9}), replace(record, pairs=pairs)):
+        refused = lock.dev_only(leaking)
+        assert (refused.outcome, refused.scores, refused.pairs) == ("failed", {}, {})
+        assert "TestSetReached" in (refused.error or "")
+    final = replace(record, stage="final", scores={HEADLINE: 0.9})
+    assert lock.dev_only(final) is final
+
+
+def test_a_sealed_testbed_trains_alike_and_names_no_test() -> None:
+    bed = testbeds.book
+    assert "test" not in bed.sealed().revisions()
+    assert {**bed.revisions(), **bed.sealed().revisions()} == bed.revisions()
