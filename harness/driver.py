@@ -26,7 +26,7 @@ from harness.job import Job
 from harness.plan import Plan, PlannedRun, run_id
 from harness.progress import Board, spell
 from harness.publish import keep_only_best, publish
-from harness.records import HEADLINE, OBJECTIVE, Record
+from harness.records import HEADLINE, OBJECTIVE, Record, Unlocking
 from harness.store import Store
 from harness.study import Ablation
 from harness.worker import do
@@ -61,7 +61,7 @@ class Driver:
     records: dict[str, Record] = field(default_factory=dict)
     _running: dict[Future[Record], PlannedRun] = field(default_factory=dict)
     _attempted: set[str] = field(default_factory=set)
-    _unlocked: tuple[lock.Unlocking, ...] = ()
+    _unlocked: tuple[Unlocking, ...] = ()
 
     def drive(self) -> Plan:
         """Do every run that can be done; returns the plan as it stands at the end."""

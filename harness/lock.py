@@ -10,39 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import StoreError
-from harness.records import DEV, Record, as_json
+from harness.records import DEV, Record, Unlocking, as_json
 from harness.store import write_atomically
 
 if TYPE_CHECKING:
     from harness.plan import Plan, PlannedRun
 
 LOG = "unlocked.json"
-
-
-@dataclass(frozen=True)
-class Unlocking:
-    """One time that a study's test scores came within reach.
-
-    `of` is the id of the study's first trial, which rows, loss, testbed and all else that decides a result change: what
-    was unlocked at other rows says nothing of these. `trials`, `seeds` and `max_seeds` are what the plan then gave the
-    study, `ended` how many of its trials had ended, `records` how many records the store held, `run` the run that was
-    about to start, and `at` the time (UTC, ISO 8601), which no report prints.
-    """
-
-    study: str
-    of: str
-    run: str
-    trials: int
-    ended: int
-    seeds: int
-    max_seeds: int | None
-    records: int
-    at: str
 
 
 def read(folder: Path) -> tuple[Unlocking, ...]:

@@ -7,15 +7,12 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from harness import losses
-from harness.records import Record, Stage, as_json, best, by_trial
+from harness.records import Record, Stage, Unlocking, as_json, best, by_trial
 from harness.space import Point, Value
 from harness.study import UNTRAINED, Ablation, Study
-
-if TYPE_CHECKING:
-    from harness.lock import Unlocking
 
 RECIPE = 2
 """Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""

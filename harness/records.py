@@ -94,6 +94,27 @@ class Record:
             raise DamagedRecord(f"{where}: damaged record ({problem})") from problem
 
 
+@dataclass(frozen=True)
+class Unlocking:
+    """One time that a study's test scores came within reach.
+
+    `of` is the id of the study's first trial, which rows, loss, testbed and all else that decides a result change: what
+    was unlocked at other rows says nothing of these. `trials`, `seeds` and `max_seeds` are what the plan then gave the
+    study, `ended` how many of its trials had ended, `records` how many records the store held, `run` the run that was
+    about to start, and `at` the time (UTC, ISO 8601), which no report prints.
+    """
+
+    study: str
+    of: str
+    run: str
+    trials: int
+    ended: int
+    seeds: int
+    max_seeds: int | None
+    records: int
+    at: str
+
+
 def as_json(value: Any) -> str:
     """Return strict JSON: no NaN, which other readers refuse."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False)

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.check import Verdict, check
-from harness.lock import Unlocking
 from harness.plan import Plan, make_plan
-from harness.records import Record
+from harness.records import Record, Unlocking
 from harness.spending import looks_between
 from harness.stats import Interval
 from harness.study import UNTRAINED, Ablation

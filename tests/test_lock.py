@@ -23,10 +23,9 @@ from harness.driver import Driver, Options
 from harness.errors import StoreError
 from harness.executors.inline import InlineExecutor
 from harness.job import Job
-from harness.lock import Unlocking
 from harness.plan import Plan, make_plan
 from harness.progress import Board
-from harness.records import DEV, HEADLINE, OBJECTIVE, TEST, Pairs, Record
+from harness.records import DEV, HEADLINE, OBJECTIVE, TEST, Pairs, Record, Unlocking
 from harness.report import write_report
 from harness.store import create
 from harness.study import Ablation, restrict

@@ -15,9 +15,8 @@ from conftest import harness
 from harness import lock, spending, stats
 from harness.check import check
 from harness.errors import StudyFileError
-from harness.lock import Unlocking
 from harness.plan import Plan, PlannedRun, make_plan
-from harness.records import Record
+from harness.records import Record, Unlocking
 from harness.sequential import grown, is_open, looks, saved
 from harness.study import Ablation, Budget, beats, in_order
 
