@@ -14,6 +14,7 @@ from conftest import STUDY, harness
 
 from harness.api import load
 
+SLOW = STUDY.replace("epochs=0.5", "epochs=8")  # else all runs are done before they can be killed
 OPTIONS = ["study.py", "--no-mteb", "--workers", "2", "--store", "store"]
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
@@ -22,13 +23,13 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lo
 @pytest.fixture(scope="module")
 def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "study.py").write_text(STUDY, encoding="utf-8")
+    (folder / "study.py").write_text(SLOW, encoding="utf-8")
     assert harness("run", *OPTIONS, cwd=folder).returncode in (0, 1)
     return folder
 
 
 def test_killed_drivers_leave_nothing_behind_and_change_nothing(undisturbed: Path, tmp_path: Path) -> None:
-    (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
+    (tmp_path / "study.py").write_text(SLOW, encoding="utf-8")
     wanted = load(undisturbed / "store").records()
     told = torment(OPTIONS, tmp_path, tmp_path / "store", kills=3, total=len(wanted), seed=1)
 
@@ -49,7 +50,7 @@ def test_killed_drivers_leave_nothing_behind_and_change_nothing(undisturbed: Pat
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(cache: Path, tmp_path: Path) -> None:
-    (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
+    (tmp_path / "study.py").write_text(SLOW, encoding="utf-8")
     driver = start(OPTIONS, tmp_path)
     while count(tmp_path / "store") < 2 and driver.poll() is None:
         time.sleep(0.01)
