@@ -83,7 +83,7 @@ def score_sts(encoder: Encoder, pairs: materials.StsPairs) -> tuple[Pairs, dict[
     Returns the pairs (gold and cosine, in the set's order) and `pearson_cosine` and `spearman_cosine`: the figures of
     sentence-transformers' EmbeddingSimilarityEvaluator. Raises Diverged if an embedding is not finite.
     """
-    left, right = (_normalised(encoder(sentences)) for sentences in (pairs.sentence1, pairs.sentence2))
+    left, right = unit_embeddings(encoder, pairs)
     cosine = np.einsum("ij,ij->i", left, right, dtype=np.float64)
     if not np.isfinite(cosine).all():
         raise Diverged("the trained model's embeddings are not finite; lower the learning rate")
@@ -100,6 +100,11 @@ def score_sts(encoder: Encoder, pairs: materials.StsPairs) -> tuple[Pairs, dict[
     return Pairs(
         tuple(round(gold, DECIMALS) for gold in pairs.gold), tuple(round(c, DECIMALS) for c in cosine.tolist())
     ), scores
+
+
+def unit_embeddings(encoder: Encoder, pairs: materials.StsPairs) -> tuple[np.ndarray, np.ndarray]:
+    """Return the embeddings of each pair's two sentences at length 1, shape (pairs, dimension) each."""
+    return _normalised(encoder(pairs.sentence1)), _normalised(encoder(pairs.sentence2))
 
 
 def _normalised(embeddings: np.ndarray) -> np.ndarray:

@@ -42,6 +42,7 @@ class Record:
     loss); failed (anything else, with the head of its traceback in `error`).
     `scores`: "stsb-dev/spearman_cosine", "stsb-test/pearson_cosine", "mteb/STS12" and so on, all in points of 1.0.
     `missing`: the tasks that could not be evaluated, with the reason. `curve`: (share of training done, dev Spearman).
+    `diagnostics`: what the space of the dev set's embeddings looks like (see `harness.diagnostics`); no score.
     `train_seconds` and `eval_seconds` are wall time, `peak_memory_mb` the process's (or the GPU's) highest in this run.
     """
 
@@ -57,6 +58,7 @@ class Record:
     pairs: Mapping[str, Pairs] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     curve: tuple[tuple[float, float], ...] = ()
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
     rows: int = 0
     steps: int = 0
     examples_seen: int = 0
@@ -137,7 +139,7 @@ def best(records: Iterable[Record]) -> Record | None:
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return one row a run: its fields, then point.*, scores by name and provenance.*; without per-pair predictions."""
+    """Return one row a run: fields, point.*, scores by name, diagnostics.*, provenance.*; no per-pair predictions."""
     import pandas as pd  # a third of a second that `plan` and `check` do not need
 
     rows = []
@@ -145,11 +147,13 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
         plain = record.as_dict()
         del plain["pairs"], plain["curve"]
         point, scores, provenance = plain.pop("point") or {}, plain.pop("scores"), plain.pop("provenance")
+        diagnostics = plain.pop("diagnostics")
         rows.append(
             {
                 **plain,
                 **{f"point.{name}": value for name, value in point.items()},
                 **scores,
+                **{f"diagnostics.{name}": value for name, value in diagnostics.items()},
                 **{f"provenance.{name}": value for name, value in provenance.items()},
             }
         )

@@ -23,7 +23,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import set_seed
 
-from harness import evaluation, provenance
+from harness import diagnostics, evaluation, provenance
 from harness.data.views import VIEWS
 from harness.errors import Diverged, OutOfMemory, RunFailed
 from harness.job import Job
@@ -36,6 +36,9 @@ from harness.training.train import Schedule, Training, precision_here, train
 
 CHECKPOINTS = (0.25, 0.5, 0.75)
 """Shares of the training at which a pruned search looks at the dev set."""
+
+LOOKS = (1 / 16, 1 / 4, 1 / 2)
+"""Shares of the training at which a final run does, for the report: most happens early."""
 
 
 def execute(job: Job) -> Record:
@@ -85,6 +88,7 @@ def _run(job: Job, record: Record) -> Record:
         scores: dict[str, float] = {}
         pairs: dict[str, Pairs] = {}
         missing: dict[str, str] = {}
+        geometry: dict[str, float] = {}
         sets = {DEV: dev} if job.run.stage == "tune" else {DEV: dev, TEST: materials.load_sts(bed.test)}
         for name, sts in sets.items():
             kept, figures = evaluation.score_sts(encoder, sts)
@@ -101,6 +105,7 @@ def _run(job: Job, record: Record) -> Record:
             )
             scores |= {f"mteb/{task}": score for task, score in by_task.items()}
             missing = {**job.missing, **failed}
+            geometry = diagnostics.geometry(*evaluation.unit_embeddings(encoder, dev), dev.gold)
         if job.keep_model:
             model.save_pretrained(str(job.staging / "model"), create_model_card=False)
     return replace(
@@ -109,6 +114,7 @@ def _run(job: Job, record: Record) -> Record:
         scores=scores,
         pairs=pairs,
         missing=missing,
+        diagnostics={name: round(value, evaluation.DECIMALS) for name, value in geometry.items()},
         curve=(*curve, (1.0, scores[OBJECTIVE])) if not pruned else tuple(curve),
         eval_seconds=round(time.perf_counter() - began, 3),
     )
@@ -117,7 +123,10 @@ def _run(job: Job, record: Record) -> Record:
 def _train(
     job: Job, model: SentenceTransformer, dev: materials.StsPairs, curve: list[tuple[float, float]]
 ) -> tuple[Training, bool]:
-    """Train the model in place, filling the dev curve if the search prunes; tell its cost, and whether it stopped."""
+    """Train the model in place, filling the dev curve; tell its cost, and whether a pruned search stopped it.
+
+    A look at the dev set draws no random number, so it changes nothing of the training.
+    """
     run, ablation = job.run, job.ablation
     assert run.point is not None
     assert run.id is not None
@@ -126,14 +135,17 @@ def _train(
     pruned = False
 
     def look(share: float) -> bool:
-        from harness.search import hopeless  # optuna, needed only where a search prunes
-
         nonlocal pruned
         model.eval()
         curve.append((share, evaluation.score_sts(evaluation.Encoder(model), dev)[1]["spearman_cosine"]))
         model.train()
-        pruned = hopeless(job.rivals or (), curve)
+        if job.rivals is not None:
+            from harness.search import hopeless  # optuna, needed only where a search prunes
+
+            pruned = hopeless(job.rivals, curve)
         return pruned
+
+    looks = () if run.stage == "tune" else LOOKS
 
     loss = study.loss(model, **dict(run.point.options))
     training = train(
@@ -141,7 +153,7 @@ def _train(
         loss,
         Dataset.from_pandas(_view_rows(ablation.testbed.sealed(), study.view), preserve_index=False),
         run.point,
-        Schedule(ablation.budget.epochs, ablation.budget.examples, CHECKPOINTS if job.rivals is not None else ()),
+        Schedule(ablation.budget.epochs, ablation.budget.examples, looks if job.rivals is None else CHECKPOINTS),
         seed=run.seed,
         precision=precision_here(ablation.precision),
         folder=job.staging / "trainer",

@@ -73,6 +73,16 @@ def predictions(quality: float, seed: str, pairs: int = 400) -> Pairs:
     return Pairs(gold, tuple(round(g + spread * z, 6) for g, z in zip(gold, noise, strict=True)))
 
 
+def geometry(quality: float) -> dict[str, float]:
+    """Return diagnostics as a better model has them: closer positives, more evenly spread, more dimensions in use."""
+    return {
+        "alignment": round(1 - quality, 6),
+        "uniformity": round(-4 * quality, 6),
+        "anisotropy": round(0.9 - quality, 6),
+        "effective_rank": round(100 * quality, 6),
+    }
+
+
 def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: Any) -> Record:
     """Return the record of a planned run; a learning rate far from 5e-5 costs quality."""
     assert run.id is not None
@@ -101,8 +111,9 @@ def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: 
         trial=run.trial,
         outcome="ok",
         scores=scores,
-        pairs={TEST: test} if final else {},
-        curve=((0.5, dev - 0.02), (1.0, dev)) if point else (),
+        pairs={DEV: predictions(dev, f"{run.study} dev"), TEST: test} if final else {},
+        curve=((0.25, dev - 0.03), (0.5, dev - 0.02), (1.0, dev)) if point else (),
+        diagnostics=geometry(quality) if final else {},
         rows=rows,
         steps=math.ceil(rows / point.batch_size) if point else 0,
         examples_seen=rows,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -76,10 +75,8 @@ def test_records_say_where_they_come_from(finished: Path) -> None:
 
 def test_given_again_it_does_nothing(copy: Path) -> None:
     before = files(copy)
-    began = time.perf_counter()
     again = harness("run", "study.py", "--tasks", "STS16,BIOSSES", cwd=copy)
 
-    assert time.perf_counter() - began < 8
     assert again.returncode == int((copy / "code.txt").read_text())
     assert again.stdout == (copy / "stdout.txt").read_text()
     assert files(copy) == before

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.plan import Plan
-from harness.report import data, facts, figures, markdown
+from harness.report import data, explain_figure, facts, figures, markdown
 from harness.store import write_atomically
 
 
@@ -35,7 +35,7 @@ def write_report(plan: Plan, folder: Path, command: str) -> Path:
     """
     found = facts.gather(plan)
     drawn: set[str] = set()
-    for drawing in figures.ALL:
+    for drawing in (*figures.ALL, explain_figure.EXPLAIN):
         path = folder / "figures" / f"{drawing.name}.svg"
         content = figures.draw(drawing.figure, found)
         if content is None:

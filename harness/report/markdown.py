@@ -7,7 +7,8 @@ from typing import Any
 
 from harness.check import Verdict, problem
 from harness.records import HEADLINE
-from harness.report import evidence, tables
+from harness.report import evidence, explain, tables
+from harness.report.explain_figure import EXPLAIN
 from harness.report.facts import PUBLIC_HUB, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
@@ -30,6 +31,9 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         _explain_intervals(facts),
         "## What changed at each step",
         *_steps(facts),
+        "## Why they differ",
+        _figure("explain", drawn, "fewer than two rows have diagnostics"),
+        *explain.explanation(facts),
         "## With and without tuning",
         *_ranking(facts),
         "## Tasks",
@@ -296,5 +300,5 @@ def _items(values: Any) -> str:
 
 
 def _figure(name: str, drawn: Collection[str], otherwise: str) -> str:
-    alt = next(drawing.alt for drawing in ALL if drawing.name == name)
+    alt = next(drawing.alt for drawing in (*ALL, EXPLAIN) if drawing.name == name)
     return f"![{alt}](figures/{name}.svg)" if name in drawn else f"No figure: {otherwise}."

@@ -1,0 +1,149 @@
+"""What the dev set's embeddings look like before and after each study's training, and how its score came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+
+import numpy as np
+
+from harness.records import DEV, OBJECTIVE, Pairs
+from harness.report.facts import Facts, Row
+from harness.report.tables import NONE, Table, count, escape, score
+
+BINS = 5
+"""Gold scores are looked at in fifths, which on STSB are its five whole marks."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A study's embedding space: means over its final runs at the best point (or the untrained model's one run)."""
+
+    row: Row
+
+    def figure(self, name: str) -> float | None:
+        """Return a diagnostic (see `harness.diagnostics`), None if no run has it."""
+        known = [record.diagnostics[name] for record in self.row.ended if name in record.diagnostics]
+        return float(np.mean(known)) if known else None
+
+    @cached_property
+    def profile(self) -> np.ndarray | None:
+        """Return how far the cosines of each fifth of gold scores lie above the lowest fifth's, shape (BINS,).
+
+        In standard deviations within a fifth, so that spaces of any width compare: a monotone stretch of all cosines
+        changes no rank. A fifth without pairs is NaN. None if no run has dev pairs, or its lowest fifth is empty.
+        """
+        profiles = [found for r in self.row.ended if DEV in r.pairs and (found := _profile(r.pairs[DEV])) is not None]
+        return np.mean(profiles, axis=0) if profiles else None
+
+    @property
+    def separation(self) -> float | None:
+        """Return by how many standard deviations the highest fifth's cosines lie above the lowest's."""
+        return None if self.profile is None or np.isnan(self.profile[-1]) else float(self.profile[-1])
+
+    @cached_property
+    def course(self) -> list[tuple[float, list[float]]]:
+        """Return all seeds' dev scores at each share of the training at which every one was looked at."""
+        if not self.row.trials:
+            return []
+        curves = [dict(record.curve) for record in self.row.ended if record.curve]
+        shares = sorted(set.intersection(*map(set, curves))) if curves else []
+        return [(share, [curve[share] for curve in curves]) for share in shares]
+
+
+def _profile(pairs: Pairs) -> np.ndarray | None:
+    gold, cosine = np.asarray(pairs.gold), np.asarray(pairs.cosine)
+    fifth = np.minimum((gold * BINS).astype(int), BINS - 1)
+    sizes = np.bincount(fifth, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        means = np.bincount(fifth, cosine, BINS) / sizes
+    spread = float(np.sqrt(np.square(cosine - means[fifth]).sum() / max(1, len(gold) - np.count_nonzero(sizes))))
+    if not sizes[0] or spread == 0:
+        return None
+    profile: np.ndarray = (means - means[0]) / spread
+    return profile
+
+
+def spaces(facts: Facts) -> list[Space]:
+    """Return the space of each row that has final runs, the untrained model's first."""
+    return [Space(row) for row in facts.rows if row.ended]
+
+
+def explanation(facts: Facts) -> Iterable[str]:
+    """Yield a table of every space's figures and what they mean; of records that have none, that they have none."""
+    found = [space for space in spaces(facts) if space.row.ended[0].diagnostics]
+    if not found:
+        yield "The final runs' records hold no diagnostics; they are of an earlier version."
+        return
+    header = (
+        "study",
+        "STSB dev Spearman",
+        "alignment",
+        "uniformity",
+        "mean cosine",
+        "effective rank",
+        "separation",
+    )
+    rows = tuple(
+        (
+            escape(space.row.name),
+            score(space.row.mean(OBJECTIVE)),
+            *(_plain(space.figure(name)) for name in ("alignment", "uniformity", "anisotropy")),
+            count(space.figure("effective_rank")),
+            _plain(space.separation),
+        )
+        for space in found
+    )
+    yield Table(header, rows).markdown()
+    yield (
+        "Of the dev set's embeddings, after training. *Alignment*: mean squared distance of pairs rated 4 of 5 or "
+        "higher, smaller is closer. *Uniformity*: smaller is more evenly spread over the sphere (both Wang and Isola, "
+        "2020). *Mean cosine* of any two sentences: 0 has no preferred direction. *Effective rank*: the number of "
+        "dimensions in use. *Separation*: how far the cosines of the highest fifth of gold scores lie above the "
+        "lowest fifth's, in standard deviations within a fifth. They explain scores and decide nothing."
+    )
+    yield _extremes([space for space in found if space.separation is not None])
+    yield from _setbacks(facts, found)
+
+
+def _extremes(found: Sequence[Space]) -> str:
+    """Say what sets the study with the highest dev score apart from the one with the lowest."""
+    studies = [space for space in found if space.course and space.row.mean(OBJECTIVE) is not None]
+    if len(studies) < 2:
+        return ""
+    ordered = sorted(studies, key=lambda space: space.row.mean(OBJECTIVE) or 0)
+    low, high = ordered[0], ordered[-1]
+    untrained = next((space for space in found if not space.course), None)
+    before = f" (untrained {_plain(untrained.separation)})" if untrained else ""
+    told = (
+        f"Lowest on dev is {escape(low.row.name)}, highest {escape(high.row.name)}. Pairs that mean the same lie "
+        f"{_plain(low.separation)} and {_plain(high.separation)} standard deviations above pairs that do not{before}"
+    )
+    if (low.separation or 0) < (high.separation or 0):
+        return f"{told}: the one's cosines tell less apart than the other's."
+    return f"{told}: what sets the two apart lies between these ends of the scale."
+
+
+def _setbacks(facts: Facts, found: Sequence[Space]) -> Iterable[str]:
+    """Name the studies that end below the untrained model, by when they were below it."""
+    untrained = facts.untrained.mean(OBJECTIVE)
+    if untrained is None:
+        return
+    below = []
+    for space in found:
+        means = [(share, float(np.mean(scores))) for share, scores in space.course]
+        if not means or means[-1][1] >= untrained:
+            continue
+        *_, (under, last) = ((under, list(stretch)) for under, stretch in groupby(means, lambda m: m[1] < untrained))
+        since = f"from the first look, at {last[0][0]:.0%} of the training, to the end"
+        if last[0][0] != means[0][0]:
+            since = f"since {last[0][0]:.0%} of the training"
+        below.append(f"{escape(space.row.name)} ({since})" if under else "")
+    if below:
+        yield f"Below the untrained model's {score(untrained)} on dev: {', '.join(below)}."
+
+
+def _plain(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
