@@ -168,7 +168,7 @@ def test_a_store_done_in_part_is_reported_as_far_as_it_goes(stages: tuple[str, .
     assert "Runs not done:" in page
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
     assert drawn == {
-        name for name in ("differences", "learning_rates", "tasks", "cost") if f"figures/{name}.svg" in page
+        name for name in ("differences", "tuning", "learning_rates", "tasks", "cost") if f"figures/{name}.svg" in page
     }
     assert ("learning_rates" in drawn) == ("tune" in stages)
 
@@ -186,7 +186,7 @@ def test_one_study_and_ten_with_long_names_can_be_drawn(count: int, tmp_path: Pa
     ablation = synthetic.make_ablation(names, expect=[], seeds=2, trials=2, tasks=testbeds.book.tasks)
     page = page_of(synthetic.make(ablation), tmp_path)
     assert all(name in page for name in names)
-    assert len(list((tmp_path / "figures").iterdir())) == 4
+    assert len(list((tmp_path / "figures").iterdir())) == len(figures.ALL)
 
 
 def test_scores_csv_has_a_line_for_each_scored_final_run(tmp_path: Path) -> None:
