@@ -81,7 +81,13 @@ def test_the_same_records_give_the_same_bytes_in_another_process(tmp_path: Path)
         written.append({p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
     assert written[0] == written[1]
     figures_ = {Path("figures") / f"{drawing.name}.svg" for drawing in figures.ALL}
-    assert set(written[0]) == {Path("README.md"), Path("scores.csv"), Path("records.json"), *figures_}
+    assert set(written[0]) == {
+        Path("README.md"),
+        Path("report.html"),
+        Path("scores.csv"),
+        Path("records.json"),
+        *figures_,
+    }
 
 
 def test_figures_are_svg_on_an_opaque_white_ground_without_a_date(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@
     evidence   orders as a whole, and when the test sets were unlocked
     threats    reasons to doubt the result, read off the facts
     markdown   the page
+    html       the same page as one file that can be mailed
     data       scores.csv and records.json
 
 The same records give the same bytes: no time stamp, no path of the machine, no order that depends on a hash.
@@ -19,11 +20,12 @@ from pathlib import Path
 
 from harness.plan import Plan
 from harness.report import data, facts, figures, markdown
+from harness.report.html import html_page
 from harness.store import write_atomically
 
 
 def write_report(plan: Plan, folder: Path, command: str) -> Path:
-    """Write README.md, figures/*.svg, scores.csv and records.json into `folder`; return the README's path.
+    """Write README.md, report.html, figures/*.svg, scores.csv and records.json into `folder`; return the README's path.
 
     A plan that is done only in part is reported as far as it goes. Figures of an earlier report that have nothing to
     show any more are removed; other files are left alone.
@@ -35,7 +37,7 @@ def write_report(plan: Plan, folder: Path, command: str) -> Path:
         StoreError: the folder cannot be written.
     """
     found = facts.gather(plan)
-    drawn: set[str] = set()
+    drawn: dict[str, bytes] = {}
     for drawing in figures.ALL:
         path = folder / "figures" / f"{drawing.name}.svg"
         content = figures.draw(drawing.figure, found)
@@ -44,9 +46,13 @@ def write_report(plan: Plan, folder: Path, command: str) -> Path:
                 path.unlink()
         else:
             write_atomically(path, content.decode())
-            drawn.add(drawing.name)
-    write_atomically(folder / "scores.csv", data.scores_csv(found))
+            drawn[drawing.name] = content
+    scores = data.scores_csv(found)
+    write_atomically(folder / "scores.csv", scores)
     write_atomically(folder / "records.json", data.records_json(found))
     page = folder / "README.md"
-    write_atomically(page, markdown.page(found, drawn, command))
+    text = markdown.page(found, drawn, command)
+    write_atomically(page, text)
+    files = {f"figures/{name}.svg": content for name, content in drawn.items()} | {"scores.csv": scores.encode()}
+    write_atomically(folder / "report.html", html_page(text, files))
     return page

@@ -32,7 +32,7 @@ class Table:
 
 def escape(text: str) -> str:
     """Return text that markdown shows as it is, also within a table."""
-    return re.sub(r"([\\`*_\[\]<>|~$#])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>|~$#&])", r"\\\1", " ".join(text.split()))
 
 
 def score(value: float | None) -> str:
