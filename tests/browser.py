@@ -112,6 +112,7 @@ def page(browser: str, folder: Path) -> Iterator[Page]:
         "--remote-debugging-pipe",
         "--no-first-run",
         "--disable-gpu",
+        "--hide-scrollbars",
         "--disable-dev-shm-usage",
         "--host-resolver-rules=MAP * ~NOTFOUND",  # no name leads anywhere: no network
         f"--user-data-dir={folder}",

@@ -104,7 +104,7 @@ def _answer(curves: dict[str, tuple[float | None, ...]], most: int) -> str:
     if first == last:
         return f"{text} At other numbers some study may have no score."
     if not flips:
-        return f"{text} The ranking of the studies is the same at {_span(first[0], last[0])}."
+        return f"{text} The ranking of the studies is the same at each."
     named = "; ".join(f"{escape(b)} overtakes {escape(a)}" for a, b in flips[:3])
     more = f"; and {len(flips) - 3} more pairs change places" if len(flips) > 3 else ""
     return f"{text} The ranking depends on the budget, from {first[0]} to {last[0]}: {named}{more}."

@@ -23,14 +23,18 @@ _OWN = re.compile(r"<br>|</details>|<details><summary>[^<>]*</summary>")
 
 _STYLE = """
 :root { color-scheme: light; }
-body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; background: #fff; color: #1b1b1b;
+body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; background: #fff; color: #1b1b1b;
   font: 1rem/1.5 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.7rem; line-height: 1.25; }
 h2 { font-size: 1.3rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #d0d0d0; padding-bottom: .2rem; }
 img { display: block; max-width: 100%; height: auto; }
-.scroll { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-size: .85rem; line-height: 1.35; font-variant-numeric: tabular-nums; }
-th, td { border: 1px solid #d0d0d0; padding: .3rem .5rem; text-align: left; vertical-align: top; min-width: 3.5rem; }
+.scroll { overflow-x: auto; margin: 1rem 0; /* a shadow at each side where more can be scrolled to */
+  background: linear-gradient(to right, #fff 30%, #fff0), linear-gradient(to left, #fff 30%, #fff0) right,
+    linear-gradient(to right, #0004, #0000), linear-gradient(to left, #0004, #0000) right;
+  background-repeat: no-repeat; background-size: 2rem 100%, 2rem 100%, .6rem 100%, .6rem 100%;
+  background-attachment: local, local, scroll, scroll; }
+table { border-collapse: collapse; font-size: .8rem; line-height: 1.35; font-variant-numeric: tabular-nums; }
+th, td { border: 1px solid #d0d0d0; padding: .3rem .5rem; text-align: left; vertical-align: top; }
 th { background: #f2f2f2; }
 td:first-child { min-width: 6rem; }
 .right { text-align: right; }
@@ -46,9 +50,9 @@ a { color: #0b57a4; }
   @page { size: A4 landscape; margin: 12mm; }
   body { margin: 0; max-width: none; padding: 0; font-size: 9pt; }
   img { width: auto; max-width: 100%; max-height: 165mm; break-inside: avoid; }
-  .scroll, pre { overflow: visible; }
+  .scroll, pre { overflow: visible; background: none; }
   table { width: 100%; font-size: 6.5pt; }
-  th, td, td:first-child, td.prose { min-width: 0; padding: 1pt 3pt; overflow-wrap: anywhere; }
+  th, td, td:first-child, td.prose { min-width: 0; padding: 1pt 3pt; overflow-wrap: break-word; }
   td.right { white-space: normal; }
   pre { white-space: pre-wrap; }
   tr { break-inside: avoid; }

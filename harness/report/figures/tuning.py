@@ -59,10 +59,20 @@ def learning_rates(facts: Facts) -> Figure | None:
         return None
     columns = min(4, len(rows)) if len(rows) != 5 else 3
     lines = math.ceil(len(rows) / columns)
-    figure = new(0.9 + 2.6 * lines, width=WIDTH if columns > 2 else 3.6 * columns + 1.4)
-    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     sizes = sorted({run.point.batch_size for row in rows for run in row.trials if run.point is not None})
     looks = {size: look(index) for index, size in enumerate(sizes)}
+    handles = [Line2D([], [], label=f"batch {size}", **looks[size]) for size in sizes]
+    handles.append(
+        Line2D([], [], linestyle="none", marker="o", markersize=12, fillstyle="none", color="black", label="best")
+    )
+    if any(r.outcome != "ok" for row in rows for r in row.records if r.stage == "tune"):
+        handles.append(Line2D([], [], linestyle="none", marker="x", color="black", label="no score (at the bottom)"))
+    if facts.untrained.ended:
+        handles.append(Line2D([], [], color=GREY, linestyle="--", label="untrained"))
+    labels = [str(handle.get_label()) for handle in handles]
+    width = WIDTH if columns > 2 else 3.6 * columns + 1.4
+    figure = new(0.7 + 2.6 * lines + legend_height(labels, width), width)
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, row in zip(grid.flat, rows, strict=False):
         _slices(axes, row, looks)
         untrained_line(axes, facts, OBJECTIVE)
@@ -76,15 +86,7 @@ def learning_rates(facts: Facts) -> Figure | None:
         elif place + columns >= len(rows):
             axes.set_xlabel("peak learning rate")
             axes.tick_params(labelbottom=True)
-    handles = [Line2D([], [], label=f"batch {size}", **looks[size]) for size in sizes]
-    handles.append(
-        Line2D([], [], linestyle="none", marker="o", markersize=12, fillstyle="none", color="black", label="best")
-    )
-    if any(r.outcome != "ok" for row in rows for r in row.records if r.stage == "tune"):
-        handles.append(Line2D([], [], linestyle="none", marker="x", color="black", label="no score (at the bottom)"))
-    if facts.untrained.ended:
-        handles.append(Line2D([], [], color=GREY, linestyle="--", label="untrained"))
-    legend(figure, handles, [str(handle.get_label()) for handle in handles])
+    legend(figure, handles, labels)
     return figure
 
 
