@@ -18,7 +18,7 @@ from markdown_it.token import Token
 TYPES = {".svg": "image/svg+xml", ".csv": "text/csv"}
 """What can be put into a page, by the end of its name."""
 
-_OWN = re.compile(r"<br>|</details>|<details><summary>[^<>]*</summary>")
+_OWN = re.compile(r"(?:<br>|</?details>|<summary>[^<>]*</summary>|\s)+")
 """The only HTML that the report's markdown means as such; anything else is text that was not escaped."""
 
 _STYLE = """
@@ -39,7 +39,7 @@ th { background: #f2f2f2; }
 td:first-child { min-width: 6rem; }
 .right { text-align: right; }
 td.right { white-space: nowrap; }
-td.prose { white-space: normal; text-align: left; min-width: 14rem; }
+td.prose { min-width: 14rem; }
 blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid #b25b00; background: #fff6ec; }
 code { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .9em; }
 pre { background: #f5f5f5; padding: .7rem; overflow-x: auto; }
@@ -63,7 +63,7 @@ a { color: #0b57a4; }
 """
 
 _PROSE = 40
-"""A cell with more letters than that is a sentence: it may break its lines."""
+"""A cell on the left with more letters than that is a sentence: its column is kept wide enough to be read."""
 
 
 def html_page(markdown: str, files: Mapping[str, bytes]) -> str:
@@ -106,8 +106,9 @@ def _laid_out(tokens: Sequence[Token], files: Mapping[str, bytes]) -> Iterable[T
         if token.type == "html_block":
             token.content = _own_html(token.content)
         if token.type in ("th_open", "td_open") and token.attrs.pop("style", None) == "text-align:right":
-            prose = token.type == "td_open" and len(_plain(tokens[place + 1])) > _PROSE and _is_words(tokens[place + 1])
-            token.attrSet("class", "right prose" if prose else "right")
+            token.attrSet("class", "right")
+        elif token.type == "td_open" and len(_plain(tokens[place + 1])) > _PROSE:
+            token.attrSet("class", "prose")
         if alone:
             tokens[place - 1].attrSet("class", "scroll")
         if token.type == "table_open":
@@ -115,11 +116,6 @@ def _laid_out(tokens: Sequence[Token], files: Mapping[str, bytes]) -> Iterable[T
         yield token
         if token.type == "table_close":
             yield _raw("</div>\n")
-
-
-def _is_words(inline: Token) -> bool:
-    """Tell whether a cell holds one run of text and not numbers that were broken into lines on purpose."""
-    return all(child.type != "html_inline" for child in inline.children or ())
 
 
 def _carried(children: Sequence[Token], files: Mapping[str, bytes]) -> Iterable[Token]:
@@ -144,7 +140,7 @@ def _carried(children: Sequence[Token], files: Mapping[str, bytes]) -> Iterable[
 
 
 def _own_html(text: str) -> str:
-    return text if _OWN.fullmatch(text.strip()) else escape(text)
+    return text if _OWN.fullmatch(text) else escape(text)
 
 
 def _raw(text: str) -> Token:
