@@ -22,7 +22,6 @@ from harness import stats, testbeds
 from harness.plan import Plan, PlannedRun, make_plan
 from harness.records import HEADLINE, Record
 from harness.report import facts, figures, tables, write_report
-from harness.report.explain_figure import EXPLAIN
 from harness.report.facts import edge_of, gather, without_paths
 from harness.report.threats import threats
 from harness.space import choice, log_uniform
@@ -81,13 +80,19 @@ def test_the_same_records_give_the_same_bytes_in_another_process(tmp_path: Path)
         subprocess.run([sys.executable, "-c", code, str(folder)], check=True, env=settings, cwd=tmp_path)
         written.append({p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
     assert written[0] == written[1]
-    figures_ = {Path("figures") / f"{drawing.name}.svg" for drawing in (*figures.ALL, EXPLAIN)}
-    assert set(written[0]) == {Path("README.md"), Path("scores.csv"), Path("records.json"), *figures_}
+    figures_ = {Path("figures") / f"{drawing.name}.svg" for drawing in figures.ALL}
+    assert set(written[0]) == {
+        Path("README.md"),
+        Path("report.html"),
+        Path("scores.csv"),
+        Path("records.json"),
+        *figures_,
+    }
 
 
 def test_figures_are_svg_on_an_opaque_white_ground_without_a_date(tmp_path: Path) -> None:
     write_report(synthetic.make(), tmp_path, COMMAND)
-    for drawing in (*figures.ALL, EXPLAIN):
+    for drawing in figures.ALL:
         text = (tmp_path / "figures" / f"{drawing.name}.svg").read_text(encoding="utf-8")
         assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
         assert "fill: #ffffff" in text.split('id="axes_1"')[0]
@@ -169,7 +174,7 @@ def test_a_store_done_in_part_is_reported_as_far_as_it_goes(stages: tuple[str, .
     assert "Runs not done:" in page
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
     assert drawn == {
-        name for name in ("differences", "learning_rates", "tasks", "cost") if f"figures/{name}.svg" in page
+        name for name in ("differences", "tuning", "learning_rates", "tasks", "cost") if f"figures/{name}.svg" in page
     }
     assert ("learning_rates" in drawn) == ("tune" in stages)
 
@@ -187,7 +192,7 @@ def test_one_study_and_ten_with_long_names_can_be_drawn(count: int, tmp_path: Pa
     ablation = synthetic.make_ablation(names, expect=[], seeds=2, trials=2, tasks=testbeds.book.tasks)
     page = page_of(synthetic.make(ablation), tmp_path)
     assert all(name in page for name in names)
-    assert len(list((tmp_path / "figures").iterdir())) == 5
+    assert len(list((tmp_path / "figures").iterdir())) == len(figures.ALL)
 
 
 def test_scores_csv_has_a_line_for_each_scored_final_run(tmp_path: Path) -> None:

@@ -3,9 +3,12 @@
     facts      what is stated, computed once from the plan
     tables     as plain data and as markdown
     figures    the only home of matplotlib
+    explain    what the embeddings look like, and why a study trails
+    curves     the best dev score against the budget, and points at an edge
     evidence   orders as a whole, and when the test sets were unlocked
     threats    reasons to doubt the result, read off the facts
     markdown   the page
+    html       the same page as one file that can be mailed
     data       scores.csv and records.json
 
 The same records give the same bytes: no time stamp, no path of the machine, no order that depends on a hash.
@@ -17,12 +20,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.plan import Plan
-from harness.report import data, explain_figure, facts, figures, markdown
+from harness.report import data, facts, figures, markdown
+from harness.report.html import html_page
 from harness.store import write_atomically
 
 
 def write_report(plan: Plan, folder: Path, command: str) -> Path:
-    """Write README.md, figures/*.svg, scores.csv and records.json into `folder`; return the README's path.
+    """Write README.md, report.html, figures/*.svg, scores.csv and records.json into `folder`; return the README's path.
 
     A plan that is done only in part is reported as far as it goes. Figures of an earlier report that have nothing to
     show any more are removed; other files are left alone.
@@ -34,8 +38,8 @@ def write_report(plan: Plan, folder: Path, command: str) -> Path:
         StoreError: the folder cannot be written.
     """
     found = facts.gather(plan)
-    drawn: set[str] = set()
-    for drawing in (*figures.ALL, explain_figure.EXPLAIN):
+    drawn: dict[str, bytes] = {}
+    for drawing in figures.ALL:
         path = folder / "figures" / f"{drawing.name}.svg"
         content = figures.draw(drawing.figure, found)
         if content is None:
@@ -43,9 +47,13 @@ def write_report(plan: Plan, folder: Path, command: str) -> Path:
                 path.unlink()
         else:
             write_atomically(path, content.decode())
-            drawn.add(drawing.name)
-    write_atomically(folder / "scores.csv", data.scores_csv(found))
+            drawn[drawing.name] = content
+    scores = data.scores_csv(found)
+    write_atomically(folder / "scores.csv", scores)
     write_atomically(folder / "records.json", data.records_json(found))
     page = folder / "README.md"
-    write_atomically(page, markdown.page(found, drawn, command))
+    text = markdown.page(found, drawn, command)
+    write_atomically(page, text)
+    files = {f"figures/{name}.svg": content for name, content in drawn.items()} | {"scores.csv": scores.encode()}
+    write_atomically(folder / "report.html", html_page(text, files))
     return page

@@ -7,8 +7,7 @@ from typing import Any
 
 from harness.check import Verdict, problem
 from harness.records import HEADLINE
-from harness.report import evidence, explain, tables
-from harness.report.explain_figure import EXPLAIN
+from harness.report import curves, evidence, explain, tables
 from harness.report.facts import PUBLIC_HUB, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
@@ -26,8 +25,8 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         *_origin(facts),
         "## Result",
         *_result(facts),
-        "## Differences, and what tuning found",
-        _figure("differences", drawn, "no final run is done and no trial succeeded"),
+        "## Differences",
+        _figure("differences", drawn, "no two studies in a row have final runs"),
         _explain_intervals(facts),
         "## What changed at each step",
         *_steps(facts),
@@ -36,11 +35,12 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         *explain.explanation(facts),
         "## With and without tuning",
         *_ranking(facts),
+        *curves.section(facts, _figure("tuning", drawn, "no trial has succeeded")),
         "## Tasks",
         *_tasks(facts, drawn),
         "## Learning rates",
         _figure("learning_rates", drawn, "no trial has succeeded"),
-        _edges(facts),
+        curves.edges(facts),
         "## Cost",
         _figure("cost", drawn, "no final run is done"),
         tables.cost(facts).markdown(),
@@ -218,17 +218,6 @@ def _tasks(facts: Facts, drawn: Collection[str]) -> Iterable[str]:
     yield "Each run's scores are in [scores.csv](scores.csv), its other fields in [records.json](records.json)."
 
 
-def _edges(facts: Facts) -> str:
-    if not any(row.winner for row in facts.studies):
-        return ""
-    if not facts.edges:
-        return "No best point lies at an edge of the space or of what was tried."
-    return "\n".join(
-        ["Best points at an edge, beyond which a better one may lie:", ""]
-        + [f"- {escape(e.study)}: {escape(e.dimension)} {e.value:.4g} is {e.why}" for e in facts.edges]
-    )
-
-
 def _unsuccessful(facts: Facts) -> Iterable[str]:
     outcomes: list[str] = [record.outcome for record in facts.records]
     counted = [f"{outcomes.count(o)} {o}" for o in ("pruned", "infeasible", "diverged", "failed") if outcomes.count(o)]
@@ -300,5 +289,5 @@ def _items(values: Any) -> str:
 
 
 def _figure(name: str, drawn: Collection[str], otherwise: str) -> str:
-    alt = next(drawing.alt for drawing in (*ALL, EXPLAIN) if drawing.name == name)
+    alt = next(drawing.alt for drawing in ALL if drawing.name == name)
     return f"![{alt}](figures/{name}.svg)" if name in drawn else f"No figure: {otherwise}."

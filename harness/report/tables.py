@@ -19,20 +19,25 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Table:
-    """A header and rows of cells that are markdown already; columns after the first `left` are aligned right."""
+    """A header and rows of cells that are markdown already; columns after the first `left` are aligned right.
+
+    `words` tells that the last column holds sentences, which are aligned left.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     left: int = 1
+    words: bool = False
 
     def markdown(self) -> str:
         rule = ["---" if column < self.left else "--:" for column in range(len(self.header))]
+        rule[-1] = "---" if self.words else rule[-1]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.header, rule, *self.rows))
 
 
 def escape(text: str) -> str:
     """Return text that markdown shows as it is, also within a table."""
-    return re.sub(r"([\\`*_\[\]<>|~$#])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>|~$#&])", r"\\\1", " ".join(text.split()))
 
 
 def score(value: float | None) -> str:
@@ -279,7 +284,7 @@ def checks(verdicts: Sequence[Verdict]) -> Table:
         )
         for v in verdicts
     )
-    return Table(header, rows, left=2)
+    return Table(header, rows, left=2, words=True)
 
 
 def _margin(found: Verdict) -> str:

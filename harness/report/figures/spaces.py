@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from harness.records import OBJECTIVE
 from harness.report.explain import BINS, Space, spaces
 from harness.report.facts import Facts
-from harness.report.figures import GREY, Drawing, _figure, _legend, _look, _short
+from harness.report.figures.canvas import GREY, legend, legend_height, look, new, short
 
 
 def explain(facts: Facts) -> Figure | None:
@@ -20,27 +20,28 @@ def explain(facts: Facts) -> Figure | None:
     found = [space for space in spaces(facts) if space.row.ended[0].diagnostics]
     if len(found) < 2:
         return None
-    looks = {row.name: _look(index) for index, row in enumerate(facts.studies)}
+    looks = {row.name: look(index) for index, row in enumerate(facts.studies)}
     looks[facts.untrained.name] = {"color": GREY, "marker": "x", "linestyle": "--", "fillstyle": "full"}
-    figure = _figure(3.6 + 0.22 * (len(found) // 4))
+    names = [short(space.row.name) for space in found]
+    figure = new(3.4 + legend_height(names))
     course, plane, profile = figure.subplots(1, 3)
     untrained = facts.untrained.mean(OBJECTIVE)
     for space in found:
-        look = looks[space.row.name] | {"label": _short(space.row.name), "markersize": 5}
-        _course(course, space, untrained, look)
-        _place(plane, space, found[0], look)
+        style = looks[space.row.name] | {"label": short(space.row.name), "markersize": 5}
+        _course(course, space, untrained, style)
+        _place(plane, space, found[0], style)
         if space.profile is not None:
-            profile.plot(range(BINS), space.profile, **look)
+            profile.plot(range(BINS), space.profile, **style)
     course.set(title="Dev score during training", xlabel="share of the training", ylabel="STSB dev Spearman × 100")
     course.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     plane.set(title="Space (lower left is better)", xlabel="uniformity", ylabel="alignment")
     profile.set(title="What the cosines tell apart", xlabel="gold score, 0 to 5", ylabel="sd above the lowest fifth")
     profile.set_xticks(range(BINS), [f"{low}–{low + 1}" for low in range(BINS)])
-    _legend(figure, plane)
+    legend(figure, *plane.get_legend_handles_labels())
     return figure
 
 
-def _course(axes: Axes, space: Space, untrained: float | None, look: dict[str, Any]) -> None:
+def _course(axes: Axes, space: Space, untrained: float | None, style: dict[str, Any]) -> None:
     """Draw the mean over seeds and each seed's own scores; before training, all are at the untrained model's."""
     if not space.course:
         if untrained is not None:
@@ -49,27 +50,22 @@ def _course(axes: Axes, space: Space, untrained: float | None, look: dict[str, A
     shares = [share for share, _ in space.course]
     means = [100 * float(np.mean(scores)) for _, scores in space.course]
     begin = ([0.0], [100 * untrained]) if untrained is not None else ([], [])
-    axes.plot(begin[0] + shares, begin[1] + means, **look)
+    axes.plot(begin[0] + shares, begin[1] + means, **style)
     for share, scores in space.course:
-        axes.plot([share] * 2, [100 * min(scores), 100 * max(scores)], color=look["color"], linewidth=1, alpha=0.6)
+        axes.plot([share] * 2, [100 * min(scores), 100 * max(scores)], color=style["color"], linewidth=1, alpha=0.6)
 
 
-def _place(axes: Axes, space: Space, start: Space, look: dict[str, Any]) -> None:
+def _place(axes: Axes, space: Space, start: Space, style: dict[str, Any]) -> None:
     """Draw a space's place in the plane, and the way there from the untrained model's."""
     at, origin = _coordinates(space), _coordinates(start)
     if at is None or origin is None:
         return
-    axes.plot(*at, **look | {"linestyle": "none"})
+    axes.plot(*at, **style | {"linestyle": "none"})
     if space is not start:
-        way = {"arrowstyle": "-", "color": look["color"], "linewidth": 0.8, "alpha": 0.6}
+        way = {"arrowstyle": "-", "color": style["color"], "linewidth": 0.8, "alpha": 0.6}
         axes.annotate("", xy=at, xytext=origin, arrowprops=way)
 
 
 def _coordinates(space: Space) -> tuple[float, float] | None:
     uniformity, alignment = space.figure("uniformity"), space.figure("alignment")
     return None if uniformity is None or alignment is None else (uniformity, alignment)
-
-
-EXPLAIN = Drawing(
-    "explain", explain, "Dev score during training, alignment against uniformity, and what the cosines tell apart"
-)

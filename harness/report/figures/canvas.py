@@ -1,0 +1,128 @@
+"""What every figure is drawn on: palette, style, legends, and the file.
+
+Text is drawn as paths: a page that shows an SVG as an image has no say in which fonts are there. Nothing global is
+touched and nothing of the user's matplotlib settings is used, so the same facts give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.report.facts import Facts
+
+# Okabe and Ito's palette (2008), safe for the common kinds of colour blindness; yellow is left out, too pale for lines.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
+GREY = "#666666"
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "axes.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "harness",
+    "figure.constrained_layout.h_pad": 0.08,
+    "lines.markersize": 6,
+}
+Shown = TypeVar("Shown")
+"""What a figure is drawn from: a report's facts; docs draw others in the same style."""
+
+WIDTH = 10.0  # inches; a page of GitHub shows about nine at full size
+UNTRAINED_LABEL = "untrained"
+LEGEND_LINE = 0.22  # inches
+_LETTER, _HANDLE = 0.075, 0.75  # inches: a letter of a legend's label, and what stands around the label
+
+
+def draw(figure: Callable[[Shown], Figure | None], facts: Shown, form: str = "svg") -> bytes | None:
+    """Return a figure's file in the given form, None if there is nothing to draw yet."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        drawn = figure(facts)
+        if drawn is None:
+            return None
+        file = io.BytesIO()
+        drawn.savefig(file, format=form, metadata={"Date": None, "Creator": "harness"} if form == "svg" else None)
+        return file.getvalue()
+
+
+def new(height: float, width: float = WIDTH) -> Figure:
+    """Return an empty figure, its size in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def look(index: int) -> dict[str, Any]:
+    """Return colour, marker and dashes of the study at a place: all 21 are told apart without their colour, too."""
+    colours = len(COLOURS)
+    return {
+        "color": COLOURS[index % colours],
+        "marker": MARKERS[index % colours],
+        "linestyle": DASHES[index // colours % len(DASHES)],
+        "fillstyle": "full" if index < colours else "none",
+    }
+
+
+def short(name: str) -> str:
+    """Shorten a long name in its middle: variants of one thing tend to differ at the end."""
+    return name if len(name) <= 24 else f"{name[:12]}…{name[-11:]}"
+
+
+def untrained_line(axes: Axes, facts: Facts, metric: str) -> None:
+    value = facts.untrained.mean(metric)
+    if value is not None:
+        axes.axhline(100 * value, color=GREY, linestyle="--", linewidth=1.2, label=UNTRAINED_LABEL)
+
+
+def nothing(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
+
+
+def legend_columns(labels: Sequence[str], width: float = WIDTH) -> int:
+    """Return how many columns make a legend below a figure stand in the fewest lines, all about equally full."""
+    room = max(1, int(width / (_HANDLE + _LETTER * max(map(len, labels)))))
+    return math.ceil(len(labels) / math.ceil(len(labels) / room))
+
+
+def legend_height(labels: Sequence[str], width: float = WIDTH) -> float:
+    """Return the inches that such a legend takes of a figure's height."""
+    return LEGEND_LINE * math.ceil(len(labels) / legend_columns(labels, width)) if labels else 0.0
+
+
+def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """Put a legend below a figure that is read line by line; the untrained model comes last."""
+    if not labels:
+        return
+    pairs = sorted(zip(handles, labels, strict=True), key=lambda pair: pair[1] == UNTRAINED_LABEL)
+    columns = legend_columns(labels, figure.get_figwidth())
+    # matplotlib fills column by column; a reader goes line by line
+    ordered = [pair for first in range(columns) for pair in pairs[first::columns]]
+    figure.legend(
+        [handle for handle, _ in ordered],
+        [label for _, label in ordered],
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+    )
