@@ -130,6 +130,8 @@ def run(options: argparse.Namespace) -> int:
                 f"--only {name}: no such study; there are {', '.join(study.name for study in ablation.studies)}"
             )
     folder = options.store or api.default_store(ablation)
+    if options.audit_only:
+        return _audit_only(ablation, folder)
     if options.dry_run:
         return _print_plan(api.plan(ablation, folder), options.workers)
     from harness.driver import Options  # after all that can be wrong with the call: it imports optuna
@@ -159,6 +161,18 @@ def run(options: argparse.Namespace) -> int:
     _print_verdicts(verdicts, plan)
     print(f"report: {page}")
     return exit_code(verdicts, plan, options.strict)
+
+
+def _audit_only(ablation: Ablation, folder: Path) -> int:
+    from harness import api, audit
+    from harness.listing import audit_table
+
+    found = api.audit(ablation, folder)
+    _print_table(audit_table(found, ablation.testbed.name))
+    for finding in found.findings:
+        if finding.severity != "note":
+            print(f"{finding.severity}: {finding.where}: {finding.explain}")
+    return audit.exit_code(found)
 
 
 def report(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@
     tables     as plain data and as markdown
     figures    the only home of matplotlib
     evidence   orders as a whole, and when the test sets were unlocked
+    audited    what the audit of the data found
     threats    reasons to doubt the result, read off the facts
     markdown   the page
     data       scores.csv and records.json
