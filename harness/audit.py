@@ -16,7 +16,7 @@ from harness import losses
 from harness.data.findings import Audit, Finding, by_severity
 from harness.data.overlap import PERMUTATIONS, SHINGLE, THRESHOLD, Overlap
 from harness.errors import AuditFailed, StoreError
-from harness.plan import RECIPE
+from harness.plan import RECIPE, Plan
 from harness.records import as_json
 from harness.store import write_atomically
 from harness.study import Ablation
@@ -84,6 +84,11 @@ def _lines(items: Iterable[object]) -> str:
 def still_holds(audit: Audit, ablation: Ablation, missing: Collection[str]) -> bool:
     """Tell whether an audit is of these very data: if so it need not be made again."""
     return audit.key == key(ablation) and set(audit.missing) == set(missing)
+
+
+def of_plan(plan: Plan) -> Audit | None:
+    """Return the audit that a plan's store has, None if there is none or it is of other data than the plan's."""
+    return plan.audit if plan.audit is not None and plan.audit.key == key(plan.ablation) else None
 
 
 def refuse_errors(audit: Audit) -> None:

@@ -188,7 +188,7 @@ def report(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from harness import api, lock
+    from harness import api, audit, lock
     from harness.baseline import TOLERANCE, against, read_baseline
     from harness.check import check as judge
     from harness.check import exit_code, unfinished
@@ -210,7 +210,9 @@ def check(options: argparse.Namespace) -> int:
         tolerance = TOLERANCE if options.tolerance is None else options.tolerance
         regressions = against(plan, baseline, figures, tolerance)
     if options.json:
+        audited = audit.of_plan(plan)
         document = {
+            "audit": None if audited is None else [asdict(finding) for finding in audited.findings],
             "verdicts": [asdict(verdict) for verdict in verdicts],
             "unfinished": unfinished(plan),
             "orders": [asdict(order) for order in orders(plan)],

@@ -264,7 +264,7 @@ def test_a_leaked_test_pair_is_found_in_whatever_guise(cache: Path) -> None:
     found = examined(make([Study("mnr", MNR, "pair")], rows))
     errors = [(f.what, f.count, f.of) for f in found.of("error")]
     assert errors == [(f"pairs of stsb-test in the {ROWS}", 1, 60)]
-    assert {"mend", "explain"} and "Take them out of the testbed's rows" in found.of("error")[0].explain
+    assert "Take them out of the testbed's rows" in found.of("error")[0].explain
     assert not [o for o in found.overlaps if o.name == "stsb-dev" and o.shared_pairs]
 
 
@@ -391,7 +391,7 @@ def test_errors_stop_a_run_before_anything_is_trained_and_name_the_mend(leaky: t
     kept = (store / "audit.json").read_text(encoding="utf-8")
     shown = harness("run", path.name, "--audit-only", cwd=path.parent)
     assert shown.returncode == 2
-    assert "error" in shown.stdout and "pairs of stsb-test in the training rows" in shown.stdout
+    assert "pairs of stsb-test in the training rows" in shown.stdout
     assert "audit:" not in shown.stderr
     assert (store / "audit.json").read_text(encoding="utf-8") == kept
     for text in sentences:
@@ -435,7 +435,8 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     first = api.run(ablation, tmp_path / "s", Options(keep_models="none"), executor="inline", console=console)
     assert calls.count("audit") == 1
     assert first.audit == audit.read(tmp_path / "s")
-    assert first.audit is not None and first.audit.key == audit.key(ablation)
+    assert first.audit is not None
+    assert first.audit.key == audit.key(ablation)
     more = replace(ablation, budget=Budget(trials=1, epochs=1, seeds=2))
     again = api.run(more, tmp_path / "s", Options(keep_models="none"), executor="inline", console=console)
     assert (calls.count("audit"), again.audit) == (1, first.audit)
@@ -443,6 +444,8 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     assert api.audit(fewer, tmp_path / "s", console=console).key != first.audit.key
     assert calls.count("audit") == 2
     assert "Not audited: the store's is of other rows" in page(api.plan(ablation, tmp_path / "s"), tmp_path)
+    assert audit.of_plan(api.plan(fewer, tmp_path / "s")) == audit.read(tmp_path / "s")
+    assert audit.of_plan(api.plan(ablation, tmp_path / "s")) is None
 
 
 @pytest.mark.parametrize(
@@ -544,7 +547,8 @@ def test_a_task_without_its_shared_pairs_is_scored_on_the_rest(cache: Path, hub_
 
     encoder = evaluation.Encoder(make_model(hub_root, SentenceTransformer, dtype="float32").eval())
     pairs = evaluation.task_pairs("STS16")
-    assert pairs is not None and len(pairs.gold) == 40
+    assert pairs is not None
+    assert len(pairs.gold) == 40
     assert evaluation.task_pairs("NFCorpus") is None
     keys = pair_keys(pairs.sentence2, pairs.sentence1)
     assert evaluation.score_unshared(encoder, ["STS16", "NFCorpus"], frozenset()) == {}

@@ -21,7 +21,10 @@ SHINGLE = 5
 """Characters in a shingle: words are too few in sentences of ten for a Jaccard similarity to say much."""
 
 THRESHOLD = 0.8
-"""Jaccard similarity of shingles from which two sentences are near-duplicates (Lee et al., 2022, arXiv:2107.06499)."""
+"""Jaccard similarity of shingles from which two sentences are near-duplicates.
+
+Lee et al. (2022, arXiv:2107.06499) use it for documents.
+"""
 
 PERMUTATIONS = 64
 """Of a MinHash. They only find candidates, whose similarity is then computed exactly: more would find hardly more."""

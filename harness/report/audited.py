@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from harness import audit
-from harness.data.findings import SEVERITIES, Audit, Finding
+from harness.data.findings import SEVERITIES, Finding
 from harness.data.overlap import DEV_SET, ROWS, Overlap
-from harness.plan import Plan
 from harness.report.facts import Facts
 from harness.report.tables import NONE, Table, count, escape, score
 
@@ -17,7 +16,7 @@ from harness.report.tables import NONE, Table, count, escape, score
 def section(facts: Facts) -> Iterable[str]:
     """Yield a heading, the findings, the counts of overlap, and STS scores raw and without shared pairs."""
     yield "## Audit of the data"
-    found = of_plan(facts.plan)
+    found = audit.of_plan(facts.plan)
     if found is None:
         why = "the store has no audit" if facts.plan.audit is None else "the store's is of other rows, tasks or studies"
         yield f"Not audited: {why}. `harness run FILE --audit-only` makes one."
@@ -32,20 +31,15 @@ def section(facts: Facts) -> Iterable[str]:
         yield _overlaps(found.overlaps).markdown()
         yield (
             "Pairs are equal in either order and but for case, punctuation and spaces; near-duplicates share four "
-            "fifths of their shingles of five characters with a sentence of the rows. *Expected false negatives*: pairs "
-            "of rows in a batch with the same anchor or positive, of all pairs in it."
+            "fifths of their shingles of five characters with one of the rows' sentences. *Expected false negatives*: "
+            "pairs of rows in a batch with the same anchor or positive, of all pairs in it."
         )
     yield from _unshared(facts)
 
 
-def of_plan(plan: Plan) -> Audit | None:
-    """Return the plan's audit if it is of the plan's data, else None."""
-    return plan.audit if plan.audit is not None and plan.audit.key == audit.key(plan.ablation) else None
-
-
 def doubts(facts: Facts) -> list[str]:
     """Return a threat to validity that names all warnings of the audit, or that there was none made."""
-    found = of_plan(facts.plan)
+    found = audit.of_plan(facts.plan)
     if found is None:
         return ["The data were not audited: duplicates, ignored labels and leaked test pairs would not have been seen."]
     warned: dict[str, list[str]] = {}
