@@ -394,8 +394,10 @@ def test_errors_stop_a_run_before_anything_is_trained_and_name_the_mend(leaky: t
     assert "pairs of stsb-test in the training rows" in shown.stdout
     assert "audit:" not in shown.stderr
     assert (store / "audit.json").read_text(encoding="utf-8") == kept
+    judged = harness("check", path.name, "--json", cwd=path.parent)
+    assert [f["severity"] for f in json.loads(judged.stdout)["audit"]].count("error") == 2
     for text in sentences:
-        assert text not in kept + shown.stdout + done.stderr
+        assert text not in kept + shown.stdout + done.stderr + judged.stdout
 
 
 def test_audit_only_prints_and_trains_nothing(study: Path, cache: Path) -> None:
