@@ -219,6 +219,15 @@ def test_most_sentences_with_one_word_more_are_found_and_few_others() -> None:
     assert len(found) >= 148
 
 
+@pytest.mark.parametrize(("suffix", "least", "most"), [(24, 0, 0), (16, 95, 100)], ids=["77 percent", "83 percent"])
+def test_candidates_of_the_index_are_compared_exactly(suffix: int, least: int, most: int) -> None:
+    """80 shingles are shared of 104 or 96: the index offers most of either, only the second are near-duplicates."""
+    rng = np.random.default_rng(2)
+    plain = ["".join(rng.choice(list("abcdefghijklmnoprstuvw"), 84)) for _ in range(100)]
+    longer = [text + "".join(rng.choice(list("0123456789"), suffix)) for text in plain]
+    assert least <= len(near_duplicates(plain, longer)) <= most
+
+
 SHARED = {
     "a test pair in the rows": (Overlap("stsb-test", ROWS, 1000, 1, 1900, 0), {"error"}),
     "a dev pair in the rows": (Overlap("stsb-dev", ROWS, 1000, 1, 1900, 0), {"error"}),
