@@ -16,7 +16,9 @@ from rich.console import Console
 
 from harness import audit as audits
 from harness import lock, provenance, sequential
-from harness.data.findings import Audit
+from harness.data.audit import unprobed_label
+from harness.data.findings import Audit, Finding, by_severity
+from harness.data.views import VIEWS
 from harness.errors import AuditFailed, HarnessError
 from harness.executors import ExecutorName
 from harness.plan import Plan
@@ -138,14 +140,14 @@ def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str]) -> Audi
     from harness.executors.processes import in_fresh_process
     from harness.job import packed
     from harness.worker import audit as audit_job
+    from harness.worker import probe as probe_job
 
     known = audits.read(store.folder)
     if known is not None and audits.still_holds(known, ablation, missing):
         return known
+    pickled = packed(ablation, ablation.name)
     try:
-        found: Audit = in_fresh_process(
-            audit_job, packed(ablation, ablation.name), audits.key(ablation), sorted(missing)
-        )
+        found: Audit = in_fresh_process(audit_job, pickled, audits.key(ablation), sorted(missing))
     except HarnessError:
         raise
     except Exception as problem:  # the process died, or the data are of no form that was foreseen
@@ -153,6 +155,13 @@ def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str]) -> Audi
             f"testbed {ablation.testbed.name!r}: the audit of the data could not be made ({type(problem).__name__}: "
             f"{problem}); nothing was trained. Are the rows and sets of the testbed's form?"
         ) from problem
+    tried: list[Finding] = []
+    for study in audits.unheard(ablation):
+        try:
+            tried += in_fresh_process(probe_job, pickled, study.name)
+        except Exception as problem:  # the loss ended the process, or could not be read in it: its runs will tell
+            tried.append(unprobed_label(study.name, VIEWS[study.view], f"{type(problem).__name__}"))
+    found = replace(found, findings=tuple(by_severity([*found.findings, *tried])))
     audits.write(store.folder, found)
     return found
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from harness import losses
 from harness.data.findings import Audit, Finding, by_severity
-from harness.data.overlap import PERMUTATIONS, SHINGLE, THRESHOLD, Overlap
+from harness.data.overlap import BANDS, PER_BAND, SHINGLE, THRESHOLD, Overlap
+from harness.data.views import VIEWS
 from harness.errors import AuditFailed, StoreError
 from harness.plan import RECIPE, Plan
 from harness.records import as_json
 from harness.store import write_atomically
-from harness.study import Ablation
+from harness.study import Ablation, Study
 
 FILE = "audit.json"
 
@@ -33,7 +34,7 @@ def key(ablation: Ablation) -> str:
     decides = {
         "version": VERSION,
         "recipe": RECIPE,
-        "near": [SHINGLE, THRESHOLD, PERMUTATIONS],
+        "near": [SHINGLE, THRESHOLD, BANDS, PER_BAND],
         "testbed": bed.revisions(),
         "rows": bed.max_rows,
         "tasks": sorted(bed.tasks),
@@ -109,6 +110,17 @@ def exit_code(audit: Audit) -> int:
 def lines(audit: Audit) -> list[str]:
     """Return the warnings, one a line."""
     return [f"warning: {finding.where}: {finding.what}: {finding.explain}" for finding in audit.of("warning")]
+
+
+def unheard(ablation: Ablation) -> list[Study]:
+    """Return the studies whose view has a label and whose loss, a callable of a study file's own, may ignore it."""
+    return [
+        study
+        for study in ablation.studies
+        if VIEWS[study.view].label != "none"
+        and not isinstance(study.loss, losses.Loss)
+        and study.loss is not losses.softmax
+    ]
 
 
 def made(

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from harness import audit, losses
-from harness.data.audit import ignored_label, of_view, unprobed_label
+from harness import audit
+from harness.data.audit import PROBED, ignored_label, of_view, unprobed_label
 from harness.data.findings import Audit, Finding
 from harness.data.overlap import DEV_SET, ROWS, Overlap, PairKey, near_duplicates, of_overlap, overlap, pair_keys
 from harness.data.views import VIEWS, View
@@ -18,9 +18,6 @@ from harness.errors import TestbedUnavailable
 from harness.records import DEV, TEST
 from harness.study import Ablation, Study
 from harness.testbeds import Testbed, materials
-
-PROBED = 32
-"""Rows that a loss of unknown inputs is tried on, to see whether it reads their labels."""
 
 DEFAULT_WORDS = 512
 """What a base model is taken to read whose files do not say."""
@@ -62,11 +59,7 @@ def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, studies: list[S
     """Audit a view for its studies: those whose loss draws negatives from the batch share one finding a batch size."""
     names, drawing = [study.name for study in studies], [study.name for study in studies if in_batch(study)]
     sizes = audit.batch_sizes(ablation) if drawing else ()
-    found = of_view(view, rows, names, _most_words(ablation.testbed), sizes)
-    for study in studies:
-        if view.label != "none" and not isinstance(study.loss, losses.Loss) and study.loss is not losses.softmax:
-            found += _ignored(ablation, study, view, rows)
-    return found
+    return of_view(view, rows, names, _most_words(ablation.testbed), sizes)
 
 
 def in_batch(study: Study) -> bool:
@@ -79,8 +72,11 @@ def in_batch(study: Study) -> bool:
     return VIEWS[study.view].label == "none" and (inputs is None or inputs.fewest == 2)
 
 
-def _ignored(ablation: Ablation, study: Study, view: View, rows: pd.DataFrame) -> list[Finding]:
-    """Try whether a loss reads its labels, on a few rows of different ones."""
+def probe(ablation: Ablation, name: str) -> list[Finding]:
+    """Try whether a study's loss reads its labels, on a few rows of different ones."""
+    study = ablation.study(name)
+    view = VIEWS[study.view]
+    rows = view.build(materials.load_rows(ablation.testbed), ablation.testbed.max_rows)
     column = view.columns[-1]
     few = rows.groupby(column, sort=True).head(PROBED // 2).head(PROBED)
     if few[column].nunique() < 2:
@@ -95,7 +91,7 @@ def _ignored(ablation: Ablation, study: Study, view: View, rows: pd.DataFrame) -
         texts = [few[name].tolist() for name in view.columns[: view.texts]]
         read = reads_labels(model, loss, texts, few[column].tolist())
     except Exception as problem:  # whatever a study file's loss raises: its runs will tell
-        return [unprobed_label(study.name, view, len(rows), f"{type(problem).__name__} was raised")]
+        return [unprobed_label(study.name, view, f"{type(problem).__name__} was raised")]
     return [] if read else [ignored_label(study.name, view, len(rows))]
 
 

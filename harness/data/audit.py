@@ -16,6 +16,9 @@ from harness.data.views import View
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
+PROBED = 32
+"""Rows that a loss of unknown inputs is tried on, to see whether it reads their labels."""
+
 MANY_FALSE_NEGATIVES = 1.0
 """A batch, from which their number is a warning: then no batch is free of them on average."""
 
@@ -205,14 +208,14 @@ def ignored_label(study: str, view: View, rows: int) -> Finding:
     )
 
 
-def unprobed_label(study: str, view: View, rows: int, why: str) -> Finding:
+def unprobed_label(study: str, view: View, why: str) -> Finding:
     """Return the finding that whether a loss reads its labels could not be found out."""
     return Finding(
         "note",
         f"study {study}",
         "label not probed",
         0,
-        rows,
+        PROBED,
         f"Whether the loss of study {study!r} reads the {view.columns[-1]!r} of view {view.name!r} could not be tried "
         f"({why}).",
     )

@@ -26,11 +26,12 @@ THRESHOLD = 0.8
 Lee et al. (2022, arXiv:2107.06499) use it for documents.
 """
 
-PERMUTATIONS = 64
-"""Of a MinHash. They only find candidates, whose similarity is then computed exactly: more would find hardly more."""
+BANDS, PER_BAND = 16, 4
+"""How the index cuts a MinHash signature of 64 permutations.
 
-MISSES_WEIGH = 0.9
-"""Against false alarms, when the index chooses its bands: false alarms cost one exact comparison each."""
+Two sentences of similarity s become candidates with probability 1 - (1 - s^4)^16: .9998 at .8, and still .64 at .5,
+which costs a comparison each. The library's own choice for a threshold of .8 misses 6 percent of those at .83.
+"""
 
 MUCH_SHARED = 0.01
 """Of a set's pairs or sentences, from which sharing is a warning: less moves a Spearman by less than a seed does.
@@ -118,8 +119,8 @@ def near_duplicates(wanted: Collection[str], among: Collection[str]) -> set[str]
     from datasketch import MinHash, MinHashLSH  # scipy.integrate and more: half a second that readers do not need
 
     shingles = {sentence: _shingles(sentence) for sentence in sorted(wanted) if sentence}
-    options = {"num_perm": PERMUTATIONS, "hashfunc": zlib.crc32}
-    index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS, weights=(1 - MISSES_WEIGH, MISSES_WEIGH))
+    options = {"num_perm": BANDS * PER_BAND, "hashfunc": zlib.crc32}
+    index = MinHashLSH(num_perm=BANDS * PER_BAND, params=(BANDS, PER_BAND))
     for sentence, signature in zip(shingles, MinHash.generator(shingles.values(), **options), strict=True):
         index.insert(sentence, signature)
     found: set[str] = set()
