@@ -61,7 +61,7 @@ def _plainly(bed: Testbed, sets: dict[str, Any]) -> dict[str, float]:
 def _by_harness(bed: Testbed, sets: dict[str, Any]) -> dict[str, float]:
     from harness import evaluation, work
 
-    encoder = evaluation.Encoder(work._fresh_model(bed).eval())
+    encoder = evaluation.Encoder(work.fresh_model(bed).eval())
     scores = {name: evaluation.score_sts(encoder, pairs)[1]["spearman_cosine"] for name, pairs in sets.items()}
     by_task, missing = evaluation.score_tasks(
         encoder, bed.tasks, name="benchmark/untrained", run_id="0", folder=Path(tempfile.mkdtemp())

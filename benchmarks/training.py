@@ -56,7 +56,7 @@ def measure(side: Side, study: str, bed: Testbed, batch_size: int, lr: float, de
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     set_seed(0)
-    model = _plain_model(bed, device) if side == "plain" else work._fresh_model(bed)
+    model = _plain_model(bed, device) if side == "plain" else work.fresh_model(bed)
     loss = make(model)
     folder = Path(tempfile.mkdtemp())
     if side == "plain":

@@ -8,23 +8,29 @@ load("runs/mine").frame()
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from harness import audit as audits
 from harness import lock, provenance, sequential
+from harness.data.audit import unprobed_label
+from harness.data.findings import Audit, Finding, by_severity
+from harness.data.views import VIEWS
+from harness.errors import AuditFailed, HarnessError
 from harness.executors import ExecutorName
 from harness.plan import Plan
 from harness.records import Record
-from harness.store import create, load, load_of
+from harness.store import Store, create, load, load_of
 from harness.study import Ablation
 
 if TYPE_CHECKING:
     from harness.check import Verdict
     from harness.driver import Options
 
-__all__ = ["check", "fetch", "load", "plan", "report", "run"]
+__all__ = ["audit", "check", "fetch", "load", "plan", "report", "run"]
 
 
 def default_store(ablation: Ablation) -> Path:
@@ -45,13 +51,14 @@ def plan(ablation: Ablation, store: Path | str | None = None) -> Plan:
 
 def _plan(ablation: Ablation, records: list[Record], folder: Path) -> Plan:
     """Plan from the store alone: what a record names as missing could not be had, and pruned trials were allowed."""
-    return sequential.grown(
+    grown = sequential.grown(
         ablation,
         records,
         pruning=True,
         unavailable={task for record in records for task in record.missing},
         unlocked=lock.read(folder),
     )
+    return replace(grown, audit=audits.read(folder))
 
 
 def run(
@@ -76,14 +83,13 @@ def run(
         study_file: recorded, with its hash, as where the ablation comes from.
         console: where progress goes; stderr if None.
 
-    Raises StoreLocked if another driver holds the store, TestbedUnavailable if what the runs need cannot be had.
+    Raises StoreLocked if another driver holds the store, TestbedUnavailable if what the runs need cannot be had,
+    AuditFailed, before anything is trained, if the data have an error.
     """
     # Optuna and pebble: a third of a second that reading commands do not need.
     from harness.driver import Driver, Options
-    from harness.executors.processes import in_fresh_process
     from harness.executors.start import start
     from harness.progress import Board
-    from harness.worker import fetch as fetch_job
 
     console = console or Console(stderr=True)
     options = options or Options()
@@ -96,9 +102,8 @@ def run(
             records = [record for record in records if record.outcome != "failed"]
         if not sequential.grown(ablation, records, pruning=options.prune, only=options.only, unlocked=log).unfinished():
             return _plan(ablation, opened.records(), opened.folder)
-        missing = in_fresh_process(fetch_job, ablation.testbed)
-        for task, reason in missing.items():
-            console.print(f"missing: task {task}: {reason}", highlight=False, markup=False, soft_wrap=True)
+        missing = _fetched(ablation, console)
+        _audited(ablation, opened, missing, console)
         where = start(executor, workers, runs_per_gpu, time_limit)
         try:
             with Board(console) as board:
@@ -106,6 +111,67 @@ def run(
         finally:
             where.stop()
         return _plan(ablation, opened.records(), opened.folder)
+
+
+def audit(ablation: Ablation, store: Path | str | None = None, *, console: Console | None = None) -> Audit:
+    """Audit an ablation's data, or read the store's audit of them, and return it; nothing is trained.
+
+    Args:
+        store: where the audit is kept, so that `run` need not repeat it; `runs/<ablation>-<testbed>` if None.
+        console: where missing tasks are told; stderr if None.
+
+    Raises StoreLocked, TestbedUnavailable as `run` does; errors of the data are findings of what is returned.
+    """
+    opened = create(Path(store) if store else default_store(ablation), ablation.name, ablation.testbed.name)
+    with opened.locked():
+        return _audit(ablation, opened, _fetched(ablation, console or Console(stderr=True)))
+
+
+def _audited(ablation: Ablation, store: Store, missing: Mapping[str, str], console: Console) -> None:
+    """Audit before the first run; raise AuditFailed if the data have an error."""
+    found = _audit(ablation, store, missing)
+    for line in audits.lines(found):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    audits.refuse_errors(found)
+
+
+def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str]) -> Audit:
+    """Return the store's audit if it is of these very data, else a new one, which the store then keeps."""
+    from harness.executors.processes import in_fresh_process
+    from harness.job import packed
+    from harness.worker import audit as audit_job
+    from harness.worker import probe as probe_job
+
+    known = audits.read(store.folder)
+    if known is not None and audits.still_holds(known, ablation, missing):
+        return known
+    pickled = packed(ablation, ablation.name)
+    try:
+        found: Audit = in_fresh_process(audit_job, pickled, audits.key(ablation), sorted(missing))
+    except HarnessError:
+        raise
+    except Exception as problem:  # the process died, or the data are of no form that was foreseen
+        raise AuditFailed(
+            f"testbed {ablation.testbed.name!r}: the audit of the data could not be made ({type(problem).__name__}: "
+            f"{problem}); nothing was trained. Are the rows and sets of the testbed's form?"
+        ) from problem
+    tried: list[Finding] = []
+    for study in audits.unheard(ablation):
+        try:
+            tried += in_fresh_process(probe_job, pickled, study.name)
+        except Exception as problem:  # the loss ended the process, or could not be read in it: its runs will tell
+            tried.append(unprobed_label(study.name, VIEWS[study.view], f"{type(problem).__name__}"))
+    found = replace(found, findings=tuple(by_severity([*found.findings, *tried])))
+    audits.write(store.folder, found)
+    return found
+
+
+def _fetched(ablation: Ablation, console: Console) -> Mapping[str, str]:
+    """Fetch what an ablation needs; tells, and returns with the reason, the tasks whose data cannot be had."""
+    missing = fetch(ablation)
+    for task, reason in missing.items():
+        console.print(f"missing: task {task}: {reason}", highlight=False, markup=False, soft_wrap=True)
+    return missing
 
 
 def _provenance(study_file: Path | None) -> dict[str, Any]:

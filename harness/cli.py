@@ -147,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         "--storage", metavar="URL", help="where optuna-dashboard's mirror goes (default: SQLite in the store)"
     )
     run.add_argument("--no-mteb", action="store_true", help="evaluate no mteb task: --tasks ''")
+    run.add_argument("--audit-only", action="store_true", help="audit the data, print what was found and train nothing")
     run.add_argument("--dry-run", action="store_true", help="show the plan and do nothing")
     calibrate = command(
         "calibrate", commands.calibrate, "reproduce published scores with the evaluator that judges every run"

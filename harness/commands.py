@@ -130,6 +130,8 @@ def run(options: argparse.Namespace) -> int:
                 f"--only {name}: no such study; there are {', '.join(study.name for study in ablation.studies)}"
             )
     folder = options.store or api.default_store(ablation)
+    if options.audit_only:
+        return _audit_only(ablation, folder)
     if options.dry_run:
         return _print_plan(api.plan(ablation, folder), options.workers)
     from harness.driver import Options  # after all that can be wrong with the call: it imports optuna
@@ -161,6 +163,18 @@ def run(options: argparse.Namespace) -> int:
     return exit_code(verdicts, plan, options.strict)
 
 
+def _audit_only(ablation: Ablation, folder: Path) -> int:
+    from harness import api, audit
+    from harness.listing import audit_table
+
+    found = api.audit(ablation, folder)
+    _print_table(audit_table(found, ablation.testbed.name))
+    for finding in found.findings:
+        if finding.severity != "note":
+            print(f"{finding.severity}: {finding.where}: {finding.explain}")
+    return audit.exit_code(found)
+
+
 def report(options: argparse.Namespace) -> int:
     from harness import api
     from harness.report import write_report
@@ -174,7 +188,7 @@ def report(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from harness import api, lock
+    from harness import api, audit, lock
     from harness.baseline import TOLERANCE, against, read_baseline
     from harness.check import check as judge
     from harness.check import exit_code, unfinished
@@ -196,7 +210,9 @@ def check(options: argparse.Namespace) -> int:
         tolerance = TOLERANCE if options.tolerance is None else options.tolerance
         regressions = against(plan, baseline, figures, tolerance)
     if options.json:
+        audited = audit.of_plan(plan)
         document = {
+            "audit": None if audited is None else [asdict(finding) for finding in audited.findings],
             "verdicts": [asdict(verdict) for verdict in verdicts],
             "unfinished": unfinished(plan),
             "orders": [asdict(order) for order in orders(plan)],

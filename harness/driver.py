@@ -17,12 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import cloudpickle
-
 from harness import lock, search, sequential
-from harness.errors import StoreError, StudyFileError, UsageError
+from harness.errors import StoreError, UsageError
 from harness.executors import Executor, WorkerDied
-from harness.job import Job
+from harness.job import Job, packed
 from harness.plan import Plan, PlannedRun, run_id
 from harness.progress import Board, spell
 from harness.publish import keep_only_best, publish
@@ -190,14 +188,7 @@ class Driver:
             progress_port=self.board.port,
             provenance=self.provenance,
         )
-        try:
-            pickled = cloudpickle.dumps(job)  # not pickle: a loss defined in a study file or a notebook travels along
-        except Exception as problem:  # any object's own
-            raise StudyFileError(
-                f"{self.ablation.name}: a study's loss cannot be sent to a worker ({problem}); "
-                "let it make what it holds when it is called"
-            ) from problem
-        self._running[self.executor.submit(do, pickled)] = run
+        self._running[self.executor.submit(do, packed(job, self.ablation.name))] = run
 
     def _keeps(self, run: PlannedRun) -> bool:
         if run.stage != "final" or self.options.keep_models == "none":

@@ -3,6 +3,7 @@
     HarnessError                 exit code 3 unless it says otherwise
     ├── StudyFileError           exit code 2: the study file, or what it declares, is wrong
     ├── UsageError               exit code 2: an option, or a combination of options, is wrong
+    ├── AuditFailed              exit code 2: the data have an error that would make every score worthless
     ├── StoreError               the store cannot be read or written
     │   ├── StoreLocked          exit code 2: another driver writes to it
     │   └── DamagedRecord        a record's file is not what was written
@@ -30,6 +31,12 @@ class StudyFileError(HarnessError):
 
 class UsageError(HarnessError):
     """An option, or a combination of options, makes no sense."""
+
+    exit_code = 2
+
+
+class AuditFailed(HarnessError):
+    """The audit of the data found errors; nothing was trained."""
 
     exit_code = 2
 

@@ -8,19 +8,22 @@ of its own; and task objects carry a random state, so they are made anew for eac
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import mteb
 import numpy as np
 from mteb.abstasks import AbsTaskClassification
+from mteb.abstasks.sts import AbsTaskSTS
 from mteb.cache import ResultCache
 from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
 from scipy.stats import pearsonr, spearmanr
 from sentence_transformers import SentenceTransformer
 
 from harness import embedded
+from harness.data.overlap import PairKey, pair_keys
 from harness.errors import Diverged, UsageError
 from harness.records import Pairs
 from harness.testbeds import EMBEDDED, Ref, materials
@@ -144,6 +147,50 @@ def score_tasks(
         except Exception as problem:  # a task's data or code can fail in any way; the others' scores stand
             missing[task_name] = f"{type(problem).__name__}: {problem}".splitlines()[0][:300]
     return scores, missing
+
+
+def score_unshared(encoder: Encoder, names: Iterable[str], shared: Collection[PairKey]) -> dict[str, float]:
+    """Return the Spearman of STS tasks without the pairs that whoever trained or chose the model may have seen.
+
+    Args:
+        names: tasks that were evaluated, of whatever kind.
+        shared: the keys of those pairs.
+
+    Returns it by score name ("mteb/STS12"), for the tasks that hold such a pair alone.
+    """
+    found = {}
+    for name in names:
+        pairs = task_pairs(name)
+        rest = None if pairs is None else _without(pairs, shared)
+        if rest is not None:
+            found[f"mteb/{name}"] = score_sts(encoder, rest)[1]["spearman_cosine"]
+    return found
+
+
+def _without(pairs: materials.StsPairs, shared: Collection[PairKey]) -> materials.StsPairs | None:
+    """Return the pairs that are not among the shared; None if that is all of them, or too few to correlate."""
+    keys = pair_keys(pairs.sentence1, pairs.sentence2)
+    kept = [row for row, key in enumerate(keys) if key not in shared]
+    if not 2 < len(kept) < len(keys):
+        return None
+    return materials.StsPairs(
+        tuple(pairs.sentence1[row] for row in kept),
+        tuple(pairs.sentence2[row] for row in kept),
+        tuple(pairs.gold[row] for row in kept),
+    )
+
+
+@lru_cache(maxsize=32)
+def task_pairs(name: str) -> materials.StsPairs | None:
+    """Return the pairs of an STS task; None for tasks of other kinds and for those of several languages or splits."""
+    made = task(name)
+    if not isinstance(made, AbsTaskSTS) or len(made.eval_splits) != 1 or len(made.hf_subsets) != 1:
+        return None
+    made.load_data()
+    data: Any = made.dataset
+    split = data.get(made.hf_subsets[0], data)[made.eval_splits[0]]  # tasks of one language may do without a level
+    left, right = (tuple(split[column][:]) for column in made.column_names)
+    return materials.StsPairs(left, right, tuple(float(score) for score in split["score"][:]))
 
 
 def task(name: str) -> mteb.AbsTask:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
+from harness.errors import StudyFileError
 from harness.plan import PlannedRun
 from harness.study import Ablation
 
@@ -30,3 +33,18 @@ class Job:
     rivals: tuple[tuple[tuple[float, float], ...], ...] | None = None
     progress_port: int | None = None
     provenance: Mapping[str, Any] | None = None
+
+
+def packed(what: Any, ablation: str) -> bytes:
+    """Pickle what a worker is given; raise StudyFileError if a study's loss cannot travel.
+
+    Not by pickle: a loss that is defined in a study file or a notebook travels along.
+    """
+    try:
+        pickled: bytes = cloudpickle.dumps(what)
+    except Exception as problem:  # any object's own
+        raise StudyFileError(
+            f"{ablation}: a study's loss cannot be sent to a worker ({problem}); "
+            "let it make what it holds when it is called"
+        ) from problem
+    return pickled

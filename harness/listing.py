@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from harness.calibration import Row
+from harness.data.findings import SEVERITIES, Audit
 from harness.plan import Plan
 from harness.progress import spell
 from harness.records import HEADLINE, OBJECTIVE, Record
@@ -117,6 +118,24 @@ def records_table(records: Sequence[Record]) -> Table:
         cost = spell(r.train_seconds + r.eval_seconds)
         table.add_row(
             r.id, r.study, r.stage, trial, str(r.seed), str(r.point or ""), r.outcome, dev, test, str(r.steps), cost
+        )
+    return table
+
+
+def audit_table(audit: Audit, testbed: str) -> Table:
+    """Show a row a finding, errors first, and the number of each severity."""
+    numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(audit.of(s))])
+    table = Table(title=f"audit of testbed {testbed}: {numbers}", title_justify="left")
+    for column in ("severity", "where", "what"):
+        table.add_column(column, overflow="fold")
+    for column in ("count", "of"):
+        table.add_column(column, justify="right")
+    for finding in audit.findings:
+        table.add_row(
+            finding.severity,
+            finding.where,
+            finding.what,
+            *(f"{n:,.4g}" if n % 1 else f"{n:,.0f}" for n in (finding.count, finding.of)),
         )
     return table
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from harness import losses
+from harness.data.findings import Audit
 from harness.records import Record, Stage, Unlocking, as_json, best, by_trial
 from harness.space import Point, Value
 from harness.study import UNTRAINED, Ablation, Study
@@ -50,13 +51,15 @@ class Plan:
     """The ordered runs of an ablation, and what its verdicts must allow for.
 
     `unlocked` is the store's log of when test scores came within reach (`harness.lock`), `looks` the numbers of final
-    seeds at which verdicts are looked at where seeds are added until decided (`harness.sequential`), else empty.
+    seeds at which verdicts are looked at where seeds are added until decided (`harness.sequential`), else empty, and
+    `audit` what the store knows of the data (`harness.audit`).
     """
 
     ablation: Ablation
     runs: tuple[PlannedRun, ...]
     unlocked: tuple[Unlocking, ...] = ()
     looks: tuple[int, ...] = ()
+    audit: Audit | None = None
 
     def of(self, study: str, stage: Stage | None = None, role: str | None = None) -> list[PlannedRun]:
         """Return a study's runs, of one stage or final role if given."""

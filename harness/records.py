@@ -41,6 +41,7 @@ class Record:
     `outcome`: ok; pruned (stopped on its dev curve); infeasible (did not fit the device); diverged (NaN or infinite
     loss); failed (anything else, with the head of its traceback in `error`).
     `scores`: "stsb-dev/spearman_cosine", "stsb-test/pearson_cosine", "mteb/STS12" and so on, all in points of 1.0.
+    `unshared`: of STS tasks, the Spearman without the pairs that the dev set or the rows hold, too.
     `missing`: the tasks that could not be evaluated, with the reason. `curve`: (share of training done, dev Spearman).
     `diagnostics`: what the space of the dev set's embeddings looks like (see `harness.diagnostics`); no score.
     `train_seconds` and `eval_seconds` are wall time, `peak_memory_mb` the process's (or the GPU's) highest in this run.
@@ -55,6 +56,7 @@ class Record:
     outcome: Outcome
     error: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    unshared: Mapping[str, float] = field(default_factory=dict)
     pairs: Mapping[str, Pairs] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     curve: tuple[tuple[float, float], ...] = ()
@@ -139,7 +141,7 @@ def best(records: Iterable[Record]) -> Record | None:
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return one row a run: fields, point.*, scores by name, diagnostics.*, provenance.*; no per-pair predictions."""
+    """Return one row a run: fields, point.*, scores, unshared.*, diagnostics.*, provenance.*; no per-pair cosines."""
     import pandas as pd  # a third of a second that `plan` and `check` do not need
 
     rows = []
@@ -148,12 +150,14 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
         del plain["pairs"], plain["curve"]
         point, scores, provenance = plain.pop("point") or {}, plain.pop("scores"), plain.pop("provenance")
         diagnostics = plain.pop("diagnostics")
+        unshared = plain.pop("unshared")
         rows.append(
             {
                 **plain,
                 **{f"point.{name}": value for name, value in point.items()},
                 **scores,
                 **{f"diagnostics.{name}": value for name, value in diagnostics.items()},
+                **{f"unshared.{name}": value for name, value in unshared.items()},
                 **{f"provenance.{name}": value for name, value in provenance.items()},
             }
         )

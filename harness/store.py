@@ -7,6 +7,7 @@ models/ID/        kept models
 mteb/             results in mteb's own layout
 optuna.db         a mirror of the tuning records for Optuna's dashboard, rebuilt at each start
 unlocked.json     when the test sets came within reach, and what each study had been given by then (harness.lock)
+audit.json        what the audit of the data found, and of which (harness.audit)
 lock              held by the driver; the kernel lets go of it when the driver dies, however it dies
 """
 

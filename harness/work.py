@@ -24,6 +24,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from transformers import set_seed
 
 from harness import diagnostics, evaluation, provenance
+from harness.data.overlap import PairKey, pair_keys
 from harness.data.views import VIEWS
 from harness.errors import Diverged, OutOfMemory, RunFailed
 from harness.job import Job
@@ -76,16 +77,17 @@ def _run(job: Job, record: Record) -> Record:
     pruned = False
     with _memory_errors():
         set_seed(job.run.seed)  # before anything is built: heads start from it
-        model = _fresh_model(bed.sealed())
+        model = fresh_model(bed.sealed())
         if job.run.stage != "untrained":
             training, pruned = _train(job, model, dev, curve)
             record = replace(
-                record, rows=len(_view_rows(bed.sealed(), job.ablation.study(job.run.study).view)), **_cost(training)
+                record, rows=len(view_rows(bed.sealed(), job.ablation.study(job.run.study).view)), **_cost(training)
             )
         model.eval()
         began = time.perf_counter()
         encoder = evaluation.Encoder(model)
         scores: dict[str, float] = {}
+        unshared: dict[str, float] = {}
         pairs: dict[str, Pairs] = {}
         missing: dict[str, str] = {}
         geometry: dict[str, float] = {}
@@ -106,12 +108,14 @@ def _run(job: Job, record: Record) -> Record:
             scores |= {f"mteb/{task}": score for task, score in by_task.items()}
             missing = {**job.missing, **failed}
             geometry = diagnostics.geometry(*evaluation.unit_embeddings(encoder, dev), dev.gold)
+            unshared = evaluation.score_unshared(encoder, by_task, _known_pairs(bed.sealed()))
         if job.keep_model:
             model.save_pretrained(str(job.staging / "model"), create_model_card=False)
     return replace(
         record,
         outcome="pruned" if pruned else "ok",
         scores=scores,
+        unshared=unshared,
         pairs=pairs,
         missing=missing,
         diagnostics={name: round(value, evaluation.DECIMALS) for name, value in geometry.items()},
@@ -151,7 +155,7 @@ def _train(
     training = train(
         model,
         loss,
-        Dataset.from_pandas(_view_rows(ablation.testbed.sealed(), study.view), preserve_index=False),
+        Dataset.from_pandas(view_rows(ablation.testbed.sealed(), study.view), preserve_index=False),
         run.point,
         Schedule(ablation.budget.epochs, ablation.budget.examples, looks if job.rivals is None else CHECKPOINTS),
         seed=run.seed,
@@ -165,7 +169,7 @@ def _train(
     return training, pruned
 
 
-def _fresh_model(bed: Testbed) -> SentenceTransformer:
+def fresh_model(bed: Testbed) -> SentenceTransformer:
     """Return the base model as it was before any training."""
     return copy.deepcopy(_base_model(bed))
 
@@ -182,13 +186,23 @@ def _base_model(bed: Testbed) -> SentenceTransformer:
 
 
 @lru_cache(maxsize=8)
-def _view_rows(bed: Testbed, view: str) -> DataFrame:
+def view_rows(bed: Testbed, view: str) -> DataFrame:
+    """Return what a study trains on; raise RunFailed if that is nothing."""
     rows = VIEWS[view].build(materials.load_rows(bed), bed.max_rows)
     if rows.empty:
         raise RunFailed(
             f"view {view!r} has no rows among the first {bed.max_rows} of {bed.rows}; give more with --rows"
         )
     return rows
+
+
+@lru_cache(maxsize=1)
+def _known_pairs(bed: Testbed) -> frozenset[PairKey]:
+    """Return the pairs of the dev set, which chose the best point, and of the rows that training may have seen."""
+    dev, rows = materials.load_sts(bed.dev), materials.load_rows(bed).head(bed.max_rows)
+    return frozenset(
+        [*pair_keys(dev.sentence1, dev.sentence2), *pair_keys(rows["premise"].tolist(), rows["hypothesis"].tolist())]
+    )
 
 
 def _cost(training: Training) -> dict[str, Any]:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from functools import cache
 
 import cloudpickle
 
+from harness.data.findings import Audit, Finding
 from harness.job import Job
 from harness.records import Record
 from harness.testbeds import Ref, Testbed
+
+PATIENCE = 3.0
+"""Seconds that an audit may take without a word."""
 
 
 def do(pickled: bytes) -> Record:
@@ -39,3 +45,26 @@ def fetch(testbed: Testbed) -> dict[str, str]:
         return evaluation.task_refs(testbed.tasks)
 
     return materials.fetch(testbed, task_refs, lambda line: print(line, file=sys.stderr, flush=True))
+
+
+def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:
+    """Audit the data of a cloudpickled ablation; its parts are told on stderr once it takes long."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # everything was fetched before
+    os.environ["TQDM_DISABLE"] = "1"
+    from harness.examine import examine
+
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        if time.monotonic() - began > PATIENCE:
+            print(f"audit: {line}", file=sys.stderr, flush=True)
+
+    return examine(cloudpickle.loads(pickled), key, missing, tell)
+
+
+def probe(pickled: bytes, study: str) -> list[Finding]:
+    """Try whether a loss reads its labels. A process of its own, because a loss may end it."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from harness.examine import probe as tried
+
+    return tried(cloudpickle.loads(pickled), study)

@@ -129,7 +129,7 @@ def test_on_paper_folded_tables_are_open_and_nothing_is_cut(tab: Any, hostile: P
     tab.call("Emulation.setEmulatedMedia", media="print")
     try:
         assert tab.evaluate("document.querySelector('details table').checkVisibility()")
-        assert tab.evaluate(inside) > 50
+        assert tab.evaluate(inside) > 20
         wide = "[...document.querySelectorAll('table, img')].map(e => e.getBoundingClientRect().right)"
         assert max(tab.evaluate(wide)) <= 1032
     finally:

@@ -43,6 +43,7 @@ def test_a_finished_store_is_complete(finished: Path) -> None:
     assert not (finished / STORE / ".staging").exists()
     assert {path.name for path in (finished / STORE).iterdir()} == {
         "store.json",
+        "audit.json",
         "unlocked.json",
         "last_run.json",
         "lock",

@@ -6,6 +6,7 @@
     explain    what the embeddings look like, and why a study trails
     curves     the best dev score against the budget, and points at an edge
     evidence   orders as a whole, and when the test sets were unlocked
+    audited    what the audit of the data found
     threats    reasons to doubt the result, read off the facts
     markdown   the page
     html       the same page as one file that can be mailed

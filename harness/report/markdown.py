@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.check import Verdict, problem
 from harness.records import HEADLINE
-from harness.report import curves, evidence, explain, tables
+from harness.report import audited, curves, evidence, explain, tables
 from harness.report.facts import PUBLIC_HUB, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
@@ -23,6 +23,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         budget_line(facts),
         "## Data and base model",
         *_origin(facts),
+        *audited.section(facts),
         "## Result",
         *_result(facts),
         "## Differences",
@@ -68,10 +69,9 @@ def verdict_line(facts: Facts) -> str:
     def named(judgement: str) -> str:
         return ", ".join(escape(v.expectation) for v in by.get(judgement, []))
 
-    claims = len(facts.verdicts)
     done = sum(run.state == "done" for run in facts.plan.runs)
     partly = "" if done == len(facts.plan.runs) else f" ({done} of {len(facts.plan.runs)} planned runs are done.)"
-    if not claims:
+    if not facts.verdicts:
         return _leader(facts) + " The study file states no expectation." + partly
     parts = []
     for judgement, words in (
@@ -81,7 +81,7 @@ def verdict_line(facts: Facts) -> str:
         ("holds", "holding"),
     ):
         if judgement in by:
-            parts.append(f"{len(by[judgement])} of {claims} {words} ({named(judgement)})")
+            parts.append(f"{len(by[judgement])} of {len(facts.verdicts)} {words} ({named(judgement)})")
     start = next(
         text
         for judgement, text in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness import lock
 from harness.plan import START_UP
+from harness.report.audited import doubts
 from harness.report.facts import PUBLIC_HUB, Facts
 from harness.report.tables import count, escape, score
 
@@ -20,6 +21,7 @@ def threats(facts: Facts) -> list[str]:
         *(escape(note) for note in lock.notes(facts.plan)),
         *_edges(facts),
         *_rows(facts),
+        *doubts(facts),
         *_steps(facts),
         *_tasks(facts),
         *_origin(facts),
@@ -138,9 +140,15 @@ def _tasks(facts: Facts) -> list[str]:
         )
     shared = [task for task in facts.tasks if task in {"STS12", "STS13", "STS14", "STS15", "STS16"}]
     if shared:
+        without = any(record.unshared for row in facts.rows for record in row.ended)
         found.append(
             f"{', '.join(shared)}: up to half of the pairs of these tasks are also in STSB, part of them in the dev "
-            "set that chose every best point. They are no independent evidence; shared pairs are not taken out here."
+            "set that chose every best point. They are no independent evidence; "
+            + (
+                "scores without the shared pairs stand in the audit of the data, means have them in."
+                if without
+                else "shared pairs are not taken out here."
+            )
         )
     return found
 

@@ -1,0 +1,56 @@
+"""What an audit is: findings, counts of overlap, and what they are of. Plain data, light to import.
+
+Findings name no sentence: they are published with the report, and the data are not ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from harness.data.overlap import Overlap
+
+Severity: TypeAlias = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the audit found.
+
+    `severity`: an error stops the run, a warning is printed and doubted in the report, a note is only reported. `where`
+    names the studies or the testbed. `count` of `of`: how many of how many rows, texts, pairs or sentences; for false
+    negatives the number expected in a batch, of the pairs of rows in it. `explain` says what, where and the mend.
+    """
+
+    severity: Severity
+    where: str
+    what: str
+    count: float
+    of: float
+    explain: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found, and of what.
+
+    `key` is the hash of all that decides it. `overlaps` are the counts behind findings on shared pairs, those of 0 too.
+    `left_out` tells for each test task that was not audited why; `missing` are the tasks whose data could not be had.
+    """
+
+    key: str
+    findings: tuple[Finding, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def of(self, severity: str) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == severity]
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings with errors first, then warnings; the order in which they were found stays otherwise."""
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))

@@ -1,0 +1,168 @@
+"""The audit from beginning to end, in a process of its own: rows, dev and test sets and tasks in, an `Audit` out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+
+import pandas as pd
+
+from harness import audit
+from harness.data.audit import PROBED, ignored_label, of_view, unprobed_label
+from harness.data.findings import Audit, Finding
+from harness.data.overlap import DEV_SET, ROWS, Overlap, PairKey, near_duplicates, of_overlap, overlap, pair_keys
+from harness.data.views import VIEWS, View
+from harness.errors import TestbedUnavailable
+from harness.records import DEV, TEST
+from harness.study import Ablation, Study
+from harness.testbeds import Testbed, materials
+
+DEFAULT_WORDS = 512
+"""What a base model is taken to read whose files do not say."""
+
+
+def examine(
+    ablation: Ablation, key: str, missing: Collection[str], tell: Callable[[str], None] = lambda line: None
+) -> Audit:
+    """Audit what an ablation trains on and is scored with.
+
+    Args:
+        key: `audit.key` of it, made where its losses were: elsewhere a loss may not be found in any file.
+        missing: test tasks whose data could not be had.
+        tell: given a line for each part as it is begun.
+
+    Raises TestbedUnavailable if a part of the testbed cannot be read.
+    """
+    bed = ablation.testbed
+    built = {}
+    findings: list[Finding] = []
+    for name in dict.fromkeys(study.view for study in ablation.studies):
+        tell(f"view {name}")
+        built[name] = VIEWS[name].build(materials.load_rows(bed), bed.max_rows)
+        studies = [study for study in ablation.studies if study.view == name]
+        findings += _of_view(ablation, VIEWS[name], built[name], studies)
+    sets = {DEV: _keys(materials.load_sts(bed.dev)), TEST: _keys(materials.load_sts(bed.test))}
+    tasks, left_out = _tasks(bed, missing, tell)
+    overlaps = list(_overlaps(built, sets, tasks, tell))
+    for found in overlaps:
+        findings += of_overlap(found, bed.name)
+    if left_out:
+        told = "; ".join(f"{task}: {why}" for task, why in left_out)
+        note = f"Texts of these tasks were compared with no other: {told}."
+        findings.append(Finding("note", f"testbed {bed.name}", "tasks left out", len(left_out), len(bed.tasks), note))
+    return audit.made(key, findings, overlaps, left_out, missing)
+
+
+def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, studies: list[Study]) -> list[Finding]:
+    """Audit a view for its studies: those whose loss draws negatives from the batch share one finding a batch size."""
+    names, drawing = [study.name for study in studies], [study.name for study in studies if in_batch(study)]
+    sizes = audit.batch_sizes(ablation) if drawing else ()
+    return of_view(view, rows, names, _most_words(ablation.testbed), sizes)
+
+
+def in_batch(study: Study) -> bool:
+    """Tell whether a study's loss takes other rows of the batch as negatives.
+
+    A loss that reads two texts and no label has nothing else to push away. Of a callable that does not say what it
+    reads, it is supposed.
+    """
+    inputs = getattr(study.loss, "inputs", None)
+    return VIEWS[study.view].label == "none" and (inputs is None or inputs.fewest == 2)
+
+
+def probe(ablation: Ablation, name: str) -> list[Finding]:
+    """Try whether a study's loss reads its labels, on a few rows of different ones."""
+    study = ablation.study(name)
+    view = VIEWS[study.view]
+    rows = view.build(materials.load_rows(ablation.testbed), ablation.testbed.max_rows)
+    column = view.columns[-1]
+    few = rows.groupby(column, sort=True).head(PROBED // 2).head(PROBED)
+    if few[column].nunique() < 2:
+        return []
+    from harness.training.probe import reads_labels  # torch and the model, which most ablations need not wait for
+    from harness.work import be_quiet, fresh_model
+
+    be_quiet()
+    try:
+        model = fresh_model(ablation.testbed.sealed())
+        loss = study.loss(model, **dict(ablation.default_point(study).options))
+        texts = [few[name].tolist() for name in view.columns[: view.texts]]
+        read = reads_labels(model, loss, texts, few[column].tolist())
+    except Exception as problem:  # whatever a study file's loss raises: its runs will tell
+        return [unprobed_label(study.name, view, f"{type(problem).__name__} was raised")]
+    return [] if read else [ignored_label(study.name, view, len(rows))]
+
+
+def _most_words(bed: Testbed) -> int:
+    """Return how many tokens the base model reads, as its files say."""
+    folder = materials.locate(bed.model, is_model=True)
+    known = []
+    for file, name in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
+        try:
+            value = json.loads((folder / file).read_text(encoding="utf-8")).get(name)
+        except (OSError, ValueError):
+            continue
+        if isinstance(value, (int, float)) and 0 < value < math.inf:
+            known.append(int(value))
+    return min(known, default=DEFAULT_WORDS)
+
+
+def _keys(pairs: materials.StsPairs) -> list[PairKey]:
+    return pair_keys(pairs.sentence1, pairs.sentence2)
+
+
+def _tasks(
+    bed: Testbed, missing: Collection[str], tell: Callable[[str], None]
+) -> tuple[dict[str, list[PairKey]], list[tuple[str, str]]]:
+    """Return the pairs of each STS task, and why each other task is left out."""
+    found, left_out = {}, [(task, "its data could not be had") for task in bed.tasks if task in missing]
+    wanted = [task for task in bed.tasks if task not in missing]
+    if wanted:
+        from harness import evaluation  # mteb: seconds that a testbed without tasks need not wait
+
+        for task in wanted:
+            tell(f"task {task}")
+            try:
+                pairs = evaluation.task_pairs(task)
+            except TestbedUnavailable:
+                raise
+            except Exception as problem:  # a task's data or code can fail in any way; its evaluation will tell
+                left_out.append((task, f"{type(problem).__name__} was raised as it was read"))
+                continue
+            if pairs is None:
+                left_out.append((task, "it is no set of STS pairs"))
+            else:
+                found[f"mteb/{task}"] = _keys(pairs)
+    return found, left_out
+
+
+def _overlaps(
+    built: dict[str, pd.DataFrame],
+    sets: dict[str, list[PairKey]],
+    tasks: dict[str, list[PairKey]],
+    tell: Callable[[str], None],
+) -> Iterator[Overlap]:
+    """Yield what every evaluation set shares with the training rows, and test set and tasks with the dev set."""
+    tell("overlap with dev set, test set and tasks")
+    trained: set[PairKey] = set()
+    for name, rows in built.items():
+        first, *others = VIEWS[name].columns[: VIEWS[name].texts]
+        for other in others:
+            trained.update(pair_keys(rows[first].tolist(), rows[other].tolist()))
+    in_rows = {sentence for key in trained for sentence in key}
+    new = {sentence for keys in sets.values() for key in keys for sentence in key} - in_rows
+    tell("near-duplicates")
+    near = near_duplicates(new, in_rows)
+    for name, keys in {**sets, **tasks}.items():
+        found = overlap(name, keys, ROWS, trained, in_rows)
+        if name in sets:
+            own = {sentence for key in keys for sentence in key}
+            found = replace(found, near=len(own & near))
+        yield found
+    dev = set(sets[DEV])
+    dev_sentences = {sentence for key in dev for sentence in key}
+    for name, keys in {**sets, **tasks}.items():
+        if name != DEV:
+            yield overlap(name, keys, DEV_SET, dev, dev_sentences)
