@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from harness import losses, spending, stats, testbeds
 from harness.check import Difference, check
+from harness.expectations import beats, in_order
 from harness.order import posterior_all_positive
 from harness.plan import Plan, PlannedRun
 from harness.power import power
 from harness.records import HEADLINE, TEST, Pairs, Record
 from harness.report.figures import COLOURS, GREY, MARKERS, draw
 from harness.space import Point, Space, choice, log_uniform
-from harness.study import Ablation, Budget, Study, beats, in_order
+from harness.study import Ablation, Budget, Study
 
 Floats = NDArray[np.float64]
 

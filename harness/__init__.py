@@ -4,8 +4,9 @@ These are the names that a study file needs; the command `harness` does the rest
 """
 
 from harness import losses, testbeds
+from harness.expectations import at_least, beats, in_order, within
 from harness.space import Point, Space, choice, log_uniform
-from harness.study import Ablation, Budget, Study, at_least, beats, in_order, within
+from harness.study import Ablation, Budget, Study
 
 __version__ = "0.1.0"
 __all__ = [

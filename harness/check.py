@@ -34,10 +34,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness import spending, stats
+from harness.expectations import AtLeast, InOrder, Within
 from harness.finals import Difference, Distance, Finals, difference, distance, finals, problem
 from harness.plan import Plan
 from harness.records import Record
-from harness.study import AtLeast, InOrder, Within
 from harness.verdicts import Claim, Judgement, Verdict, judge
 
 __all__ = [

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.declared import OVERRIDES, ablation_and_store, command, declared
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,55 +22,12 @@ if TYPE_CHECKING:
     from harness.power import Detection
     from harness.study import Ablation
 
-OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision", "max_seeds")
-"""Options that decide results; a store remembers those of its last run."""
-
-
-def _declared(options: argparse.Namespace) -> Ablation:
-    """Load the study file and put the options in the place of what it says."""
-    from harness.study import restrict
-    from harness.study_file import load_study_file
-    from harness.testbeds import by_name
-
-    ablation = load_study_file(options.file)
-    tasks = getattr(options, "tasks", None)
-    given = {
-        name: getattr(options, name, None) for name in ("rows", "epochs", "trials", "seeds", "precision", "max_seeds")
-    }
-    if given["rows"] is not None and given["rows"] < 1:
-        raise UsageError(f"--rows {given['rows']}: training needs at least 1 row")
-    return restrict(
-        ablation,
-        testbed=by_name(options.testbed) if options.testbed else None,
-        tasks=None if tasks is None else tuple(task.strip() for task in tasks.split(",") if task.strip()),
-        **given,
-    )
-
-
-def _ablation(options: argparse.Namespace) -> tuple[Ablation, Path]:
-    """Return the ablation and its store; options not given are those of the store's last run."""
-    from harness.api import default_store
-
-    folder: Path = options.store or default_store(_declared(options))
-    last = folder / "last_run.json"
-    if last.is_file():
-        try:
-            remembered = dict(json.loads(last.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as problem:
-            raise UsageError(
-                f"{last}: cannot be read ({problem}); delete it and give the run's options again"
-            ) from problem
-        for name in OVERRIDES:
-            if getattr(options, name, None) is None:
-                setattr(options, name, remembered.get(name))
-    return _declared(options), folder
-
 
 def plan(options: argparse.Namespace) -> int:
     from harness import api
     from harness.listing import plan_as_dict
 
-    ablation, folder = _ablation(options)
+    ablation, folder = ablation_and_store(options)
     plan = api.plan(ablation, folder)
     found = _detections(plan, options)
     if options.json:
@@ -123,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "--until-decided and --max-seeds go together: add final seeds until decided, at most N a study"
         )
-    ablation = _declared(options)
+    ablation = declared(options)
     for name in options.only:
         if name not in (study.name for study in ablation.studies):
             raise UsageError(
@@ -156,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
         time_limit=60 * options.time_limit if options.time_limit else None,
         study_file=options.file,
     )
-    page = write_report(plan, options.report or api.default_report(ablation), _command(options))
+    page = write_report(plan, options.report or api.default_report(ablation), command(options))
     verdicts = judge(plan)
     _print_verdicts(verdicts, plan)
     print(f"report: {page}")
@@ -179,9 +137,9 @@ def report(options: argparse.Namespace) -> int:
     from harness import api
     from harness.report import write_report
 
-    ablation, folder = _ablation(options)
+    ablation, folder = ablation_and_store(options)
     plan = api.plan(ablation, api.load(folder).folder)
-    print(write_report(plan, options.report or api.default_report(ablation), _command(options)))
+    print(write_report(plan, options.report or api.default_report(ablation), command(options)))
     return 0
 
 
@@ -201,7 +159,7 @@ def check(options: argparse.Namespace) -> int:
         if options.baseline is None and getattr(options, name) is not None:
             raise UsageError(f"--{name} is about a baseline; give --baseline FILE.csv, too")
     baseline = None if options.baseline is None else read_baseline(options.baseline)
-    ablation, folder = _ablation(options)
+    ablation, folder = ablation_and_store(options)
     plan = api.plan(ablation, api.load(folder).folder)
     verdicts, regressions = judge(plan), []
     if baseline is not None:
@@ -235,7 +193,7 @@ def show(options: argparse.Namespace) -> int:
     from harness import api
     from harness.listing import records_as_dict, records_table
 
-    _, folder = _ablation(options)
+    _, folder = ablation_and_store(options)
     records = api.load(folder).records()
     if options.json:
         return _print_json(records_as_dict(records))
@@ -275,21 +233,10 @@ def calibrate(options: argparse.Namespace) -> int:
 def fetch(options: argparse.Namespace) -> int:
     from harness import api
 
-    missing = api.fetch(_declared(options))
+    missing = api.fetch(declared(options))
     for task, reason in missing.items():
         print(f"missing: task {task}: {reason}", file=sys.stderr)
     return 3 if missing else 0
-
-
-def _command(options: argparse.Namespace) -> str:
-    """Write the command that makes the same runs again, from the options that decide results."""
-    parts = ["harness run", str(options.file)]
-    for name in OVERRIDES:
-        value = getattr(options, name, None)
-        if value is not None:
-            name = name.replace("max_seeds", "until-decided --max-seeds")
-            parts.append(f"--{name} {value!r}" if value == "" else f"--{name} {value}")
-    return " ".join(parts)
 
 
 def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:

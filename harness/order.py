@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.check import Finals, difference, finals
+from harness.expectations import InOrder
 from harness.plan import Plan
-from harness.study import InOrder
 
 DRAWS = 99_999
 """Draws from the posterior over seeds: the figure's own error is at most .0016."""

@@ -18,8 +18,8 @@ import numpy as np
 from harness import stats
 from harness.check import check, difference, finals
 from harness.errors import UsageError
+from harness.expectations import Beats, InOrder
 from harness.plan import Plan
-from harness.study import Beats, InOrder
 
 POWER = 0.8
 MOST = 1000

@@ -11,10 +11,11 @@ from typing import Any
 from harness import audit, losses, stats, testbeds
 from harness.data.findings import Audit, Finding
 from harness.data.overlap import DEV_SET, ROWS, Overlap
+from harness.expectations import Expectation, beats, in_order
 from harness.plan import Plan, PlannedRun, make_plan, run_id
 from harness.records import DEV, TEST, Pairs, Record
 from harness.space import Point, Space, choice, log_uniform
-from harness.study import UNTRAINED, Ablation, Budget, Expectation, Study, beats, in_order
+from harness.study import UNTRAINED, Ablation, Budget, Study
 
 LOSSES: dict[str, tuple[Callable[..., Any], str, float]] = {
     "softmax": (losses.softmax, "pair-class", 1.0),

@@ -19,13 +19,14 @@ from harness.baseline import Baseline, against, read_baseline
 from harness.check import Verdict, check
 from harness.cli import main
 from harness.errors import UsageError
+from harness.expectations import Expectation, beats
 from harness.junit import junit_xml
 from harness.plan import Plan, PlannedRun
 from harness.records import HEADLINE, Record
 from harness.report.data import scores_csv
 from harness.report.facts import gather
 from harness.store import create
-from harness.study import UNTRAINED, Ablation, Expectation, beats
+from harness.study import UNTRAINED, Ablation
 
 NAMES = ("softmax", "mnr")
 STUDY = """

@@ -8,9 +8,9 @@ import scipy.stats
 import synthetic
 
 from harness import stats
+from harness.expectations import in_order
 from harness.order import all_positive, orders, posterior_all_positive, probability
 from harness.plan import make_plan
-from harness.study import in_order
 
 WIDE = {"untrained": 0.40, "softmax": 0.50, "cosine": 0.65, "mnr": 0.78}
 

@@ -19,13 +19,13 @@ import pytest
 import synthetic
 
 from harness import stats, testbeds
+from harness.expectations import beats
 from harness.plan import Plan, PlannedRun, make_plan
 from harness.records import HEADLINE, Record
 from harness.report import facts, figures, tables, write_report
 from harness.report.facts import edge_of, gather, without_paths
 from harness.report.threats import threats
 from harness.space import choice, log_uniform
-from harness.study import beats
 
 TESTS = Path(__file__).parent
 COMMAND = "harness run studies/synthetic.py --rows 1200"

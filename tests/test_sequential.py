@@ -15,10 +15,11 @@ from conftest import harness
 from harness import lock, spending, stats
 from harness.check import check
 from harness.errors import StudyFileError
+from harness.expectations import beats, in_order
 from harness.plan import Plan, PlannedRun, make_plan
 from harness.records import Record, Unlocking
 from harness.sequential import grown, is_open, looks, saved
-from harness.study import Ablation, Budget, beats, in_order
+from harness.study import Ablation, Budget
 
 APART = {"softmax": 0.30, "cosine": 0.65, "mnr": 0.68, "mnr+hard": 0.93}
 

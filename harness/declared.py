@@ -1,0 +1,67 @@
+"""What a command works on: the study file's ablation with the options put in, and the store that remembers them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.study import Ablation
+
+OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision", "max_seeds")
+"""Options that decide results; a store remembers those of its last run."""
+
+
+def declared(options: argparse.Namespace) -> Ablation:
+    """Load the study file and put the options in the place of what it says."""
+    from harness.study import restrict
+    from harness.study_file import load_study_file
+    from harness.testbeds import by_name
+
+    ablation = load_study_file(options.file)
+    tasks = getattr(options, "tasks", None)
+    given = {
+        name: getattr(options, name, None) for name in ("rows", "epochs", "trials", "seeds", "precision", "max_seeds")
+    }
+    if given["rows"] is not None and given["rows"] < 1:
+        raise UsageError(f"--rows {given['rows']}: training needs at least 1 row")
+    return restrict(
+        ablation,
+        testbed=by_name(options.testbed) if options.testbed else None,
+        tasks=None if tasks is None else tuple(task.strip() for task in tasks.split(",") if task.strip()),
+        **given,
+    )
+
+
+def ablation_and_store(options: argparse.Namespace) -> tuple[Ablation, Path]:
+    """Return the ablation and its store; options not given are those of the store's last run."""
+    from harness.api import default_store
+
+    folder: Path = options.store or default_store(declared(options))
+    last = folder / "last_run.json"
+    if last.is_file():
+        try:
+            remembered = dict(json.loads(last.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as problem:
+            raise UsageError(
+                f"{last}: cannot be read ({problem}); delete it and give the run's options again"
+            ) from problem
+        for name in OVERRIDES:
+            if getattr(options, name, None) is None:
+                setattr(options, name, remembered.get(name))
+    return declared(options), folder
+
+
+def command(options: argparse.Namespace) -> str:
+    """Write the command that makes the same runs again, from the options that decide results."""
+    parts = ["harness run", str(options.file)]
+    for name in OVERRIDES:
+        value = getattr(options, name, None)
+        if value is not None:
+            name = name.replace("max_seeds", "until-decided --max-seeds")
+            parts.append(f"--{name} {value!r}" if value == "" else f"--{name} {value}")
+    return " ".join(parts)
