@@ -13,8 +13,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from harness import losses
-from harness.data.findings import Audit, Finding, by_severity
-from harness.data.overlap import BANDS, PER_BAND, SHINGLE, THRESHOLD, Overlap
+from harness.data.findings import Audit, Finding, Overlap, by_severity
+from harness.data.overlap import BANDS, PER_BAND, SHINGLE, THRESHOLD
 from harness.data.views import VIEWS
 from harness.errors import AuditFailed, StoreError
 from harness.plan import RECIPE, Plan

@@ -11,8 +11,8 @@ import pandas as pd
 
 from harness import audit
 from harness.data.audit import PROBED, ignored_label, of_view, unprobed_label
-from harness.data.findings import Audit, Finding
-from harness.data.overlap import DEV_SET, ROWS, Overlap, PairKey, near_duplicates, of_overlap, overlap, pair_keys
+from harness.data.findings import Audit, Finding, Overlap
+from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, of_overlap, overlap, pair_keys
 from harness.data.views import VIEWS, View
 from harness.errors import TestbedUnavailable
 from harness.records import DEV, TEST

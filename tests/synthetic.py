@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from harness import audit, losses, stats, testbeds
-from harness.data.findings import Audit, Finding
-from harness.data.overlap import DEV_SET, ROWS, Overlap
+from harness.data.findings import Audit, Finding, Overlap
+from harness.data.overlap import DEV_SET, ROWS
 from harness.expectations import Expectation, beats, in_order
 from harness.plan import Plan, PlannedRun, make_plan, run_id
 from harness.records import DEV, TEST, Pairs, Record

@@ -21,12 +21,11 @@ from torch import Tensor, nn
 
 from harness import Ablation, Budget, Space, Study, api, audit, choice, log_uniform, losses, testbeds
 from harness.data.audit import MANY_FALSE_NEGATIVES, false_negatives, of_view
-from harness.data.findings import Audit, Finding, by_severity
+from harness.data.findings import Audit, Finding, Overlap, by_severity
 from harness.data.overlap import (
     DEV_SET,
     MUCH_SHARED,
     ROWS,
-    Overlap,
     near_duplicates,
     normalise,
     of_overlap,

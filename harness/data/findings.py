@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
-
-if TYPE_CHECKING:
-    from harness.data.overlap import Overlap
+from typing import Literal, TypeAlias
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -31,6 +28,25 @@ class Finding:
     count: float
     of: float
     explain: str
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How much of an evaluation set other data hold.
+
+    `name` is the set ("stsb-test", "mteb/STS12"), `held_by` the other data: training rows or dev set. `pairs` and
+    `sentences` count the set's pairs and distinct sentences, `shared_pairs` and `shared_sentences` those of them that
+    the other data hold, too, after normalising; `near` the further sentences of which they hold a near-duplicate (None:
+    not looked for).
+    """
+
+    name: str
+    held_by: str
+    pairs: int
+    shared_pairs: int
+    sentences: int
+    shared_sentences: int
+    near: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from harness.data.findings import Finding, Severity
+from harness.data.findings import Finding, Overlap, Severity
 
 ROWS, DEV_SET = "training rows", "dev set"
 """What may hold an evaluation set's pairs."""
@@ -67,25 +66,6 @@ def pair_key(left: str | None, right: str | None) -> PairKey:
 def pair_keys(left: Iterable[str | None], right: Iterable[str | None]) -> list[PairKey]:
     """Return the keys of the pairs that two columns of the same length make."""
     return [pair_key(one, other) for one, other in zip(left, right, strict=True)]
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """How much of an evaluation set other data hold.
-
-    `name` is the set ("stsb-test", "mteb/STS12"), `held_by` the other data (ROWS or DEV_SET). `pairs` and
-    `sentences` count the set's pairs and distinct sentences, `shared_pairs` and `shared_sentences` those of them that
-    the other data hold, too, after normalising; `near` the further sentences of which they hold a near-duplicate (None:
-    not looked for).
-    """
-
-    name: str
-    held_by: str
-    pairs: int
-    shared_pairs: int
-    sentences: int
-    shared_sentences: int
-    near: int | None = None
 
 
 def overlap(

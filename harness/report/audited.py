@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from harness import audit
-from harness.data.findings import SEVERITIES, Finding
-from harness.data.overlap import DEV_SET, ROWS, Overlap
+from harness.data.findings import SEVERITIES, Finding, Overlap
+from harness.data.overlap import DEV_SET, ROWS
 from harness.report.facts import Facts
 from harness.report.tables import NONE, Table, count, escape, score
 
