@@ -11,6 +11,7 @@
     └── RunFailed                one run failed; it is recorded, and others go on
         ├── Diverged             the loss became NaN or infinite
         ├── FrozenLoss           a parameter that the loss owns never moved
+        ├── FrozenModel          no parameter of the model moved
         └── OutOfMemory          the point does not fit the device: infeasible, not a crash
 
 Every message says what, where and the mend.
@@ -71,6 +72,10 @@ class Diverged(RunFailed):
 
 class FrozenLoss(RunFailed):
     """A parameter that the loss owns did not move during training."""
+
+
+class FrozenModel(RunFailed):
+    """No parameter of the model moved during training: its scores would be the untrained model's."""
 
 
 class OutOfMemory(RunFailed):

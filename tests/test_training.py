@@ -19,7 +19,7 @@ from transformers import set_seed
 
 from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, losses, search, testbeds
 from harness.api import run
-from harness.errors import Diverged, FrozenLoss
+from harness.errors import Diverged, FrozenLoss, FrozenModel
 from harness.plan import Plan
 from harness.training.forward import FastSentenceTransformer
 from harness.training.train import Schedule, train
@@ -176,6 +176,21 @@ def test_a_head_that_never_moves_fails_the_run(frozen: type[nn.Module], hub_root
 
     with pytest.raises(FrozenLoss, match=r"owns head\.weight, head\.bias, which did not move in 7 steps"):
         train(model, frozen(model), rows(), POINT, Schedule(1), seed=0, precision="fp32", folder=tmp_path)
+
+
+class Aside(Detached):
+    """A loss that trains its head and never the model."""
+
+    def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        left, right = (self.model(column)["sentence_embedding"].detach() for column in features)
+        return (self.head(left) - right).square().mean()
+
+
+def test_a_model_that_never_moves_is_no_study(hub_root: Path, tmp_path: Path) -> None:
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
+
+    with pytest.raises(FrozenModel, match="no parameter of the model moved in 7 steps with Aside"):
+        train(model, Aside(model), rows(), POINT, Schedule(1), seed=0, precision="fp32", folder=tmp_path)
 
 
 def test_softmax_heads_move(hub_root: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from sentence_transformers.base.losses.merged_forward import column_merging_disa
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
-from harness.errors import Diverged, FrozenLoss
+from harness.errors import Diverged, FrozenLoss, FrozenModel
 from harness.space import Point
 from harness.training.forward import FastSentenceTransformer
 
@@ -86,7 +86,8 @@ def train(
         on_step: told the share of steps done after each.
         on_look: called at each of the schedule's looks; training stops early when it returns True.
 
-    Raises Diverged if the loss becomes NaN or infinite, FrozenLoss if a parameter that the loss owns never moved.
+    Raises Diverged if the loss becomes NaN or infinite, FrozenLoss if a parameter that the loss owns never moved,
+    FrozenModel if none of the model's did.
     """
     steps = schedule.steps(len(rows), point.batch_size)
     arguments = SentenceTransformerTrainingArguments(
@@ -95,7 +96,7 @@ def train(
         max_steps=steps,
         per_device_train_batch_size=point.batch_size,
         learning_rate=point.lr,
-        warmup_steps=WARM_UP,
+        warmup_steps=WARM_UP if steps > 1 else 0,  # a rise of one step begins at 0, and is all there is
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=not torch.cuda.is_available(),
@@ -112,6 +113,7 @@ def train(
     watch = _Watch(schedule.looks, on_step, on_look)
     owned = _owned_parameters(model, loss)
     before = {name: parameter.detach().clone() for name, parameter in owned.items()}
+    untrained = _sums(model)
     trainer = _Trainer(model=model, args=arguments, train_dataset=rows, loss=loss, callbacks=[watch])
     trainer.remove_callback(PrinterCallback)
     began = time.perf_counter()
@@ -124,6 +126,11 @@ def train(
         raise FrozenLoss(
             f"{type(loss).__name__} owns {', '.join(frozen)}, which did not move in {steps} steps; "
             "the optimizer never saw it (is it reachable as a parameter of the loss?)"
+        )
+    if torch.equal(_sums(model), untrained):
+        raise FrozenModel(
+            f"no parameter of the model moved in {steps} steps with {type(loss).__name__}: its scores would be the "
+            "untrained model's (does the loss use the embeddings that it is given, with their gradients?)"
         )
     done = int(trainer.state.global_step)
     return Training(done, _examples(done, len(rows), point.batch_size), seconds)
@@ -173,6 +180,11 @@ class _Watch(TrainerCallback):
             began = time.perf_counter()
             control.should_training_stop |= self.on_look(share)
             self.seconds_looking += time.perf_counter() - began
+
+
+def _sums(model: nn.Module) -> Tensor:
+    """Return each parameter's sum, shape (parameters,): a fingerprint that costs no second copy of the model."""
+    return torch.stack([parameter.detach().sum(dtype=torch.float64) for parameter in model.parameters()])
 
 
 def _owned_parameters(model: SentenceTransformer, loss: nn.Module) -> dict[str, nn.Parameter]:
