@@ -203,7 +203,7 @@ class Driver:
         return tuple(record.curve for record in earlier if record.outcome == "ok" and len(record.curve) > 1)
 
     def _finish(self, run: PlannedRun, future: Future[Record]) -> Record:
-        """Store what a run gave: its files first, then its record, whose existence says that they are there."""
+        """Store what a run gave: its files first, then its record, whose existence says that all this was done."""
         assert run.id is not None
         try:
             record = lock.dev_only(future.result())
@@ -222,12 +222,12 @@ class Driver:
             )
         staging = self._staging() / run.id
         publish(self.store.folder, staging, record, self._keeps(run))
-        self.store.write(record)
         self.records[record.id] = record
         if self.options.keep_models == "best":
             keep_only_best(
                 self.store.folder, [r.record for r in self.plan().of(run.study, "final", "best") if r.record]
             )
+        self.store.write(record)
         shutil.rmtree(staging, ignore_errors=True)
         self.board.line(_sentence(record))
         return record

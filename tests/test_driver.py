@@ -14,6 +14,8 @@ from test_training import crash, mishap, not_a_number
 from harness import Ablation, Budget, Space, Study, choice, log_uniform, losses, search, testbeds
 from harness.api import load, plan, run
 from harness.driver import Options
+from harness.records import OBJECTIVE, Record
+from harness.store import Store
 
 MNR = losses.MultipleNegativesRankingLoss
 
@@ -36,7 +38,7 @@ def driven(ablation: Ablation, store: Path, **options: Any) -> str:
     run(
         ablation,
         store,
-        Options(keep_models="none", **options),
+        Options(**{"keep_models": "none", **options}),
         executor="inline",
         console=Console(file=told, width=200),
     )
@@ -129,3 +131,31 @@ def test_pruned_trials_are_recorded_kept_out_of_the_choice_and_done_in_full_with
 
     driven(ablation, tmp_path)
     assert {r.outcome for r in load(tmp_path).records()} == {"ok"}
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("after", [False, True])
+def test_an_end_at_the_last_record_leaves_one_model(
+    after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ablation = make_ablation({"a": MNR}, trials=1, budget=Budget(trials=1, epochs=1, seeds=3))
+    write, written_so_far = Store.write, []
+
+    def ends(store: Store, record: Record) -> None:
+        written_so_far.append(record)
+        last = len(written_so_far) == 5  # untrained, one trial, three final runs
+        if after or not last:
+            write(store, record)
+        if last:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write", ends)
+    with pytest.raises(KeyboardInterrupt):
+        driven(ablation, tmp_path, keep_models="best")
+    monkeypatch.setattr(Store, "write", write)
+    driven(ablation, tmp_path, keep_models="best")
+
+    finals = [record for record in load(tmp_path).records() if record.stage == "final"]
+    assert len(finals) == 3
+    best = max(finals, key=lambda record: record.scores[OBJECTIVE])
+    assert [path.parent.name for path in (tmp_path / "models").rglob("modules.json")] == [best.id]
