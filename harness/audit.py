@@ -24,7 +24,7 @@ from harness.study import Ablation, Study
 
 FILE = "audit.json"
 
-VERSION = 1
+VERSION = 2
 """Bumped by hand when the audit looks for more, or judges otherwise: all audits are then made anew."""
 
 

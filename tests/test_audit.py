@@ -524,7 +524,7 @@ def test_the_report_says_what_was_found_or_that_nothing_was_audited(tmp_path: Pa
     assert "duplicate rows (study mnr 12 of 400)" in warning
     assert "pairs of mteb/STS12" in warning
     assert "label balance" not in warning
-    section = page(plan, tmp_path).split("## Audit of the data")[1].split("## Result")[0]
+    section = page(plan, tmp_path).split("## Audit of the data")[1].split("## Lock on")[0]
     assert "0 errors, 2 warnings, 2 notes" in section
     assert "| mteb/STS12 | 2,358 | 0 | 121 | 3,100 | 0 | – | 240 |" in section
 
@@ -549,7 +549,7 @@ def test_scores_without_shared_pairs_change_no_mean_and_no_csv(tmp_path: Path) -
     assert "without shared pairs |" not in written[1]
     row = gather(plan).studies[2]
     raw, less = (np.mean([getattr(r, kind)["mteb/STS16"] for r in row.ended]) for kind in ("scores", "unshared"))
-    assert f"{100 * raw:.2f} | {100 * less:.2f} |" in written[0].split("## Result")[0]
+    assert f"{100 * raw:.2f} | {100 * less:.2f} |" in written[0].split("## Audit of the data")[1]
 
 
 def test_a_task_without_its_shared_pairs_is_scored_on_the_rest(cache: Path, hub_root: Path) -> None:

@@ -188,7 +188,7 @@ def _false_negatives(view: View, keys: DataFrame, where: str, size: int) -> Find
         f"expected false negatives at batch {size}",
         round(expected, 4),
         comb(min(size, len(keys)), 2),
-        f"A random batch of {size} rows of view {view.name!r} is expected to hold {expected:.2f} pairs of rows with "
+        f"A random batch of {size} rows of view {view.name!r} is expected to hold {expected:.2g} pairs of rows with "
         "the same anchor or the same positive, which in-batch negatives push apart; the trainer's sampler mixes them."
         + (" Smaller batches hold fewer, or leave out rows that repeat an anchor." if many else ""),
     )
