@@ -62,7 +62,7 @@ def _texts(view: View, texts: DataFrame, where: str, most_words: int) -> list[Fi
                 "empty texts",
                 empty,
                 len(lengths),
-                f"{empty:,} texts of view {view.name!r} are empty: all of them get one embedding, whatever the label. "
+                f"{empty:,} of the texts of view {view.name!r} are empty: all of them get one embedding, whatever the label. "
                 "Take these rows out of the testbed's rows.",
             )
         )
@@ -74,7 +74,7 @@ def _texts(view: View, texts: DataFrame, where: str, most_words: int) -> list[Fi
                 "enormous texts",
                 long,
                 len(lengths),
-                f"{long:,} texts of view {view.name!r} have more words than the {most_words} tokens that the base "
+                f"{long:,} of the texts of view {view.name!r} have more words than the {most_words} tokens that the base "
                 "model reads; their ends are cut off. Shorten them or use a model that reads more.",
             )
         )
