@@ -191,9 +191,17 @@ class Driver:
         self._running[self.executor.submit(do, packed(job, self.ablation.name))] = run
 
     def _keeps(self, run: PlannedRun) -> bool:
-        if run.stage != "final" or self.options.keep_models == "none":
-            return False
-        return self.options.keep_models == "all" or "best" in run.roles
+        """Tell whether a run saves its model: a default point's, too, which the last trial may show to be best."""
+        return run.stage == "final" and self.options.keep_models != "none"
+
+    def _sort_models(self, study: str) -> None:
+        """Keep but the best model of a study's final runs at its best point, as soon as trials have shown it."""
+        plan = self.plan()
+        best = plan.of(study, "final", "best")
+        if all(run.id is not None for run in best):
+            kept = [run.record for run in best if run.record]
+            others = [run.record for run in plan.of(study, "final") if run.record and run.record not in kept]
+            keep_only_best(self.store.folder, kept, others)
 
     def _rivals(self, run: PlannedRun) -> tuple[tuple[tuple[float, float], ...], ...]:
         """Return the dev curves that a trial is pruned against: those of its study's earlier trials."""
@@ -224,9 +232,7 @@ class Driver:
         publish(self.store.folder, staging, record, self._keeps(run))
         self.records[record.id] = record
         if self.options.keep_models == "best":
-            keep_only_best(
-                self.store.folder, [r.record for r in self.plan().of(run.study, "final", "best") if r.record]
-            )
+            self._sort_models(run.study)
         self.store.write(record)
         shutil.rmtree(staging, ignore_errors=True)
         self.board.line(_sentence(record))

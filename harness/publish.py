@@ -32,11 +32,11 @@ def model_folder(store: Path, record: Record) -> Path:
     return store / "models" / record.study / record.id
 
 
-def keep_only_best(store: Path, finals: Sequence[Record]) -> None:
-    """Of a study's final runs at its best point, keep the model with the highest dev score and delete the others'."""
+def keep_only_best(store: Path, finals: Sequence[Record], others: Sequence[Record]) -> None:
+    """Keep the model with the highest dev score of a study's final runs at its best point; delete all others'."""
     scored = [record for record in finals if record.outcome == "ok"]
     best = max(scored, key=lambda record: record.scores[OBJECTIVE], default=None)
-    for record in scored:
+    for record in (*scored, *others):
         if record is not best:
             shutil.rmtree(model_folder(store, record), ignore_errors=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,18 @@ def test_an_end_at_the_last_record_leaves_one_model(
     assert len(finals) == 3
     best = max(finals, key=lambda record: record.scores[OBJECTIVE])
     assert [path.parent.name for path in (tmp_path / "models").rglob("modules.json")] == [best.id]
+
+
+def slow(model: Any) -> Any:
+    time.sleep(4)
+    return MNR(model)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_default_point_that_turns_out_best_has_its_model(tmp_path: Path) -> None:
+    """Its final runs may end before the last trial does, when nobody knows yet that they are the best point's."""
+    ablation = make_ablation({"a": slow}, trials=1, budget=Budget(trials=1, epochs=1, seeds=1))
+    run(ablation, tmp_path, workers=2, console=Console(file=io.StringIO()))
+
+    (final,) = (record for record in load(tmp_path).records() if record.stage == "final")
+    assert [path.parent.name for path in (tmp_path / "models").rglob("modules.json")] == [final.id]

@@ -62,8 +62,8 @@ def _texts(view: View, texts: DataFrame, where: str, most_words: int) -> list[Fi
                 "empty texts",
                 empty,
                 len(lengths),
-                f"{empty:,} of the texts of view {view.name!r} are empty: all of them get one embedding, whatever the label. "
-                "Take these rows out of the testbed's rows.",
+                f"{empty:,} of the texts of view {view.name!r} are empty: all of them get one embedding, whatever the "
+                "label. Take these rows out of the testbed's rows.",
             )
         )
     if long:
@@ -74,8 +74,8 @@ def _texts(view: View, texts: DataFrame, where: str, most_words: int) -> list[Fi
                 "enormous texts",
                 long,
                 len(lengths),
-                f"{long:,} of the texts of view {view.name!r} have more words than the {most_words} tokens that the base "
-                "model reads; their ends are cut off. Shorten them or use a model that reads more.",
+                f"{long:,} of the texts of view {view.name!r} have more words than the {most_words} tokens that the "
+                "base model reads; their ends are cut off. Shorten them or use a model that reads more.",
             )
         )
     return found
