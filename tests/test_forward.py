@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
@@ -17,9 +18,13 @@ from sentence_transformers.base.losses.merged_forward import column_merging_disa
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from torch import nn
+from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer
 
+from harness.training.attention import jagged_attention, within_sentences
+from harness.training.chunks import cheapest_chunks
 from harness.training.dropout import Dropout16, quicken_dropout
-from harness.training.forward import FastSentenceTransformer, cheapest_chunks
+from harness.training.forward import FastSentenceTransformer
+from harness.training.packing import Packing
 
 LOSSES: dict[str, tuple[Callable[[SentenceTransformer], nn.Module], int]] = {
     "mnr": (losses.MultipleNegativesRankingLoss, 2),
@@ -52,7 +57,7 @@ WORDS = [
 @pytest.fixture(autouse=True)
 def _cheap_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut this tiny model's small batches, too: at its width of 32 a chunk costs more than they hold."""
-    monkeypatch.setattr("harness.training.forward.CHUNK_WORK", 80 * 32**2)
+    monkeypatch.setattr("harness.training.chunks.CHUNK_WORK", 80 * 32**2)
 
 
 def make_model(
@@ -66,6 +71,12 @@ def make_model(
 
 def sentences(rng: random.Random, count: int, longest: int = 30) -> list[str]:
     return [" ".join(rng.choices(WORDS, k=rng.randint(1, longest))) for _ in range(count)]
+
+
+def in_chunks(model: SentenceTransformer) -> SentenceTransformer:
+    """Make a model that could be packed take the way of one that cannot."""
+    model._first_position = None
+    return model
 
 
 def backward(
@@ -88,11 +99,12 @@ def backward(
     return {"": value.detach(), **gradients, **{n: p.grad for n, p in model.named_parameters() if p.grad is not None}}
 
 
+@pytest.mark.parametrize("way", ["packed", "in chunks"])
 @pytest.mark.parametrize("announced", [False, True], ids=["", "announced"])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss_and_gradients_are_those_of_the_plain_forward(
-    name: str, seed: int, announced: bool, hub_root: Path
+    name: str, seed: int, announced: bool, way: str, hub_root: Path
 ) -> None:
     rng = random.Random(seed)
     make, texts = LOSSES[name]
@@ -101,16 +113,112 @@ def test_loss_and_gradients_are_those_of_the_plain_forward(
     labels = {"cosine": torch.rand(size, dtype=torch.float64), "softmax": torch.arange(size) % 3}.get(name)
     counted, plainly = Counted(), Counted()
     plain = make_model(hub_root, SentenceTransformer)
-    chunked = make_model(hub_root, FastSentenceTransformer)
+    fast = make_model(hub_root, FastSentenceTransformer)
+    assert fast.packs
+    fast = fast if way == "packed" else in_chunks(fast)
     plain[0].register_forward_pre_hook(plainly, with_kwargs=True)
-    chunked[0].register_forward_pre_hook(counted, with_kwargs=True)
+    fast[0].register_forward_pre_hook(counted, with_kwargs=True)
 
-    wanted, got = backward(plain, make, columns, labels), backward(chunked, make, columns, labels, announced)
+    wanted, got = backward(plain, make, columns, labels), backward(fast, make, columns, labels, announced)
 
     assert wanted.keys() == got.keys()
     for key, gradient in wanted.items():
         assert (got[key] - gradient).abs().max() <= 1e-12, key
     assert counted.tokens < plainly.tokens, "no padding was left out: the test would compare a thing with itself"
+
+
+def test_a_loss_that_looks_into_the_layers_gets_the_plain_forward(hub_root: Path) -> None:
+    def layers(model: SentenceTransformer) -> nn.Module:
+        return losses.AdaptiveLayerLoss(model, losses.CosineSimilarityLoss(model), n_layers_per_step=-1)
+
+    columns, labels = [sentences(random.Random(i), 8) for i in range(2)], torch.rand(8, dtype=torch.float64)
+    wanted = backward(make_model(hub_root, SentenceTransformer), layers, columns, labels)
+    got = backward(make_model(hub_root, FastSentenceTransformer), layers, columns, labels, announced=True)
+
+    assert wanted.keys() == got.keys()
+    assert all((got[key] - gradient).abs().max() <= 1e-12 for key, gradient in wanted.items())
+
+
+def tiny(kind: str, folder: Path, hub_root: Path) -> FastSentenceTransformer:
+    """A small untrained model of another make, without dropout."""
+    words = hub_root / "models" / "google-bert" / "bert-base-uncased"
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "pad_token_id": 0,
+    }
+    config = CONFIG_MAPPING[kind](
+        **sizes, vocab_size=2000, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, max_position_embeddings=80
+    )
+    torch.manual_seed(0)
+    made = AutoModel.from_config(config)
+    for parameter in made.parameters():
+        nn.init.normal_(parameter, std=0.3)  # as made, positions would weigh next to nothing
+    made.double().save_pretrained(folder)
+    AutoTokenizer.from_pretrained(words).save_pretrained(folder)
+    transformer = Transformer(str(folder), model_kwargs={"dtype": "float64"})
+    return FastSentenceTransformer(modules=[transformer, Pooling(32)], device="cpu")
+
+
+@pytest.mark.parametrize(("kind", "packs"), [("bert", True), ("roberta", True), ("mpnet", False)])
+def test_a_model_is_packed_only_if_that_gives_its_embeddings(
+    kind: str, packs: bool, tmp_path: Path, hub_root: Path
+) -> None:
+    """RoBERTa's positions begin elsewhere; MPNet's attention has biases by distance, which packing would lose."""
+    model = tiny(kind, tmp_path, hub_root)
+    batch = sentences(random.Random(5), 40)
+    model.train()
+    together = model(model.preprocess(batch))["sentence_embedding"]
+    model.eval()
+    plainly = model(model.preprocess(batch))["sentence_embedding"]
+
+    assert model.packs is packs
+    assert (together - plainly).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_attention_within_sentences_has_the_right_gradients(dropout: float) -> None:
+    packing = Packing(np.array([1, 3, 3, 6]), torch.device("cpu"))
+    torch.manual_seed(0)
+    inputs = [torch.randn(13, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+
+    def attend(*tensors: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(7)  # the same elements are dropped each time
+        return within_sentences(*tensors, packing, 0.5, dropout)
+
+    assert torch.autograd.gradcheck(attend, inputs)
+    if not dropout:
+        jagged = jagged_attention(*inputs, packing, 0.5, 0.0)
+        assert (attend(*inputs) - jagged).abs().max() <= 1e-12
+
+
+def test_attention_drops_weights_as_often_as_it_says_and_keeps_their_expectation() -> None:
+    packing = Packing(np.array([5] * 2000), torch.device("cpu"))
+    even = torch.zeros(10_000, 1, 2)  # every weight is a fifth
+    torch.manual_seed(3)
+    out = within_sentences(even, even, torch.ones(10_000, 1, 2), packing, 1.0, 0.25)[:, 0, 0]
+    kept = out * 0.75 * 5  # how many of five weights each token kept
+
+    assert torch.allclose(kept, kept.round(), atol=1e-4)
+    assert abs(out.mean().item() - 1) < 4 * (0.25 / 0.75 / 50_000) ** 0.5
+    assert abs(kept.var().item() - 5 * 0.25 * 0.75) < 0.06
+
+
+def test_packing_in_bf16_is_as_near_as_bf16_is(hub_root: Path) -> None:
+    batch = sentences(random.Random(5), 40)
+    embedded = {}
+    for name, cls in {"plain": SentenceTransformer, "fast": FastSentenceTransformer}.items():
+        model = make_model(hub_root, cls, dtype="float32").train()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            embedded[name] = model(model.preprocess(batch))["sentence_embedding"].float()
+        embedded[name].sum().backward()
+    exact = make_model(hub_root, SentenceTransformer, dtype="float32").eval()
+    wanted = exact(exact.preprocess(batch))["sentence_embedding"]
+    error = {name: (value - wanted).norm() / wanted.norm() for name, value in embedded.items()}
+
+    assert 0 < error["fast"] < 1.5 * error["plain"]
 
 
 def test_an_announced_batch_shares_its_chunks_among_its_columns(hub_root: Path) -> None:
@@ -226,7 +334,10 @@ def test_it_leaves_padding_out(hub_root: Path) -> None:
     padded, real = features["input_ids"].numel(), int(features["attention_mask"].sum())
     model.train()
     model(features)
+    assert counted.tokens == real
 
+    counted.tokens = 0
+    in_chunks(model)(features)
     assert counted.tokens < (padded + real) / 2
 
 

@@ -5,6 +5,9 @@ At widths of a few hundred torch's own dropout is a tenth to a sixth of a traini
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -21,18 +24,22 @@ class Dropout16(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self._dropped = round(p * LEVELS)
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or not 0 < self._dropped < LEVELS:
+        if not self.training or not 0 < round(self.p * LEVELS) < LEVELS:
             return nn.functional.dropout(input, self.p, self.training)
-        words = torch.empty((input.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        drawn = words.view(torch.int16)[: input.numel()].view(input.shape)
-        kept = (drawn >= self._dropped - LEVELS // 2).to(input.dtype)
-        return input * kept.mul_(LEVELS / (LEVELS - self._dropped))
+        return input * kept(input.shape, self.p, input.dtype)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def kept(shape: Sequence[int], p: float, dtype: torch.dtype) -> Tensor:
+    """Draw the factor of each element under dropout: 0, or the inverse of the rounded probability of keeping it."""
+    dropped, count = round(p * LEVELS), math.prod(shape)
+    words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    drawn = words.view(torch.int16)[:count].view(tuple(shape))
+    return (drawn >= dropped - LEVELS // 2).to(dtype).mul_(LEVELS / (LEVELS - dropped))
 
 
 def quicken_dropout(module: nn.Module) -> None:

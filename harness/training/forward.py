@@ -1,11 +1,15 @@
-"""The fast exact forward: the same embeddings from a batch with most of its padding left out, in few passes.
+"""The fast exact forward: the same embeddings from a batch without its padding, in one pass.
 
 Sentences of a batch differ in length, and a batch is padded to its longest: of NLI's padded tokens only four in ten
-are real. Sorting the sentences by length and running them in a few chunks, each padded only to its own longest,
-computes the same function of the same parameters, because attention masks padding out and each sentence is embedded by
-itself. The embeddings are put back in the batch's order, so the loss, its in-batch negatives and all gradients are
-those of the plain forward (dropout draws other masks, as it would with another seed). For the same reason all columns
-of a batch may share their chunks. It works at the model's `forward`, so it serves every loss.
+are real. All a transformer does to a token but attention needs no neighbour, and attention needs those of the same
+sentence alone. So a batch's sentences are put one after another into one sequence without padding, and attend within
+themselves (`attention.py`). That computes the same function of the same parameters; the embeddings are put back in the
+batch's order, so the loss, its in-batch negatives and all gradients are those of the plain forward (dropout draws other
+masks, as it would with another seed). For the same reason all columns of a batch share one pass. It works at the
+model's `forward`, so it serves every loss.
+
+Models whose attention knows more than its sentence (biases by position, windows) run in chunks of sentences of like
+length instead, each padded to its own longest (`chunks.py`), on a CPU; on a GPU, as they are.
 """
 
 from __future__ import annotations
@@ -16,28 +20,30 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from torch import Tensor, nn
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+from sentence_transformers.util import batch_to_device
+from torch import Tensor
 
+from harness.training import chunks
+from harness.training.attention import packed_attention
+from harness.training.packing import Features, packed
 from harness.training.tokens import TokenMemory
 
-CHUNK_WORK = 3_000_000
-"""What starting one more chunk costs, in tokens times the square of the model's width: work that would take as long.
-
-Measured on two cores at widths 96 and 192. The fixed cost of a pass is the same at every width, a token's is not.
-"""
-
-Features = dict[str, Any]
+PROBE = ("a", "a man and a woman walk along the river", "nobody")
+"""Sentences of unequal length on which packing must agree with the plain forward before it is used."""
 
 
 class FastSentenceTransformer(SentenceTransformer):
-    """A SentenceTransformer that tokenises a sentence once and, training on a CPU, leaves padding out."""
+    """A SentenceTransformer that tokenises a sentence once and, in training, leaves padding out."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._columns: Sequence[Features] = ()
-        self._merged: Features | None = None
+        self._lengths: Sequence[Sequence[int]] | None = None
+        self._together = False
         self._embedded: dict[int, Tensor] = {}
         self._memory, self._longest = TokenMemory(), self.max_seq_length
+        self._first_position = self._position_when_packed()
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> Features:
         """Return the inherited features; those of plain sentences come from memory."""
@@ -49,95 +55,102 @@ class FastSentenceTransformer(SentenceTransformer):
             self._memory, self._longest = TokenMemory(), self.max_seq_length
         return self._memory.features(inputs, inherited)
 
-    def expect(self, columns: Sequence[Features]) -> None:
-        """Announce a batch: the first of its columns that is embedded takes the others along."""
-        exact = len(columns) > 1 and all(self._leaves_padding_out(column) for column in columns)
-        self._merged = _merge(columns) if exact else None
-        self._columns, self._embedded = columns, {}
+    def expect(self, columns: Sequence[Features], lengths: Sequence[Sequence[int]] | None = None) -> None:
+        """Announce a batch: the first of its columns that is embedded takes the others along.
+
+        `lengths` are each column's in tokens, if it is known that they are padded on the right.
+        """
+        self._columns, self._lengths, self._embedded = columns, lengths, {}
+        self._together = True
 
     def forward(self, input: Features, **kwargs: Any) -> Features:
         """Return the features with "sentence_embedding", shape (batch, dimension), added.
 
-        Outside training, on a GPU, and for features without a two-dimensional mask this is the inherited forward.
+        Outside training, for features that are not of text padded on the right, and where a loss has put a function of
+        its own in the place of a module's forward, this is the inherited forward.
         """
-        if not self._leaves_padding_out(input):
+        if not self.training or any("forward" in vars(module) for module in self):
             return super().forward(input, **kwargs)
         column = next((i for i, announced in enumerate(self._columns) if announced is input), None)
         if column is None or not torch.is_grad_enabled() or kwargs:
-            return self._in_chunks(input, **kwargs)
-        if self._merged is not None:
-            together, self._merged = self._in_chunks(self._merged)["sentence_embedding"], None
-            self._embedded = dict(enumerate(together.chunk(len(self._columns))))
+            return self._alone(input, **kwargs)
+        if self._together:
+            self._together = False
+            together = self._without_padding(self._columns, self._lengths)
+            self._embedded = dict(enumerate(together.chunk(len(self._columns)))) if together is not None else {}
         known = self._embedded.pop(column, None)
         if known is None:  # asked for again: a second pass draws dropout anew, as the inherited one would
-            return self._in_chunks(input)
+            return self._alone(input)
         input["sentence_embedding"] = known
         return input
 
-    def _leaves_padding_out(self, features: Features) -> bool:
-        """Tell whether these features may be cut: in training, on the CPU, and padded on the right if at all."""
-        mask = features.get("attention_mask")
-        if not self.training or mask is None or mask.ndim != 2 or mask.device.type != "cpu":
-            return False
-        return not bool((mask[:, 0] == 0).any())
+    def _alone(self, input: Features, **kwargs: Any) -> Features:
+        embedded = None if kwargs else self._without_padding([input], None)
+        if embedded is None:
+            return super().forward(input, **kwargs)
+        input["sentence_embedding"] = embedded
+        return input
 
-    def _in_chunks(self, features: Features, **kwargs: Any) -> Features:
+    def _without_padding(self, columns: Sequence[Features], lengths: Sequence[Sequence[int]] | None) -> Tensor | None:
+        """Embed columns, one under the other; None if their padding cannot be left out."""
+        masks = [column["attention_mask"] for column in columns if "attention_mask" in column]
+        if len(masks) < len(columns) or any(mask.ndim != 2 for mask in masks):
+            return None
+        if lengths is None:
+            if any(bool((mask[:, 0] == 0).any()) for mask in masks):
+                return None
+            lengths = [mask.sum(dim=1).tolist() for mask in masks]
+        pack = None if self._first_position is None else packed(columns, lengths, self._first_position)
+        if pack is not None:
+            return self._packed(*pack)
+        merged = chunks.merged(columns) if masks[0].device.type == "cpu" else None
+        return None if merged is None else self._in_chunks(merged)
+
+    def _packed(self, features: Features, back: Tensor) -> Tensor:
+        transformer = self[0]
+        assert isinstance(transformer, Transformer)
+        with packed_attention(transformer.config):
+            embedded: Tensor = super().forward(features)["sentence_embedding"]
+        return embedded[back]
+
+    def _in_chunks(self, features: Features) -> Tensor:
         mask = features["attention_mask"]
         lengths, order = mask.sum(dim=1).sort(stable=True)
-        borders = cheapest_chunks(lengths.tolist(), self._chunk_cost())
+        cost = chunks.CHUNK_WORK // (self.get_embedding_dimension() or 1) ** 2
         embeddings = []
-        for begin, end in pairwise(borders):
+        for begin, end in pairwise(chunks.cheapest_chunks(lengths.tolist(), cost)):
             rows, width = order[begin:end], int(lengths[end - 1])
-            chunk = {name: _part(value, mask, rows, width) for name, value in features.items()}
-            embeddings.append(super().forward(chunk, **kwargs)["sentence_embedding"])
-        features["sentence_embedding"] = torch.cat(embeddings)[torch.argsort(order)]
-        return features
+            chunk = {name: chunks.part(value, mask, rows, width) for name, value in features.items()}
+            embeddings.append(super().forward(chunk)["sentence_embedding"])
+        return torch.cat(embeddings)[torch.argsort(order)]
 
-    def _chunk_cost(self) -> int:
-        return CHUNK_WORK // (self.get_embedding_dimension() or 1) ** 2
+    @property
+    def packs(self) -> bool:
+        """Whether this model's batches are packed; else they run in chunks, or padded."""
+        return self._first_position is not None
 
+    def _position_when_packed(self) -> int | None:
+        """Return the position of a sentence's first token with which packing gives what the plain forward gives.
 
-def _merge(columns: Sequence[Features]) -> Features | None:
-    """Put columns of equal make under one another, all as wide as the widest; None if they are not of equal make."""
-    first = columns[0]
-    rows, widest = len(first["attention_mask"]), max(column["attention_mask"].shape[1] for column in columns)
-    merged: Features = {}
-    for name, value in first.items():
-        values = [column.get(name) for column in columns]
-        if not isinstance(value, Tensor):
-            if any(other != value for other in values):
-                return None
-            merged[name] = value
-        elif any(
-            not isinstance(v, Tensor) or v.shape != c["attention_mask"].shape
-            for v, c in zip(values, columns, strict=True)
-        ):
+        BERT counts from 0, RoBERTa from the number after its padding token's. None if the two forwards do not agree, to
+        float32's precision: then the model is not packed.
+        """
+        first, *others = self
+        if not isinstance(first, Transformer) or not all(isinstance(m, Pooling | Dense | Normalize) for m in others):
             return None
-        else:
-            merged[name] = torch.cat([nn.functional.pad(v, (0, widest - v.shape[1])) for v in values if v is not None])
-    same = all(column.keys() == first.keys() and len(column["attention_mask"]) == rows for column in columns)
-    return merged if same else None
-
-
-def _part(value: Any, mask: Tensor, rows: Tensor, width: int) -> Any:
-    """Cut a feature to some rows and the first tokens; what is not one value a token or a row stays whole."""
-    if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != mask.shape[0]:
-        return value
-    return value[rows, :width] if value.shape[:2] == mask.shape else value[rows]
-
-
-def cheapest_chunks(lengths: Sequence[int], chunk_cost: int) -> list[int]:
-    """Split sentences, sorted by rising length, into the chunks that cost least.
-
-    A chunk costs its rows times its longest sentence, in tokens, plus `chunk_cost`. Returns the borders, from 0 to
-    len(lengths); found exactly by dynamic programming over the places where the length rises.
-    """
-    ends = [i + 1 for i, length in enumerate(lengths) if i + 1 == len(lengths) or lengths[i + 1] > length]
-    cost: dict[int, tuple[float, int]] = {0: (0.0, 0)}
-    for end in ends:
-        width = lengths[end - 1]
-        cost[end] = min((cost[begin][0] + (end - begin) * width + chunk_cost, begin) for begin in cost)
-    borders = [len(lengths)]
-    while borders[-1]:
-        borders.append(cost[borders[-1]][1])
-    return borders[::-1]
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                features = batch_to_device(super().preprocess(list(PROBE)), self.device)
+                lengths = [features["attention_mask"].sum(dim=1).tolist()]
+                wanted = super().forward(dict(features))["sentence_embedding"]
+                for position in (0, (first.config.pad_token_id or 0) + 1):
+                    pack = packed([features], lengths, position)
+                    if pack is not None and torch.allclose(self._packed(*pack), wanted, rtol=1e-4, atol=1e-5):
+                        return position
+        except (NotImplementedError, TypeError, ValueError, KeyError, IndexError, RuntimeError, AttributeError):
+            pass  # a model of another make
+        finally:
+            self.train(training)
+        return None

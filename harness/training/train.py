@@ -14,6 +14,7 @@ import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.losses.merged_forward import column_merging_disabled
+from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
@@ -23,6 +24,9 @@ from harness.training.forward import FastSentenceTransformer
 
 WARM_UP = 0.1
 """Share of the steps over which the learning rate rises; it then falls linearly to zero."""
+
+LENGTHS = "lengths"
+"""The collator's name for a column's lengths in tokens: known before the batch is on a GPU, which need not be asked."""
 
 LOGS = 50
 """How often a run looks at its loss: a NaN is noticed at the next look."""
@@ -136,21 +140,37 @@ def train(
     return Training(done, _examples(done, len(rows), point.batch_size), seconds)
 
 
+class _Collator(SentenceTransformerDataCollator):
+    """The collator, telling each column's lengths besides, where it is padded on the right."""
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = super().__call__(features)
+        masks = {name: value for name, value in batch.items() if name.endswith("_attention_mask") and value.ndim == 2}
+        for name, mask in masks.items():
+            if bool(mask[:, 0].all()):
+                batch[name.removesuffix("attention_mask") + LENGTHS] = mask.sum(dim=1).tolist()
+        return batch
+
+
 class _Trainer(SentenceTransformerTrainer):
     """The trainer without its model card, which would ask the hub about model and data, telling the model its batch."""
+
+    data_collator_class = _Collator
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         pass
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Tensor]], Tensor | None]:
         features, labels = super().collect_features(inputs)
+        lengths: list[Any] = [column.pop(LENGTHS, None) for column in features]
         if isinstance(self.model, FastSentenceTransformer):
-            self.model.expect(features)
+            self.model.expect(features, None if None in lengths else lengths)
         return features, labels
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
-        # on a CPU the model merges all columns itself, for which it must be handed each; the library merges but some
-        with column_merging_disabled() if self.args.use_cpu else nullcontext():
+        # the fast model merges all columns itself, for which it must be handed each; the library merges but some
+        merges = isinstance(self.model, FastSentenceTransformer) and (self.model.packs or self.args.use_cpu)
+        with column_merging_disabled() if merges else nullcontext():
             return super().compute_loss(model, inputs, *arguments, **options)
 
 

@@ -1,0 +1,90 @@
+"""Packing a batch: its sentences one after another in one sequence, by rising length, without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Features = dict[str, Any]
+
+
+class Packing:
+    """Where sentences lie in a packed sequence."""
+
+    def __init__(self, lengths: np.ndarray, device: torch.device) -> None:
+        """Take the sentences' lengths in tokens, rising."""
+        self.lengths = lengths
+        self.groups = [(len(list(same)), length) for length, same in groupby(lengths.tolist())]
+        self.starts = lengths.cumsum() - lengths
+        self.sentence = np.repeat(np.arange(len(lengths)), lengths)
+        self.position = np.arange(lengths.sum()) - self.starts[self.sentence]
+        self.offsets = on(device, np.append(self.starts, len(self.position)))
+        self._by_heads: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def by_heads(self, heads: int) -> tuple[Tensor, Tensor]:
+        """Return the order that turns (token, head) rows into (sentence, head, position) rows, and the way back."""
+        if heads not in self._by_heads:
+            first, length = self.starts[self.sentence], self.lengths[self.sentence]
+            back = ((first * heads + self.position)[:, None] + np.arange(heads) * length[:, None]).ravel()
+            self._by_heads[heads] = torch.from_numpy(inverse(back)), torch.from_numpy(back)
+        return self._by_heads[heads]
+
+
+def packed(
+    columns: Sequence[Features], lengths: Sequence[Sequence[int]], first_position: int = 0
+) -> tuple[Features, Tensor] | None:
+    """Pack the sentences of columns that are padded on the right, numbering each one's tokens from `first_position`.
+
+    Returns the features that a transformer and its pooling read, in sentence-transformers' form for flash attention
+    (`cu_seq_lens_q`, `seq_idx`) with the `packing` besides, and where each sentence of the columns went, shape
+    (sentences,); None if the columns have features that are neither alike nor one value a token.
+    """
+    first = columns[0]
+    if any(not _alike(first, column) for column in columns):
+        return None
+    device = first["attention_mask"].device
+    widths = np.concatenate([np.full(len(c["attention_mask"]), c["attention_mask"].shape[1]) for c in columns])
+    flat = np.concatenate([np.asarray(part) for part in lengths])
+    order = flat.argsort(kind="stable")
+    packing = Packing(flat[order], device)
+    places = on(device, (widths.cumsum() - widths)[order][packing.sentence] + packing.position)
+    features = {
+        name: torch.cat([column[name].flatten() for column in columns])[places][None]
+        if isinstance(value, Tensor)
+        else value
+        for name, value in first.items()
+        if name != "attention_mask"
+    }
+    features |= {
+        "position_ids": on(device, packing.position + first_position)[None],
+        "cu_seq_lens_q": packing.offsets,
+        "seq_idx": on(device, packing.sentence)[None],
+        "packing": packing,
+    }
+    return features, on(device, inverse(order))
+
+
+def inverse(order: np.ndarray) -> np.ndarray:
+    """Return the permutation that undoes another."""
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return back
+
+
+def on(device: torch.device, numbers: np.ndarray) -> Tensor:
+    """Bring indices to a device, without waiting for it."""
+    tensor = torch.from_numpy(numbers)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _alike(first: Features, other: Features) -> bool:
+    """Tell whether two columns have the same features, of which each tensor has one value a token."""
+    return first.keys() == other.keys() and all(
+        value.shape == other["attention_mask"].shape if isinstance(value, Tensor) else value == first[name]
+        for name, value in other.items()
+    )
