@@ -38,6 +38,8 @@ class FastSentenceTransformer(SentenceTransformer):
         self._merged: Features | None = None
         self._embedded: dict[int, Tensor] = {}
         self._memory, self._longest = TokenMemory(), self.max_seq_length
+        self.keeps_padding = False
+        """Set for losses that read more of the forward than its embeddings, such as every layer's output."""
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> Features:
         """Return the inherited features; those of plain sentences come from memory."""
@@ -77,7 +79,7 @@ class FastSentenceTransformer(SentenceTransformer):
     def _leaves_padding_out(self, features: Features) -> bool:
         """Tell whether these features may be cut: in training, on the CPU, and padded on the right if at all."""
         mask = features.get("attention_mask")
-        if not self.training or mask is None or mask.ndim != 2 or mask.device.type != "cpu":
+        if self.keeps_padding or not self.training or mask is None or mask.ndim != 2 or mask.device.type != "cpu":
             return False
         return not bool((mask[:, 0] == 0).any())
 

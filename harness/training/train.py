@@ -14,6 +14,7 @@ import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.losses.merged_forward import column_merging_disabled
+from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
@@ -110,6 +111,8 @@ def train(
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    if isinstance(model, FastSentenceTransformer):
+        model.keeps_padding = any(isinstance(part, AdaptiveLayerLoss) for part in loss.modules())
     watch = _Watch(schedule.looks, on_step, on_look)
     owned = _owned_parameters(model, loss)
     before = {name: parameter.detach().clone() for name, parameter in owned.items()}
