@@ -6,8 +6,8 @@ Losses differ in what they read, so the views differ too, and with them the rows
 first eight, entailed pairs (a third of the rows) for the others, with a contradiction for `triplet` and `mnr+hard`.
 Every model is scored on its first half, quarter and eighth of dimensions, too, which `matryoshka` trains for.
 
-Expected, as their papers claim: the classifier better over (u, v, |u - v|) than over (u, v) (Reimers and Gurevych, 2019,
-arXiv:1908.10084, table 6: 80.78 and 66.04 on STSB dev), CoSENT above cosine similarity (Su, 2022,
+Expected, as their papers claim: the classifier better over (u, v, |u - v|) than over (u, v) (Reimers and Gurevych,
+2019, arXiv:1908.10084, table 6: 80.78 and 66.04 on STSB dev), CoSENT above cosine similarity (Su, 2022,
 https://kexue.fm/archives/8847), AnglE above CoSENT (Li and Li, 2023, arXiv:2309.12871), in-batch negatives above a
 classifier and hard negatives above both (Gao et al., 2021, arXiv:2104.08821: 84.9 without and 86.2 with them).
 """
