@@ -69,7 +69,7 @@ def with_margin(ablation: Ablation, name: str, margin: float) -> Ablation:
 
 
 def margins(ablation: Ablation, name: str) -> tuple[float | None, ...]:
-    """Return the margins to try: several where the base model mines, the study file's where a model has to be trained."""
+    """Return the margins to try: several where the base model mines, the study's own where a model is trained."""
     mined = named(ablation.study(name).view).mining
     return (None,) if mined is None else MARGINS if mined.trial is None else (mined.margin,)
 
