@@ -4,6 +4,7 @@ These are the names that a study file needs; the command `harness` does the rest
 """
 
 from harness import losses, testbeds
+from harness.data import views
 from harness.expectations import at_least, beats, in_order, within
 from harness.space import Point, Space, choice, log_uniform
 from harness.study import Ablation, Budget, Study
@@ -22,5 +23,6 @@ __all__ = [
     "log_uniform",
     "losses",
     "testbeds",
+    "views",
     "within",
 ]

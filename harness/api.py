@@ -18,7 +18,7 @@ from harness import audit as audits
 from harness import lock, provenance, sequential
 from harness.data.audit import unprobed_label
 from harness.data.findings import Audit, Finding, by_severity
-from harness.data.views import VIEWS
+from harness.data.views import named
 from harness.errors import AuditFailed, HarnessError
 from harness.executors import ExecutorName
 from harness.plan import Plan
@@ -160,7 +160,7 @@ def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str]) -> Audi
         try:
             tried += in_fresh_process(probe_job, pickled, study.name)
         except Exception as problem:  # the loss ended the process, or could not be read in it: its runs will tell
-            tried.append(unprobed_label(study.name, VIEWS[study.view], f"{type(problem).__name__}"))
+            tried.append(unprobed_label(study.name, named(study.view), f"{type(problem).__name__}"))
     found = replace(found, findings=tuple(by_severity([*found.findings, *tried])))
     audits.write(store.folder, found)
     return found

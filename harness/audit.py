@@ -15,7 +15,7 @@ from pathlib import Path
 from harness import losses
 from harness.data.findings import Audit, Finding, Overlap, by_severity
 from harness.data.overlap import BANDS, PER_BAND, SHINGLE, THRESHOLD
-from harness.data.views import VIEWS
+from harness.data.views import named
 from harness.errors import AuditFailed, StoreError
 from harness.plan import RECIPE, Plan
 from harness.records import as_json
@@ -38,7 +38,7 @@ def key(ablation: Ablation) -> str:
         "testbed": bed.revisions(),
         "rows": bed.max_rows,
         "tasks": sorted(bed.tasks),
-        "studies": [[study.name, study.view, losses.identity(study.loss)] for study in ablation.studies],
+        "studies": [[study.name, study.reads, losses.identity(study.loss)] for study in ablation.studies],
         "batch_sizes": batch_sizes(ablation),
     }
     return hashlib.sha256(as_json(decides).encode()).hexdigest()[:16]
@@ -117,7 +117,7 @@ def unheard(ablation: Ablation) -> list[Study]:
     return [
         study
         for study in ablation.studies
-        if VIEWS[study.view].label != "none"
+        if named(study.view).label != "none"
         and not isinstance(study.loss, losses.Loss)
         and study.loss is not losses.softmax
     ]

@@ -1,4 +1,4 @@
-"""The command line: plan | run | report | check | show | compare | fetch | calibrate."""
+"""The command line: plan | run | report | check | show | compare | fetch | calibrate | transfer."""
 
 from __future__ import annotations
 
@@ -163,6 +163,14 @@ def _parser() -> argparse.ArgumentParser:
     compare = command("compare", commands.compare, "put two stores side by side: upgrades, machines, commits")
     compare.add_argument("stores", metavar="STORE", type=Path, nargs=2)
     compare.add_argument("--json", action="store_true", help="print one JSON document")
+    transfer = command(
+        "transfer", commands.transfer, "one ablation on several testbeds: does the order of studies hold?"
+    )
+    transfer.add_argument("file", metavar="FILE", type=Path, help="the study file; its testbed, or one by its name")
+    transfer.add_argument("stores", metavar="STORE", type=Path, nargs="+", help="a store of each testbed, two or more")
+    transfer.add_argument(
+        "--report", metavar="DIR", type=Path, help="where the page goes (default reports/<ablation>-transfer)"
+    )
     return parser
 
 

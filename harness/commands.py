@@ -212,6 +212,38 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def transfer(options: argparse.Namespace) -> int:
+    from harness import api
+    from harness.check import exit_code
+    from harness.report.transfer import write_transfer
+    from harness.store import load
+    from harness.study_file import load_study_file
+    from harness.transfer import agreements, side
+
+    if len(options.stores) < 2:
+        raise UsageError("transfer compares testbeds: give the stores of at least two")
+    own, plans = load_study_file(options.file).testbed.name, []
+    for folder in options.stores:
+        store = load(folder)
+        given = argparse.Namespace(
+            file=options.file, store=folder, testbed=None if store.testbed == own else store.testbed
+        )
+        ablation, _ = ablation_and_store(given)
+        plans.append(api.plan(ablation, folder))
+    names = [plan.ablation.testbed.name for plan in plans]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"the stores are of testbeds {', '.join(names)}; `harness compare` puts two of one side by side"
+        )
+    sides = [side(plan) for plan in plans]
+    found = agreements(sides)
+    page = write_transfer(sides, found, options.report or Path("reports") / f"{plans[0].ablation.name}-transfer")
+    for agreement in found:
+        print(agreement)
+    print(f"report: {page}")
+    return max(exit_code([], plan, False) for plan in plans)
+
+
 def calibrate(options: argparse.Namespace) -> int:
     from rich.console import Console
 

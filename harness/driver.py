@@ -78,7 +78,7 @@ class Driver:
             while True:
                 for run in self._ready(plan) if not stop else ():
                     self._unlock(run, plan)
-                    self._submit(run)
+                    self._submit(run, plan.ablation)
                 self.board.show(plan, {run.id or "": run.study for run in self._running.values()})
                 if not self._running:
                     return plan
@@ -153,13 +153,14 @@ class Driver:
 
     def _with_point(self, plan: Plan, run: PlannedRun) -> PlannedRun | None:
         """Ask the sampler for a waiting trial's point, if all trials before it have ended."""
+        if run.point is not None:  # it is known: the trial waits for the study whose model mines for it
+            return None
         earlier = [trial for trial in plan.of(run.study, "tune") if (trial.trial or 0) < (run.trial or 0)]
         if any(trial.state not in ("done", "failed") for trial in earlier):
             return None
-        point = search.ask(
-            self.ablation, self.ablation.study(run.study), [t.record for t in earlier if t.record is not None]
-        )
-        return replace(run, point=point, id=run_id(self.ablation, run.study, "tune", run.seed, point), state="to do")
+        ablation = plan.ablation
+        point = search.ask(ablation, ablation.study(run.study), [t.record for t in earlier if t.record is not None])
+        return replace(run, point=point, id=run_id(ablation, run.study, "tune", run.seed, point), state="to do")
 
     def _unlock(self, run: PlannedRun, plan: Plan) -> None:
         """Log, before a run that scores the test sets starts, what its study had been given by then."""
@@ -169,16 +170,16 @@ class Driver:
             lock.append(self.store.folder, entry)
             self._unlocked = (*self._unlocked, entry)
 
-    def _submit(self, run: PlannedRun) -> None:
+    def _submit(self, run: PlannedRun, ablation: Ablation) -> None:
         assert run.id is not None
-        tuning, bed = run.stage == "tune", self.ablation.testbed
+        tuning, bed = run.stage == "tune", ablation.testbed
         self._attempted.add(run.id)
         staging = self._staging() / run.id
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         job = Job(
             run=replace(run, record=None),
-            ablation=replace(self.ablation, testbed=bed.sealed()) if tuning else self.ablation,
+            ablation=replace(ablation, testbed=bed.sealed()) if tuning else ablation,
             tasks=() if tuning else tuple(task for task in bed.tasks if task not in self.missing),
             missing=self.missing,
             staging=staging.resolve(),

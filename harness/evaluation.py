@@ -105,6 +105,25 @@ def score_sts(encoder: Encoder, pairs: materials.StsPairs) -> tuple[Pairs, dict[
     ), scores
 
 
+SHARES = {"half": 2, "quarter": 4, "eighth": 8}
+"""First parts of a model's dimensions at which it is scored, too: what Matryoshka losses train for."""
+
+
+def score_truncated(encoder: Encoder, pairs: materials.StsPairs) -> dict[str, float]:
+    """Return `spearman_half`, `spearman_quarter` and `spearman_eighth`: of cosines over the first dimensions alone.
+
+    One that is not defined, as all its cosines are equal, is left out.
+    """
+    left, right = encoder(pairs.sentence1), encoder(pairs.sentence2)
+    found = {}
+    for name, part in SHARES.items():
+        width = max(1, left.shape[1] // part)
+        cosine = np.einsum("ij,ij->i", _normalised(left[:, :width]), _normalised(right[:, :width]), dtype=np.float64)
+        if np.ptp(cosine) > 0:
+            found[f"spearman_{name}"] = float(spearmanr(pairs.gold, cosine).statistic)
+    return found
+
+
 def unit_embeddings(encoder: Encoder, pairs: materials.StsPairs) -> tuple[np.ndarray, np.ndarray]:
     """Return the embeddings of each pair's two sentences at length 1, shape (pairs, dimension) each."""
     return _normalised(encoder(pairs.sentence1)), _normalised(encoder(pairs.sentence2))

@@ -13,10 +13,11 @@ from harness import audit
 from harness.data.audit import PROBED, ignored_label, of_view, unprobed_label
 from harness.data.findings import Audit, Finding, Overlap
 from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, of_overlap, overlap, pair_keys
-from harness.data.views import VIEWS, View
+from harness.data.views import View, named
 from harness.errors import TestbedUnavailable
+from harness.losses import inputs_of
 from harness.records import DEV, TEST
-from harness.study import Ablation, Study
+from harness.study import UNTRAINED, Ablation, Study
 from harness.testbeds import Testbed, materials
 
 DEFAULT_WORDS = 512
@@ -36,13 +37,19 @@ def examine(
     Raises TestbedUnavailable if a part of the testbed cannot be read.
     """
     bed = ablation.testbed
-    built = {}
+    built: list[tuple[View, pd.DataFrame]] = []
     findings: list[Finding] = []
-    for name in dict.fromkeys(study.view for study in ablation.studies):
-        tell(f"view {name}")
-        built[name] = VIEWS[name].build(materials.load_rows(bed), bed.max_rows)
-        studies = [study for study in ablation.studies if study.view == name]
-        findings += _of_view(ablation, VIEWS[name], built[name], studies)
+    groups: dict[tuple[View, int], list[Study]] = {}
+    for study in ablation.studies:
+        groups.setdefault((named(study.view), ablation.testbed_of(study.name).max_rows), []).append(study)
+    for (view, limit), studies in groups.items():
+        tell(f"view {view}")
+        rows = view.build(materials.load_rows(bed), limit)
+        if view.mining is not None:
+            view, rows, notes = _mined(ablation, view, rows, studies)
+            findings += notes
+        built.append((view, rows))
+        findings += _of_view(ablation, view, rows, studies)
     sets = {DEV: _keys(materials.load_sts(bed.dev)), TEST: _keys(materials.load_sts(bed.test))}
     tasks, left_out = _tasks(bed, missing, tell)
     overlaps = list(_overlaps(built, sets, tasks, tell))
@@ -53,6 +60,35 @@ def examine(
         note = f"Texts of these tasks were compared with no other: {told}."
         findings.append(Finding("note", f"testbed {bed.name}", "tasks left out", len(left_out), len(bed.tasks), note))
     return audit.made(key, findings, overlaps, left_out, missing)
+
+
+def _mined(
+    ablation: Ablation, view: View, pairs: pd.DataFrame, studies: list[Study]
+) -> tuple[View, pd.DataFrame, list[Finding]]:
+    """Mine a view's negatives where the base model does; a study's model is not there yet, so its pairs are audited."""
+    where = f"{'study' if len(studies) == 1 else 'studies'} {', '.join(study.name for study in studies)}"
+    assert view.mining is not None
+    if view.miner != UNTRAINED:
+        told = (
+            f"The negatives of view {view.name!r} are mined during the run, by study {view.miner!r}: its anchors and "
+            "positives were looked at. Negatives are positives of other anchors, so they add no sentence."
+        )
+        note = Finding("note", where, "negatives not mined yet", 0, len(pairs), told)
+        return replace(view, columns=view.columns[:2]), pairs, [note]
+    if len(pairs) < 2:
+        return view, pairs.reindex(columns=list(view.columns)).dropna(), []
+    from harness.mining import count_drawn, with_negatives  # torch, which most ablations' audits need not wait for
+    from harness.work import be_quiet, fresh_model
+
+    be_quiet()
+    bed = ablation.testbed_of(studies[0].name).sealed()
+    rows = with_negatives(view, pairs, bed.revisions()["model"], lambda: fresh_model(bed))
+    drawn = count_drawn(view, pairs, bed.revisions()["model"])
+    told = (
+        f"In {drawn:,} rows of view {view.name!r} a negative was drawn at random, as too few of the nearest lay a "
+        f"margin of {view.mining.margin:g} below the anchor's positives."
+    )
+    return view, rows, [Finding("note", where, "random among mined negatives", drawn, len(rows), told)] if drawn else []
 
 
 def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, studies: list[Study]) -> list[Finding]:
@@ -68,15 +104,15 @@ def in_batch(study: Study) -> bool:
     A loss that reads two texts and no label has nothing else to push away. Of a callable that does not say what it
     reads, it is supposed.
     """
-    inputs = getattr(study.loss, "inputs", None)
-    return VIEWS[study.view].label == "none" and (inputs is None or inputs.fewest == 2)
+    inputs = inputs_of(study.loss)
+    return named(study.view).label == "none" and (inputs is None or inputs.fewest == 2)
 
 
 def probe(ablation: Ablation, name: str) -> list[Finding]:
     """Try whether a study's loss reads its labels, on a few rows of different ones."""
     study = ablation.study(name)
-    view = VIEWS[study.view]
-    rows = view.build(materials.load_rows(ablation.testbed), ablation.testbed.max_rows)
+    view = named(study.view)
+    rows = view.build(materials.load_rows(ablation.testbed), ablation.testbed_of(name).max_rows)
     column = view.columns[-1]
     few = rows.groupby(column, sort=True).head(PROBED // 2).head(PROBED)
     if few[column].nunique() < 2:
@@ -86,7 +122,7 @@ def probe(ablation: Ablation, name: str) -> list[Finding]:
 
     be_quiet()
     try:
-        model = fresh_model(ablation.testbed.sealed())
+        model = fresh_model(ablation.testbed_of(name).sealed())
         loss = study.loss(model, **dict(ablation.default_point(study).options))
         texts = [few[name].tolist() for name in view.columns[: view.texts]]
         read = reads_labels(model, loss, texts, few[column].tolist())
@@ -139,7 +175,7 @@ def _tasks(
 
 
 def _overlaps(
-    built: dict[str, pd.DataFrame],
+    built: list[tuple[View, pd.DataFrame]],
     sets: dict[str, list[PairKey]],
     tasks: dict[str, list[PairKey]],
     tell: Callable[[str], None],
@@ -147,8 +183,8 @@ def _overlaps(
     """Yield what every evaluation set shares with the training rows, and test set and tasks with the dev set."""
     tell("overlap with dev set, test set and tasks")
     trained: set[PairKey] = set()
-    for name, rows in built.items():
-        first, *others = VIEWS[name].columns[: VIEWS[name].texts]
+    for view, rows in built:
+        first, *others = view.columns[: view.texts]
         for other in others:
             trained.update(pair_keys(rows[first].tolist(), rows[other].tolist()))
     in_rows = {sentence for key in trained for sentence in key}

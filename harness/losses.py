@@ -83,10 +83,32 @@ class Loss:
         return loss
 
 
+_ONE_TEXT = "it reads single texts whose equal labels make them positives; NLI labels say how two texts stand"
+_TEACHER = "it reads a teacher's scores or embeddings, which NLI rows have not"
+_DATA_LOADER = "it needs batches from a data loader of its own, which the trainer does not use"
+_WRAPS = "it wraps another loss; write a function of the model that builds both, as studies/loss_zoo.py does"
+_NOT_FED = {
+    **dict.fromkeys(
+        ("BatchAllTripletLoss", "BatchHardTripletLoss", "BatchHardSoftMarginTripletLoss", "BatchSemiHardTripletLoss"),
+        _ONE_TEXT,
+    ),
+    **dict.fromkeys(("MSELoss", "MarginMSELoss", "DistillKLDivLoss", "EmbedDistillLoss"), _TEACHER),
+    **dict.fromkeys(("ContrastiveTensionLoss", "ContrastiveTensionLossInBatchNegatives"), _DATA_LOADER),
+    **dict.fromkeys(("MatryoshkaLoss", "Matryoshka2dLoss", "AdaptiveLayerLoss"), _WRAPS),
+    "GlobalOrthogonalRegularizationLoss": "it is a term to be added to another loss, and trains nothing alone",
+    "DenoisingAutoEncoderLoss": "it reads a damaged text and the text, and learns from no label: no view makes these",
+    "GISTEmbedLoss": "it needs a guide; use losses.gist",
+    "CachedGISTEmbedLoss": "it needs a guide; write a function of the model, as losses.gist is",
+}
+"""Why each other loss of sentence-transformers cannot be named: what NLI rows or the trainer do not give it."""
+
+
 def __getattr__(name: str) -> Loss:
-    """Give the loss class of that name as a `Loss`; raise AttributeError for names that `INPUTS` lacks."""
+    """Give the loss class of that name as a `Loss`; raise AttributeError, with the reason, for names without one."""
     if name in INPUTS:
         return Loss(name)
+    if name in _NOT_FED:
+        raise AttributeError(f"losses.{name} cannot be named: {_NOT_FED[name]}")
     raise AttributeError(
         f"no loss {name!r} that NLI rows can feed; choose from {', '.join(sorted(INPUTS))}, "
         "or pass any callable that takes the model"
@@ -109,6 +131,30 @@ def softmax(model: SentenceTransformer, **options: Any) -> nn.Module:
     return Loss("SoftmaxLoss")(model, embedding_dimension=model.get_embedding_dimension(), num_labels=3, **options)
 
 
+@reads("none", fewest=2, most=99)
+def gist(model: SentenceTransformer, guide: str | None = None, **options: Any) -> nn.Module:
+    """GISTEmbedLoss (Solatorio, 2024, arXiv:2402.16829): a guide model says which in-batch negatives are false.
+
+    Args:
+        guide: a local folder or hub id of a sentence-transformers model, by `partial(losses.gist, guide=...)`; the
+            model as it is before training if None. Workers are offline, so a hub id has to be in the cache.
+    """
+    from copy import deepcopy
+
+    from sentence_transformers import SentenceTransformer  # seconds to import; study files must load at once
+    from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
+
+    guiding = deepcopy(model) if guide is None else SentenceTransformer(guide, device=str(model.device))
+    loss: nn.Module = GISTEmbedLoss(model, guide=guiding.eval(), **options)
+    return loss
+
+
+def inputs_of(loss: Callable[..., Any]) -> Inputs | None:
+    """Return what a loss says that it reads, also under arguments that functools.partial gave it; None if nothing."""
+    found: Inputs | None = getattr(getattr(loss, "func", loss), "inputs", None)
+    return found
+
+
 def identity(loss: Callable[..., Any]) -> str:
     """Name a loss by what decides its result: class and options, or a function's name and a hash of its source."""
     if isinstance(loss, Loss):
@@ -129,4 +175,6 @@ def label(loss: Callable[..., Any]) -> str:
     if isinstance(loss, Loss):
         return identity(loss).removesuffix("()")
     wrapped = getattr(loss, "func", loss)
-    return str(getattr(wrapped, "__name__", type(wrapped).__name__))
+    name = str(getattr(wrapped, "__name__", type(wrapped).__name__))
+    options = ", ".join(f"{key}={value!r}" for key, value in sorted(getattr(loss, "keywords", {}).items()))
+    return f"{name}({options})" if options else name

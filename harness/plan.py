@@ -6,11 +6,12 @@ import hashlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from harness import losses
 from harness.data.findings import Audit
+from harness.data.views import named
 from harness.records import Record, Stage, Unlocking, as_json, best, by_trial
 from harness.space import Point, Value
 from harness.study import UNTRAINED, Ablation, Study
@@ -92,20 +93,23 @@ class Plan:
 
 def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point | None) -> str:
     """Hash what decides a run's result: not the commit, which is provenance, nor the tasks, which are read off."""
-    bed = ablation.testbed
+    bed = ablation.testbed_of(study)
     decides: dict[str, Any] = {"recipe": RECIPE, "stage": stage, "seed": seed, "testbed": bed.revisions()}
     if point is not None:
         declared = ablation.study(study)
         decides |= {
             "study": study,
             "loss": losses.identity(declared.loss),
-            "view": declared.view,
+            "view": named(declared.view).name,
             "point": point.as_dict(),
             "rows": bed.max_rows,
             "epochs": ablation.budget.epochs,
             "examples": ablation.budget.examples,
             "precision": ablation.precision,
         }
+        mining = named(declared.view).mining
+        if mining is not None and mining.by != UNTRAINED:
+            decides["mined_by"] = mining.trial
     return hashlib.sha256(as_json(decides).encode()).hexdigest()[:16]
 
 
@@ -161,11 +165,53 @@ def make_plan(
     untrained_id = run_id(ablation, UNTRAINED, "untrained", TUNE_SEED, None)
     record = known.get(untrained_id)
     runs = [PlannedRun(UNTRAINED, "untrained", TUNE_SEED, state(record), id=untrained_id, record=record)]
+    ablation = _with_miners(ablation, known, state)
+    wanted = {name for study in only for name in (study, named(ablation.study(study).view).miner)}
     for study in ablation.studies:
-        if not only or study.name in only:
+        if only and study.name not in wanted:
+            continue
+        if _waits_for_its_miner(study):
+            runs += _waiting(ablation, study)
+        else:
             trials = _trials(ablation, study, known, state)
             runs += trials + _finals(ablation, study, known, state, trials, (seeds or {}).get(study.name, 0))
     return Plan(ablation, tuple(runs), tuple(unlocked), looks)
+
+
+def _with_miners(ablation: Ablation, known: dict[str, Record], state: _StateOf) -> Ablation:
+    """Return the ablation with the trial that mines put into each mined view, where all its study's trials ended."""
+    if all(named(study.view).miner in (None, UNTRAINED) for study in ablation.studies):
+        return ablation
+    studies = []
+    for study in ablation.studies:
+        view = named(study.view)
+        if view.mining is not None and view.mining.by != UNTRAINED:
+            trials = _trials(ablation, ablation.study(view.mining.by), known, state)
+            ended = all(run.state in ("done", "failed") for run in trials)
+            winner = best(run.record for run in trials if run.record is not None) if ended else None
+            if winner is not None:
+                mining = replace(view.mining, trial=winner.id, point=winner.point)
+                study = replace(study, view=replace(view, mining=mining))
+        studies.append(study)
+    return replace(ablation, studies=studies)
+
+
+def _waits_for_its_miner(study: Study) -> bool:
+    mining = named(study.view).mining
+    return mining is not None and mining.by != UNTRAINED and mining.trial is None
+
+
+def _waiting(ablation: Ablation, study: Study) -> list[PlannedRun]:
+    """Plan a study whose negatives nobody can mine yet: all its runs wait, without ids, their points known or not."""
+    points: list[Point | None] = [*start_up_points(ablation, study)]
+    points += [None] * (ablation.trials(study) - len(points))
+    runs = [PlannedRun(study.name, "tune", TUNE_SEED, "waiting", point, trial) for trial, point in enumerate(points)]
+    for role in ("best", "default"):
+        runs += [
+            PlannedRun(study.name, "final", seed, "waiting", roles=(role,))
+            for seed in range(1, ablation.budget.seeds + 1)
+        ]
+    return runs
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,20 @@ or optuna: a mistake in a study file is reported in milliseconds, before anythin
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias, TypeVar
 
-from harness.data.views import VIEWS
+from harness.data.views import VIEWS, View, named
 from harness.errors import StudyFileError
 from harness.expectations import Expectation
+from harness.losses import Loss, inputs_of
 from harness.space import BOOK_DEFAULT, Choice, Dimension, LogUniform, Point, Space, Value
-from harness.testbeds import Testbed
+from harness.testbeds import POOLINGS, Pooling, Testbed
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,20 @@ class Budget:
 
 @dataclass(frozen=True)
 class Study:
-    """One loss/data variant. `options` are dimensions of its own, handed to the loss by name (e.g. `scale`)."""
+    """One loss/data variant.
+
+    `view` is a view's name or what `harness.views` makes. `options` are dimensions of its own, handed to the loss by
+    name (e.g. `scale`); `fixed` values of batch_size and lr at which it stays instead of being tuned over the space.
+    `pooling` and `rows` (the first of the testbed's rows, if it has more) stand in for the testbed's.
+    """
 
     name: str
     loss: Callable[..., Any]
-    view: str
+    view: str | View
     options: Mapping[str, Dimension] = field(default_factory=dict)
+    fixed: Mapping[str, Value] = field(default_factory=dict)
+    pooling: Pooling | None = None
+    rows: int | None = None
 
     def __post_init__(self) -> None:
         where = f"study {self.name!r}"
@@ -68,26 +80,96 @@ class Study:
             raise StudyFileError(
                 f"{where}: loss={self.loss!r} is not callable; give losses.NAME or a function of the model"
             )
-        if self.view not in VIEWS:
+        if isinstance(self.view, str) and self.view not in VIEWS:
             raise StudyFileError(f"{where}: unknown view {self.view!r}; choose from {', '.join(VIEWS)}")
         for name, dimension in self.options.items():
-            if not isinstance(dimension, (Choice, LogUniform)) or name in ("batch_size", "lr"):
+            if not isinstance(dimension, (Choice, LogUniform)) or name in TUNED:
                 raise StudyFileError(
                     f"{where}: option {name!r} must be choice(...) or log_uniform(...) under a name of its own"
                 )
-        inputs = getattr(self.loss, "inputs", None)
-        view = VIEWS[self.view]
+        for name, value in self.fixed.items():
+            if name not in TUNED or isinstance(value, str) or not value > 0:
+                raise StudyFileError(
+                    f"{where}: fixed[{name!r}]={value!r}; fix {' or '.join(TUNED)} at a number above 0"
+                )
+        if self.pooling not in (None, *POOLINGS):
+            raise StudyFileError(f"{where}: pooling={self.pooling!r}; choose from {', '.join(POOLINGS)}")
+        if self.rows is not None and self.rows < 1:
+            raise StudyFileError(f"{where}: rows={self.rows!r}; training needs at least 1")
+        inputs, view = inputs_of(self.loss), named(self.view)
         if inputs is not None and not view.feeds(inputs):
             mend = next((f'view="{other.name}"' for other in VIEWS.values() if other.feeds(inputs)), "another loss")
             raise StudyFileError(
                 f"{where}: the loss needs {inputs}; view {view.name!r} has {', '.join(view.columns)}. Use {mend}."
             )
 
+    @property
+    def reads(self) -> str:
+        """The view's name, and what else of the testbed's the study has its own of, for tables."""
+        own = [f"{self.pooling}-pooled"] if self.pooling else []
+        own += [f"{self.rows:,} rows"] if self.rows else []
+        return ", ".join([named(self.view).name, *own])
+
+    def sweep(self, **values: Iterable[Any]) -> list[Study]:
+        """Return one study a value, or a combination of values, named after them: "mnr scale=20".
+
+        Args:
+            values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`), of `batch_size` or
+                `lr`, or else of an argument of the loss.
+
+        Raises StudyFileError for no values, and for an argument that the loss is known not to take.
+        """
+        lists = {name: list(given) for name, given in values.items()}
+        if not lists or not all(lists.values()):
+            raise StudyFileError(
+                f"study {self.name!r}: sweep({', '.join(lists)}) has no values; give sweep(scale=[10, 20])"
+            )
+        return [self._with(dict(zip(lists, chosen, strict=True))) for chosen in itertools.product(*lists.values())]
+
+    def _with(self, values: Mapping[str, Any]) -> Study:
+        told = " ".join(f"{key}={f'{value:g}' if isinstance(value, float) else value}" for key, value in values.items())
+        own = {key: value for key, value in values.items() if key in ("view", "pooling", "rows")}
+        fixed = {key: value for key, value in values.items() if key in TUNED}
+        arguments = {key: value for key, value in values.items() if key not in own and key not in fixed}
+        return replace(
+            self,
+            name=f"{self.name} {told}",
+            loss=_given(self, arguments) if arguments else self.loss,
+            fixed={**self.fixed, **fixed},
+            **own,
+        )
+
+
+TUNED = ("batch_size", "lr")
+"""The dimensions that every study has."""
+
+
+def _given(study: Study, arguments: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return a study's loss with arguments of its own."""
+    if isinstance(study.loss, Loss):
+        return study.loss.given(**arguments)
+    taken = inspect.signature(study.loss).parameters
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values()):
+        unknown = [name for name in arguments if name not in taken]
+        if unknown:
+            known = ", ".join(list(taken)[1:]) or "none"
+            raise StudyFileError(f"study {study.name!r}: its loss takes no argument {unknown[0]!r}; it has {known}")
+    return partial(study.loss, **arguments)
+
 
 UNTRAINED = "untrained"
 """The base model's name in tables; expectations may use it like a study's."""
 
 Precision: TypeAlias = Literal["auto", "fp32"]
+
+T = TypeVar("T")
+
+
+class _Listed(tuple[T, ...]):
+    """A tuple to which a list can be added: `all_losses.studies + [...]`."""
+
+    def __add__(self, more: Iterable[T]) -> _Listed[T]:  # type: ignore[override]
+        return _Listed((*self, *more))
 
 
 @dataclass(frozen=True)
@@ -108,8 +190,8 @@ class Ablation:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "studies", tuple(self.studies))
-        object.__setattr__(self, "expect", tuple(self.expect))
+        object.__setattr__(self, "studies", _Listed(self.studies))
+        object.__setattr__(self, "expect", _Listed(self.expect))
         if not self.name or any(c in self.name for c in "/\\\n|") or self.name.startswith("."):
             raise StudyFileError(f"ablation name {self.name!r}: it names folders, so no / \\ | and no leading dot")
         if not isinstance(self.testbed, Testbed):
@@ -124,6 +206,8 @@ class Ablation:
                 raise StudyFileError(
                     f"ablation {self.name!r}: two studies are named {name!r}; give each a name of its own"
                 )
+        for study in self.studies:
+            self._check_mining(study)
         for expectation in self.expect:
             for name in expectation.studies:
                 if name not in (*names, UNTRAINED):
@@ -131,20 +215,54 @@ class Ablation:
                         f"expectation '{expectation}': no study {name!r}; there are {', '.join((*names, UNTRAINED))}"
                     )
 
+    def _check_mining(self, study: Study) -> None:
+        """Raise StudyFileError if a study's negatives are mined by what is no study that mines for itself."""
+        miner = named(study.view).miner
+        if miner in (None, UNTRAINED):
+            return
+        plain = [other.name for other in self.studies if named(other.view).miner in (None, UNTRAINED)]
+        if miner not in plain:
+            raise StudyFileError(
+                f"study {study.name!r}: its negatives are mined by {miner!r}; choose {UNTRAINED!r} or a study of this "
+                f"ablation that needs no other study's model: {', '.join(plain) or 'there is none'}"
+            )
+
     def study(self, name: str) -> Study:
         return next(study for study in self.studies if study.name == name)
+
+    def testbed_of(self, name: str) -> Testbed:
+        """Return the testbed with what a study (or "untrained") has its own of: pooling, fewer rows."""
+        if name == UNTRAINED:
+            return self.testbed
+        study, bed = self.study(name), self.testbed
+        return replace(
+            bed, pooling=study.pooling or bed.pooling, max_rows=min(study.rows or bed.max_rows, bed.max_rows)
+        )
 
     def dimensions(self, study: Study) -> dict[str, Dimension]:
         """Return everything that a study is tuned over on this testbed, by name: batch_size, lr, its own options."""
         space = self.space.scaled(self.testbed.lr_scale)
-        return {"batch_size": space.batch_size, "lr": space.lr, **dict(sorted(study.options.items()))}
+        tuned: dict[str, Dimension] = {"batch_size": space.batch_size, "lr": space.lr}
+        tuned |= {name: Choice((value,)) for name, value in self._fixed(study).items()}
+        return {**tuned, **dict(sorted(study.options.items()))}
+
+    def _fixed(self, study: Study) -> dict[str, Value]:
+        """Return what a study keeps fixed, its learning rate brought to this testbed."""
+        scaled = {"lr": float(f"{float(study.fixed['lr']) * self.testbed.lr_scale:.4g}")} if "lr" in study.fixed else {}
+        return {**study.fixed, **scaled}
 
     def default_point(self, study: Study) -> Point:
         """Return the untuned point of a study on this testbed."""
         options = {name: dimension.start for name, dimension in study.options.items()}
         lr = float(f"{self.default.lr * self.testbed.lr_scale:.4g}")
         return Point.from_dict(
-            {**options, **dict(self.default.options), "batch_size": self.default.batch_size, "lr": lr}
+            {
+                **options,
+                **dict(self.default.options),
+                "batch_size": self.default.batch_size,
+                "lr": lr,
+                **self._fixed(study),
+            }
         )
 
     def distinct_points(self, study: Study) -> float:

@@ -1,4 +1,7 @@
-"""Loading a study file: Python code, run as it is, that must define one `ablation`."""
+"""Loading a study file: Python code, run as it is, that must define one `ablation`.
+
+As in any script, files beside it can be imported: `from all_losses import ablation as all_losses`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ import cloudpickle
 from harness.errors import StudyFileError
 from harness.study import Ablation
 
+_beside: set[str] = set()
+"""Names of the modules that the last study file imported from its own folder."""
+
 
 def load_study_file(path: Path) -> Ablation:
     """Run a study file and return its ablation; raise StudyFileError, with file and line, for what is wrong."""
@@ -23,6 +29,11 @@ def load_study_file(path: Path) -> Ablation:
         raise StudyFileError(f"{path}: not a Python file; a study file ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # inspect finds the source of its losses there
+    folder = str(path.resolve().parent)
+    for imported in _beside:  # another folder may have files of these names
+        sys.modules.pop(imported, None)
+    before = set(sys.modules)
+    sys.path.append(folder)  # last: a study file called like an installed package hides nothing
     try:
         spec.loader.exec_module(module)
     except StudyFileError as problem:
@@ -33,11 +44,21 @@ def load_study_file(path: Path) -> Ablation:
         raise StudyFileError(
             f"{path}{_line(problem, module.__file__)}: {type(problem).__name__}: {problem}"
         ) from problem
-    cloudpickle.register_pickle_by_value(module)  # workers cannot import it: its losses travel whole
+    finally:
+        sys.path.remove(folder)
+        _beside.clear()
+        _beside.update(key for key in set(sys.modules) - before if _is_in(folder, key))
+    for imported in (name, *_beside):
+        cloudpickle.register_pickle_by_value(sys.modules[imported])  # workers cannot import it: losses travel whole
     ablation = getattr(module, "ablation", None)
     if not isinstance(ablation, Ablation):
         raise StudyFileError(f"{path}: defines no `ablation`; end it with ablation = Ablation(name=..., ...)")
     return ablation
+
+
+def _is_in(folder: str, module: str) -> bool:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and Path(file).resolve().parent == Path(folder)
 
 
 def _line(problem: BaseException, file: str | None) -> str:

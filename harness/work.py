@@ -13,7 +13,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -25,11 +27,14 @@ from transformers import set_seed
 
 from harness import diagnostics, evaluation, provenance
 from harness.data.overlap import PairKey, pair_keys
-from harness.data.views import VIEWS
+from harness.data.views import View, named
 from harness.errors import Diverged, OutOfMemory, RunFailed
 from harness.job import Job
+from harness.mining import with_negatives
+from harness.plan import TUNE_SEED
 from harness.progress import Reporter
 from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
+from harness.study import Ablation
 from harness.testbeds import EMBEDDED, Testbed, hub, materials
 from harness.training.dropout import quicken_dropout
 from harness.training.forward import FastSentenceTransformer
@@ -76,13 +81,13 @@ def _run(job: Job, record: Record) -> Record:
     curve: list[tuple[float, float]] = []
     pruned = False
     with _memory_errors():
+        # rows first: where negatives are mined by a trained model, that may train it, which draws random numbers
+        rows = None if job.run.stage == "untrained" else study_rows(job.ablation, job.run.study)
         set_seed(job.run.seed)  # before anything is built: heads start from it
-        model = fresh_model(bed.sealed())
-        if job.run.stage != "untrained":
-            training, pruned = _train(job, model, dev, curve)
-            record = replace(
-                record, rows=len(view_rows(bed.sealed(), job.ablation.study(job.run.study).view)), **_cost(training)
-            )
+        model = fresh_model(job.ablation.testbed_of(job.run.study).sealed())
+        if rows is not None:
+            training, pruned = _train(job, model, rows, dev, curve)
+            record = replace(record, rows=len(rows), **_cost(training))
         model.eval()
         began = time.perf_counter()
         encoder = evaluation.Encoder(model)
@@ -97,6 +102,9 @@ def _run(job: Job, record: Record) -> Record:
             scores |= {f"{name}/{figure}": value for figure, value in figures.items()}
             if job.run.stage != "tune":
                 pairs[name] = kept
+                scores |= {
+                    f"{name}/{figure}": value for figure, value in evaluation.score_truncated(encoder, sts).items()
+                }
         if job.run.stage != "tune":
             by_task, failed = evaluation.score_tasks(
                 encoder,
@@ -125,7 +133,7 @@ def _run(job: Job, record: Record) -> Record:
 
 
 def _train(
-    job: Job, model: SentenceTransformer, dev: materials.StsPairs, curve: list[tuple[float, float]]
+    job: Job, model: SentenceTransformer, rows: DataFrame, dev: materials.StsPairs, curve: list[tuple[float, float]]
 ) -> tuple[Training, bool]:
     """Train the model in place, filling the dev curve; tell its cost, and whether a pruned search stopped it.
 
@@ -155,7 +163,7 @@ def _train(
     training = train(
         model,
         loss,
-        Dataset.from_pandas(view_rows(ablation.testbed.sealed(), study.view), preserve_index=False),
+        Dataset.from_pandas(rows, preserve_index=False),
         run.point,
         Schedule(ablation.budget.epochs, ablation.budget.examples, looks if job.rivals is None else CHECKPOINTS),
         seed=run.seed,
@@ -185,13 +193,47 @@ def _base_model(bed: Testbed) -> SentenceTransformer:
     return FastSentenceTransformer(modules=[transformer, pooling], device=device)
 
 
+def study_rows(ablation: Ablation, name: str) -> DataFrame:
+    """Return what a study trains on, its negatives mined where its view says so; raise RunFailed if that is nothing."""
+    bed, view = ablation.testbed_of(name).sealed(), named(ablation.study(name).view)
+    rows = view_rows(bed, view)
+    if view.mining is None:
+        return rows
+    return with_negatives(view, rows, bed.revisions()["model"], partial(_miner, ablation, name))
+
+
+def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
+    """Return the model that mines for a study: the base model, or that of the winning trial, trained once more."""
+    mining = named(ablation.study(name).view).mining
+    assert mining is not None
+    if mining.point is None:
+        return fresh_model(ablation.testbed_of(name).sealed())
+    source = ablation.study(mining.by)
+    rows = study_rows(ablation, source.name)
+    set_seed(TUNE_SEED)
+    model = fresh_model(ablation.testbed_of(source.name).sealed())
+    with TemporaryDirectory() as folder:
+        train(
+            model,
+            source.loss(model, **dict(mining.point.options)),
+            Dataset.from_pandas(rows, preserve_index=False),
+            mining.point,
+            Schedule(ablation.budget.epochs, ablation.budget.examples),
+            seed=TUNE_SEED,
+            precision=precision_here(ablation.precision),
+            folder=Path(folder),
+        )
+    return model
+
+
 @lru_cache(maxsize=8)
-def view_rows(bed: Testbed, view: str) -> DataFrame:
-    """Return what a study trains on; raise RunFailed if that is nothing."""
-    rows = VIEWS[view].build(materials.load_rows(bed), bed.max_rows)
+def view_rows(bed: Testbed, view: View) -> DataFrame:
+    """Return what a view makes of a testbed's rows, less mined negatives; raise RunFailed if that is nothing."""
+    rows = view.build(materials.load_rows(bed), bed.max_rows)
     if rows.empty:
         raise RunFailed(
-            f"view {view!r} has no rows among the first {bed.max_rows} of {bed.rows}; give more with --rows"
+            f"view {view.name!r} has no rows among the first {bed.max_rows} of {' + '.join(map(str, bed.sources))}; "
+            "give more with --rows"
         )
     return rows
 
@@ -214,7 +256,7 @@ def _cost(training: Training) -> dict[str, Any]:
 
 
 def _provenance(job: Job) -> dict[str, Any]:
-    bed = job.ablation.testbed
+    bed = job.ablation.testbed_of(job.run.study)
     return {
         **(job.provenance or {}),
         "versions": provenance.versions(),

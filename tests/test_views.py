@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import pytest
 
-from harness.data.views import VIEWS
+from harness.data.views import VIEWS, mined, noisy
+from harness.errors import StudyFileError
 from harness.losses import INPUTS
 
 E, N, C = 0, 1, 2
@@ -154,3 +157,56 @@ def test_random_negatives_of_a_single_premise_are_drawn_all_the_same() -> None:
     one = MANY[MANY["premise"] == "p3"]
 
     assert len(VIEWS["triplet-random"].build(one, 3)) == 2
+
+
+def test_random_negatives_of_pairs_are_positives_of_other_premises_for_every_pair() -> None:
+    pairs, drawn = (VIEWS[view].build(MANY, len(MANY)) for view in ("pair", "pair-random"))
+
+    assert drawn[["anchor", "positive"]].equals(pairs)
+    assert sorted(drawn["negative"]) == sorted(pairs["positive"])
+    assert not (drawn["negative"].str.extract(r"(\d+)")[0] == drawn["anchor"].str.extract(r"(\d+)")[0]).any()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_noise_gives_a_share_of_the_rows_one_of_the_wrong_labels(share: float) -> None:
+    many = pd.concat([MANY] * 20, ignore_index=True)
+    clean, wrong = VIEWS["pair-class"].build(many, 3000), noisy("pair-class", share).build(many, 3000)
+
+    assert wrong[["premise", "hypothesis"]].equals(clean[["premise", "hypothesis"]])
+    changed = wrong["label"] != clean["label"]
+    assert changed.mean() == pytest.approx(share, abs=0.03)
+    assert set(wrong["label"]) <= {E, N, C}
+    if share:
+        of_entailments = wrong["label"][changed & (clean["label"] == E)]
+        assert (of_entailments == N).mean() == pytest.approx(0.5, abs=0.1)
+    assert noisy("pair-class", share).build(many, 3000).equals(wrong), "drawn once and for all"
+
+
+def test_more_noise_spoils_more_rows_and_none_that_less_noise_spares() -> None:
+    clean = VIEWS["pair-class"].build(MANY, len(MANY))["label"]
+    few, many = (noisy("pair-class", share).build(MANY, len(MANY))["label"] for share in (0.1, 0.5))
+
+    assert set(clean.index[few != clean]) < set(clean.index[many != clean])
+
+
+def test_noise_reaches_the_pairs_that_a_view_makes_of_labels() -> None:
+    pairs = noisy("pair", 1.0).build(ROWS, FIRST)
+
+    assert "entailed 1" not in set(pairs["positive"])
+    assert set(pairs["positive"]) <= {"neutral 1", "contradicted 1"}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: noisy("pairs", 0.1), "unknown view"),
+        (lambda: noisy("pair", 1.5), "between 0 and 1"),
+        (lambda: noisy(mined(), 0.1), "are mined"),
+        (lambda: mined("triplet"), "anchor and positive alone"),
+        (lambda: mined(negatives=0), "at least 1"),
+        (lambda: mined(margin=-0.1), "margin"),
+    ],
+)
+def test_views_that_cannot_be_meant_are_refused(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(StudyFileError, match=words):
+        make()

@@ -195,7 +195,7 @@ def gather(plan: Plan) -> Facts:
         Row(
             study.name,
             losses.label(study.loss),
-            study.view,
+            study.reads,
             tuple(plan.of(study.name, "tune")),
             tuple(plan.of(study.name, "final", "best")),
             tuple(plan.of(study.name, "final", "default")),

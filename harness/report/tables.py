@@ -83,7 +83,7 @@ def headline(facts: Facts) -> Table:
             (
                 escape(row.name),
                 escape(row.loss),
-                row.view,
+                escape(row.view),
                 _mean_over_seeds(row),
                 score(_pearson(row)),
                 score(facts.task_mean(row)),
@@ -132,7 +132,9 @@ def rows_used(facts: Facts) -> Table:
             {int(r.provenance["rows_asked"]) for r in row.records if r.provenance.get("rows_asked") is not None}
         )
         planned = asked or [facts.plan.ablation.testbed.max_rows]
-        rows.append((escape(row.name), row.view, ", ".join(map(count, used)) or NONE, ", ".join(map(count, planned))))
+        rows.append(
+            (escape(row.name), escape(row.view), ", ".join(map(count, used)) or NONE, ", ".join(map(count, planned)))
+        )
     return Table(header, tuple(rows), left=2)
 
 
@@ -146,7 +148,7 @@ def steps(facts: Facts) -> Table:
             (
                 f"{escape(a.name)} → {escape(b.name)}",
                 _change(escape(a.loss), escape(b.loss)),
-                _change(a.view, b.view),
+                _change(escape(a.view), escape(b.view)),
                 *(
                     _growth(a.typical(field), b.typical(field))
                     for field in ("rows", "steps", "examples_seen", "train_seconds")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from harness import embedded as made_here
 from harness.errors import StudyFileError
 
 EMBEDDED = "embedded"
 """The repository of a Ref to what the project makes itself; `config` is then the folder in it."""
+
+
+Pooling: TypeAlias = Literal["mean", "cls", "max"]
+
+POOLINGS: tuple[Pooling, ...] = ("mean", "cls", "max")
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ SEALED = Ref("sealed", "no test set")
 class Testbed:
     """Base model, training rows, dev set and test sets of an ablation.
 
-    `rows` is an NLI set with columns premise, hypothesis, label; `max_rows` how many of its first rows are trained on.
+    `rows` is an NLI set with columns premise, hypothesis, label, or several that are mixed, each in its share of all;
+    `max_rows` is how many of the first rows are trained on.
     `dev` and `test` are STS sets with columns sentence1, sentence2 and score (GLUE's `label`). `tasks` are names that
     mteb knows. `lr_scale` multiplies a study file's learning rates, which are meant for a BERT base. `trials` and
     `seeds`, where given, stand in for the study file's when `--testbed` moves a run here, so that it takes minutes.
@@ -49,19 +55,25 @@ class Testbed:
 
     name: str
     model: Ref
-    rows: Ref
+    rows: Ref | tuple[Ref, ...]
     dev: Ref
     test: Ref
     tasks: tuple[str, ...]
     max_rows: int
-    pooling: Literal["mean", "cls", "max"] = "mean"
+    pooling: Pooling = "mean"
     lr_scale: float = 1.0
     trials: int | None = None
     seeds: int | None = None
 
+    @property
+    def sources(self) -> tuple[Ref, ...]:
+        """The sets that the rows are of: one, or several that are mixed."""
+        return self.rows if isinstance(self.rows, tuple) else (self.rows,)
+
     def revisions(self) -> dict[str, str]:
         """Return what decides a run's training and its dev and test scores, by part; a sealed testbed has no test."""
-        parts = {"model": f"{self.model} {self.pooling}-pooled", "rows": str(self.rows), "dev": str(self.dev)}
+        rows = " + ".join(map(str, self.sources))
+        parts = {"model": f"{self.model} {self.pooling}-pooled", "rows": rows, "dev": str(self.dev)}
         return parts if self.test == SEALED else {**parts, "test": str(self.test)}
 
     def sealed(self) -> Testbed:
@@ -85,6 +97,25 @@ book = Testbed(
     max_rows=50_000,
 )
 
+ALL_NLI = Ref(
+    "sentence-transformers/all-nli",
+    "d482672c8e74ce18da116f430137434ba2e52fab",
+    "pair-class",
+    "train",
+    ("README.md", "pair-class/*"),
+)
+"""SNLI and MNLI together: 942,069 rows."""
+
+SNLI = Ref(
+    "stanfordnlp/snli",
+    "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b",
+    "plain_text",
+    "train",
+    ("README.md", "plain_text/*"),
+)
+
+nli = replace(book, name="nli", rows=ALL_NLI, max_rows=1_000_000)
+
 _MADE = made_here.fingerprint()
 
 embedded = Testbed(
@@ -100,7 +131,7 @@ embedded = Testbed(
     seeds=3,
 )
 
-ALL = {testbed.name: testbed for testbed in (book, embedded)}
+ALL = {testbed.name: testbed for testbed in (book, nli, embedded)}
 
 
 def by_name(name: str) -> Testbed:

@@ -12,6 +12,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from huggingface_hub import constants
 from rich.console import Console
@@ -46,7 +47,7 @@ def fetch(
     online = cache(partial(_online, tell))
     parts = {
         "base model": testbed.model,
-        "training rows": testbed.rows,
+        **{f"training rows{f' {n}' if n > 1 else ''}": ref for n, ref in enumerate(testbed.sources, 1)},
         "dev set": testbed.dev,
         "test set": testbed.test,
     }
@@ -117,10 +118,19 @@ def _load_split(ref: Ref) -> pd.DataFrame:
     return frame
 
 
-@lru_cache(maxsize=2)
 def load_rows(testbed: Testbed) -> pd.DataFrame:
     """Return all NLI rows of a testbed: premise, hypothesis, label (0 entailment, 1 neutral, 2 contradiction)."""
-    return _load_split(testbed.rows)[["premise", "hypothesis", "label"]]
+    return _load_rows(testbed.sources)
+
+
+@lru_cache(maxsize=2)
+def _load_rows(sources: tuple[Ref, ...]) -> pd.DataFrame:
+    """Read the sources and mix them: whatever number of first rows is taken, each source has its share of them."""
+    read = [_load_split(ref)[["premise", "hypothesis", "label"]] for ref in sources]
+    if len(read) == 1:
+        return read[0]
+    place = np.concatenate([(np.arange(len(rows)) + 0.5) / len(rows) for rows in read])
+    return pd.concat(read, ignore_index=True).iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
 
 
 @lru_cache(maxsize=4)

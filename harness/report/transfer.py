@@ -1,0 +1,139 @@
+"""The page of one ablation on several testbeds: scores side by side, agreement of orders, verdicts of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness import stats
+from harness.report.figures.canvas import draw
+from harness.report.figures.transfer import ranks
+from harness.report.tables import NONE, Table, escape, interval, score, signed
+from harness.store import write_atomically
+from harness.study import UNTRAINED
+from harness.transfer import Agreement, Side
+from harness.verdicts import Verdict
+
+
+def write_transfer(sides: Sequence[Side], found: Sequence[Agreement], folder: Path) -> Path:
+    """Write README.md and figures/ranks.svg into `folder`; return the README's path. Same stores, same bytes.
+
+    Raises StoreError where the folder cannot be written.
+    """
+    drawn = draw(ranks, sides)
+    if drawn is not None:
+        write_atomically(folder / "figures" / "ranks.svg", drawn.decode())
+    write_atomically(folder / "README.md", page(sides, found, drawn is not None))
+    return folder / "README.md"
+
+
+def page(sides: Sequence[Side], found: Sequence[Agreement], drawn: bool) -> str:
+    """Return the page's markdown."""
+    names = [escape(side.testbed) for side in sides]
+    sections = [
+        f"# {escape(sides[0].plan.ablation.name)} on {' and '.join(names)}",
+        "Does the order of the studies transfer? Scores are STSB test Spearman × 100 at each study's best point, "
+        "differences are in those points.",
+        "## Agreement",
+        _agreement(found).markdown(),
+        *(_turned(agreement) for agreement in found if agreement.turned),
+        "*Over seeds*: of the coefficient if the final runs had other seeds. Studies closer to one another than their "
+        "seeds swap places then, which pulls the interval below the coefficient. *Over studies*: a bootstrap over the "
+        "studies. *Told apart*: pairs of studies whose difference is above or below 0 over seeds and over test pairs "
+        "on both testbeds, at 95 percent each, uncorrected.",
+        "## Scores",
+        *(["![Rank of each study on each testbed](figures/ranks.svg)"] if drawn else []),
+        _scores(sides).markdown(),
+        "## Budgets",
+        _budgets(sides).markdown(),
+        "## Expectations",
+        _verdicts(sides).markdown() if sides[0].verdicts else "The study file has none.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _agreement(found: Sequence[Agreement]) -> Table:
+    header = (
+        "testbeds",
+        "studies",
+        "Spearman's rho",
+        "over seeds",
+        "over studies",
+        "Kendall's tau",
+        "told apart",
+        "alike",
+    )
+    rows = [
+        (
+            f"{escape(a.left)}, {escape(a.right)}",
+            str(len(a.studies)),
+            f"{a.rho:.2f}",
+            _coefficients(a.rho_over_seeds),
+            _coefficients(a.rho_over_studies),
+            f"{a.tau:.2f}",
+            str(a.told_apart),
+            str(a.alike),
+        )
+        for a in found
+    ]
+    return Table(header, tuple(rows))
+
+
+def _coefficients(found: stats.Interval | None) -> str:
+    return NONE if found is None else f"{found.low:.2f} to {found.high:.2f}"
+
+
+def _turned(found: Agreement) -> str:
+    pairs = "; ".join(f"{escape(better)} beats {escape(worse)}" for better, worse in found.turned)
+    return f"On {escape(found.left)}, and the other way round on {escape(found.right)}: {pairs}."
+
+
+def _scores(sides: Sequence[Side]) -> Table:
+    """Return a row a study, best first on the last testbed, with its rank on each."""
+    names = [finals.study for finals in sides[0].finals]
+    places = [_places(side) for side in sides]
+    header = ["study"]
+    for side in sides:
+        header += [f"{escape(side.testbed)}<br>(95 % over seeds)", "rank"]
+    rows = []
+    for name in sorted(names, key=lambda name: places[-1].get(name, len(names))):
+        cells = [escape(name)]
+        for side, place in zip(sides, places, strict=True):
+            values = list(side.of(name).scores.values())
+            mean = score(float(np.mean(values))) if values else NONE
+            spread = stats.t_interval(values) if name != UNTRAINED else None
+            cells += [f"{mean}<br>({interval(spread, signs=False)})" if spread else mean, str(place.get(name, NONE))]
+        rows.append(tuple(cells))
+    return Table(tuple(header), tuple(rows))
+
+
+def _places(side: Side) -> dict[str, int]:
+    """Return the rank of each study that has a score, 1 for the best; the untrained model has none."""
+    means = {f.study: float(np.mean(list(f.scores.values()))) for f in side.finals if f.scores and not f.constant}
+    return {name: place for place, name in enumerate(sorted(means, key=lambda name: -means[name]), 1)}
+
+
+def _budgets(sides: Sequence[Side]) -> Table:
+    rows = []
+    for side in sides:
+        bed, budget = side.plan.ablation.testbed, side.plan.ablation.budget
+        done, planned = side.plan.count("done"), len(side.plan.runs)
+        cells = (escape(str(bed.model)), f"{bed.max_rows:,}", str(budget.trials), str(budget.seeds))
+        rows.append((escape(side.testbed), *cells, f"{bed.lr_scale:g}", f"{done} of {planned}"))
+    return Table(
+        ("testbed", "model", "rows asked for", "trials", "seeds", "lr scale", "runs done"), tuple(rows), left=2
+    )
+
+
+def _verdicts(sides: Sequence[Side]) -> Table:
+    """Return a row a claim with each testbed's verdict; claims of one study file are the same on all."""
+    header = ("claim", *(escape(side.testbed) for side in sides))
+    claims = zip(*(side.verdicts for side in sides), strict=True)
+    rows = [(escape(verdicts[0].expectation), *map(_told, verdicts)) for verdicts in claims]
+    return Table(header, tuple(rows), left=len(header))
+
+
+def _told(found: Verdict) -> str:
+    return found.verdict if found.difference is None else f"{found.verdict} ({signed(found.difference)})"
