@@ -19,8 +19,8 @@ from harness import lock, provenance, sequential
 from harness.data.audit import unprobed_label
 from harness.data.findings import Audit, Finding, by_severity
 from harness.data.views import named
-from harness.errors import AuditFailed, HarnessError
-from harness.executors import ExecutorName
+from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
+from harness.executors import ExecutorName, WorkerDied
 from harness.plan import Plan
 from harness.records import Record
 from harness.store import Store, create, load, load_of
@@ -86,7 +86,7 @@ def run(
     Raises StoreLocked if another driver holds the store, TestbedUnavailable if what the runs need cannot be had,
     AuditFailed, before anything is trained, if the data have an error.
     """
-    # Optuna and pebble: a third of a second that reading commands do not need.
+    # Optuna: a third of a second that reading commands do not need.
     from harness.driver import Driver, Options
     from harness.executors.start import start
     from harness.progress import Board
@@ -95,22 +95,23 @@ def run(
     options = options or Options()
     opened = create(Path(store) if store else default_store(ablation), ablation.name, ablation.testbed.name)
     with opened.locked():
-        for aside in opened.set_damaged_aside():
+        records, damaged = opened.set_damaged_aside()
+        for aside in damaged:
             console.print(f"damaged record set aside: {aside}", highlight=False, markup=False, soft_wrap=True)
-        records, log = opened.records(), lock.read(opened.folder)
-        if options.retry_failed:
-            records = [record for record in records if record.outcome != "failed"]
-        if not sequential.grown(ablation, records, pruning=options.prune, only=options.only, unlocked=log).unfinished():
-            return _plan(ablation, opened.records(), opened.folder)
+        left = [record for record in records if not (options.retry_failed and record.mendable)]
+        log = lock.read(opened.folder)
+        if not sequential.grown(ablation, left, pruning=options.prune, only=options.only, unlocked=log).unfinished():
+            return _plan(ablation, records, opened.folder)
         missing = _fetched(ablation, console)
         _audited(ablation, opened, missing, console)
         where = start(executor, workers, runs_per_gpu, time_limit)
         try:
             with Board(console) as board:
-                Driver(ablation, opened, where, board, options, missing, _provenance(study_file)).drive()
+                driver = Driver(ablation, opened, where, board, options, missing, _provenance(study_file), records)
+                driver.drive()
         finally:
             where.stop()
-        return _plan(ablation, opened.records(), opened.folder)
+        return _plan(ablation, list({**{r.id: r for r in records}, **driver.records}.values()), opened.folder)
 
 
 def audit(ablation: Ablation, store: Path | str | None = None, *, console: Console | None = None) -> Audit:
@@ -186,11 +187,20 @@ def _provenance(study_file: Path | None) -> dict[str, Any]:
 
 
 def fetch(ablation: Ablation) -> Mapping[str, str]:
-    """Bring what an ablation needs into the cache; returns the tasks whose data cannot be had, with the reason."""
+    """Bring what an ablation needs into the cache; returns the tasks whose data cannot be had, with the reason.
+
+    Raises TestbedUnavailable if a part cannot be had without which nothing runs.
+    """
     from harness.executors.processes import in_fresh_process
     from harness.worker import fetch as fetch_job
 
-    found: Mapping[str, str] = in_fresh_process(fetch_job, ablation.testbed)
+    try:
+        found: Mapping[str, str] = in_fresh_process(fetch_job, ablation.testbed)
+    except (WorkerDied, OSError) as problem:
+        raise TestbedUnavailable(
+            f"testbed {ablation.testbed.name!r}: the process that fetches its parts ended early ({problem}); "
+            "give the same command again"
+        ) from problem
     return found
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import __version__, commands
+from harness import __version__, commands, provenance
 from harness.errors import HarnessError
 
 EPILOG = """exit codes: 0 all well; 1 a check is violated; 2 a usage or study-file error;
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.command(options)
         return code
     except HarnessError as problem:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {provenance.without_secrets(str(problem))}", file=sys.stderr)
         return problem.exit_code
     except KeyboardInterrupt:
         print("interrupted: finished runs are stored; give the same command again to go on", file=sys.stderr)
@@ -127,7 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--time-limit", metavar="MIN", type=float, help="stop a run that takes more minutes; it has failed"
     )
-    run.add_argument("--retry-failed", action="store_true", help="do failed runs again")
+    run.add_argument(
+        "--retry-failed", action="store_true", help="do failed runs again, and those that ran out of memory"
+    )
     run.add_argument("--fail-fast", action="store_true", help="start no more runs once one failed")
     run.add_argument(
         "--prune", action="store_true", help="stop hopeless trials on their dev curve (budgets are then unequal)"
@@ -144,7 +146,9 @@ def _parser() -> argparse.ArgumentParser:
         help="trackers for the trainer (repeatable)",
     )
     run.add_argument(
-        "--storage", metavar="URL", help="where optuna-dashboard's mirror goes (default: SQLite in the store)"
+        "--storage",
+        metavar="URL",
+        help="where optuna-dashboard's mirror goes (default: SQLite in the store; none: nowhere)",
     )
     run.add_argument("--no-mteb", action="store_true", help="evaluate no mteb task: --tasks ''")
     run.add_argument("--audit-only", action="store_true", help="audit the data, print what was found and train nothing")

@@ -62,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
     from harness import api
     from harness.check import check as judge
     from harness.check import exit_code
+    from harness.interrupt import end_on_sigterm_too
     from harness.records import as_json
     from harness.report import write_report
     from harness.store import create, write_atomically
@@ -92,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
         return _audit_only(ablation, folder)
     if options.dry_run:
         return _print_plan(api.plan(ablation, folder), options.workers)
+    end_on_sigterm_too()
     from harness.driver import Options  # after all that can be wrong with the call: it imports optuna
 
     with create(folder, ablation.name, ablation.testbed.name).locked():  # a driver that is refused changes nothing

@@ -1,32 +1,33 @@
 """The driver: plan, ask, submit, store, tell. One process, the only writer of its store.
 
-It keeps nothing that the store does not hold: at each step it plans anew from the records, so giving the same command
-again after any kind of end goes on where the store stands.
+It keeps nothing that the store does not hold: at each step it plans from the records, a study anew when it has a new
+one, so giving the same command again after any kind of end goes on where the store stands.
 """
 
 from __future__ import annotations
 
 import shutil
-import signal
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from harness import lock, search, sequential
+from harness.data.views import named
 from harness.errors import StoreError, UsageError
 from harness.executors import Executor, WorkerDied
+from harness.interrupt import held_back
 from harness.job import Job, packed
-from harness.plan import Plan, PlannedRun, run_id
+from harness.plan import Plan, PlannedRun, Planner, run_id
 from harness.progress import Board, spell
+from harness.provenance import without_secrets
 from harness.publish import keep_only_best, publish
 from harness.records import HEADLINE, OBJECTIVE, Record, Unlocking
-from harness.store import Store
-from harness.study import Ablation
+from harness.store import Store, writing
+from harness.study import UNTRAINED, Ablation
+from harness.turns import Turns
 from harness.worker import do
 
 KeepModels: TypeAlias = Literal["best", "all", "none"]
@@ -45,141 +46,136 @@ class Options:
     storage: str | None = None
 
 
-@dataclass
 class Driver:
-    """Executes an ablation's plan on a locked store."""
+    """Executes an ablation's plan on a locked store. `drive` ends the executor, too."""
 
-    ablation: Ablation
-    store: Store
-    executor: Executor
-    board: Board
-    options: Options
-    missing: Mapping[str, str]
-    provenance: Mapping[str, Any]
-    records: dict[str, Record] = field(default_factory=dict)
-    _running: dict[Future[Record], PlannedRun] = field(default_factory=dict)
-    _attempted: set[str] = field(default_factory=set)
-    _unlocked: tuple[Unlocking, ...] = ()
+    def __init__(
+        self,
+        ablation: Ablation,
+        store: Store,
+        executor: Executor,
+        board: Board,
+        options: Options,
+        missing: Mapping[str, str],
+        provenance: Mapping[str, Any],
+        records: Iterable[Record] | None = None,
+        work: Callable[[bytes], Record] = do,
+    ) -> None:
+        """Take what there is.
+
+        Args:
+            missing: tasks whose data cannot be had, with the reason.
+            provenance: what every record says of where the code comes from.
+            records: what the store holds, if that was read before.
+            work: what a worker is asked to do with a packed job.
+        """
+        self.ablation, self.store, self.executor, self.board, self.options = ablation, store, executor, board, options
+        self.missing, self.provenance, self._work = missing, provenance, work
+        found = store.records() if records is None else records
+        self.records = {record.id: record for record in found if not (options.retry_failed and record.mendable)}
+        self._planner = Planner(
+            ablation, self.records.values(), pruning=options.prune, only=options.only, unavailable=missing
+        )
+        self._running: dict[Future[Record], PlannedRun] = {}
+        self._remember(lock.read(store.folder))
 
     def drive(self) -> Plan:
         """Do every run that can be done; returns the plan as it stands at the end."""
-        self._staging().mkdir(parents=True, exist_ok=True)
-        self._unlocked = lock.read(self.store.folder)
-        found = {record.id: record for record in self.store.records()}
-        self.records = {key: r for key, r in found.items() if not (self.options.retry_failed and r.outcome == "failed")}
-        with _uninterrupted():
+        sequential.grow(self._planner)
+        with held_back():
             mirror = self._mirror()
-            for run in self.plan().runs:
-                if run.record is not None:
-                    self._tell(mirror, run.record)
         try:
-            stop = False
-            plan = self.plan()
+            with writing(self._staging):
+                self._staging.mkdir(parents=True, exist_ok=True)
+            stop, turns = False, Turns(self._planner)
             while True:
-                for run in self._ready(plan) if not stop else ():
-                    self._unlock(run, plan)
-                    self._submit(run, plan.ablation)
-                self.board.show(plan, {run.id or "": run.study for run in self._running.values()})
+                while len(self._running) < self.executor.slots and not stop and (run := turns.take()):
+                    pointed = self._with_point(run)
+                    self._unlock(pointed)
+                    self._submit(pointed)
+                self.board.show(self._planner.plan, {run.id or "": run.study for run in self._running.values()})
                 if not self._running:
-                    return plan
+                    return self._planner.plan()
                 ended, _ = wait(self._running, timeout=0.25, return_when=FIRST_COMPLETED)
                 for future in ended:
-                    with _uninterrupted():
+                    with held_back():
                         record = self._finish(self._running.pop(future), future)
                         self._tell(mirror, record)
                     stop |= self.options.fail_fast and record.outcome == "failed"
-                if ended:
-                    plan = self.plan()
+                    turns.look_again(record.study, *self._planner.mined_by(record.study))
+                if ended and self._grown():
+                    turns.look_again(*self._planner.studies)
         finally:
-            with _uninterrupted():
-                mirror.close()
-                shutil.rmtree(self._staging(), ignore_errors=True)
+            with held_back():
+                self.executor.stop()
+                if mirror is not None:
+                    mirror.close()
+                shutil.rmtree(self._staging, ignore_errors=True)
 
-    def _mirror(self) -> search.Mirror:
+    def _mirror(self) -> search.Mirror | None:
         """Open optuna's storage; the store's own is made anew if it broke, as all of it is in the records."""
+        if self.options.storage == "none":
+            return None
+        records = [run.record for run in self._planner.plan().runs if run.record is not None]
         if self.options.storage is not None:
-            return search.Mirror(self.ablation, self.options.storage)
+            return search.Mirror(self.ablation, self.options.storage, records)
         own = self.store.folder / "optuna.db"
         try:
-            return search.Mirror(self.ablation, f"sqlite:///{own}")
+            return search.Mirror(self.ablation, f"sqlite:///{own}", records, durable=False)
         except UsageError:
             own.unlink(missing_ok=True)
-            return search.Mirror(self.ablation, f"sqlite:///{own}")
+            return search.Mirror(self.ablation, f"sqlite:///{own}", records, durable=False)
 
-    def _tell(self, mirror: search.Mirror, record: Record) -> None:
+    def _tell(self, mirror: search.Mirror | None, record: Record) -> None:
         """Mirror a record; that it cannot be is no reason to stop, because the records have everything."""
         try:
-            mirror.tell(record)
+            if mirror is not None:
+                mirror.tell(record)
         except StoreError as problem:
             self.board.line(str(problem))
 
-    def plan(self) -> Plan:
-        """Return the plan as the records stand."""
-        return sequential.grown(
-            self.ablation,
-            self.records.values(),
-            pruning=self.options.prune,
-            only=self.options.only,
-            unavailable=self.missing,
-            unlocked=self._unlocked,
-        )
+    def _grown(self) -> bool:
+        """Plan the final seeds that open verdicts ask for; tell whether there are more than before."""
+        before = self._planner.seeds
+        sequential.grow(self._planner)
+        return self._planner.seeds != before
 
-    def _ready(self, plan: Plan) -> Iterator[PlannedRun]:
-        """Yield as many runs as there are free slots: the untrained model, then the studies in turn."""
-        free = self.executor.slots - len(self._running)
-        under_way = {(run.study, run.trial) for run in self._running.values() if run.trial is not None}
-        in_turn = (
-            sorted(
-                (index, position, run)
-                for position, study in enumerate(dict.fromkeys(run.study for run in plan.runs))
-                for index, run in enumerate(plan.of(study))
-            )
-            if free
-            else []
-        )
-        for _, _, run in in_turn:
-            if not free:
-                return
-            if run.state == "waiting":
-                if run.trial is None or (run.study, run.trial) in under_way:
-                    continue
-                known = self._with_point(plan, run)
-                if known is None:
-                    continue
-                run = known
-            if run.state in ("to do", "waiting") and run.id not in self._attempted:
-                free -= 1
-                yield run
-
-    def _with_point(self, plan: Plan, run: PlannedRun) -> PlannedRun | None:
-        """Ask the sampler for a waiting trial's point, if all trials before it have ended."""
-        if run.point is not None:  # it is known: the trial waits for the study whose model mines for it
-            return None
-        earlier = [trial for trial in plan.of(run.study, "tune") if (trial.trial or 0) < (run.trial or 0)]
-        if any(trial.state not in ("done", "failed") for trial in earlier):
-            return None
-        ablation = plan.ablation
-        point = search.ask(ablation, ablation.study(run.study), [t.record for t in earlier if t.record is not None])
+    def _with_point(self, run: PlannedRun) -> PlannedRun:
+        """Ask the sampler for a waiting trial's point; all trials before it have ended."""
+        if run.point is not None or run.trial is None:
+            return run
+        ablation = self._planner.ablation_of(run.study)
+        earlier = [t.record for t in self._planner.part(run.study).of(run.study, "tune")[: run.trial] if t.record]
+        point = search.ask(ablation, ablation.study(run.study), earlier)
         return replace(run, point=point, id=run_id(ablation, run.study, "tune", run.seed, point), state="to do")
 
-    def _unlock(self, run: PlannedRun, plan: Plan) -> None:
+    def _remember(self, log: tuple[Unlocking, ...]) -> None:
+        """Plan with this log of unlockings."""
+        self._planner.unlocked, self._planner.looks = log, sequential.looks(self.ablation, log)
+
+    def _unlock(self, run: PlannedRun) -> None:
         """Log, before a run that scores the test sets starts, what its study had been given by then."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = lock.due(run, plan, self._unlocked, len(self.records), now)
+        now, log = datetime.now(UTC).isoformat(timespec="seconds"), self._planner.unlocked
+        entry = lock.due(run, self._planner.part(run.study), log, len(self.records), now)
         if entry is not None:
             lock.append(self.store.folder, entry)
-            self._unlocked = (*self._unlocked, entry)
+            self._remember((*log, entry))
 
-    def _submit(self, run: PlannedRun, ablation: Ablation) -> None:
+    def _submit(self, run: PlannedRun) -> None:
         assert run.id is not None
+        ablation = self._planner.ablation_of(run.study)
         tuning, bed = run.stage == "tune", ablation.testbed
-        self._attempted.add(run.id)
-        staging = self._staging() / run.id
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir()
+        staging = self._staging / run.id
+        with writing(staging):
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+        # Its own study, and whose model mines for it: all of a large ablation would cost more to send than a short run.
+        miners = {named(study.view).miner for study in ablation.studies if study.name == run.study}
+        studies = [study for study in ablation.studies if study.name in {run.study, *miners}]
+        studies = studies or [study for study in ablation.studies if named(study.view).miner in (None, UNTRAINED)][:1]
         job = Job(
             run=replace(run, record=None),
-            ablation=replace(ablation, testbed=bed.sealed()) if tuning else ablation,
+            ablation=replace(ablation, testbed=bed.sealed() if tuning else bed, studies=studies, expect=()),
             tasks=() if tuning else tuple(task for task in bed.tasks if task not in self.missing),
             missing=self.missing,
             staging=staging.resolve(),
@@ -189,7 +185,7 @@ class Driver:
             progress_port=self.board.port,
             provenance=self.provenance,
         )
-        self._running[self.executor.submit(do, packed(job, self.ablation.name))] = run
+        self._running[self.executor.submit(self._work, packed(job, self.ablation.name))] = run
 
     def _keeps(self, run: PlannedRun) -> bool:
         """Tell whether a run saves its model: a default point's, too, which the last trial may show to be best."""
@@ -197,7 +193,7 @@ class Driver:
 
     def _sort_models(self, study: str) -> None:
         """Keep but the best model of a study's final runs at its best point, as soon as trials have shown it."""
-        plan = self.plan()
+        plan = self._planner.part(study)
         best = plan.of(study, "final", "best")
         if all(run.id is not None for run in best):
             kept = [run.record for run in best if run.record]
@@ -206,9 +202,8 @@ class Driver:
 
     def _rivals(self, run: PlannedRun) -> tuple[tuple[tuple[float, float], ...], ...]:
         """Return the dev curves that a trial is pruned against: those of its study's earlier trials."""
-        earlier = [
-            t.record for t in self.plan().of(run.study, "tune") if t.record and (t.trial or 0) < (run.trial or 0)
-        ]
+        tuned = self._planner.part(run.study).of(run.study, "tune")
+        earlier = [t.record for t in tuned if t.record and (t.trial or 0) < (run.trial or 0)]
         return tuple(record.curve for record in earlier if record.outcome == "ok" and len(record.curve) > 1)
 
     def _finish(self, run: PlannedRun, future: Future[Record]) -> Record:
@@ -226,38 +221,23 @@ class Driver:
                 run.point,
                 run.trial,
                 "failed",
-                error,
+                without_secrets(error),
                 provenance=self.provenance,
             )
-        staging = self._staging() / run.id
+        staging = self._staging / run.id
         publish(self.store.folder, staging, record, self._keeps(run))
-        self.records[record.id] = record
+        self._planner.add(record)
         if self.options.keep_models == "best":
             self._sort_models(run.study)
-        self.store.write(record)
+        record = self.records[record.id] = self.store.write(record)
+        self._planner.add(record)
         shutil.rmtree(staging, ignore_errors=True)
         self.board.line(_sentence(record))
         return record
 
+    @property
     def _staging(self) -> Path:
         return self.store.folder / ".staging"
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block has ended: raised in a callback of the database, Python would lose it."""
-    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not default or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if held:
-        raise KeyboardInterrupt
 
 
 def _sentence(record: Record) -> str:

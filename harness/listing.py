@@ -40,8 +40,12 @@ def plan_as_dict(plan: Plan) -> dict[str, Any]:
     }
 
 
+LONG = 400
+"""A plan of more runs is shown without its trials' points: nobody reads hundreds of lines, and rich takes seconds."""
+
+
 def plan_table(plan: Plan) -> Table:
-    """Show how many runs of each stage stand how, and what the next points are."""
+    """Show how many runs of each stage stand how, and, unless the plan is LONG, what the next points are."""
     table = Table(
         title=f"{plan.ablation.name} on {plan.ablation.testbed.name}: {len(plan.runs)} runs", title_justify="left"
     )
@@ -50,6 +54,8 @@ def plan_table(plan: Plan) -> Table:
     groups: dict[tuple[str, str, str], list[Any]] = {}
     for run in plan.runs:
         point = str(run.point) if run.point else "" if run.stage == "untrained" else "chosen by the search"
+        if run.stage == "tune" and len(plan.runs) > LONG:
+            point = "as many as trials"
         what = run.stage if not run.roles else f"{run.stage} ({' and '.join(run.roles)})"
         groups.setdefault((run.study, what, point), []).append(run)
     for (study, what, point), runs in groups.items():

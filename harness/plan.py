@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
 from typing import Any, Literal, TypeAlias
 
 from harness import losses
@@ -64,11 +65,15 @@ class Plan:
 
     def of(self, study: str, stage: Stage | None = None, role: str | None = None) -> list[PlannedRun]:
         """Return a study's runs, of one stage or final role if given."""
-        return [
-            run
-            for run in self.runs
-            if run.study == study and stage in (None, run.stage) and (role is None or role in run.roles)
-        ]
+        runs = self._by_study.get(study, [])
+        return [run for run in runs if stage in (None, run.stage) and (role is None or role in run.roles)]
+
+    @cached_property
+    def _by_study(self) -> dict[str, list[PlannedRun]]:
+        found: dict[str, list[PlannedRun]] = {}
+        for run in self.runs:
+            found.setdefault(run.study, []).append(run)
+        return found
 
     def count(self, state: State) -> int:
         return sum(run.state == state for run in self.runs)
@@ -160,40 +165,100 @@ def make_plan(
         unlocked, looks: carried along for what is judged and reported.
         seeds: final seeds at the best point, by study, where they are more than the budget's.
     """
-    known = {record.id: record for record in records}
-    state = _StateOf(ablation, pruning, frozenset(unavailable))
-    untrained_id = run_id(ablation, UNTRAINED, "untrained", TUNE_SEED, None)
-    record = known.get(untrained_id)
-    runs = [PlannedRun(UNTRAINED, "untrained", TUNE_SEED, state(record), id=untrained_id, record=record)]
-    ablation = _with_miners(ablation, known, state)
-    wanted = {name for study in only for name in (study, named(ablation.study(study).view).miner)}
-    for study in ablation.studies:
-        if only and study.name not in wanted:
-            continue
+    planner = Planner(ablation, records, pruning=pruning, only=only, unavailable=unavailable)
+    planner.unlocked, planner.looks = tuple(unlocked), looks
+    planner.give(seeds or {})
+    return planner.plan()
+
+
+class Planner:
+    """Plans an ablation study by study, and anew only those studies that a record was added to.
+
+    What it returns is a function of ablation and records; that it remembers is for the driver, which plans after each
+    run. `unlocked` and `looks` are carried along.
+    """
+
+    def __init__(
+        self,
+        ablation: Ablation,
+        records: Iterable[Record],
+        *,
+        pruning: bool = False,
+        only: Sequence[str] = (),
+        unavailable: Iterable[str] = (),
+    ) -> None:
+        """Take the arguments of `make_plan`."""
+        self.ablation = ablation
+        self.only = tuple(only)
+        wanted = {name for study in only for name in (study, named(ablation.study(study).view).miner)}
+        self.studies = (UNTRAINED, *(s.name for s in ablation.studies if not only or s.name in wanted))
+        self.seeds: Mapping[str, int] = {}
+        self.unlocked: tuple[Unlocking, ...] = ()
+        self.looks: tuple[int, ...] = ()
+        self._state = _StateOf(ablation, pruning, frozenset(unavailable))
+        self._id = cache(partial(run_id, ablation))
+        self._known: dict[str, dict[str, Record]] = {}
+        self._parts: dict[str, Plan] = {}
+        self._mined_by: dict[str, list[str]] = {}
+        for study in ablation.studies:
+            self._mined_by.setdefault(named(study.view).miner or UNTRAINED, []).append(study.name)
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Take a record into account, in place of an earlier one of the same run."""
+        self._known.setdefault(record.study, {})[record.id] = record
+        for study in (record.study, *self.mined_by(record.study)):
+            self._parts.pop(study, None)
+
+    def mined_by(self, study: str) -> Sequence[str]:
+        """Return the studies whose negatives this study's model mines."""
+        return () if study == UNTRAINED else self._mined_by.get(study, ())
+
+    def ablation_of(self, name: str) -> Ablation:
+        """Return the ablation with the trial that mines for this study put into its view, where it is known."""
+        view = None if name == UNTRAINED else named(self.ablation.study(name).view)
+        mining = view.mining if view is not None else None
+        if view is None or mining is None or mining.by == UNTRAINED:
+            return self.ablation
+        trials = self.part(mining.by).of(mining.by, "tune")
+        ended = all(run.state in ("done", "failed") for run in trials)
+        winner = best(run.record for run in trials if run.record is not None) if ended else None
+        if winner is None:
+            return self.ablation
+        known = replace(view, mining=replace(mining, trial=winner.id, point=winner.point))
+        studies = [replace(s, view=known) if s.name == name else s for s in self.ablation.studies]
+        return replace(self.ablation, studies=studies)
+
+    def give(self, seeds: Mapping[str, int]) -> None:
+        """Plan these numbers of final seeds at the best point, by study, where they are more than the budget's."""
+        self.seeds = dict(seeds)
+        self._parts.clear()
+
+    def part(self, study: str) -> Plan:
+        """Return the plan of one study's runs alone."""
+        if study not in self._parts:
+            self._parts[study] = Plan(self.ablation, tuple(self._runs(study)))
+        return self._parts[study]
+
+    def plan(self) -> Plan:
+        """Return the plan of all runs."""
+        runs = itertools.chain.from_iterable(self.part(study).runs for study in self.studies)
+        return Plan(self.ablation, tuple(runs), self.unlocked, self.looks)
+
+    def _runs(self, name: str) -> list[PlannedRun]:
+        known = self._known.get(name, {})
+        if name == UNTRAINED:
+            key = self._id(name, "untrained", TUNE_SEED, None)
+            record = known.get(key)
+            return [PlannedRun(name, "untrained", TUNE_SEED, self._state(record), id=key, record=record)]
+        ablation = self.ablation_of(name)
+        study = ablation.study(name)
         if _waits_for_its_miner(study):
-            runs += _waiting(ablation, study)
-        else:
-            trials = _trials(ablation, study, known, state)
-            runs += trials + _finals(ablation, study, known, state, trials, (seeds or {}).get(study.name, 0))
-    return Plan(ablation, tuple(runs), tuple(unlocked), looks)
-
-
-def _with_miners(ablation: Ablation, known: dict[str, Record], state: _StateOf) -> Ablation:
-    """Return the ablation with the trial that mines put into each mined view, where all its study's trials ended."""
-    if all(named(study.view).miner in (None, UNTRAINED) for study in ablation.studies):
-        return ablation
-    studies = []
-    for study in ablation.studies:
-        view = named(study.view)
-        if view.mining is not None and view.mining.by != UNTRAINED:
-            trials = _trials(ablation, ablation.study(view.mining.by), known, state)
-            ended = all(run.state in ("done", "failed") for run in trials)
-            winner = best(run.record for run in trials if run.record is not None) if ended else None
-            if winner is not None:
-                mining = replace(view.mining, trial=winner.id, point=winner.point)
-                study = replace(study, view=replace(view, mining=mining))
-        studies.append(study)
-    return replace(ablation, studies=studies)
+            return _waiting(ablation, study)
+        id_of = self._id if ablation is self.ablation else partial(run_id, ablation)
+        trials = _trials(ablation, study, known, self._state, id_of)
+        return trials + _finals(ablation, study, known, self._state, id_of, trials, self.seeds.get(name, 0))
 
 
 def _waits_for_its_miner(study: Study) -> bool:
@@ -234,15 +299,17 @@ class _StateOf:
         return "done"
 
 
-def _trials(ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf) -> list[PlannedRun]:
+def _trials(
+    ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf, id_of: Callable[..., str]
+) -> list[PlannedRun]:
     """Plan a study's trials: fixed points first, then those that the sampler chose, then those it has yet to choose."""
     runs = []
     for trial, point in enumerate(start_up_points(ablation, study)):
-        key = run_id(ablation, study.name, "tune", TUNE_SEED, point)
+        key = id_of(study.name, "tune", TUNE_SEED, point)
         record = known.get(key)
         runs.append(PlannedRun(study.name, "tune", TUNE_SEED, state(record), point, trial, key, record=record))
     for record in by_trial(known.values(), study.name):
-        belongs = record.id == run_id(ablation, study.name, "tune", TUNE_SEED, record.point)
+        belongs = record.id == id_of(study.name, "tune", TUNE_SEED, record.point)
         if belongs and record.trial == len(runs) < ablation.trials(study):
             runs.append(
                 PlannedRun(
@@ -255,7 +322,13 @@ def _trials(ablation: Ablation, study: Study, known: dict[str, Record], state: _
 
 
 def _finals(
-    ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf, trials: list[PlannedRun], more: int
+    ablation: Ablation,
+    study: Study,
+    known: dict[str, Record],
+    state: _StateOf,
+    id_of: Callable[..., str],
+    trials: list[PlannedRun],
+    more: int,
 ) -> list[PlannedRun]:
     """Plan a study's final runs at its best point, known once all its trials ended, and at its default point.
 
@@ -279,7 +352,7 @@ def _finals(
             if point is None:
                 runs.append(PlannedRun(study.name, "final", seed, "waiting", roles=role))
                 continue
-            key = run_id(ablation, study.name, "final", seed, point)
+            key = id_of(study.name, "final", seed, point)
             record = known.get(key)
             runs.append(PlannedRun(study.name, "final", seed, state(record), point, None, key, role, record))
     return runs

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
 
@@ -52,6 +52,7 @@ class Board:
         self.port = int(self._socket.getsockname()[1])
         self._shares: dict[str, float] = {}
         self._bars: dict[str, TaskID] = {}
+        self._next_drawing = 0.0
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -78,10 +79,20 @@ class Board:
         """Print a line above the bars."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def show(self, plan: Plan, running: dict[str, str]) -> None:
-        """Draw the plan's state; `running` maps the ids of runs under way to their studies."""
+    def show(self, planned: Callable[[], Plan], running: dict[str, str]) -> None:
+        """Draw the plan's state; `running` maps the ids of runs under way to their studies.
+
+        On a terminal alone, and so seldom that drawing a large plan never takes more than a tenth of the driver's time.
+        """
         for run_id, share in self._received():
             self._shares[run_id] = share
+        began = time.monotonic()
+        if self._progress.disable or (running and began < self._next_drawing):
+            return
+        self._draw(planned(), running)
+        self._next_drawing = began + max(0.2, 10 * (time.monotonic() - began))
+
+    def _draw(self, plan: Plan, running: dict[str, str]) -> None:
         for name in dict.fromkeys(run.study for run in plan.runs):
             runs = plan.of(name)
             if name not in self._bars:

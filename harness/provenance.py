@@ -6,12 +6,18 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import subprocess
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|APIKEY", re.IGNORECASE)
+"""In the name of an environment variable: its value is a secret."""
+
+PASSWORD_IN_URL = re.compile(r"(\w+://)[^\s/@'\"]+@")
 
 PACKAGES = (
     "harness-embeddings",
@@ -56,6 +62,17 @@ def versions() -> dict[str, str]:
 
 def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without what must not be written down: passwords in URLs, and values of secret variables.
+
+    A variable is secret whose name says so: HF_TOKEN, WANDB_API_KEY, PGPASSWORD and their like.
+    """
+    for name, value in os.environ.items():
+        if SECRET.search(name) and len(value) >= 6:
+            text = text.replace(value, f"[{name}]")
+    return PASSWORD_IN_URL.sub(r"\1***@", text)
 
 
 def cores() -> int:

@@ -10,21 +10,23 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from harness.records import OBJECTIVE, Record
+from harness.store import writing
 
 
 def publish(store: Path, staging: Path, record: Record, keep_model: bool) -> None:
-    """Move a run's results into its store: mteb/, logs/ and, if it is kept, models/STUDY/ID/."""
-    if (staging / "mteb" / "results").is_dir():
-        shutil.copytree(staging / "mteb" / "results", store / "mteb" / "results", dirs_exist_ok=True)
-    if (staging / "trainer" / "runs").is_dir():
-        logs = store / "logs" / record.study / f"{record.stage}-{record.id}"
-        shutil.copytree(staging / "trainer" / "runs", logs, dirs_exist_ok=True)
-    if keep_model and record.outcome == "ok" and (staging / "model").is_dir():
-        (staging / "model" / "README.md").write_text(str(_card(record)), encoding="utf-8")
-        target = model_folder(store, record)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(staging / "model", target)
+    """Move a run's results into its store: mteb/, logs/ and, if it is kept, models/STUDY/ID/. Raises StoreError."""
+    with writing(store):
+        if (staging / "mteb" / "results").is_dir():
+            shutil.copytree(staging / "mteb" / "results", store / "mteb" / "results", dirs_exist_ok=True)
+        if (staging / "trainer" / "runs").is_dir():
+            logs = store / "logs" / record.study / f"{record.stage}-{record.id}"
+            shutil.copytree(staging / "trainer" / "runs", logs, dirs_exist_ok=True)
+        if keep_model and record.outcome == "ok" and (staging / "model").is_dir():
+            (staging / "model" / "README.md").write_text(str(_card(record)), encoding="utf-8")
+            target = model_folder(store, record)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(staging / "model", target)
 
 
 def model_folder(store: Path, record: Record) -> Path:

@@ -8,14 +8,17 @@ not.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
+from harness import provenance
 from harness.errors import StoreError, UsageError
 from harness.plan import START_UP
 from harness.records import OBJECTIVE, Record
@@ -98,42 +101,74 @@ def frozen(ablation: Ablation, study: Study, record: Record) -> FrozenTrial:
 
 
 class Mirror:
-    """What optuna-dashboard shows: one optuna study for each study, rebuilt from the records when the driver starts."""
+    """What optuna-dashboard shows: one optuna study for each study, with the same trials as the records."""
 
-    def __init__(self, ablation: Ablation, url: str) -> None:
-        """Open the storage and empty its studies; raise UsageError if it cannot be had."""
+    def __init__(self, ablation: Ablation, url: str, records: Iterable[Record] = (), *, durable: bool = True) -> None:
+        """Open the storage and make it agree with these records; raise UsageError if it cannot be had.
+
+        A study whose trials all stand for one of the records keeps them, any other is made anew.
+
+        Args:
+            durable: False for an SQLite file that may be lost with the system's crash: it can be made again.
+        """
         self._ablation = ablation
         self._studies: dict[str, optuna.Study] = {}
+        tuned: dict[str, dict[str, Record]] = {study.name: {} for study in ablation.studies}
+        for record in records:
+            if record.stage == "tune" and record.study in tuned:
+                tuned[record.study][record.id] = record
         try:
             self._storage = optuna.storages.RDBStorage(url)
+            if not durable:
+                event.listen(self._storage.engine, "connect", _without_waiting_for_the_disk)
+                self._storage.remove_session()
+                self._storage.engine.dispose()
             there = set(optuna.get_all_study_names(self._storage))
-            for study in ablation.studies:
-                name = f"{ablation.name}/{study.name}"
-                if name in there:
-                    optuna.delete_study(study_name=name, storage=self._storage)
-                self._studies[study.name] = optuna.create_study(
-                    storage=self._storage, study_name=name, direction="maximize"
-                )
+            for name, wanted in tuned.items():
+                self._studies[name], has = self._opened(f"{ablation.name}/{name}", wanted, there)
+                for key, record in wanted.items():
+                    if key not in has:
+                        self._add(record)
         except (*BROKEN, ValueError, ImportError) as problem:  # ImportError: a database whose driver is not installed
             raise UsageError(
-                f"{url}: optuna cannot use this storage ({_first_line(problem)}); delete it if it is a broken file, "
-                "or give another by --storage"
+                f"{provenance.without_secrets(url)}: optuna cannot use this storage ({_first_line(problem)}); "
+                "delete it if it is a broken file, or give another by --storage"
             ) from problem
+
+    def _opened(self, name: str, wanted: Mapping[str, Record], there: Container[str]) -> tuple[optuna.Study, set[str]]:
+        """Return a study, and the ids of the runs that it has trials of."""
+        if name in there:
+            study = optuna.load_study(study_name=name, storage=self._storage)
+            attributes = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
+            has = {str(found.get("run")): found.get("outcome") for found in attributes}
+            agreed = all(key in wanted and wanted[key].outcome == outcome for key, outcome in has.items())
+            if agreed and len(has) == len(attributes):
+                return study, set(has)
+            optuna.delete_study(study_name=name, storage=self._storage)
+        return optuna.create_study(storage=self._storage, study_name=name, direction="maximize"), set()
+
+    def _add(self, record: Record) -> None:
+        trial = frozen(self._ablation, self._ablation.study(record.study), record)
+        self._studies[record.study].add_trial(trial)
 
     def tell(self, record: Record) -> None:
         """Add a finished tuning run; other records are not trials and are left out. Raises StoreError if it cannot."""
         if record.stage == "tune" and record.study in self._studies:
             try:
-                trial = frozen(self._ablation, self._ablation.study(record.study), record)
-                self._studies[record.study].add_trial(trial)
+                self._add(record)
             except BROKEN as problem:
                 raise StoreError(
-                    f"optuna's mirror lacks run {record.id} ({_first_line(problem)}); the next start rebuilds it"
+                    f"optuna's mirror lacks run {record.id} ({_first_line(problem)}); the next start adds it"
                 ) from problem
 
     def close(self) -> None:
         self._storage.remove_session()
         self._storage.engine.dispose()
+
+
+def _without_waiting_for_the_disk(connection: Any, _: Any) -> None:
+    """Let SQLite write when the system likes."""
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 def _distributions(dimensions: dict[str, Dimension]) -> dict[str, BaseDistribution]:

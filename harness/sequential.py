@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.check import Verdict, check
-from harness.plan import Plan, make_plan
+from harness.plan import Plan, Planner
 from harness.records import Record, Unlocking
 from harness.spending import looks_between
 from harness.stats import Interval
@@ -33,32 +33,29 @@ def grown(
 
     With `only` no seeds are added: a look needs every study.
     """
-    records, missing, log = list(records), frozenset(unavailable), tuple(unlocked)
+    planner = Planner(ablation, records, pruning=pruning, only=only, unavailable=unavailable)
+    planner.unlocked = tuple(unlocked)
+    planner.looks = looks(ablation, planner.unlocked)
+    grow(planner)
+    return planner.plan()
 
-    def plan_with(seeds: Mapping[str, int]) -> Plan:
-        return make_plan(
-            ablation,
-            records,
-            pruning=pruning,
-            only=only,
-            unavailable=missing,
-            unlocked=log,
-            seeds=seeds,
-            looks=looks(ablation, log),
-        )
 
-    plan = plan_with({})
-    last = ablation.budget.max_seeds
-    if last is None or only:
-        return plan
-    seeds = {study.name: ablation.budget.seeds for study in ablation.studies}
-    while _all_ended(plan):
+def grow(planner: Planner) -> None:
+    """Give a planner the seeds that open verdicts ask for.
+
+    It goes on from the seeds that the planner has: earlier looks rest on records that later runs do not change.
+    """
+    last = planner.ablation.budget.max_seeds
+    if last is None or planner.only:
+        return
+    least = planner.ablation.budget.seeds
+    seeds = {study.name: planner.seeds.get(study.name, least) for study in planner.ablation.studies}
+    while _all_ended(plan := planner.plan()):
         wanted = _wanted(check(plan), seeds, last)
         if wanted == seeds:
-            break
+            return
         seeds = wanted
-        plan = plan_with(seeds)
-    return plan
+        planner.give(seeds)
 
 
 def looks(ablation: Ablation, log: Sequence[Unlocking] = ()) -> tuple[int, ...]:

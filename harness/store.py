@@ -17,14 +17,15 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import DamagedRecord, StoreError, StoreLocked, UsageError
-from harness.records import Record, as_json, frame
+from harness.records import Pairs, Record, as_json, frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,27 +59,34 @@ class Store:
         """Return a DataFrame with one row a run; see `harness.records.frame`."""
         return frame(self.records())
 
-    def write(self, record: Record) -> None:
-        """Write a record so that a crash at any moment leaves the old one, the new one or none, never a part."""
-        write_atomically(self.folder / "records" / f"{record.id}.json", record.to_json())
+    def write(self, record: Record) -> Record:
+        """Write a record so that a crash at any moment leaves the old one, the new one or none, never a part.
 
-    def set_damaged_aside(self) -> list[Path]:
-        """Move unreadable records to damaged/, so that their runs are done again and nothing is lost.
+        Returns the record as `records` would.
+        """
+        path = self.folder / "records" / f"{record.id}.json"
+        write_atomically(path, record.to_json())
+        _pairs.cache_clear()
+        return _without_pairs(record, path)
+
+    def set_damaged_aside(self) -> tuple[list[Record], list[Path]]:
+        """Return the records, after moving unreadable ones to damaged/: their runs are done again and nothing is lost.
 
         Half-written files that a killed driver left are deleted: they never became records. Call it with the lock held.
         """
-        for unfinished in (self.folder / "records").glob(".*"):
-            unfinished.unlink()
-        moved = []
-        for path in self._files():
-            try:
-                read_record(path)
-            except DamagedRecord:
-                aside = self.folder / "damaged" / f"{path.stem}.{os.urandom(4).hex()}.json"
-                aside.parent.mkdir(exist_ok=True)
-                path.rename(aside)
-                moved.append(aside)
-        return moved
+        records, moved = [], []
+        with writing(self.folder):
+            for unfinished in (self.folder / "records").glob(".*"):
+                unfinished.unlink()
+            for path in self._files():
+                try:
+                    records.append(read_record(path))
+                except DamagedRecord:
+                    aside = self.folder / "damaged" / f"{path.stem}.{os.urandom(4).hex()}.json"
+                    aside.parent.mkdir(exist_ok=True)
+                    path.rename(aside)
+                    moved.append(aside)
+        return records, moved
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -104,8 +112,40 @@ class Store:
         return sorted((self.folder / "records").glob("*.json"))
 
 
+class StoredPairs(Mapping[str, Pairs]):
+    """A record's pairs, left in its file until someone asks for them: they are nine tenths of a large store."""
+
+    def __init__(self, path: Path, names: Iterable[str]) -> None:
+        self._path, self._names = path, tuple(names)
+
+    def __getitem__(self, name: str) -> Pairs:
+        if name not in self._names:
+            raise KeyError(name)
+        return _pairs(self._path)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@lru_cache(maxsize=32)
+def _pairs(path: Path) -> Mapping[str, Pairs]:
+    """Read a record's pairs; who asks for one set's usually asks for the other's next."""
+    return _read(path).pairs
+
+
+def _without_pairs(record: Record, path: Path) -> Record:
+    return replace(record, pairs=StoredPairs(path, record.pairs)) if record.pairs else record
+
+
 def read_record(path: Path) -> Record:
-    """Read one record's file; raise DamagedRecord with the mend."""
+    """Read one record's file, its pairs when they are asked for; raise DamagedRecord with the mend."""
+    return _without_pairs(_read(path), path)
+
+
+def _read(path: Path) -> Record:
     try:
         record = Record.from_json(path.read_text(encoding="utf-8"), str(path))
     except (DamagedRecord, UnicodeDecodeError) as problem:
@@ -159,9 +199,19 @@ def load(folder: Path | str) -> Store:
     return Store(folder, ablation, testbed)
 
 
+@contextmanager
+def writing(what: Path) -> Iterator[None]:
+    """Turn what goes wrong while `what` is written into a StoreError with the mend: full, read-only, gone."""
+    try:
+        yield
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise StoreError(f"{what}: cannot be written ({reason}); free space or choose another --store") from problem
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's text in one step that survives a crash; raise StoreError, leaving the old file, if it cannot."""
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f".{path.name}.{os.urandom(4).hex()}"
         try:
@@ -178,7 +228,3 @@ def write_atomically(path: Path, text: str) -> None:
             os.fsync(folder)  # the rename itself must reach the disk
         finally:
             os.close(folder)
-    except OSError as problem:
-        raise StoreError(
-            f"{path}: cannot be written ({problem.strerror}); free space or choose another --store"
-        ) from problem

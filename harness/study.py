@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from harness.data.views import VIEWS, View, named
@@ -72,10 +72,8 @@ class Study:
 
     def __post_init__(self) -> None:
         where = f"study {self.name!r}"
-        if not self.name or self.name == UNTRAINED or any(c in self.name for c in "/\\\n|") or self.name[0] == ".":
-            raise StudyFileError(
-                f"{where}: a name needs at least one character, none of / \\ |, no leading dot; not {UNTRAINED!r}"
-            )
+        if self.name == UNTRAINED or not _names_a_folder(self.name):
+            raise StudyFileError(f"{where}: it names a folder, so {FOLDER_NAME}; and not {UNTRAINED!r}")
         if not callable(self.loss):
             raise StudyFileError(
                 f"{where}: loss={self.loss!r} is not callable; give losses.NAME or a function of the model"
@@ -157,6 +155,14 @@ def _given(study: Study, arguments: Mapping[str, Any]) -> Callable[..., Any]:
     return partial(study.loss, **arguments)
 
 
+FOLDER_NAME = "1 to 100 printable characters, none of / \\ |, no leading dot"
+"""What a name may be that becomes a folder's in a store or among the reports: none can lead out of it."""
+
+
+def _names_a_folder(name: str) -> bool:
+    return 0 < len(name.encode()) <= 100 and name.isprintable() and name[0] != "." and not set(name) & set("/\\|")
+
+
 UNTRAINED = "untrained"
 """The base model's name in tables; expectations may use it like a study's."""
 
@@ -192,25 +198,28 @@ class Ablation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "studies", _Listed(self.studies))
         object.__setattr__(self, "expect", _Listed(self.expect))
-        if not self.name or any(c in self.name for c in "/\\\n|") or self.name.startswith("."):
-            raise StudyFileError(f"ablation name {self.name!r}: it names folders, so no / \\ | and no leading dot")
+        if not _names_a_folder(self.name):
+            raise StudyFileError(f"ablation name {self.name!r}: it names folders, so {FOLDER_NAME}")
         if not isinstance(self.testbed, Testbed):
             raise StudyFileError(
                 f"ablation {self.name!r}: testbed={self.testbed!r}; give one of harness.testbeds, e.g. testbeds.book"
             )
+        if not _names_a_folder(self.testbed.name):
+            raise StudyFileError(f"testbed name {self.testbed.name!r}: it names folders, so {FOLDER_NAME}")
         if not self.studies:
             raise StudyFileError(f"ablation {self.name!r}: no studies; declare at least one Study(...)")
         names = [study.name for study in self.studies]
-        for name in names:
-            if names.count(name) > 1:
-                raise StudyFileError(
-                    f"ablation {self.name!r}: two studies are named {name!r}; give each a name of its own"
-                )
+        known = {*names, UNTRAINED}
+        if len(known) <= len(names):
+            twice = next(name for index, name in enumerate(names) if name in names[:index])
+            raise StudyFileError(
+                f"ablation {self.name!r}: two studies are named {twice!r}; give each a name of its own"
+            )
         for study in self.studies:
             self._check_mining(study)
         for expectation in self.expect:
             for name in expectation.studies:
-                if name not in (*names, UNTRAINED):
+                if name not in known:
                     raise StudyFileError(
                         f"expectation '{expectation}': no study {name!r}; there are {', '.join((*names, UNTRAINED))}"
                     )
@@ -228,7 +237,11 @@ class Ablation:
             )
 
     def study(self, name: str) -> Study:
-        return next(study for study in self.studies if study.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Study]:
+        return {study.name: study for study in self.studies}
 
     def testbed_of(self, name: str) -> Testbed:
         """Return the testbed with what a study (or "untrained") has its own of: pooling, fewer rows."""

@@ -71,7 +71,9 @@ def execute(job: Job) -> Record:
         record = replace(
             record, error=_head_and_tail(traceback.format_exc()), train_seconds=time.perf_counter() - began
         )
-    return replace(record, peak_memory_mb=round(_peak_memory_mb(), 1))
+    error = None if record.error is None else provenance.without_secrets(record.error)
+    missing = {task: provenance.without_secrets(why) for task, why in record.missing.items()}
+    return replace(record, error=error, missing=missing, peak_memory_mb=round(_peak_memory_mb(), 1))
 
 
 def _run(job: Job, record: Record) -> Record:
@@ -185,7 +187,9 @@ def fresh_model(bed: Testbed) -> SentenceTransformer:
 @lru_cache(maxsize=1)
 def _base_model(bed: Testbed) -> SentenceTransformer:
     """Load the base model in float32: a checkpoint stored in bf16 would otherwise train in it."""
-    transformer = Transformer(str(materials.locate(bed.model, is_model=True)), model_kwargs={"dtype": "float32"})
+    transformer = Transformer(
+        str(materials.locate(bed.model, is_model=True)), model_kwargs={"dtype": "float32", "use_safetensors": True}
+    )
     pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=bed.pooling)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
@@ -263,7 +267,7 @@ def _provenance(job: Job) -> dict[str, Any]:
         "hardware": provenance.hardware(),
         "revisions": bed.revisions(),
         "rows_asked": bed.max_rows,
-        "hub": None if bed.model.repo == EMBEDDED else hub.endpoint(),
+        "hub": None if bed.model.repo == EMBEDDED else provenance.without_secrets(hub.endpoint()),
         "precision": precision_here(job.ablation.precision),
         "threads": torch.get_num_threads(),
     }

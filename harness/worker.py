@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection
 from functools import cache
 
 import cloudpickle
+from tqdm import tqdm
 
+from harness import provenance
 from harness.data.findings import Audit, Finding
 from harness.job import Job
 from harness.records import Record
@@ -27,6 +30,7 @@ def do(pickled: bytes) -> Record:
 
 @cache
 def _execute() -> Callable[[Job], Record]:
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker would leave behind
     from harness import work  # seconds and hundreds of megabytes, for workers alone
 
     gc.freeze()  # the trainer collects garbage in each run: .4 s of looking through modules that never go
@@ -44,13 +48,18 @@ def fetch(testbed: Testbed) -> dict[str, str]:
 
         return evaluation.task_refs(testbed.tasks)
 
-    return materials.fetch(testbed, task_refs, lambda line: print(line, file=sys.stderr, flush=True))
+    def tell(line: str) -> None:
+        print(provenance.without_secrets(line), file=sys.stderr, flush=True)
+
+    found = materials.fetch(testbed, task_refs, tell)
+    return {task: provenance.without_secrets(why) for task, why in found.items()}
 
 
 def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:
     """Audit the data of a cloudpickled ablation; its parts are told on stderr once it takes long."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # everything was fetched before
     os.environ["TQDM_DISABLE"] = "1"
+    tqdm.set_lock(threading.RLock())
     from harness.examine import examine
 
     began = time.monotonic()

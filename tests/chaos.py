@@ -1,126 +1,207 @@
-"""Kill drivers at random moments and give the same command again, until it ends by itself.
+"""Throw random faults at an ablation and give the same command again and again, until it ends by itself.
 
-    python tests/chaos.py STUDY_FILE KILLS [OPTION OF harness run ...]
+    unshare -Urm python tests/chaos.py STUDY_FILE FAULTS SEED [OPTION OF harness run ...]
 
-tells for each kill how many records there were, and at the end whether the store holds what an undisturbed run gives.
+prints a line a fault and a table a kind, and whether each store holds in the end what an undisturbed run gives. Where
+the ablation is done before the faults are used up, it begins anew on another store. `unshare` (a mount namespace of its
+own) gives a small disk that can be filled and folders that can be made read-only; without it those kinds are left out.
 Tests use `torment`.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from faults import KINDS, Site, all_ended, descendants
 
 from harness.api import load
 from harness.records import Record
 
 COMMAND = [sys.executable, "-m", "harness.cli", "run"]
+DISK = "24m"
+NEEDS_MOUNTS = ("disk full", "records read-only")
+
+
+@dataclass
+class Tally:
+    """What faults did: seconds until each was noticed, by kind; and what is wrong with the stores."""
+
+    noticed: dict[str, list[float]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    commands: int = 0
+    stores: int = 0
+    records: int = 0
+    again: int = 0
+    codes: dict[int, int] = field(default_factory=dict)
+
+    def table(self) -> str:
+        lines = ["| fault | struck | noticed after, median (most) |", "|---|---:|---:|"]
+        for kind, seconds in self.noticed.items():
+            lines.append(f"| {kind} | {len(seconds)} | {statistics.median(seconds):.2f} s ({max(seconds):.2f} s) |")
+        count = sum(map(len, self.noticed.values()))
+        return "\n".join([*lines, f"| all | {count} | |"])
+
+
+def output(folder: Path) -> Path:
+    """Return where a driver's output goes: beside its folder, whose disk may be full."""
+    return folder.with_name(f"{folder.name}.txt")
 
 
 def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
-    with (folder / "output.txt").open("ab") as output:
-        return subprocess.Popen([*COMMAND, *arguments], cwd=folder, stdout=output, stderr=output)
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes below one (Linux)."""
-    try:
-        children = [
-            int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()
-        ]
-    except OSError:
-        return []
-    return [*children, *(grandchild for child in children for grandchild in descendants(child))]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    with output(folder).open("ab") as file:
+        return subprocess.Popen([*COMMAND, *arguments], cwd=folder, stdout=file, stderr=file)
 
 
 def count(store: Path) -> int:
     return sum(1 for _ in (store / "records").glob("*.json")) if (store / "records").is_dir() else 0
 
 
-def kill(driver: subprocess.Popen[bytes]) -> float:
-    """SIGKILL a driver alone; return the seconds until the last of its processes has ended."""
-    below = descendants(driver.pid)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    began = time.monotonic()
-    while any(map(alive, below)):
-        if time.monotonic() - began > 30:
-            raise AssertionError(f"orphans live on: {[pid for pid in below if alive(pid)]}")
-        time.sleep(0.02)
-    return time.monotonic() - began
-
-
 def torment(
-    arguments: Sequence[str], folder: Path, store: Path, kills: int, total: int, seed: int = 0
-) -> list[tuple[int, float]]:
-    """Kill `kills` drivers, then let one end.
+    arguments: Sequence[str],
+    folders: Callable[[], Path],
+    wanted: Sequence[Record],
+    faults: int,
+    seed: int,
+    longest: float = 12.0,
+    mounts: bool = True,
+    told: Callable[[str], None] = lambda line: None,
+) -> Tally:
+    """Let `faults` random faults strike, then let the ablation end; say what is wrong with what it left.
 
-    A driver is killed a random while after it was started (in half of the cases) or after it has written its first new
-    record. `total` is how many records an undisturbed run writes; the kills are spread over them.
-
-    Returns for each kill how many records there were, and how long the driver's processes outlived it.
+    Args:
+        arguments: of `harness run`, with `--store store`.
+        folders: makes a folder to run in, with the study file in it.
+        wanted: an undisturbed run's records.
+        longest: seconds to let a driver alone before a fault.
+        mounts: whether this process may mount file systems.
     """
-    rng = random.Random(seed)
-    told = []
-    for number in range(kills):
-        before = count(store)
+    rng, tally = random.Random(seed), Tally(noticed={kind: [] for kind in KINDS if mounts or kind not in NEEDS_MOUNTS})
+    deck: list[str] = []
+    folder = folders()
+    tally.stores, cut = 1, 0
+    while True:
         driver = start(arguments, folder)
-        wanted = before + 1 if number % 2 and before < total - 1 else before
-        deadline = time.monotonic() + 120
-        while count(store) < wanted and driver.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        until = time.monotonic() + (rng.uniform(0, 0.5) if wanted > before else rng.uniform(0.5, 12))
-        while time.monotonic() < until and driver.poll() is None:
-            time.sleep(0.005)
-        if driver.poll() is not None:
-            break  # it was done before its time had come
-        told.append((count(store), kill(driver)))
-    last = start(arguments, folder)
-    last.wait(timeout=600)
-    return told
+        tally.commands += 1
+        while sum(map(len, tally.noticed.values())) < faults:
+            until = time.monotonic() + rng.uniform(0.2, longest)
+            while time.monotonic() < until and driver.poll() is None:
+                time.sleep(0.005)
+            if driver.poll() is not None:
+                break
+            deck = deck or [kind for kind in tally.noticed for _ in range(KINDS[kind][1])]
+            kind = deck.pop(rng.randrange(len(deck)))
+            before = count(folder / "store")
+            seconds = KINDS[kind][0](Site(driver, folder / "store", rng))
+            if seconds is None:
+                deck.append(kind)
+                continue
+            tally.noticed[kind].append(seconds)
+            cut += kind == "record cut short"
+            number = sum(map(len, tally.noticed.values()))
+            told(f"fault {number}: {kind} at {before} of {len(wanted)} records, noticed after {seconds:.2f} s")
+            if driver.poll() is not None:
+                break
+        code = driver.wait(timeout=600)
+        tally.codes[code] = tally.codes.get(code, 0) + 1
+        if b"harness/cli.py" in output(folder).read_bytes():  # a worker may die with a traceback of its own
+            tally.wrong.append(f"a traceback for the user:\n{output(folder).read_text()[-3000:]}")
+            return tally
+        if code in (0, 1):
+            tally.wrong += wrong(folder / "store", wanted, cut)
+            tally.again += count(folder / "store") - len(wanted)
+            tally.records += len(wanted)
+            if sum(map(len, tally.noticed.values())) >= faults:
+                return tally
+            folder, cut = folders(), 0
+            tally.stores += 1
 
 
-def differences(left: Sequence[Record], right: Sequence[Record]) -> list[str]:
-    """Say how two sets of records differ in their runs, outcomes and scores."""
+def wrong(store: Path, wanted: Sequence[Record], cut: int) -> list[str]:
+    """Say what is wrong with a store after all faults: nothing lost, nothing altered, nothing damaged, no leftovers.
+
+    More final runs than wanted may be there: of points that were best while a better trial had failed.
+    """
+    records, bad = load(store).readable()
+    lines = [str(problem) for problem in bad] + differences(records, wanted, more=True)
+    if (store / ".staging").exists():
+        lines.append("something is left in .staging")
+    files = sorted(path.name for path in (store / "records").iterdir())
+    if files != sorted(f"{record.id}.json" for record in records):
+        lines.append(f"files that are no records: {files}")
+    aside = len(list((store / "damaged").iterdir())) if (store / "damaged").exists() else 0
+    if aside != cut:
+        lines.append(f"{aside} records set aside where {cut} had been cut short")
+    return lines
+
+
+def differences(left: Sequence[Record], right: Sequence[Record], more: bool = False) -> list[str]:
+    """Say how two sets of records differ in their runs, outcomes, scores and pairs; `more`: left may have more finals."""
     a, b = ({record.id: record for record in records} for records in (left, right))
-    lines = [f"only on one side: {key}" for key in sorted(a.keys() ^ b.keys())]
+    lines = [f"only on the right: {key}" for key in sorted(b.keys() - a.keys())]
+    lines += [
+        f"only on the left: {key}" for key in sorted(a.keys() - b.keys()) if not (more and a[key].stage == "final")
+    ]
     for key in sorted(a.keys() & b.keys()):
         if (a[key].outcome, a[key].scores, a[key].pairs) != (b[key].outcome, b[key].scores, b[key].pairs):
             lines.append(f"differs: {key}: {dict(a[key].scores)} and {dict(b[key].scores)}")
     return lines
 
 
+def may_mount(folder: Path) -> bool:
+    """Tell whether this process may mount, by mounting a disk on a folder and taking it away."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "none", folder], stderr=subprocess.DEVNULL).returncode == 0
+    return mounted and subprocess.run(["umount", folder]).returncode == 0
+
+
+def disk(parent: Path, study: Path, mounts: bool) -> Path:
+    """Make a folder that holds a copy of a study file; a small disk of its own where that can be had."""
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    if mounts:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", folder], check=True)
+    shutil.copy(study, folder / study.name)
+    return folder
+
+
 def main() -> int:
-    study, kills = Path(sys.argv[1]).resolve(), int(sys.argv[2])
-    folders = [Path(tempfile.mkdtemp(prefix="chaos-")) for _ in range(2)]
-    undisturbed, tormented = (folder / "store" for folder in folders)
-    arguments = [str(study), "--store", "store", "--report", "report", *sys.argv[3:]]
-    start(arguments, folders[0]).wait()
-    wanted = load(undisturbed).records()
-    for number, (records, orphaned) in enumerate(torment(arguments, folders[1], tormented, kills, len(wanted)), 1):
-        print(
-            f"kill {number}: {records} of {len(wanted)} records; its processes ended {orphaned:.2f} s later", flush=True
-        )
-    found = differences(load(tormented).records(), wanted)
-    print("\n".join(found) or f"{len(wanted)} records: the same as undisturbed")
-    for folder in folders:
-        shutil.rmtree(folder)
-    return bool(found)
+    study, faults, seed = Path(sys.argv[1]).resolve(), int(sys.argv[2]), int(sys.argv[3])
+    parent = Path(tempfile.mkdtemp(prefix="chaos-"))
+    mounts = may_mount(parent)
+    arguments = [study.name, "--store", "store", "--report", "report", "--retry-failed", *sys.argv[4:]]
+    calm = disk(parent, study, mounts=False)
+    driver = start(arguments, calm)
+    driver.wait()
+    all_ended(Site(driver, calm, random.Random()), descendants(driver.pid))
+    wanted = load(calm / "store").records()
+    began = time.monotonic()
+    tally = torment(
+        arguments,
+        lambda: disk(parent, study, mounts),
+        wanted,
+        faults,
+        seed,
+        mounts=mounts,
+        told=lambda line: print(line, flush=True),
+    )
+    print(tally.table())
+    print(
+        f"{tally.commands} commands (exit codes {tally.codes}) on {tally.stores} stores in "
+        f"{time.monotonic() - began:.0f} s; {tally.again} final runs of points that were best for a while"
+    )
+    print("\n".join(tally.wrong) or f"{tally.records} records: the same as undisturbed")
+    if mounts:
+        subprocess.run(f"umount {parent}/* 2>/dev/null", shell=True, check=False)
+    if not tally.wrong:
+        shutil.rmtree(parent, ignore_errors=True)
+    return bool(tally.wrong)
 
 
 if __name__ == "__main__":

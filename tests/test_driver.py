@@ -142,13 +142,13 @@ def test_an_end_at_the_last_record_leaves_one_model(
     ablation = make_ablation({"a": MNR}, trials=1, budget=Budget(trials=1, epochs=1, seeds=3))
     write, written_so_far = Store.write, []
 
-    def ends(store: Store, record: Record) -> None:
+    def ends(store: Store, record: Record) -> Record:
         written_so_far.append(record)
         last = len(written_so_far) == 5  # untrained, one trial, three final runs
-        if after or not last:
-            write(store, record)
+        stored = write(store, record) if after or not last else record
         if last:
             raise KeyboardInterrupt
+        return stored
 
     monkeypatch.setattr(Store, "write", ends)
     with pytest.raises(KeyboardInterrupt):

@@ -252,5 +252,5 @@ def test_what_a_killed_write_left_is_cleared_by_the_next_driver(tmp_path: Path) 
     leftover.write_text('{"record": {"id": "0123', encoding="utf-8")
 
     assert store.records() == []
-    assert store.set_damaged_aside() == []
+    assert store.set_damaged_aside() == ([], [])
     assert not leftover.exists()

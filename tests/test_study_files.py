@@ -75,14 +75,14 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
         {"studies": '[Study("s", loss="mnr", view="pair")]'},
         ["loss='mnr' is not callable", "losses.NAME"],
     ),
-    "study without a name": ({"studies": f'[Study("", loss={MNR}, view="pair")]'}, ["at least one character"]),
+    "study without a name": ({"studies": f'[Study("", loss={MNR}, view="pair")]'}, ["1 to 100 printable characters"]),
     "study named like the base model": ({"studies": f'[Study("untrained", loss={MNR}, view="pair")]'}, ["'untrained'"]),
     "study named like a folder": ({"studies": f'[Study("a/b", loss={MNR}, view="pair")]'}, ["'a/b'", "none of /"]),
     "study named like the folder above": (
         {"studies": f'[Study("..", loss={MNR}, view="pair")]'},
         ["'..'", "leading dot"],
     ),
-    "ablation named like a folder": ({"name": "a/b"}, ["'a/b'", "no / "]),
+    "ablation named like a folder": ({"name": "a/b"}, ["'a/b'", "none of /"]),
     "option of a name that is taken": (
         {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"lr": choice(1.0, 2.0)}})]'},
         ["option 'lr'", "of its own"],

@@ -1,69 +1,127 @@
-"""Runs calls in worker processes of this machine, kept alive because importing torch takes seconds."""
+"""Runs calls in worker processes of this machine, kept alive because importing torch takes seconds.
+
+Not a library's pool: those share a queue and a lock among their processes, and a process that is killed or stopped in
+the wrong moment (starting, idle, taking a call) breaks the pool or hangs it. Here a worker has a pipe of its own.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import pickle
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from multiprocessing.connection import Connection
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
-
 from harness.executors import WorkerDied, overdue
+from harness.interrupt import held_back
+
+_SPAWN = multiprocessing.get_context("spawn")  # never fork: the driver has threads, and CUDA cannot be forked
+
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 class ProcessExecutor:
     """One worker process a slot, each with environment variables of its own (its GPU, its threads).
 
-    Each slot is a pool of one (pebble's, which replaces a killed worker), so that a replacement has its slot's
-    environment. Workers are spawned, never forked: the driver has threads, and CUDA cannot be forked.
+    A worker that died, or was stopped for its time limit, is replaced when its slot is next used.
     """
 
     def __init__(self, environments: Sequence[Mapping[str, str]], time_limit: float | None = None) -> None:
-        """Make one slot for each of `environments`; a call that takes longer than `time_limit` seconds is killed."""
+        """Make one slot for each of `environments`; a call that takes longer than `time_limit` seconds is killed.
+
+        The time counts from `submit`, so that a worker that hangs while it starts is noticed, too.
+        """
         self.slots = len(environments)
+        self._environments = [dict(environment) for environment in environments]
         self._time_limit = time_limit
-        context = multiprocessing.get_context("spawn")
-        self._pools = [
-            ProcessPool(max_workers=1, context=context, initializer=_begin, initargs=(dict(environment), os.getpid()))
-            for environment in environments
-        ]
+        self._workers: list[_Worker | None] = [None] * self.slots
         self._busy: dict[int, Future[Any]] = {}
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Run `function(*arguments)` in a free slot; both must pickle. Raises RuntimeError if no slot is free."""
-        free = [slot for slot in range(self.slots) if slot not in self._busy or self._busy[slot].done()]
-        if not free:
+        slot = next((s for s in range(self.slots) if s not in self._busy or self._busy[s].done()), None)
+        if slot is None:
             raise RuntimeError("no free slot")
+        with held_back():  # else a worker might be started that nobody knows of
+            worker = self._workers[slot]
+            if worker is None or not worker.alive():
+                worker = self._workers[slot] = _Worker(self._environments[slot])
+        call = pickle.dumps((function, arguments))
         result: Future[Any] = Future()
         result.set_running_or_notify_cancel()
-        self._busy[free[0]] = result
-
-        def pass_on(done: Future[Any]) -> None:
-            problem = None if done.cancelled() else done.exception()
-            if isinstance(problem, TimeoutError) and self._time_limit:
-                result.set_exception(overdue(self._time_limit))
-            elif done.cancelled() or isinstance(problem, ProcessExpired):
-                code = getattr(problem, "exitcode", None)
-                result.set_exception(WorkerDied(f"the worker process died (exit code {code})"))
-            elif problem is not None:
-                result.set_exception(problem)
-            else:
-                result.set_result(done.result())
-
-        call = self._pools[free[0]].schedule(function, args=list(arguments), timeout=self._time_limit)
-        call.add_done_callback(pass_on)
+        self._busy[slot] = result
+        threading.Thread(target=worker.answer, args=(result, call, self._time_limit), daemon=True).start()
         return result
 
     def stop(self) -> None:
         """End the workers at once; what they were running is lost."""
-        for pool in self._pools:
-            pool.stop()  # type: ignore[no-untyped-call]
-        for pool in self._pools:
-            pool.join()
+        with held_back():
+            for worker in filter(None, self._workers):
+                worker.kill()
+            self._workers = [None] * self.slots
+
+
+class _Worker:
+    """A process, and the driver's end of the pipe to it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._pipe, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=_serve, args=(theirs, dict(environment), os.getpid()))
+        # A terminal sends Ctrl-C to workers, too. They inherit that it is blocked, from before their first instruction.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()  # so that the worker's death ends the pipe
+
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        """End the process, even one that is stopped or stuck outside of Python."""
+        self._process.kill()
+        self._process.join()
+
+    def answer(self, result: Future[Any], call: bytes, time_limit: float | None) -> None:
+        """Have the process carry out a pickled call, and put into `result` what came of it. Runs in a thread."""
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self.kill()
+
+        clock = threading.Timer(time_limit or threading.TIMEOUT_MAX, stop)
+        clock.daemon = True
+        if time_limit:
+            clock.start()
+        good, value = False, None
+        try:
+            self._pipe.send_bytes(call)
+            while not self._pipe.poll(1.0):  # a grandchild may hold the pipe open when the worker is gone
+                if not self.alive() and not self._pipe.poll(0):
+                    raise EOFError
+            good, value = self._pipe.recv()
+        except (EOFError, OSError):
+            self.kill()
+            value = WorkerDied(f"the worker process died (exit code {self._process.exitcode})")
+        except Exception as problem:  # what it sent cannot be unpickled here
+            value = problem
+        clock.cancel()
+        if late.is_set():
+            self.kill()
+            good, value = False, overdue(time_limit or 0.0)
+        if good:
+            result.set_result(value)
+        else:
+            result.set_exception(value)
 
 
 def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -75,13 +133,43 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
         executor.stop()
 
 
-def _begin(environment: dict[str, str], driver: int) -> None:
-    """Set a worker up, before it imports anything heavy: its environment, and its end when the driver has died."""
-    os.environ.update(environment)
+def _serve(pipe: Connection, environment: Mapping[str, str], driver: int) -> None:
+    """Be a worker: carry out one call after the other, until the driver ends."""
+    os.environ.update(environment)  # before anything heavy is imported
+    _end_with(driver)
+    while True:
+        try:
+            call = pipe.recv_bytes()
+        except (EOFError, OSError):
+            return
+        pipe.send_bytes(_carried_out(call))
 
-    def end_with_driver() -> None:
+
+def _carried_out(call: bytes) -> bytes:
+    """Return the pickled answer to a pickled call: (True, what it gave) or (False, what it raised)."""
+    try:
+        function, arguments = pickle.loads(call)
+        return pickle.dumps((True, function(*arguments)))
+    except BaseException as problem:
+        try:
+            answer = pickle.dumps((False, problem))
+            pickle.loads(answer)  # some exceptions pickle, and cannot be made again
+            return answer
+        except Exception:
+            return pickle.dumps((False, RuntimeError(f"{type(problem).__name__}: {problem}")))
+
+
+def _end_with(driver: int) -> None:
+    """End this process when the driver has died: nobody waits for its run, and the next driver will do it again.
+
+    Linux's kernel does it at once, even to a process that is stopped or holds the interpreter's lock.
+    """
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:
         while os.getppid() == driver:
             time.sleep(0.5)
-        os._exit(1)  # the driver was killed: nobody waits for this run, and its successor will do it again
+        os._exit(1)
 
-    threading.Thread(target=end_with_driver, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()

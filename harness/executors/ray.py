@@ -14,6 +14,7 @@ from ray.exceptions import RayTaskError
 
 from harness.errors import UsageError
 from harness.executors import WorkerDied, overdue
+from harness.interrupt import held_back
 
 RETRIES = 2
 """How often Ray makes a call again after its worker or node was lost: on a cluster that is nobody's fault."""
@@ -86,7 +87,7 @@ class RayExecutor:
         def pass_on(done: Future[Any]) -> None:
             clock.cancel()
             problem = done.exception()
-            del self._running[result]
+            self._running.pop(result, None)
             if problem is None:
                 result.set_result(done.result())
             elif late.is_set() and self._time_limit:
@@ -103,6 +104,7 @@ class RayExecutor:
 
     def stop(self) -> None:
         """End the workers at once; what they were running is lost."""
-        for reference in list(self._running.values()):
-            ray.cancel(reference, force=True)
-        ray.shutdown()
+        with held_back():
+            while self._running:
+                ray.cancel(self._running.popitem()[1], force=True)
+            ray.shutdown()

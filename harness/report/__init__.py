@@ -39,10 +39,10 @@ def write_report(plan: Plan, folder: Path, command: str) -> Path:
         StoreError: the folder cannot be written.
     """
     found = facts.gather(plan)
-    drawn: dict[str, bytes] = {}
+    few, drawn = facts.drawable(found), dict[str, bytes]()
     for drawing in figures.ALL:
         path = folder / "figures" / f"{drawing.name}.svg"
-        content = figures.draw(drawing.figure, found)
+        content = figures.draw(drawing.figure, few)
         if content is None:
             with suppress(FileNotFoundError):
                 path.unlink()

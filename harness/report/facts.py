@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -183,6 +183,15 @@ class Facts:
         counts = Counter(repr(r.provenance[key]) for r in self.records if r.provenance.get(key) is not None)
         values = {repr(r.provenance[key]): r.provenance[key] for r in self.records if key in r.provenance}
         return [(values[text], n) for text, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+
+
+DRAWN = 24
+"""Figures show so many studies: more cannot be told apart, and take a second for each two."""
+
+
+def drawable(facts: Facts) -> Facts:
+    """Return what figures are drawn of: the untrained model, the first DRAWN studies, and the steps between them."""
+    return replace(facts, rows=facts.rows[: DRAWN + 1], steps=facts.steps[:DRAWN])
 
 
 def gather(plan: Plan) -> Facts:

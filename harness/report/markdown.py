@@ -8,7 +8,7 @@ from typing import Any
 from harness.check import Verdict, problem
 from harness.records import HEADLINE
 from harness.report import audited, curves, evidence, explain, tables
-from harness.report.facts import PUBLIC_HUB, Facts, Row, without_paths
+from harness.report.facts import DRAWN, PUBLIC_HUB, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
 from harness.report.threats import threats
@@ -27,6 +27,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         *_result(facts),
         "## Differences",
         _figure("differences", drawn, "no two studies in a row have final runs"),
+        f"Figures show the first {DRAWN} of {len(facts.studies)} studies." if len(facts.studies) > DRAWN else "",
         _explain_intervals(facts),
         "## What changed at each step",
         *_steps(facts),

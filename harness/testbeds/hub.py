@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 from pathlib import Path
 
 import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+from harness.provenance import without_secrets
 from harness.testbeds import Ref
 
 PATIENCE = 4.0
@@ -20,6 +22,17 @@ WEIGHTS = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 class CannotHave(Exception):
     """A snapshot is neither in the cache nor to be had from the hub."""
+
+
+def _keep_secrets(line: logging.LogRecord) -> bool:
+    """Take passwords out of what the library logs: it names the addresses that it retries."""
+    line.msg, line.args = without_secrets(line.getMessage()), ()
+    return True
+
+
+huggingface_hub.utils.logging.get_logger("huggingface_hub")  # makes the library's handler
+for _handler in logging.getLogger("huggingface_hub").handlers:
+    _handler.addFilter(_keep_secrets)
 
 
 def endpoint() -> str:

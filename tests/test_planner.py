@@ -1,0 +1,92 @@
+"""Planning that remembers plans as planning anew does, in the driver's order, and costs a step one study."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from synthetic import make_ablation, make_records
+
+from harness.plan import Plan, PlannedRun, Planner, make_plan
+from harness.records import Record
+from harness.turns import Turns
+
+NAMES = ("a", "b", "c", "d", "e")
+
+
+def scrambled(records: list[Record], seed: int) -> list[Record]:
+    """Return records in a random order, some of them failed first and made again later."""
+    draw = random.Random(seed)
+    lost = [replace(record, outcome="failed", scores={}, pairs={}) for record in draw.sample(records, 9)]
+    told = draw.sample(records, len(records))
+    return [*lost, *told]
+
+
+def test_a_planner_that_is_told_records_one_by_one_plans_as_one_that_is_told_all() -> None:
+    ablation = make_ablation(NAMES, trials=10, seeds=2, expect=())
+    records = make_records(ablation)
+    for seed in range(3):
+        planner, known = Planner(ablation, []), dict[str, Record]()
+        for number, record in enumerate(scrambled(records, seed)):
+            planner.add(record)
+            known[record.id] = record
+            if number % 7 == 0:
+                assert planner.plan() == make_plan(ablation, known.values())
+        assert planner.plan() == make_plan(ablation, records)
+        assert not planner.plan().unfinished()
+
+
+def test_a_record_has_its_own_study_planned_anew_and_no_other() -> None:
+    ablation = make_ablation(NAMES, trials=3, seeds=2, expect=())
+    records = make_records(ablation)
+    planner = Planner(ablation, records[:-1])
+    before = {study: planner.part(study) for study in planner.studies}
+    planner.add(records[-1])
+
+    anew = {study for study in planner.studies if planner.part(study) is not before[study]}
+    assert anew == {records[-1].study}
+
+
+def in_turn(plan: Plan, taken: set[tuple[str, str | int | None]]) -> list[tuple[str, int]]:
+    """Return where the runs stand that can start, by the rule: first runs of all studies, then second ones, ..."""
+    found = []
+    studies = list(dict.fromkeys(run.study for run in plan.runs))
+    for position, study in enumerate(studies):
+        runs = plan.of(study)
+        for index, run in enumerate(runs):
+            earlier = all(r.state in ("done", "failed") for r in runs[:index] if r.stage == "tune")
+            if (study, run.id or run.trial) not in taken and (
+                run.state == "to do" or (run.state == "waiting" and run.trial is not None and earlier)
+            ):
+                found.append((index, position, study))
+    return [(study, index) for index, _, study in sorted(found)]
+
+
+def test_turns_are_those_of_the_rule_whatever_ends_first() -> None:
+    ablation = make_ablation(NAMES, trials=10, seeds=2, expect=())
+    by_id = {record.id: record for record in make_records(ablation)}
+    by_trial = {(r.study, r.trial): r for r in by_id.values() if r.trial is not None}
+    for seed in range(3):
+        draw, planner = random.Random(seed), Planner(ablation, [])
+        turns, running, taken = Turns(planner), list[PlannedRun](), set[tuple[str, str | int | None]]()
+        done = 0
+        while True:
+            while len(running) < 4:
+                expected = in_turn(planner.plan(), taken)
+                run = turns.take()
+                assert (run is None) == (not expected)
+                if run is None:
+                    break
+                place = planner.part(run.study).runs.index(run)
+                assert (run.study, place) == expected[0]
+                taken.add((run.study, run.id or run.trial))
+                running.append(run)
+            if not running:
+                break
+            ended = running.pop(draw.randrange(len(running)))
+            record = by_id[ended.id] if ended.id else by_trial[ended.study, ended.trial]
+            planner.add(record)
+            turns.look_again(record.study)
+            done += 1
+        assert done == len(by_id)
+        assert not planner.plan().unfinished()
