@@ -244,7 +244,13 @@ class Planner:
     def plan(self) -> Plan:
         """Return the plan of all runs."""
         runs = itertools.chain.from_iterable(self.part(study).runs for study in self.studies)
-        return Plan(self.ablation, tuple(runs), self.unlocked, self.looks)
+        return Plan(self._with_miners(), tuple(runs), self.unlocked, self.looks)
+
+    def _with_miners(self) -> Ablation:
+        if not self._mined_by.keys() - {UNTRAINED}:
+            return self.ablation
+        studies = [self.ablation_of(study.name).study(study.name) for study in self.ablation.studies]
+        return replace(self.ablation, studies=studies)
 
     def _runs(self, name: str) -> list[PlannedRun]:
         known = self._known.get(name, {})
