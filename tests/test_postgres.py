@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -70,7 +71,7 @@ def server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         if subprocess.run(ready, stdout=subprocess.DEVNULL).returncode == 0:
             break
     yield f"postgresql+psycopg://harness:{PASSWORD}@127.0.0.1:{port}/postgres", process
-    process.terminate()
+    process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: waits for no client
     process.wait(timeout=30)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -126,7 +127,7 @@ def test_a_server_that_goes_away_costs_the_mirror_alone(server: tuple[str, subpr
     ablation = make_ablation(("cosine",), trials=2, expect=())
     first, second = (r for r in make_records(ablation) if r.stage == "tune")
     mirror = search.Mirror(ablation, url, [first])
-    process.terminate()
+    process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: waits for no client
     process.wait(timeout=30)
 
     with pytest.raises(StoreError, match=rf"mirror lacks run {second.id} .*the next start adds it"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.utils import logging as library
 
 from harness.provenance import without_secrets
 from harness.testbeds import Ref
@@ -30,7 +31,7 @@ def _keep_secrets(line: logging.LogRecord) -> bool:
     return True
 
 
-huggingface_hub.utils.logging.get_logger("huggingface_hub")  # makes the library's handler
+library.get_logger("huggingface_hub")  # makes the library's handler
 for _handler in logging.getLogger("huggingface_hub").handlers:
     _handler.addFilter(_keep_secrets)
 
