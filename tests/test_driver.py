@@ -158,7 +158,7 @@ def test_an_end_at_the_last_record_leaves_one_model(
 
     finals = [record for record in load(tmp_path).records() if record.stage == "final"]
     assert len(finals) == 3
-    best = max(finals, key=lambda record: record.scores[OBJECTIVE])
+    best = max(finals, key=lambda record: (record.scores[OBJECTIVE], -record.seed))  # of equals the earliest
     assert [path.parent.name for path in (tmp_path / "models").rglob("modules.json")] == [best.id]
 
 
