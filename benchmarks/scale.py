@@ -29,7 +29,8 @@ from rich.console import Console
 from harness.driver import Driver, Options
 from harness.executors.start import start
 from harness.job import Job
-from harness.plan import PlannedRun, Planner, run_id
+from harness.plan import PlannedRun, run_id
+from harness.planner import Planner
 from harness.progress import Board
 from harness.records import DEV, TEST, Pairs, Record
 from harness.space import Point

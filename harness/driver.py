@@ -20,7 +20,8 @@ from harness.errors import StoreError, UsageError
 from harness.executors import Executor, WorkerDied
 from harness.interrupt import held_back
 from harness.job import Job, packed
-from harness.plan import Plan, PlannedRun, Planner, run_id
+from harness.plan import Plan, PlannedRun, run_id
+from harness.planner import Planner
 from harness.progress import Board, spell
 from harness.provenance import without_secrets
 from harness.publish import keep_only_best, publish

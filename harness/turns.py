@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from harness.plan import Plan, PlannedRun, Planner
+from harness.plan import Plan, PlannedRun
+from harness.planner import Planner
 
 
 class Turns:

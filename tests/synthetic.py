@@ -12,7 +12,8 @@ from harness import audit, losses, stats, testbeds
 from harness.data.findings import Audit, Finding, Overlap
 from harness.data.overlap import DEV_SET, ROWS
 from harness.expectations import Expectation, beats, in_order
-from harness.plan import Plan, PlannedRun, make_plan, run_id
+from harness.plan import Plan, PlannedRun, run_id
+from harness.planner import make_plan
 from harness.records import DEV, TEST, Pairs, Record
 from harness.space import Point, Space, choice, log_uniform
 from harness.study import UNTRAINED, Ablation, Budget, Study

@@ -13,7 +13,8 @@ import synthetic
 from harness import stats
 from harness.check import Difference, Verdict, check, exit_code
 from harness.expectations import Expectation, beats, in_order
-from harness.plan import Plan, PlannedRun, make_plan
+from harness.plan import Plan, PlannedRun
+from harness.planner import make_plan
 from harness.records import HEADLINE, TEST, Pairs, Record
 from harness.study import Ablation
 

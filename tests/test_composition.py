@@ -15,7 +15,8 @@ from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, 
 from harness.api import load
 from harness.cli import main
 from harness.errors import StudyFileError
-from harness.plan import make_plan, run_id
+from harness.plan import run_id
+from harness.planner import make_plan
 from harness.study import restrict
 from harness.study_file import load_study_file
 from harness.testbeds import Ref, Testbed, materials

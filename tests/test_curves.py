@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import synthetic
 
-from harness.plan import START_UP, PlannedRun, make_plan
+from harness.plan import START_UP, PlannedRun
+from harness.planner import make_plan
 from harness.records import OBJECTIVE, Record
 from harness.report import curves
 from harness.report.facts import best_so_far, gather

@@ -23,7 +23,8 @@ from harness.driver import Driver, Options
 from harness.errors import StoreError
 from harness.executors.inline import InlineExecutor
 from harness.job import Job
-from harness.plan import Plan, make_plan
+from harness.plan import Plan
+from harness.planner import make_plan
 from harness.progress import Board
 from harness.records import DEV, HEADLINE, OBJECTIVE, TEST, Pairs, Record, Unlocking
 from harness.report import write_report

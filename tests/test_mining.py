@@ -19,7 +19,7 @@ from harness.api import load
 from harness.data.views import named
 from harness.errors import StudyFileError
 from harness.mining import mine, with_negatives
-from harness.plan import make_plan
+from harness.planner import make_plan
 from harness.study import Ablation
 from harness.testbeds import materials
 from harness.work import fresh_model, study_rows, view_rows

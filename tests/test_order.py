@@ -10,7 +10,7 @@ import synthetic
 from harness import stats
 from harness.expectations import in_order
 from harness.order import all_positive, orders, posterior_all_positive, probability
-from harness.plan import make_plan
+from harness.planner import make_plan
 
 WIDE = {"untrained": 0.40, "softmax": 0.50, "cosine": 0.65, "mnr": 0.78}
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from synthetic import make_ablation, make_records
 
-from harness.plan import Plan, PlannedRun, Planner, make_plan
+from harness.plan import Plan, PlannedRun
+from harness.planner import Planner, make_plan
 from harness.records import Record
 from harness.turns import Turns
 

@@ -17,7 +17,7 @@ from conftest import harness
 from harness import stats
 from harness.errors import UsageError
 from harness.expectations import beats, in_order
-from harness.plan import make_plan
+from harness.planner import make_plan
 from harness.power import MOST, detections, power, seeds_needed, upper_spread
 from harness.records import HEADLINE
 

@@ -20,7 +20,8 @@ import synthetic
 
 from harness import stats, testbeds
 from harness.expectations import beats
-from harness.plan import Plan, PlannedRun, make_plan
+from harness.plan import Plan, PlannedRun
+from harness.planner import make_plan
 from harness.records import HEADLINE, Record
 from harness.report import facts, figures, tables, write_report
 from harness.report.facts import edge_of, gather, without_paths

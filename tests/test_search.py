@@ -17,7 +17,8 @@ import pytest
 
 from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, losses, search, testbeds
 from harness.errors import UsageError
-from harness.plan import START_UP, make_plan, run_id, start_up_points
+from harness.plan import START_UP, run_id, start_up_points
+from harness.planner import make_plan
 from harness.records import OBJECTIVE, Outcome, Record
 
 MNR = losses.MultipleNegativesRankingLoss

@@ -16,7 +16,8 @@ from harness import lock, spending, stats
 from harness.check import check
 from harness.errors import StudyFileError
 from harness.expectations import beats, in_order
-from harness.plan import Plan, PlannedRun, make_plan
+from harness.plan import Plan, PlannedRun
+from harness.planner import make_plan
 from harness.records import Record, Unlocking
 from harness.sequential import grown, is_open, looks, saved
 from harness.study import Ablation, Budget

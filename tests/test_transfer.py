@@ -12,7 +12,8 @@ import synthetic
 from harness import testbeds
 from harness.cli import main
 from harness.expectations import in_order
-from harness.plan import Plan, make_plan
+from harness.plan import Plan
+from harness.planner import make_plan
 from harness.records import Record
 from harness.store import create
 from harness.study import Ablation

@@ -27,7 +27,7 @@ class Mining:
     """How negatives are mined: by whose embeddings, how many an anchor, and how much less similar than its positives.
 
     `by` is "untrained", the base model, or a study's name: the model of its best trial. `trial` and `point` are that
-    trial's run and point once they are known (`plan.make_plan` puts them in).
+    trial's run and point once they are known (`planner.Planner` puts them in).
     """
 
     by: str
