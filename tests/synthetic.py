@@ -94,7 +94,7 @@ def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: 
     final = run.stage != "tune"
     if point is not None:
         quality -= 0.04 * abs(math.log10(point.lr / 5e-5)) + 0.01 * abs(math.log2(point.batch_size / 32))
-    random_ = random.Random(run.id)
+    random_ = random.Random(f"{run.study} {run.stage} {run.trial} {run.seed}")  # not its id: a new recipe changes ids
     quality = min(0.98, max(0.05, quality + random_.gauss(0, 0.003)))
     test, dev = predictions(quality, run.study), quality + 0.01
     scores = {f"{DEV}/spearman_cosine": round(dev, 6), f"{DEV}/pearson_cosine": round(dev - 0.004, 6)}

@@ -46,8 +46,9 @@ class RayExecutor:
         Raises UsageError if no cluster answers at RAY_ADDRESS.
         """
         if not ray.is_initialized():
-            address = os.environ.get("RAY_ADDRESS")
-            own: dict[str, Any] = {} if address else {"include_dashboard": False}
+            # "local": with no address at all, Ray waits long for this machine's last cluster, which may be dead
+            address = os.environ.get("RAY_ADDRESS", "local")
+            own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
             except (ConnectionError, RuntimeError) as problem:
