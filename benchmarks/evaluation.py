@@ -13,12 +13,14 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
+from training import plain_model
 
 from harness.executors.processes import ProcessExecutor
 from harness.provenance import hardware
@@ -35,24 +37,22 @@ def measure(side: Side, bed: Testbed) -> tuple[float, dict[str, float]]:
     work.be_quiet()
     sets = {"stsb-dev": materials.load_sts(bed.dev), "stsb-test": materials.load_sts(bed.test)}
     began = time.perf_counter()
-    scores = _plainly(bed, sets) if side == "plain" else _by_harness(bed, sets)
+    scores = score_plainly(plain_model(bed, "cpu"), bed.tasks, sets) if side == "plain" else _by_harness(bed, sets)
     return time.perf_counter() - began, scores
 
 
-def _plainly(bed: Testbed, sets: dict[str, Any]) -> dict[str, float]:
+def score_plainly(model: Any, tasks: Sequence[str], sets: dict[str, Any]) -> dict[str, float]:
+    """Score STS sets and mteb tasks with the libraries' own evaluators, one after the other."""
     import mteb
-    from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
     from harness.evaluation import task
-    from harness.testbeds import materials
 
-    model = SentenceTransformer(str(materials.locate(bed.model, is_model=True)), device="cpu")
     scores = {}
     for name, pairs in sets.items():
         judge = EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold), name=name)
         scores[name] = float(judge(model)[f"{name}_spearman_cosine"])
-    for name in bed.tasks:
+    for name in tasks:
         result = mteb.evaluate(model, task(name), cache=None, co2_tracker=False, show_progress_bar=False)
         scores[name] = float(result.task_results[0].get_score())
     return scores

@@ -1,0 +1,149 @@
+"""An ablation, side by side with the same runs done one after another by plain scripts.
+
+    python benchmarks/suite.py [--study-file studies/all_losses.py] [--trials 2] [--seeds 1] [--tasks A,B]
+
+`harness run` on the embedded testbed with two workers; then each run of its store again as a script of its own, written
+as sentence-transformers' documentation has it (a fresh process, the library's trainer and its defaults, its evaluator,
+`mteb.evaluate`, all cores); then `harness run` twice more, from empty stores, with two workers and with one. The base
+model was made and all data fetched before. Prints the seconds of each, the ratios, the mean scores that both sides
+reached, and what a run of one worker costs beside training and evaluating.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evaluation import score_plainly
+from rich.console import Console
+from rich.table import Table
+from training import plain_model, train_plainly
+
+from harness.api import load
+from harness.provenance import hardware
+from harness.records import DEV, TEST, Record
+from harness.study_file import load_study_file
+from harness.testbeds import by_name
+
+
+def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[str, float]:
+    """Do one run as a script would that knows no harness; return its scores."""
+    from datasets import Dataset
+    from transformers import set_seed
+
+    from harness.data.views import VIEWS
+    from harness.testbeds import materials
+
+    ablation = replace(load_study_file(file), testbed=by_name("embedded"))
+    bed = ablation.testbed
+    model = plain_model(bed, "cpu")
+    final = run["stage"] != "tune"
+    if run["batch_size"] is not None:
+        study = ablation.study(run["study"])
+        frame = VIEWS[str(study.view)].build(materials.load_rows(bed), bed.max_rows)
+        set_seed(run["seed"])
+        rows = Dataset.from_pandas(frame, preserve_index=False)
+        folder = Path(tempfile.mkdtemp())
+        train_plainly(model, study.loss(model), rows, run["batch_size"], run["lr"], folder, "cpu")
+    sets = {DEV: materials.load_sts(bed.dev)} | ({TEST: materials.load_sts(bed.test)} if final else {})
+    return score_plainly(model, tasks if final else (), sets)
+
+
+def run_harness(file: Path, store: Path, workers: int, options: Sequence[str]) -> float:
+    """Do the whole ablation from an empty store; return seconds."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "harness.cli", "run", str(file), "--testbed", "embedded", "--store", str(store)]
+    ended = subprocess.run([*command, "--workers", str(workers), *options], stdout=subprocess.DEVNULL)
+    if ended.returncode not in (0, 1):
+        raise RuntimeError(f"harness run ended with {ended.returncode}")
+    return time.perf_counter() - began
+
+
+def run_plainly(file: Path, records: Sequence[Record], tasks: Sequence[str]) -> tuple[float, list[dict[str, float]]]:
+    """Do the same runs by scripts, one after another; return seconds in all, and scores in the records' order."""
+    began, scores = time.perf_counter(), []
+    environment = {**os.environ, "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+    for number, record in enumerate(records):
+        point = record.point
+        run = {"study": record.study, "stage": record.stage, "seed": record.seed}
+        run |= {"batch_size": point.batch_size if point else None, "lr": point.lr if point else None}
+        command = [sys.executable, __file__, "--plain", json.dumps(run), "--study-file", str(file)]
+        command += ["--tasks", ",".join(tasks)]
+        started = time.perf_counter()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{run}: {done.stderr[-2000:]}")
+        scores.append(json.loads(done.stdout.splitlines()[-1]))
+        print(f"plain {number + 1} of {len(records)}: {time.perf_counter() - started:.1f} s", file=sys.stderr)
+    return time.perf_counter() - began, scores
+
+
+def beside(store: Path, records: Sequence[Record]) -> list[float]:
+    """Return each run's seconds that were neither training nor evaluating, where one worker did them in a row."""
+    ended = sorted(
+        ((store / "records" / f"{r.id}.json").stat().st_mtime, r.train_seconds + r.eval_seconds) for r in records
+    )
+    return [after - before - busy for (before, _), (after, busy) in itertools.pairwise(ended)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study-file", type=Path, default=Path("studies/all_losses.py"))
+    parser.add_argument("--trials", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--tasks", help="comma-separated; the testbed's if not given")
+    parser.add_argument("--plain", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    tasks = by_name("embedded").tasks if options.tasks is None else tuple(options.tasks.split(","))
+    if options.plain is not None:
+        print(json.dumps(plain_script(options.study_file, json.loads(options.plain), tasks)))
+        return
+    given = ["--trials", str(options.trials), "--seeds", str(options.seeds), "--tasks", ",".join(tasks)]
+    folder = Path(tempfile.mkdtemp(prefix="suite-"))
+    subprocess.run(
+        [sys.executable, "-m", "harness.cli", "fetch", str(options.study_file), "--testbed", "embedded"], check=True
+    )
+    first = run_harness(options.study_file, folder / "first", 2, given)
+    records = load(folder / "first").records()
+    plain, scores = run_plainly(options.study_file, records, tasks)
+    second = run_harness(options.study_file, folder / "second", 2, given)
+    alone = run_harness(options.study_file, folder / "alone", 1, given)
+    overhead = beside(folder / "alone", load(folder / "alone").records())
+    _print(records, scores, {"plain scripts": [plain], "2 workers": [first, second], "1 worker": [alone]})
+    print(f"a run of one worker, beside training and evaluating: {statistics.median(overhead):.2f} s (median)")
+
+
+def _print(records: Sequence[Record], scores: Sequence[dict[str, float]], seconds: dict[str, list[float]]) -> None:
+    table = Table(title=f"{len(records)} runs; {hardware()['cpu']}, {hardware()['cores']} cores")
+    for column in ("side", "seconds", "plain / side", "mean STSB dev", "mean STSB test"):
+        table.add_column(column)
+    theirs = {name: [found[name] for found in scores if name in found] for name in (DEV, TEST)}
+    ours = {
+        name: [record.scores[key] for record in records if (key := f"{name}/spearman_cosine") in record.scores]
+        for name in (DEV, TEST)
+    }
+    plain = seconds["plain scripts"][0]
+    for side, took in seconds.items():
+        mine = theirs if side == "plain scripts" else ours
+        table.add_row(
+            side,
+            ", ".join(f"{each:.0f}" for each in took),
+            f"{plain / statistics.mean(took):.2f}",
+            *(f"{100 * statistics.mean(mine[name]):.2f}" for name in (DEV, TEST)),
+        )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
