@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import api, mining, views
+from harness.ablation import Ablation, restrict
 from harness.data.views import named
 from harness.embedded import rows as language
 from harness.embedded.frames import Frame
 from harness.embedded.inference import subsumes
 from harness.embedded.similarity import similarity
-from harness.study import Ablation, restrict
 from harness.study_file import load_study_file
 from harness.testbeds import by_name
 from harness.work import be_quiet, study_rows, view_rows

@@ -19,8 +19,9 @@ from rich.table import Table
 from scipy.stats import kendalltau, spearmanr
 
 from harness import api
+from harness.ablation import Ablation, restrict
 from harness.check import finals
-from harness.study import UNTRAINED, Ablation, restrict
+from harness.study import UNTRAINED
 from harness.study_file import load_study_file
 from harness.testbeds import book, by_name
 

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from harness import losses, spending, stats, testbeds
+from harness.ablation import Ablation, Budget
 from harness.check import Difference, check
 from harness.expectations import beats, in_order
 from harness.order import posterior_all_positive
@@ -27,7 +28,7 @@ from harness.power import power
 from harness.records import HEADLINE, TEST, Pairs, Record
 from harness.report.figures import COLOURS, GREY, MARKERS, draw
 from harness.space import Point, Space, choice, log_uniform
-from harness.study import Ablation, Budget, Study
+from harness.study import Study
 
 Floats = NDArray[np.float64]
 

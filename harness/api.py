@@ -16,6 +16,7 @@ from rich.console import Console
 
 from harness import audit as audits
 from harness import lock, provenance, sequential
+from harness.ablation import Ablation
 from harness.data.audit import unprobed_label
 from harness.data.findings import Audit, Finding, by_severity
 from harness.data.views import named
@@ -24,7 +25,6 @@ from harness.executors import ExecutorName, WorkerDied
 from harness.plan import Plan
 from harness.records import Record
 from harness.store import Store, create, load, load_of
-from harness.study import Ablation
 
 if TYPE_CHECKING:
     from harness.check import Verdict

@@ -13,6 +13,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from harness import losses
+from harness.ablation import Ablation
 from harness.data.findings import Audit, Finding, Overlap, by_severity
 from harness.data.overlap import BANDS, PER_BAND, SHINGLE, THRESHOLD
 from harness.data.views import named
@@ -20,7 +21,7 @@ from harness.errors import AuditFailed, StoreError
 from harness.plan import RECIPE, Plan
 from harness.records import as_json
 from harness.store import write_atomically
-from harness.study import Ablation, Study
+from harness.study import Study
 
 FILE = "audit.json"
 

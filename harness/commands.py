@@ -18,9 +18,9 @@ from harness.declared import OVERRIDES, ablation_and_store, command, declared
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.ablation import Ablation
     from harness.plan import Plan
     from harness.power import Detection
-    from harness.study import Ablation
 
 
 def plan(options: argparse.Namespace) -> int:

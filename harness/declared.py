@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.study import Ablation
+    from harness.ablation import Ablation
 
 OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision", "max_seeds")
 """Options that decide results; a store remembers those of its last run."""
@@ -18,7 +18,7 @@ OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision
 
 def declared(options: argparse.Namespace) -> Ablation:
     """Load the study file and put the options in the place of what it says."""
-    from harness.study import restrict
+    from harness.ablation import restrict
     from harness.study_file import load_study_file
     from harness.testbeds import by_name
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from harness import lock, search, sequential
+from harness.ablation import Ablation
 from harness.data.views import named
 from harness.errors import StoreError, UsageError
 from harness.executors import Executor, WorkerDied
@@ -27,7 +28,7 @@ from harness.provenance import without_secrets
 from harness.publish import keep_only_best, publish
 from harness.records import HEADLINE, OBJECTIVE, Record, Unlocking
 from harness.store import Store, writing
-from harness.study import UNTRAINED, Ablation
+from harness.study import UNTRAINED
 from harness.turns import Turns
 from harness.worker import do
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pandas as pd
 
 from harness import audit
+from harness.ablation import Ablation
 from harness.data.audit import PROBED, ignored_label, of_view, unprobed_label
 from harness.data.findings import Audit, Finding, Overlap
 from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, of_overlap, overlap, pair_keys
@@ -17,7 +18,7 @@ from harness.data.views import View, named
 from harness.errors import TestbedUnavailable
 from harness.losses import inputs_of
 from harness.records import DEV, TEST
-from harness.study import UNTRAINED, Ablation, Study
+from harness.study import UNTRAINED, Study
 from harness.testbeds import Testbed, materials
 
 DEFAULT_WORDS = 512

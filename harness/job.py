@@ -9,9 +9,9 @@ from typing import Any
 
 import cloudpickle
 
+from harness.ablation import Ablation
 from harness.errors import StudyFileError
 from harness.plan import PlannedRun
-from harness.study import Ablation
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from harness import losses
+from harness.ablation import Ablation
 from harness.data.findings import Audit
 from harness.data.views import named
 from harness.records import Record, Stage, Unlocking, as_json
 from harness.space import Point, Value
-from harness.study import UNTRAINED, Ablation, Study
+from harness.study import UNTRAINED, Study
 
 RECIPE = 3
 """Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
+from harness.ablation import Ablation
 from harness.data.views import named
 from harness.plan import TUNE_SEED, Plan, PlannedRun, State, run_id, start_up_points
 from harness.records import Record, Unlocking, best, by_trial
 from harness.space import Point
-from harness.study import UNTRAINED, Ablation, Study
+from harness.study import UNTRAINED, Study
 
 
 def make_plan(

@@ -19,11 +19,12 @@ from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness import provenance
+from harness.ablation import Ablation
 from harness.errors import StoreError, UsageError
 from harness.plan import START_UP
 from harness.records import OBJECTIVE, Record
 from harness.space import Choice, Dimension, Point, Value
-from harness.study import Ablation, Study
+from harness.study import Study
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

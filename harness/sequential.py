@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from harness.ablation import Ablation
 from harness.check import Verdict, check
 from harness.plan import Plan
 from harness.planner import Planner
 from harness.records import Record, Unlocking
 from harness.spending import looks_between
 from harness.stats import Interval
-from harness.study import UNTRAINED, Ablation
+from harness.study import UNTRAINED
 
 
 def grown(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import cloudpickle
 
+from harness.ablation import Ablation
 from harness.errors import StudyFileError
-from harness.study import Ablation
 
 _beside: set[str] = set()
 """Names of the modules that the last study file imported from its own folder."""

@@ -26,6 +26,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from transformers import set_seed
 
 from harness import diagnostics, evaluation, provenance
+from harness.ablation import Ablation
 from harness.data.overlap import PairKey, pair_keys
 from harness.data.views import View, named
 from harness.errors import Diverged, OutOfMemory, RunFailed
@@ -34,7 +35,6 @@ from harness.mining import with_negatives
 from harness.plan import TUNE_SEED
 from harness.progress import Reporter
 from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
-from harness.study import Ablation
 from harness.testbeds import EMBEDDED, Testbed, hub, materials
 from harness.training.dropout import quicken_dropout
 from harness.training.forward import FastSentenceTransformer

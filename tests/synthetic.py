@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness import audit, losses, stats, testbeds
+from harness.ablation import Ablation, Budget
 from harness.data.findings import Audit, Finding, Overlap
 from harness.data.overlap import DEV_SET, ROWS
 from harness.expectations import Expectation, beats, in_order
@@ -16,7 +17,7 @@ from harness.plan import Plan, PlannedRun, run_id
 from harness.planner import make_plan
 from harness.records import DEV, TEST, Pairs, Record
 from harness.space import Point, Space, choice, log_uniform
-from harness.study import UNTRAINED, Ablation, Budget, Study
+from harness.study import UNTRAINED, Study
 
 LOSSES: dict[str, tuple[Callable[..., Any], str, float]] = {
     "softmax": (losses.softmax, "pair-class", 1.0),

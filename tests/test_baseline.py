@@ -15,6 +15,7 @@ import scipy.stats
 import synthetic
 
 from harness import stats
+from harness.ablation import Ablation
 from harness.baseline import Baseline, against, read_baseline
 from harness.check import Verdict, check
 from harness.cli import main
@@ -26,7 +27,7 @@ from harness.records import HEADLINE, Record
 from harness.report.data import scores_csv
 from harness.report.facts import gather
 from harness.store import create
-from harness.study import UNTRAINED, Ablation
+from harness.study import UNTRAINED
 
 NAMES = ("softmax", "mnr")
 STUDY = """

@@ -11,12 +11,12 @@ import scipy.stats
 import synthetic
 
 from harness import stats
+from harness.ablation import Ablation
 from harness.check import Difference, Verdict, check, exit_code
 from harness.expectations import Expectation, beats, in_order
 from harness.plan import Plan, PlannedRun
 from harness.planner import make_plan
 from harness.records import HEADLINE, TEST, Pairs, Record
-from harness.study import Ablation
 
 WIDE = {"softmax": 0.50, "cosine": 0.65, "mnr": 0.78, "mnr+hard": 0.88}
 """Qualities so far apart that 400 pairs and 3 seeds tell them apart."""

@@ -12,12 +12,12 @@ import pytest
 from conftest import harness
 
 from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, losses, testbeds, views
+from harness.ablation import restrict
 from harness.api import load
 from harness.cli import main
 from harness.errors import StudyFileError
 from harness.plan import run_id
 from harness.planner import make_plan
-from harness.study import restrict
 from harness.study_file import load_study_file
 from harness.testbeds import Ref, Testbed, materials
 

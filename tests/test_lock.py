@@ -17,6 +17,7 @@ from conftest import harness
 from rich.console import Console
 
 from harness import lock, testbeds
+from harness.ablation import Ablation, restrict
 from harness.api import run
 from harness.check import check, exit_code
 from harness.driver import Driver, Options
@@ -29,7 +30,6 @@ from harness.progress import Board
 from harness.records import DEV, HEADLINE, OBJECTIVE, TEST, Pairs, Record, Unlocking
 from harness.report import write_report
 from harness.store import create
-from harness.study import Ablation, restrict
 from harness.study_file import load_study_file
 from harness.testbeds import SEALED, Ref
 

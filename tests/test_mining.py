@@ -15,12 +15,12 @@ import synthetic
 from conftest import harness
 
 from harness import Study, losses, testbeds, views
+from harness.ablation import Ablation
 from harness.api import load
 from harness.data.views import named
 from harness.errors import StudyFileError
 from harness.mining import mine, with_negatives
 from harness.planner import make_plan
-from harness.study import Ablation
 from harness.testbeds import materials
 from harness.work import fresh_model, study_rows, view_rows
 

@@ -13,13 +13,13 @@ import scipy.stats
 import synthetic
 
 from harness import stats
+from harness.ablation import Ablation
 from harness.check import Distance, Verdict, check, distance, exit_code, finals
 from harness.errors import StudyFileError
 from harness.expectations import AtLeast, Expectation, Within, at_least, beats, within
 from harness.plan import Plan, PlannedRun
 from harness.records import HEADLINE, TEST, Pairs, Record
 from harness.report import write_report
-from harness.study import Ablation
 from harness.verdicts import Claim, judge
 
 PEARSON = "stsb-test/pearson_cosine"

@@ -13,6 +13,7 @@ import synthetic
 from conftest import harness
 
 from harness import lock, spending, stats
+from harness.ablation import Ablation, Budget
 from harness.check import check
 from harness.errors import StudyFileError
 from harness.expectations import beats, in_order
@@ -20,7 +21,6 @@ from harness.plan import Plan, PlannedRun
 from harness.planner import make_plan
 from harness.records import Record, Unlocking
 from harness.sequential import grown, is_open, looks, saved
-from harness.study import Ablation, Budget
 
 APART = {"softmax": 0.30, "cosine": 0.65, "mnr": 0.68, "mnr+hard": 0.93}
 

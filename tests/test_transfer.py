@@ -10,13 +10,13 @@ import pytest
 import synthetic
 
 from harness import testbeds
+from harness.ablation import Ablation
 from harness.cli import main
 from harness.expectations import in_order
 from harness.plan import Plan
 from harness.planner import make_plan
 from harness.records import Record
 from harness.store import create
-from harness.study import Ablation
 from harness.transfer import agreements, rho_over_seeds, rho_over_studies, side
 
 NAMES = ("softmax", "cosine", "mnr", "mnr+hard")
