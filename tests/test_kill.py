@@ -35,7 +35,7 @@ def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_faults_of_many_kinds_lose_nothing_and_change_nothing(undisturbed: Path, tmp_path: Path) -> None:
-    """The chaos of docs/clusters.md, shortened: a dozen faults, with mounts where this machine has namespaces."""
+    """The chaos of docs/clusters.md, shortened: ten faults of the eight kinds that need no mounted disk."""
     wanted = load(undisturbed / "store").records()
     study = undisturbed / "study.py"
     tally = torment(
@@ -46,7 +46,7 @@ def test_faults_of_many_kinds_lose_nothing_and_change_nothing(undisturbed: Path,
     assert sum(map(len, tally.noticed.values())) == 10
     assert sum(bool(seconds) for seconds in tally.noticed.values()) >= 4, tally.table()
     gone = [kind for kind in tally.noticed if "driver" in kind or "Ctrl" in kind]
-    assert all(seconds < 5 for kind in gone for seconds in tally.noticed[kind]), tally.table()
+    assert all(seconds < 30 for kind in gone for seconds in tally.noticed[kind]), tally.table()
     store = next(path for path in tmp_path.glob("*/store"))
     kept = [sorted(p.parent.name for p in (s / "models").rglob("modules.json")) for s in (store, undisturbed / "store")]
     assert set(kept[1]) <= set(kept[0])  # and perhaps of points that were best while a better trial had failed
