@@ -64,6 +64,7 @@ def run_harness(file: Path, store: Path, workers: int, options: Sequence[str]) -
     """Do the whole ablation from an empty store; return seconds."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "harness.cli", "run", str(file), "--testbed", "embedded", "--store", str(store)]
+    command += ["--report", str(store / "report")]
     ended = subprocess.run([*command, "--workers", str(workers), *options], stdout=subprocess.DEVNULL)
     if ended.returncode not in (0, 1):
         raise RuntimeError(f"harness run ended with {ended.returncode}")

@@ -61,19 +61,14 @@ def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int =
         )
     if not (np.isfinite(x).all() and np.isfinite(ys).all()):
         raise ValueError("gold and predictions must be finite")
-    ties = [np.unique(values, return_inverse=True)[1] for values in (x, *ys)]
+    gold_order, *orders = (_Order(values) for values in (x, *ys))
     result = np.empty((resamples, len(ys)))
     for start, counts in _drawn(n, resamples, seed):
-        size = counts.shape[1]
-        x_ranks = _centred_ranks(counts, ties[0])
-        weighted = counts * x_ranks
-        x_spread = np.einsum("ij,ij->j", weighted, x_ranks)
-        for column, tie in enumerate(ties[1:]):
-            y_ranks = _centred_ranks(counts, tie)
-            y_spread = np.einsum("ij,ij,ij->j", counts, y_ranks, y_ranks)
+        weighted, x_spread = counts * gold_order.centred_ranks(counts), gold_order.spread(counts)
+        for column, order in enumerate(orders):
             with np.errstate(invalid="ignore"):
-                correlation = np.einsum("ij,ij->j", weighted, y_ranks) / np.sqrt(x_spread * y_spread)
-            result[start : start + size, column] = correlation
+                correlation = order.covariance(weighted, counts) / np.sqrt(x_spread * order.spread(counts))
+            result[start : start + counts.shape[1], column] = correlation
     return result
 
 
@@ -108,22 +103,50 @@ def _drawn(n: int, resamples: int, seed: int) -> Iterator[tuple[int, Floats]]:
         yield start, np.bincount(drawn.ravel(), minlength=n * size).reshape(n, size).astype(float)
 
 
-def _centred_ranks(counts: Floats, tie: NDArray[np.intp]) -> Floats:
-    """Return each pair's mean rank in each resample, less the mean of all ranks; counts is pairs x resamples."""
-    order = np.argsort(tie, kind="stable")
-    starts = np.flatnonzero(np.diff(tie[order], prepend=-1))
-    at = counts[order] if len(starts) == len(order) else np.add.reduceat(counts[order], starts, axis=0)
-    upto = np.cumsum(at, axis=0)
-    ranks: Floats = (upto - (at - 1) / 2 - (len(counts) + 1) / 2)[tie]
-    return ranks
+class _Order:
+    """The order of n scores, for ranking resamples of them without sorting again; ties have their mean rank."""
+
+    def __init__(self, scores: ArrayLike) -> None:
+        self._tie = np.unique(scores, return_inverse=True)[1]
+        self._order = np.argsort(self._tie, kind="stable")
+        self._starts = np.flatnonzero(np.diff(self._tie[self._order], prepend=-1))
+
+    def _by_tie(self, values: Floats) -> Floats:
+        """Sum n x resamples over ties; the lowest score's first."""
+        ordered: Floats = values[self._order]
+        if len(self._starts) < len(ordered):
+            ordered = np.add.reduceat(ordered, self._starts, axis=0)
+        return ordered
+
+    def centred_ranks(self, counts: Floats) -> Floats:
+        """Return each pair's mean rank in each resample, less the mean of all ranks; counts is n x resamples."""
+        at = self._by_tie(counts)
+        ranks: Floats = (np.cumsum(at, axis=0) - (at - 1) / 2 - (len(counts) + 1) / 2)[self._tie]
+        return ranks
+
+    def spread(self, counts: Floats) -> Floats:
+        """Return the sum of squares of each resample's centred ranks, from the sizes of its ties (Kendall, 1945)."""
+        at = self._by_tie(counts) if len(self._starts) < len(counts) else counts
+        n = len(counts)
+        spread: Floats = (n**3 - np.einsum("ij,ij->j", at, at * at)) / 12
+        return spread
+
+    def covariance(self, weighted: Floats, counts: Floats) -> Floats:
+        """Return the sum of `weighted`, n x resamples and 0 in sum, times each resample's ranks.
+
+        What all ranks share falls out, and ties add up first, so no pair's own rank is needed.
+        """
+        at, weights = self._by_tie(counts), self._by_tie(weighted)
+        ranks = np.cumsum(at, axis=0)
+        at *= 0.5
+        ranks -= at
+        covariance: Floats = np.einsum("ij,ij->j", weights, ranks)
+        return covariance
 
 
 def spearman(gold: ArrayLike, prediction: ArrayLike) -> float:
     """Return Spearman's rank correlation of two lists of n numbers, NaN if one of them is constant."""
-    x, y = (
-        _centred_ranks(np.ones((len(np.asarray(v)), 1)), np.unique(v, return_inverse=True)[1])[:, 0]
-        for v in (gold, prediction)
-    )
+    x, y = (_Order(v).centred_ranks(np.ones((len(np.asarray(v)), 1)))[:, 0] for v in (gold, prediction))
     spread = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / spread if spread else math.nan
 
