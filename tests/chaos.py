@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -50,6 +51,13 @@ class Tally:
         count = sum(map(len, self.noticed.values()))
         return "\n".join([*lines, f"| all | {count} | |"])
 
+    def summary(self) -> str:
+        codes = ", ".join(f"{code}: {times}" for code, times in sorted(self.codes.items()))
+        return (
+            f"{self.commands} commands (exit codes {codes}) on {self.stores} stores; {self.records} records the same as "
+            f"undisturbed, and {self.again} final runs of points that were best for a while"
+        )
+
 
 def output(folder: Path) -> Path:
     """Return where a driver's output goes: beside its folder, whose disk may be full."""
@@ -57,8 +65,15 @@ def output(folder: Path) -> Path:
 
 
 def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+    # A shell's background commands ignore Ctrl-C, and so does what they start.
     with output(folder).open("ab") as file:
-        return subprocess.Popen([*COMMAND, *arguments], cwd=folder, stdout=file, stderr=file)
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=folder,
+            stdout=file,
+            stderr=file,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
 
 def count(store: Path) -> int:
@@ -192,11 +207,8 @@ def main() -> int:
         told=lambda line: print(line, flush=True),
     )
     print(tally.table())
-    print(
-        f"{tally.commands} commands (exit codes {tally.codes}) on {tally.stores} stores in "
-        f"{time.monotonic() - began:.0f} s; {tally.again} final runs of points that were best for a while"
-    )
-    print("\n".join(tally.wrong) or f"{tally.records} records: the same as undisturbed")
+    print(f"{tally.summary()}; {time.monotonic() - began:.0f} s")
+    print("\n".join(tally.wrong))
     if mounts:
         subprocess.run(f"umount {parent}/* 2>/dev/null", shell=True, check=False)
     if not tally.wrong:
