@@ -185,7 +185,8 @@ def measure(runs: int, options: argparse.Namespace) -> list[str]:
     own: tuple[str | Path, ...] = (sys.executable, __file__, "--drive", folder, "--executor", executor)
     own += ("--workers", str(workers), *(("--bare",) if options.bare else ()))
     if options.last is not None:
-        fill(folder, runs - options.last)
+        # a process of its own: what this one holds would count as its children's peak memory
+        timed(sys.executable, __file__, "--fill", str(runs - options.last), "--drive", folder, cwd=folder)
     _, _, printed = timed(*own, cwd=folder)
     count, seconds, first, last, peak = map(float, printed.split())
     again, _, _ = timed(*own, cwd=folder)
@@ -210,7 +211,11 @@ def main() -> None:
     parser.add_argument("--last", metavar="N", type=int, help="drive the last N runs; write those before directly")
     parser.add_argument("--bare", action="store_true", help="without Optuna's mirror (--storage none)")
     parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--fill", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.fill is not None:
+        fill(options.drive, options.fill)
+        return
     if options.drive is not None:
         drive(options.drive, options.executor, options.workers, options.bare)
         return

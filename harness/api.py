@@ -21,7 +21,7 @@ from harness.data.audit import unprobed_label
 from harness.data.findings import Audit, Finding, by_severity
 from harness.data.views import named
 from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
-from harness.executors import ExecutorName, WorkerDied
+from harness.executors import ExecutorName
 from harness.plan import Plan
 from harness.records import Record
 from harness.store import Store, create, load, load_of
@@ -196,10 +196,12 @@ def fetch(ablation: Ablation) -> Mapping[str, str]:
 
     try:
         found: Mapping[str, str] = in_fresh_process(fetch_job, ablation.testbed)
-    except (WorkerDied, OSError) as problem:
+    except HarnessError:
+        raise
+    except Exception as problem:  # it was killed, or had no memory: for its data, or for loading a library
         raise TestbedUnavailable(
-            f"testbed {ablation.testbed.name!r}: the process that fetches its parts ended early ({problem}); "
-            "give the same command again"
+            f"testbed {ablation.testbed.name!r}: the process that fetches its parts ended early "
+            f"({type(problem).__name__}: {problem}); give the same command again"
         ) from problem
     return found
 

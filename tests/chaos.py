@@ -47,6 +47,8 @@ class Tally:
     def table(self) -> str:
         lines = ["| fault | struck | noticed after, median (most) |", "|---|---:|---:|"]
         for kind, seconds in self.noticed.items():
+            if not seconds:
+                continue
             lines.append(f"| {kind} | {len(seconds)} | {statistics.median(seconds):.2f} s ({max(seconds):.2f} s) |")
         count = sum(map(len, self.noticed.values()))
         return "\n".join([*lines, f"| all | {count} | |"])
