@@ -21,7 +21,7 @@ from harness.data.audit import unprobed_label
 from harness.data.findings import Audit, Finding, by_severity
 from harness.data.views import named
 from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
-from harness.executors import ExecutorName
+from harness.executors import ExecutorName, WorkerDied
 from harness.plan import Plan
 from harness.records import Record
 from harness.store import Store, create, load, load_of
@@ -151,7 +151,12 @@ def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str]) -> Audi
         found: Audit = in_fresh_process(audit_job, pickled, audits.key(ablation), sorted(missing))
     except HarnessError:
         raise
-    except Exception as problem:  # the process died, or the data are of no form that was foreseen
+    except (WorkerDied, MemoryError, OSError) as problem:
+        raise TestbedUnavailable(
+            f"testbed {ablation.testbed.name!r}: the process that audits the data ended early "
+            f"({type(problem).__name__}: {problem}); nothing was trained; give the same command again"
+        ) from problem
+    except Exception as problem:  # the data are of no form that was foreseen
         raise AuditFailed(
             f"testbed {ablation.testbed.name!r}: the audit of the data could not be made ({type(problem).__name__}: "
             f"{problem}); nothing was trained. Are the rows and sets of the testbed's form?"

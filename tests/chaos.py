@@ -11,6 +11,7 @@ Tests use `torment`.
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -30,6 +31,7 @@ from harness.records import Record
 COMMAND = [sys.executable, "-m", "harness.cli", "run"]
 DISK = "24m"
 NEEDS_MOUNTS = ("disk full", "records read-only")
+TRACEBACK = re.compile(r"harness/cli\.py\", line \d+, in main")  # a worker may die with a traceback of its own
 
 
 @dataclass
@@ -129,7 +131,7 @@ def torment(
                 break
         code = driver.wait(timeout=600)
         tally.codes[code] = tally.codes.get(code, 0) + 1
-        if b"harness/cli.py" in output(folder).read_bytes():  # a worker may die with a traceback of its own
+        if TRACEBACK.search(output(folder).read_text(errors="replace")):
             tally.wrong.append(f"a traceback for the user:\n{output(folder).read_text()[-3000:]}")
             return tally
         if code in (0, 1):

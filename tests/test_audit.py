@@ -411,6 +411,28 @@ def test_errors_stop_a_run_before_anything_is_trained_and_name_the_mend(leaky: t
         assert text not in kept + shown.stdout + done.stderr + judged.stdout
 
 
+@pytest.mark.parametrize(("ends", "code"), [("os._exit(9)", 3), ("raise MemoryError", 3), ("raise KeyError('x')", 2)])
+def test_an_audit_that_is_killed_may_be_tried_again_and_one_that_cannot_be_made_is_an_error(
+    ends: str, code: int, study: Path, cache: Path
+) -> None:
+    """The view ends the process that audits it: nothing is wrong with the data where it was killed or out of memory."""
+    view = f"""
+import os
+from harness.data.views import View
+def build(rows, limit):
+    {ends}
+"""
+    mine = 'view=View("mine", ("anchor", "positive"), "none", build))'
+    text = study.read_text(encoding="utf-8").replace('view="pair")', mine)
+    study.write_text(view + text, encoding="utf-8")
+    done = harness("run", study.name, cwd=study.parent)
+
+    assert done.returncode == code, done.stderr
+    assert "nothing was trained" in done.stderr
+    assert ("give the same command again" in done.stderr) == (code == 3)
+    assert "Traceback" not in done.stderr
+
+
 def test_audit_only_prints_and_trains_nothing(study: Path, cache: Path) -> None:
     done = harness("run", study.name, "--audit-only", "--rows", "90", "--tasks", "STS16,NFCorpus", cwd=study.parent)
     store = study.parent / "runs" / "small-book"
