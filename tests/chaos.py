@@ -126,7 +126,9 @@ def torment(
             tally.noticed[kind].append(seconds)
             cut += kind == "record cut short"
             number = sum(map(len, tally.noticed.values()))
-            told(f"fault {number}: {kind} at {before} of {len(wanted)} records, noticed after {seconds:.2f} s")
+            told(
+                f"fault {number}: {kind} at {before} records ({len(wanted)} undisturbed), noticed after {seconds:.2f} s"
+            )
             if driver.poll() is not None:
                 break
         code = driver.wait(timeout=600)

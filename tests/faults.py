@@ -105,10 +105,10 @@ def kill_worker(site: Site) -> float | None:
 def hang_worker(site: Site) -> float | None:
     """SIGSTOP a worker, which then answers to nothing; the time limit ends it.
 
-    Fetching and auditing have no time limit, so it strikes only when runs are under way.
+    Fetching and auditing, which one process does, have no time limit, so it strikes only when runs are under way. What
+    is staged does not tell: a driver killed before may have left it.
     """
-    staging = site.store / ".staging"
-    if not staging.is_dir() or not any(staging.iterdir()):
+    if len(workers(site.driver.pid)) < 2:
         return None
     return _lose_a_worker(site, lambda pid: os.kill(pid, signal.SIGSTOP))
 
