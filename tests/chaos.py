@@ -137,7 +137,9 @@ def torment(
             tally.wrong.append(f"a traceback for the user:\n{output(folder).read_text()[-3000:]}")
             return tally
         if code in (0, 1):
-            tally.wrong += wrong(folder / "store", wanted, cut)
+            found = wrong(folder / "store", wanted, cut)
+            told(f"store {tally.stores} done: {'; '.join(found) or 'nothing lost, nothing altered'}")
+            tally.wrong += found
             tally.again += count(folder / "store") - len(wanted)
             tally.records += len(wanted)
             if sum(map(len, tally.noticed.values())) >= faults:
