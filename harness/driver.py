@@ -25,7 +25,7 @@ from harness.plan import Plan, PlannedRun, run_id
 from harness.planner import Planner
 from harness.progress import Board, spell
 from harness.provenance import without_secrets
-from harness.publish import keep_only_best, publish
+from harness.publish import drop_models, keep_only_best, publish
 from harness.records import HEADLINE, OBJECTIVE, Record, Unlocking
 from harness.store import Store, writing
 from harness.study import UNTRAINED
@@ -194,13 +194,19 @@ class Driver:
         return run.stage == "final" and self.options.keep_models != "none"
 
     def _sort_models(self, study: str) -> None:
-        """Keep but the best model of a study's final runs at its best point, as soon as trials have shown it."""
+        """Keep but the best model of a study's final runs at its best point, as soon as trials have shown it.
+
+        The default point's best model stays, too, as long as a trial has failed: retried, it may make that point best.
+        """
         plan = self._planner.part(study)
         best = plan.of(study, "final", "best")
         if all(run.id is not None for run in best):
-            kept = [run.record for run in best if run.record]
-            others = [run.record for run in plan.of(study, "final") if run.record and run.record not in kept]
-            keep_only_best(self.store.folder, kept, others)
+            at_best = {run.id for run in best}
+            finals = [run.record for run in plan.of(study, "final") if run.record]
+            others = [record for record in finals if record.id not in at_best]
+            unsure = any(run.record is not None and run.record.mendable for run in plan.of(study, "tune"))
+            keep_only_best(self.store.folder, [record for record in finals if record.id in at_best])
+            (keep_only_best if unsure else drop_models)(self.store.folder, others)
 
     def _rivals(self, run: PlannedRun) -> tuple[tuple[tuple[float, float], ...], ...]:
         """Return the dev curves that a trial is pruned against: those of its study's earlier trials."""

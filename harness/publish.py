@@ -34,13 +34,17 @@ def model_folder(store: Path, record: Record) -> Path:
     return store / "models" / record.study / record.id
 
 
-def keep_only_best(store: Path, finals: Sequence[Record], others: Sequence[Record]) -> None:
-    """Keep the model with the highest dev score of a study's final runs at its best point; delete all others'."""
+def keep_only_best(store: Path, finals: Sequence[Record]) -> None:
+    """Keep the model with the highest dev score of a point's final runs, and delete the others'."""
     scored = [record for record in finals if record.outcome == "ok"]
     best = max(scored, key=lambda record: record.scores[OBJECTIVE], default=None)
-    for record in (*scored, *others):
-        if record is not best:
-            shutil.rmtree(model_folder(store, record), ignore_errors=True)
+    drop_models(store, [record for record in scored if record is not best])
+
+
+def drop_models(store: Path, records: Sequence[Record]) -> None:
+    """Delete these runs' models, where there are any."""
+    for record in records:
+        shutil.rmtree(model_folder(store, record), ignore_errors=True)
 
 
 def _card(record: Record) -> ModelCard:

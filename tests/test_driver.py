@@ -175,3 +175,33 @@ def test_a_default_point_that_turns_out_best_has_its_model(tmp_path: Path) -> No
 
     (final,) = (record for record in load(tmp_path).records() if record.stage == "final")
     assert [path.parent.name for path in (tmp_path / "models").rglob("modules.json")] == [final.id]
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_retried_trial_that_makes_the_default_point_best_finds_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its final runs are done while another point is best for want of that trial, and are not done again."""
+    ablation = make_ablation({"a": MNR}, budget=Budget(trials=2, epochs=1, seeds=2))
+    write = Store.write
+
+    def fails(store: Store, record: Record) -> Record:
+        fails_now = record.stage == "tune" and record.trial == 0
+        return write(store, replace(record, outcome="infeasible", scores={}) if fails_now else record)
+
+    monkeypatch.setattr(Store, "write", fails)
+    driven(ablation, tmp_path, keep_models="best")
+    other = best_final(ablation, tmp_path)
+    monkeypatch.setattr(Store, "write", write)
+    driven(ablation, tmp_path, keep_models="best", retry_failed=True)
+
+    best = best_final(ablation, tmp_path)
+    assert best != other  # else the retried trial changed nothing
+    kept = {path.parent.name for path in (tmp_path / "models").rglob("modules.json")}
+    assert best in kept
+
+
+def best_final(ablation: Ablation, store: Path) -> str:
+    """Return the id of the final run at the best point that has the highest dev score."""
+    records = [final.record for final in plan(ablation, store).of("a", "final", "best") if final.record]
+    return max(records, key=lambda record: record.scores[OBJECTIVE]).id
