@@ -27,6 +27,7 @@ from harness.plan import Plan, PlannedRun
 from harness.power import power
 from harness.records import HEADLINE, TEST, Pairs, Record
 from harness.report.figures import COLOURS, GREY, MARKERS, draw
+from harness.resampling import RESAMPLES, resampled_spearman
 from harness.space import Point, Space, choice, log_uniform
 from harness.study import Study
 
@@ -70,8 +71,8 @@ def coverage_over_pairs(pairs: int, samples: int, resamples: int = 399) -> float
     covered = 0
     for seed in range(samples):
         gold, models = draw(random, pairs)
-        columns = stats.resampled_spearman(gold, models, resamples, seed)
-        found = stats.percentile_interval(columns[:, 1] - columns[:, 0])
+        old, new = (resampled_spearman(gold, scores, resamples, seed) for scores in models)
+        found = stats.percentile_interval(new - old)
         covered += found.low <= truth <= found.high
     return covered / samples
 
@@ -196,7 +197,7 @@ def until_decided(
         differences[0] += size
         luck = random.normal(0, over_pairs, (claims, 1))
         differences += luck
-        resampled = random.normal(0, over_pairs, (claims, stats.RESAMPLES))  # fewer cannot reach small levels
+        resampled = random.normal(0, over_pairs, (claims, RESAMPLES))  # fewer cannot reach small levels
         counts, decided = [first] * claims, [False] * claims
         while True:
             p_values = [

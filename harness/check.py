@@ -35,7 +35,7 @@ from collections.abc import Sequence
 
 from harness import spending, stats
 from harness.expectations import AtLeast, InOrder, Within
-from harness.finals import Difference, Distance, Finals, difference, distance, finals, problem
+from harness.finals import Difference, Distance, Finals, difference, distance, finals
 from harness.plan import Plan
 from harness.records import Record
 from harness.verdicts import Claim, Judgement, Verdict, judge
@@ -51,7 +51,6 @@ __all__ = [
     "distance",
     "exit_code",
     "finals",
-    "problem",
     "unfinished",
 ]
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness import stats
+from harness import resampling, stats
 from harness.plan import Plan, PlannedRun
 from harness.records import DEV, HEADLINE, TEST, Pairs, Record
 from harness.study import UNTRAINED
@@ -24,8 +24,8 @@ _AGREES = 1e-3  # a record's score and the one recomputed from its pairs: cosine
 _CALLED = {TEST: "STSB test", DEV: "STSB dev"}
 
 _MEASURES: Mapping[str, tuple[Callable[..., float], Callable[..., stats.Floats]]] = {
-    "spearman_cosine": (stats.spearman, stats.resampled_spearman),
-    "pearson_cosine": (stats.pearson, stats.resampled_pearson),
+    "spearman_cosine": (stats.spearman, resampling.resampled_spearman),
+    "pearson_cosine": (stats.pearson, resampling.resampled_pearson),
 }
 """How a figure follows from the predictions of its pairs: once, and in resamples of them."""
 
@@ -35,7 +35,8 @@ class Finals:
     """A study's final runs at one role's point, those of them that are fit to be compared.
 
     `scores` is `figure` by seed, `pairs` the predictions by seed, where they are stored; the untrained model's are
-    under seed None. `lacking` says in words what is missing of the planned runs, and is empty when nothing is.
+    under seed None. `lacking` says in words what is missing of the planned runs, and is empty when nothing is; `unfit`
+    is what it says of runs that ended well.
     """
 
     study: str
@@ -44,6 +45,7 @@ class Finals:
     pairs: Mapping[int | None, Pairs] = field(default_factory=dict)
     lacking: tuple[str, ...] = ()
     figure: str = HEADLINE
+    unfit: tuple[str, ...] = ()
 
     @property
     def constant(self) -> bool:
@@ -153,6 +155,7 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str = HEADLINE) -
     runs = plan.of(study, "untrained") if study == UNTRAINED else plan.of(study, "final", role)
     scores: dict[int | None, float] = {}
     pairs: dict[int | None, Pairs] = {}
+    unfit = []
     lacking = [] if runs else [f"{study} has no final runs: {_why_none(plan, study)}"]
     for run in runs:
         seed = None if study == UNTRAINED else run.seed
@@ -164,7 +167,9 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str = HEADLINE) -
                 pairs[seed] = predicted
         else:
             lacking.append(f"{study}{'' if seed is None else f' seed {seed}'} {flaw}")
-    return Finals(study, len(runs), scores, pairs, tuple(lacking), figure)
+            if run.record is not None and run.record.outcome == "ok":
+                unfit.append(lacking[-1])
+    return Finals(study, len(runs), scores, pairs, tuple(lacking), figure, tuple(unfit))
 
 
 def _why_none(plan: Plan, study: str) -> str:
@@ -243,6 +248,6 @@ def _mean_resampled(
     gold: tuple[float, ...], cosines: tuple[tuple[float, ...], ...], measure: str = "spearman_cosine"
 ) -> stats.Floats:
     """Return the mean over seeds of the correlation in each resample of the pairs."""
-    mean: stats.Floats = _MEASURES[measure][1](gold, cosines).mean(axis=1)
+    mean: stats.Floats = _MEASURES[measure][1](gold, cosines)
     mean.flags.writeable = False
     return mean

@@ -9,22 +9,16 @@ contains the other and no interval here merges them; a decision has to survive b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-RESAMPLES = 3999
-"""Resamples of a bootstrap. One more is a round number, so that the usual tails are whole numbers of resamples."""
-
 ALPHA = 0.05
 """The chance of a wrong decision that an ablation allows itself; intervals have level 1 - ALPHA unless corrected."""
-
-_BLOCK = 32  # resamples handled at once: 1,379 pairs x 32 x 8 bytes stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -37,133 +31,16 @@ class Interval:
     over: str
 
 
-def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Return Spearman correlations of bootstrap resamples of the pairs, ties given their mean rank in each resample.
-
-    A resample of n pairs with replacement is n counts, and the mean rank of a value is the number of drawn pairs below
-    it plus half the number at it: one running sum in presorted order gives the ranks that sorting again would give.
-
-    Args:
-        gold: n gold scores.
-        predictions: k x n scores, a row for each model; every model sees the same resamples, and so does another call
-            with the same n, number of resamples and seed. That is what makes differences of the results paired.
-
-    Returns:
-        resamples x k correlations; NaN where a model gives all drawn pairs the same score.
-
-    Raises:
-        ValueError: fewer than three pairs, shapes that do not match, or numbers that are not finite.
-    """
-    x, ys = np.asarray(gold, float), np.atleast_2d(np.asarray(predictions, float))
-    n = len(x)
-    if x.ndim != 1 or ys.ndim != 2 or ys.shape[1] != n or n < 3:
-        raise ValueError(
-            f"gold has shape {x.shape} and predictions {ys.shape}; they must be n and k x n with n of at least 3"
-        )
-    if not (np.isfinite(x).all() and np.isfinite(ys).all()):
-        raise ValueError("gold and predictions must be finite")
-    gold_order, *orders = (_Order(values) for values in (x, *ys))
-
-    def correlations(counts: Floats) -> Floats:
-        untied = (n**3 - _cubes(counts)) / 12
-        ranks, x_spread = gold_order.ranked(counts, untied)
-        weighted = gold_order.back(ranks - n / 2) * counts  # 0 in sum, so the models' ranks need no centre
-        found = np.empty((counts.shape[1], len(orders)))
-        for column, order in enumerate(orders):
-            ranks, y_spread = order.ranked(counts, untied)
-            covariance = np.einsum("ij,ij->j", weighted.take(order.order, axis=0), ranks)
-            with np.errstate(invalid="ignore"):
-                found[:, column] = covariance / np.sqrt(x_spread * y_spread)
-        return found
-
-    return np.concatenate([correlations(counts) for counts in _drawn(n, resamples, seed)])
-
-
-def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Return Pearson correlations of the resamples that `resampled_spearman` draws; arguments and errors as there."""
-    x, ys = np.asarray(gold, float), np.atleast_2d(np.asarray(predictions, float))
-    n = len(x)
-    if x.ndim != 1 or ys.ndim != 2 or ys.shape[1] != n or n < 3:
-        raise ValueError(
-            f"gold has shape {x.shape} and predictions {ys.shape}; they must be n and k x n with n of at least 3"
-        )
-    if not (np.isfinite(x).all() and np.isfinite(ys).all()):
-        raise ValueError("gold and predictions must be finite")
-    x, ys = x - x.mean(), ys - ys.mean(axis=1, keepdims=True)  # sums of squares keep their digits
-    result = []
-    for counts in _drawn(n, resamples, seed):
-        x_mean, y_means = x @ counts / n, ys @ counts / n
-        x_spread = x**2 @ counts / n - x_mean**2
-        y_spread = ys**2 @ counts / n - y_means**2
-        with np.errstate(invalid="ignore", divide="ignore"):
-            correlation = ((x * ys) @ counts / n - x_mean * y_means) / np.sqrt(x_spread * y_spread)
-        result.append(correlation.T)
-    return np.concatenate(result)
-
-
-def _drawn(n: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """Yield blocks of resamples: how often each of n pairs was drawn, n x resamples."""
-    return (block.astype(float) for block in _draws(n, resamples, seed))
-
-
-@lru_cache(maxsize=4)  # all studies of a report see the same ones
-def _draws(n: int, resamples: int, seed: int) -> list[NDArray[np.uint16]]:
-    random, blocks = np.random.default_rng(seed), []
-    for start in range(0, resamples, _BLOCK):
-        size = min(_BLOCK, resamples - start)
-        drawn = random.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
-        blocks.append(np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).T.astype(np.uint16))
-    return blocks
-
-
-class _Order:
-    """The order of n scores, for ranking resamples of them without sorting again; ties have their mean rank."""
-
-    def __init__(self, scores: ArrayLike) -> None:
-        tie = np.unique(scores, return_inverse=True)[1]
-        lengths = np.bincount(tie)
-        self.order = np.argsort(tie, kind="stable")
-        self._members = np.flatnonzero((lengths > 1)[tie[self.order]])
-        self._lengths, self._ends = lengths[lengths > 1], (np.cumsum(lengths) - 1)[lengths > 1]
-        self._firsts = np.cumsum(self._lengths) - self._lengths
-
-    def ranked(self, counts: Floats, untied: Floats) -> tuple[Floats, Floats]:
-        """Rank resamples; `counts` is n x resamples.
-
-        Returns each pair's mean rank less a half, in this order, and each resample's sum of squares of the centred
-        ranks: `untied` if no scores are tied, else less by the ties' sizes (Kendall, 1945).
-        """
-        drawn = counts.take(self.order, axis=0)
-        ranks = np.cumsum(drawn, axis=0)
-        tied, upto = drawn[self._members], ranks[self._ends]
-        drawn *= 0.5
-        ranks -= drawn
-        if not len(self._members):
-            return ranks, untied
-        sizes = np.add.reduceat(tied, self._firsts, axis=0)
-        ranks[self._members] = np.repeat(upto - sizes / 2, self._lengths, axis=0)
-        return ranks, untied - (_cubes(sizes) - _cubes(tied)) / 12
-
-    def back(self, ordered: Floats) -> Floats:
-        """Return what stands in this order in the order of the scores."""
-        values = np.empty_like(ordered)
-        values[self.order] = ordered
-        return values
-
-
-def _cubes(sizes: Floats) -> Floats:
-    cubes: Floats = np.einsum("ij,ij->j", sizes, sizes * sizes)
-    return cubes
-
-
 def spearman(gold: ArrayLike, prediction: ArrayLike) -> float:
     """Return Spearman's rank correlation of two lists of n numbers, NaN if one of them is constant."""
     return pearson(*(_mean_ranks(values) for values in (gold, prediction)))
 
 
 def _mean_ranks(values: ArrayLike) -> Floats:
-    order, once = _Order(values), np.ones((np.size(np.asarray(values)), 1))
-    return order.back(order.ranked(once, once[0])[0])[:, 0]
+    """Return each number's rank less a half, the mean of their ranks for those that are equal."""
+    _, place, lengths = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(lengths) - lengths / 2)[place]
+    return ranks
 
 
 def pearson(gold: ArrayLike, prediction: ArrayLike) -> float:

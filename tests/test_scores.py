@@ -20,6 +20,7 @@ from harness.expectations import AtLeast, Expectation, Within, at_least, beats, 
 from harness.plan import Plan, PlannedRun
 from harness.records import HEADLINE, TEST, Pairs, Record
 from harness.report import write_report
+from harness.resampling import resampled_pearson
 from harness.verdicts import Claim, judge
 
 PEARSON = "stsb-test/pearson_cosine"
@@ -167,11 +168,11 @@ def test_resampled_pearson_is_scipys_on_the_same_draws() -> None:
     random = np.random.default_rng(1)
     gold = random.random(50)
     predictions = gold + random.normal(size=(2, 50))
-    found = stats.resampled_pearson(gold, predictions, resamples=200, seed=3)
+    found = resampled_pearson(gold, predictions, resamples=200, seed=3)
     drawn = np.random.default_rng(3).integers(0, 50, (128, 50))
     for row in (0, 60, 127):
         again = [scipy.stats.pearsonr(gold[drawn[row]], p[drawn[row]]).statistic for p in predictions]
-        assert found[row] == pytest.approx(again)
+        assert found[row] == pytest.approx(np.mean(again))
     assert stats.pearson(gold, predictions[0]) == pytest.approx(scipy.stats.pearsonr(gold, predictions[0]).statistic)
 
 

@@ -12,6 +12,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from harness import stats
+from harness.resampling import resampled_spearman
 
 Floats = NDArray[np.float64]
 
@@ -27,11 +28,28 @@ def sts(pairs: int, models: int, seed: int = 0) -> tuple[Floats, Floats]:
 
 def test_resampled_spearman_equals_scipy_on_each_resample_with_ties() -> None:
     gold, predictions = sts(97, 3)
-    resampled = stats.resampled_spearman(gold, predictions, resamples=150, seed=5)
     random = np.random.default_rng(5)
-    drawn = np.concatenate([random.integers(0, 97, (128, 97)), random.integers(0, 97, (22, 97))])
-    expected = [[scipy.stats.spearmanr(gold[d], p[d]).statistic for p in predictions] for d in drawn]
-    np.testing.assert_allclose(resampled, expected, atol=1e-12)
+    drawn = np.concatenate([random.integers(0, 97, (512, 97)), random.integers(0, 97, (88, 97))])
+    expected = np.array([[scipy.stats.spearmanr(gold[d], p[d]).statistic for p in predictions] for d in drawn])
+    for models in ([0], [1], [0, 1], [1, 2], [0, 1, 2]):  # with ties, without, and in one call
+        found = resampled_spearman(gold, predictions[models], resamples=600, seed=5)
+        np.testing.assert_allclose(found, expected[:, models].mean(axis=1), atol=1e-12)
+
+
+def test_test_sets_larger_than_a_tile_are_ranked_whole() -> None:
+    gold, predictions = sts(4100, 2)
+    (drawn,) = np.random.default_rng(0).integers(0, 4100, (1, 4100))
+    expected = [scipy.stats.spearmanr(gold[drawn], p[drawn]).statistic for p in predictions]
+    np.testing.assert_allclose(resampled_spearman(gold, predictions, resamples=1), [np.mean(expected)], atol=1e-12)
+
+
+def test_ties_by_chance_change_less_than_a_millionth() -> None:
+    gold, predictions = sts(1400, 4)
+    for model, ties in zip(predictions, ([], [3, 9], [5, 6, 7], [1, 2, 8, 4]), strict=True):
+        model[ties] = 0.5
+    together = resampled_spearman(gold, predictions, resamples=500)
+    apart = [resampled_spearman(gold, p, resamples=500) for p in predictions]
+    np.testing.assert_allclose(together, np.mean(apart, axis=0), rtol=1e-6)
 
 
 def test_spearman_equals_scipy() -> None:
@@ -43,10 +61,10 @@ def test_spearman_equals_scipy() -> None:
 
 def test_calls_with_one_seed_share_their_resamples() -> None:
     gold, predictions = sts(80, 2)
-    together = stats.resampled_spearman(gold, predictions, resamples=300)
-    apart = [stats.resampled_spearman(gold, p, resamples=300)[:, 0] for p in predictions]
-    np.testing.assert_array_equal(together, np.transpose(apart))
-    assert not np.array_equal(together, stats.resampled_spearman(gold, predictions, resamples=300, seed=1))
+    together = resampled_spearman(gold, predictions, resamples=300)
+    apart = [resampled_spearman(gold, p, resamples=300) for p in predictions]
+    np.testing.assert_allclose(together, np.mean(apart, axis=0), atol=1e-12)
+    assert not np.array_equal(together, resampled_spearman(gold, predictions, resamples=300, seed=1))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +74,7 @@ def test_calls_with_one_seed_share_their_resamples() -> None:
 )
 def test_resampling_refuses_what_has_no_correlation(gold: list[float], predictions: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="gold"):
-        stats.resampled_spearman(gold, predictions)
+        resampled_spearman(gold, predictions)
 
 
 def test_t_interval_equals_scipy() -> None:
@@ -89,8 +107,8 @@ def test_percentile_interval_excludes_what_its_p_value_rejects() -> None:
 
 def test_percentile_interval_agrees_with_scipys_bootstrap() -> None:
     gold, (a, b) = sts(250, 2)
-    columns = stats.resampled_spearman(gold, [a, b], resamples=3999)
-    found = stats.percentile_interval(columns[:, 0] - columns[:, 1])
+    resampled = resampled_spearman(gold, a) - resampled_spearman(gold, b)
+    found = stats.percentile_interval(resampled)
 
     def difference(g: Floats, x: Floats, y: Floats) -> float:
         return stats.spearman(g, x) - stats.spearman(g, y)
@@ -98,7 +116,7 @@ def test_percentile_interval_agrees_with_scipys_bootstrap() -> None:
     expected = scipy.stats.bootstrap(
         (gold, a, b), difference, paired=True, vectorized=False, n_resamples=3999, method="percentile", rng=1
     ).confidence_interval
-    spread = (columns[:, 0] - columns[:, 1]).std()
+    spread = resampled.std()
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.1 * spread)
 
 
@@ -135,8 +153,8 @@ def test_paired_bootstrap_covers_95_percent_over_pairs() -> None:
     covered = []
     for seed in range(400):
         gold, a, b = mixing @ random.normal(size=(3, 200))
-        columns = stats.resampled_spearman(gold, [a, b], resamples=399, seed=seed)
-        found = stats.percentile_interval(columns[:, 0] - columns[:, 1])
+        resampled = [resampled_spearman(gold, scores, resamples=399, seed=seed) for scores in (a, b)]
+        found = stats.percentile_interval(resampled[0] - resampled[1])
         covered.append(found.low <= truth <= found.high)
     assert 0.925 <= np.mean(covered) <= 0.975
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from harness.check import Verdict, problem
+from harness.check import Verdict
 from harness.records import HEADLINE
 from harness.report import audited, curves, evidence, explain, tables
 from harness.report.facts import DRAWN, PUBLIC_HUB, Facts, Row, without_paths
@@ -222,13 +222,8 @@ def _tasks(facts: Facts, drawn: Collection[str]) -> Iterable[str]:
 def _unsuccessful(facts: Facts) -> Iterable[str]:
     outcomes: list[str] = [record.outcome for record in facts.records]
     counted = [f"{outcomes.count(o)} {o}" for o in ("pruned", "infeasible", "diverged", "failed") if outcomes.count(o)]
-    tested = (
-        run
-        for row in facts.rows
-        for run in row.runs
-        if run.stage != "tune" and run.record and run.record.outcome == "ok"
-    )
-    unfit = [f"- {escape(run.study)} seed {run.seed} {escape(flaw)}" for run in tested if (flaw := problem(run))]
+    told = dict.fromkeys(text for row in facts.rows for text in row.finals.unfit + row.untuned.unfit)
+    unfit = [f"- {escape(text)}" for text in told]
     if unfit:
         yield "\n".join(["Final runs that cannot be compared:", "", *unfit])
     if not counted:

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from harness.records import OBJECTIVE, Record
 from harness.report.curves import best_against_minutes, expected
@@ -100,7 +100,7 @@ def _rate_axis(axes: Axes, facts: Facts, row: Row) -> None:
     axes.set_xscale("log")
     axes.set_xlim(low / 1.4, high * 1.4)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 30 else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())  # a third of the time to draw 24 panels, and not one label
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+"))
     )
