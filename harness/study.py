@@ -24,12 +24,22 @@ UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True)
+class Swept:
+    """Where in a sweep a study is: of which study, of what, and at which value."""
+
+    study: str
+    what: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Study:
     """One loss/data variant.
 
     `view` is a view's name or what `harness.views` makes. `options` are dimensions of its own, handed to the loss by
     name (e.g. `scale`); `fixed` values of batch_size and lr at which it stays instead of being tuned over the space.
-    `pooling` and `rows` (the first of the testbed's rows, if it has more) stand in for the testbed's.
+    `pooling` and `rows` (the first of the testbed's rows, if it has more) stand in for the testbed's. `swept` is what
+    `sweep` says of a study it makes, for the report's curves.
     """
 
     name: str
@@ -39,6 +49,7 @@ class Study:
     fixed: Mapping[str, Value] = field(default_factory=dict)
     pooling: Pooling | None = None
     rows: int | None = None
+    swept: Swept | None = None
 
     def __post_init__(self) -> None:
         where = f"study {self.name!r}"
@@ -99,11 +110,13 @@ class Study:
         own = {key: value for key, value in values.items() if key in ("view", "pooling", "rows")}
         fixed = {key: value for key, value in values.items() if key in TUNED}
         arguments = {key: value for key, value in values.items() if key not in own and key not in fixed}
+        numbers = [(key, value) for key, value in values.items() if isinstance(value, int | float)]
         return replace(
             self,
             name=f"{self.name} {told}",
             loss=_given(self, arguments) if arguments else self.loss,
             fixed={**self.fixed, **fixed},
+            swept=Swept(self.name, *numbers[0]) if len(numbers) == len(values) == 1 else None,
             **own,
         )
 

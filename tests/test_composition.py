@@ -18,6 +18,7 @@ from harness.cli import main
 from harness.errors import StudyFileError
 from harness.plan import run_id
 from harness.planner import make_plan
+from harness.study import Swept
 from harness.study_file import load_study_file
 from harness.testbeds import Ref, Testbed, materials
 
@@ -85,6 +86,11 @@ def test_a_sweep_is_a_study_a_value_named_after_it() -> None:
         "MultipleNegativesRankingLoss(scale=0.5)",
     ]
     assert {study.pooling for study in swept} == {"cls"}
+    assert [study.swept for study in swept] == [None, None]  # two things differ: no curve
+    assert [study.swept for study in MNR.sweep(scale=[20, 0.5])] == [
+        Swept("mnr", "scale", 20),
+        Swept("mnr", "scale", 0.5),
+    ]
     fixed = MNR.sweep(batch_size=[64])[0]
     assert ablation(fixed).dimensions(fixed)["batch_size"] == choice(64)
     assert ablation(fixed).default_point(fixed) == Point(64, 5e-5)

@@ -30,6 +30,7 @@ from harness.space import choice, log_uniform
 
 TESTS = Path(__file__).parent
 COMMAND = "harness run studies/synthetic.py --rows 1200"
+FIGURES = {drawing.name for drawing in figures.ALL} - {"sweeps"}
 
 
 def page_of(plan: Plan, folder: Path) -> str:
@@ -81,7 +82,7 @@ def test_the_same_records_give_the_same_bytes_in_another_process(tmp_path: Path)
         subprocess.run([sys.executable, "-c", code, str(folder)], check=True, env=settings, cwd=tmp_path)
         written.append({p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
     assert written[0] == written[1]
-    figures_ = {Path("figures") / f"{drawing.name}.svg" for drawing in figures.ALL}
+    figures_ = {Path("figures") / f"{name}.svg" for name in FIGURES}
     assert set(written[0]) == {
         Path("README.md"),
         Path("report.html"),
@@ -93,8 +94,8 @@ def test_the_same_records_give_the_same_bytes_in_another_process(tmp_path: Path)
 
 def test_figures_are_svg_on_an_opaque_white_ground_without_a_date(tmp_path: Path) -> None:
     write_report(synthetic.make(), tmp_path, COMMAND)
-    for drawing in figures.ALL:
-        text = (tmp_path / "figures" / f"{drawing.name}.svg").read_text(encoding="utf-8")
+    for name in FIGURES:
+        text = (tmp_path / "figures" / f"{name}.svg").read_text(encoding="utf-8")
         assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
         assert "fill: #ffffff" in text.split('id="axes_1"')[0]
         assert "<dc:date>" not in text
@@ -193,7 +194,41 @@ def test_one_study_and_ten_with_long_names_can_be_drawn(count: int, tmp_path: Pa
     ablation = synthetic.make_ablation(names, expect=[], seeds=2, trials=2, tasks=testbeds.book.tasks)
     page = page_of(synthetic.make(ablation), tmp_path)
     assert all(name in page for name in names)
-    assert len(list((tmp_path / "figures").iterdir())) == len(figures.ALL)
+    drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert drawn == FIGURES
+
+
+def test_a_sweep_is_a_table_and_a_curve(tmp_path: Path) -> None:
+    plain = synthetic.make_ablation(["softmax", "mnr"], expect=[], trials=2)
+    softmax, mnr = plain.studies
+    studies = [*mnr.sweep(rows=[100, 900]), mnr, *softmax.sweep(rows=[900, 100]), *mnr.sweep(scale=[0.05, 20])]
+    quality = {study.name: 0.5 + 0.03 * place for place, study in enumerate(studies)}
+    plan = synthetic.make(replace(plain, studies=studies), quality=quality)
+    page = page_of(plan, tmp_path)
+
+    def cell(name: str) -> str:
+        return tables.mean_over_seeds(next(row for row in gather(plan).rows if row.name == name))
+
+    assert "## Sweeps" in page
+    assert "![Test score against the number that is swept" in page
+    for line in (
+        "| rows | mnr | softmax |",
+        f"| 100 | {cell('mnr rows=100')} | {cell('softmax rows=100')} |",
+        f"| 900 | {cell('mnr rows=900')} | {cell('softmax rows=900')} |",
+        f"| all | {cell('mnr')} | – |",
+        "| scale | mnr |",
+        f"| 0.05 | {cell('mnr scale=0.05')} |",
+        f"| 20 | {cell('mnr scale=20')} |",
+    ):
+        assert line in page
+    assert page.index("| 100 |") < page.index("| 900 |") < page.index("| all |")
+    assert ElementTree.parse(tmp_path / "figures" / "sweeps.svg").getroot().tag.endswith("svg")
+
+
+def test_studies_that_no_number_tells_apart_are_no_sweep(tmp_path: Path) -> None:
+    plain = synthetic.make_ablation(["mnr"], expect=[], trials=2)
+    page = page_of(synthetic.make(replace(plain, studies=plain.studies[0].sweep(pooling=["cls", "max"]))), tmp_path)
+    assert "## Sweeps" not in page
 
 
 def test_scores_csv_has_a_line_for_each_scored_final_run(tmp_path: Path) -> None:

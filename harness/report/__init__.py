@@ -3,6 +3,7 @@
     facts      what is stated, computed once from the plan
     tables     as plain data and as markdown
     figures    the only home of matplotlib
+    sweeps     how the score goes with a number that studies differ in
     explain    what the embeddings look like, and why a study trails
     curves     the best dev score against the budget, and points at an edge
     evidence   orders as a whole, and when the test sets were unlocked

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.check import Verdict
 from harness.records import HEADLINE
-from harness.report import audited, curves, evidence, explain, tables
+from harness.report import audited, curves, evidence, explain, sweeps, tables
 from harness.report.facts import DRAWN, PUBLIC_HUB, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
@@ -29,6 +29,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         _figure("differences", drawn, "no two studies in a row have final runs"),
         f"Figures show the first {DRAWN} of {len(facts.studies)} studies." if len(facts.studies) > DRAWN else "",
         _explain_intervals(facts),
+        *sweeps.section(facts, _figure("sweeps", drawn, f"none of its studies is among the first {DRAWN}")),
         "## What changed at each step",
         *_steps(facts),
         "## Why they differ",

@@ -84,7 +84,7 @@ def headline(facts: Facts) -> Table:
                 escape(row.name),
                 escape(row.loss),
                 escape(row.view),
-                _mean_over_seeds(row),
+                mean_over_seeds(row),
                 score(_pearson(row)),
                 score(facts.task_mean(row)),
                 _difference(steps.get(row.name)),
@@ -100,7 +100,8 @@ def _pearson(row: Row) -> float | None:
     return row.mean(f"{TEST}/pearson_cosine")
 
 
-def _mean_over_seeds(row: Row) -> str:
+def mean_over_seeds(row: Row) -> str:
+    """Return a study's mean test score with its interval over seeds, in a cell."""
     known = list(row.finals.scores.values())
     if not known:
         return NONE

@@ -4,6 +4,7 @@ canvas     palette, style, legends; draws a figure into a file
 scores     differences between studies, every task, score against cost
 tuning     best score against budget, dev score against learning rate
 spaces     dev score during training, and what the embeddings look like
+sweeps     test score against a number that studies differ in
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from harness.report.facts import Facts
 from harness.report.figures.canvas import COLOURS, GREY, MARKERS, draw
 from harness.report.figures.scores import cost, differences, tasks
 from harness.report.figures.spaces import explain
+from harness.report.figures.sweeps import sweeps
 from harness.report.figures.tuning import learning_rates, tuning
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "draw",
     "explain",
     "learning_rates",
+    "sweeps",
     "tasks",
     "tuning",
 ]
@@ -46,6 +49,7 @@ class Drawing:
 
 ALL = (
     Drawing("differences", differences, "Differences between studies with intervals over test pairs and over seeds"),
+    Drawing("sweeps", sweeps, "Test score against the number that is swept, with intervals over seeds"),
     Drawing("tuning", tuning, "Best dev score against trials, against minutes, and expected at a number of trials"),
     Drawing(
         "explain", explain, "Dev score during training, alignment against uniformity, and what the cosines tell apart"

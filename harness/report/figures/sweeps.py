@@ -1,0 +1,46 @@
+"""The figure of sweeps: the test score against a number that studies differ in."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from harness import stats
+from harness.records import HEADLINE
+from harness.report.facts import Facts
+from harness.report.figures.canvas import legend, legend_height, look, new, short, untrained_line
+from harness.report.sweeps import sweeps as found_sweeps
+
+_LABELS = {"rows": "rows trained on", "lr": "peak learning rate", "batch_size": "batch size"}
+
+
+def sweeps(facts: Facts) -> Figure | None:
+    """Draw each sweep as a line, a panel for each number that is swept, with 95 percent intervals over seeds."""
+    found = found_sweeps(facts)
+    if not found:
+        return None
+    numbers = list(dict.fromkeys(sweep.what for sweep in found))
+    names = list(dict.fromkeys(short(sweep.study) for sweep in found))
+    looks = {name: look(index) for index, name in enumerate(names)}
+    figure = new(3.4 + legend_height(names))
+    panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
+    for axes, what in zip(panels, numbers, strict=True):
+        places: list[float] = []
+        for sweep in (sweep for sweep in found if sweep.what == what):
+            xs = [point.place for point in sweep.points]
+            scores = [list(point.row.finals.scores.values()) for point in sweep.points]
+            means = [100 * float(np.mean(values)) for values in scores]
+            intervals = [stats.t_interval(values) for values in scores]
+            reach = [0.0 if known is None else 50 * (known.high - known.low) for known in intervals]
+            axes.errorbar(xs, means, yerr=reach, label=short(sweep.study), capsize=3, **looks[short(sweep.study)])
+            places += xs
+        if min(places) > 0 and max(places) >= 8 * min(places):
+            axes.set_xscale("log")
+        untrained_line(axes, facts, HEADLINE)
+        axes.set_xlabel(_LABELS.get(what, what))
+    panels[0].set_ylabel("STSB test Spearman × 100")
+    handles = {
+        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    legend(figure, list(handles.values()), list(handles))
+    return figure

@@ -1,0 +1,75 @@
+"""Sweeps of a study over a number: how its score goes with it, as a table and for a curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.report.facts import Facts, Row
+from harness.report.tables import NONE, Table, escape, mean_over_seeds
+
+
+@dataclass(frozen=True)
+class At:
+    """A study of a sweep: its value (infinity for all rows), where it stands on an axis, and its row."""
+
+    value: float
+    place: float
+    row: Row
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The studies that `Study.sweep` made of one study over one number, in ascending order."""
+
+    study: str
+    what: str
+    points: tuple[At, ...]
+
+
+def sweeps(facts: Facts) -> list[Sweep]:
+    """Return the sweeps of which two values or more have scores.
+
+    Of a sweep over `rows` the study it was made of is the last value: all rows. Its axis is of rows trained on, as a
+    view may take but a part of the rows asked for.
+    """
+    found: dict[tuple[str, str], list[At]] = {}
+    by_name = {row.name: row for row in facts.studies}
+    for row in facts.studies:
+        swept = facts.plan.ablation.study(row.name).swept
+        if swept is not None and row.finals.scores:
+            place = (row.typical("rows") or swept.value) if swept.what == "rows" else swept.value
+            found.setdefault((swept.study, swept.what), []).append(At(swept.value, place, row))
+    for (study, what), points in found.items():
+        whole = by_name.get(study)
+        if what == "rows" and whole is not None and whole.finals.scores:
+            points.append(At(math.inf, whole.typical("rows") or max(point.place for point in points), whole))
+    return [
+        Sweep(study, what, tuple(sorted(points, key=lambda point: point.value)))
+        for (study, what), points in found.items()
+        if len(points) > 1
+    ]
+
+
+def section(facts: Facts, figure: str) -> Iterable[str]:
+    """Yield the section on sweeps, nothing where there are none."""
+    found = sweeps(facts)
+    if not found:
+        return
+    yield "## Sweeps"
+    yield figure
+    yield (
+        "Each value was tuned like any other study, at the same budget; means over final seeds with 95 percent t "
+        "intervals. The dashed line is the untrained model."
+    )
+    for what in dict.fromkeys(sweep.what for sweep in found):
+        columns = [sweep for sweep in found if sweep.what == what]
+        values = sorted({point.value for sweep in columns for point in sweep.points})
+        cells = [{point.value: mean_over_seeds(point.row) for point in sweep.points} for sweep in columns]
+        rows = tuple((_words(value), *(column.get(value, NONE) for column in cells)) for value in values)
+        yield Table((escape(what), *(escape(sweep.study) for sweep in columns)), rows).markdown()
+
+
+def _words(value: float) -> str:
+    return "all" if math.isinf(value) else f"{value:,.10g}"
