@@ -1,12 +1,12 @@
 """An ablation, side by side with the same runs done one after another by plain scripts.
 
-    python benchmarks/suite.py [--study-file studies/all_losses.py] [--trials 2] [--seeds 1] [--tasks A,B]
+    python benchmarks/suite.py [--study-file studies/all_losses.py] [--trials N] [--seeds N] [--tasks A,B] [--alone]
 
 `harness run` on the embedded testbed with two workers; then each run of its store again as a script of its own, written
 as sentence-transformers' documentation has it (a fresh process, the library's trainer and its defaults, its evaluator,
-`mteb.evaluate`, all cores); then `harness run` twice more, from empty stores, with two workers and with one. The base
-model was made and all data fetched before. Prints the seconds of each, the ratios, the mean scores that both sides
-reached, and what a run of one worker costs beside training and evaluating.
+`mteb.evaluate`, all cores); then `harness run` again, from an empty store. The base model was made and all data fetched
+before. Prints the seconds of each, the ratio, and the mean scores of both sides; with `--alone` a run with one
+worker besides, and what each of its runs costs beside training and evaluating.
 """
 
 from __future__ import annotations
@@ -101,8 +101,9 @@ def beside(store: Path, records: Sequence[Record]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study-file", type=Path, default=Path("studies/all_losses.py"))
-    parser.add_argument("--trials", type=int, default=2)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--trials", type=int, help="the testbed's if not given")
+    parser.add_argument("--seeds", type=int, help="the testbed's if not given")
+    parser.add_argument("--alone", action="store_true", help="measure one worker, too")
     parser.add_argument("--tasks", help="comma-separated; the testbed's if not given")
     parser.add_argument("--plain", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -110,7 +111,9 @@ def main() -> None:
     if options.plain is not None:
         print(json.dumps(plain_script(options.study_file, json.loads(options.plain), tasks)))
         return
-    given = ["--trials", str(options.trials), "--seeds", str(options.seeds), "--tasks", ",".join(tasks)]
+    given = ["--tasks", ",".join(tasks)]
+    given += [] if options.trials is None else ["--trials", str(options.trials)]
+    given += [] if options.seeds is None else ["--seeds", str(options.seeds)]
     folder = Path(tempfile.mkdtemp(prefix="suite-"))
     subprocess.run(
         [sys.executable, "-m", "harness.cli", "fetch", str(options.study_file), "--testbed", "embedded"], check=True
@@ -119,10 +122,13 @@ def main() -> None:
     records = load(folder / "first").records()
     plain, scores = run_plainly(options.study_file, records, tasks)
     second = run_harness(options.study_file, folder / "second", 2, given)
-    alone = run_harness(options.study_file, folder / "alone", 1, given)
-    overhead = beside(folder / "alone", load(folder / "alone").records())
-    _print(records, scores, {"plain scripts": [plain], "2 workers": [first, second], "1 worker": [alone]})
-    print(f"a run of one worker, beside training and evaluating: {statistics.median(overhead):.2f} s (median)")
+    seconds = {"plain scripts": [plain], "2 workers": [first, second]}
+    if options.alone:
+        seconds["1 worker"] = [run_harness(options.study_file, folder / "alone", 1, given)]
+    _print(records, scores, seconds)
+    if options.alone:
+        overhead = statistics.median(beside(folder / "alone", load(folder / "alone").records()))
+        print(f"a run of one worker, beside training and evaluating: {overhead:.2f} s (median)")
 
 
 def _print(records: Sequence[Record], scores: Sequence[dict[str, float]], seconds: dict[str, list[float]]) -> None:

@@ -1,23 +1,34 @@
 """Training, side by side with the script that sentence-transformers' documentation would have a user write.
 
     python benchmarks/training.py [--testbed book] [--rows 3200] [--batch-sizes 32 64] [--repeats 3]
+    python benchmarks/training.py --device cuda --shape bert-base --testbed embedded --batch-sizes 16 32 64 128 256 512
 
 Both sides train the same rows of the same view from the same base model with the same loss, seed, batch size, learning
 rate and schedule, one thread each, in turn: plain, harness, plain, ... each in a worker process of its own that stays
-alive. Plain is fp32, the library's default. Prints medians over the repeats with their spread, the ratio of the
-medians, STSB dev Spearman after training (dropout differs, so scores do, by about as much as with another seed) and
-the processes' peak memory. `--studies "mnr cached" --batch-sizes 4096 --rows 4096` is GradCache in pieces of 64.
+alive, the harness's with the environment that `harness run` gives its workers. Plain is fp32, the library's default.
+Prints medians over the repeats with their spread, the ratio of the medians, steps and real tokens (padding is none) a
+second, the share of the device's matrix peak that the model's own arithmetic reaches, STSB dev Spearman after training
+(dropout differs, so scores do, by about as much as with another seed) and the processes' peak memory.
+
+The peak is measured in the same process, as the rate of one large matrix product in the side's precision. The model's
+arithmetic is 6 floating-point operations a token and weight of its layers, and 12 a width and pair of tokens that
+attend to each other (Kaplan et al., 2020; attention's backward is in it): padding and recomputing are not.
+
+`--shape bert-base` trains random weights of that shape with the testbed's tokenizer, as speed needs no scores.
+`--studies "mnr cached" --batch-sizes 4096 --rows 4096` is GradCache in pieces of 64.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import platform
 import statistics
 import tempfile
 import time
 from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.executors.processes import ProcessExecutor
+from harness.executors.start import ENVIRONMENT
 from harness.provenance import hardware
 from harness.testbeds import Testbed, by_name
 
@@ -35,8 +47,15 @@ Side = Literal["plain", "auto", "fp32"]
 Figures = dict[str, float]
 
 
-def measure(side: Side, study: str, bed: Testbed, batch_size: int, lr: float, device: str, scored: bool) -> Figures:
-    """Train once in this process; return seconds, steps, peak memory in MB and, if asked, dev Spearman."""
+SHAPES: dict[str, dict[str, Any]] = {
+    "bert-base": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
+}
+
+
+def measure(
+    side: Side, study: str, bed: Testbed, batch_size: int, lr: float, device: str, scored: bool, shape: str | None
+) -> Figures:
+    """Train once in this process; return seconds, steps, tokens, arithmetic, peaks and, if asked, dev Spearman."""
     import torch
     from datasets import Dataset
     from transformers import set_seed
@@ -48,6 +67,8 @@ def measure(side: Side, study: str, bed: Testbed, batch_size: int, lr: float, de
     from harness.training.train import Schedule, precision_here, train
 
     work.be_quiet()
+    if side != "plain":
+        gc.freeze()  # as the harness's workers do
     frame = BUILD[VIEWS[study]].build(materials.load_rows(bed), 10**9).head(bed.max_rows)
     rows = Dataset.from_pandas(frame, preserve_index=False)
     make: Any = {
@@ -59,30 +80,37 @@ def measure(side: Side, study: str, bed: Testbed, batch_size: int, lr: float, de
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     set_seed(0)
-    model = plain_model(bed, device) if side == "plain" else work.fresh_model(bed)
+    model = base_model(side, bed, device, shape)
     loss = make(model)
     folder = Path(tempfile.mkdtemp())
+    precision = precision_here("auto" if side == "auto" else "fp32")
     if side == "plain":
         seconds, steps = train_plainly(model, loss, rows, batch_size, lr, folder, device)
     else:
-        done = train(
-            model,
-            loss,
-            rows,
-            Point(batch_size=batch_size, lr=lr),
-            Schedule(1),
-            seed=0,
-            precision=precision_here("auto" if side == "auto" else "fp32"),
-            folder=folder,
-        )
+        point = Point(batch_size=batch_size, lr=lr)
+        done = train(model, loss, rows, point, Schedule(1), seed=0, precision=precision, folder=folder)
         seconds, steps = done.seconds, done.steps
     memory = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else provenance.peak_memory_mb()
-    figures = {"seconds": seconds, "steps": steps, "memory": memory}
+    tokens, operations = arithmetic(model, frame)
+    figures = {"seconds": seconds, "steps": steps, "memory": memory, "tokens": tokens, "operations": operations}
     if not scored:
         return figures
     model.eval()
     score = evaluation.score_sts(evaluation.Encoder(model), materials.load_sts(bed.dev))[1]["spearman_cosine"]
-    return figures | {"score": score}
+    return figures | {"score": score, "peak": matrix_peak(device, precision)}
+
+
+def base_model(side: Side, bed: Testbed, device: str, shape: str | None) -> Any:
+    """Load a testbed's base model as the documentation does, or as the harness does; or random weights of a shape."""
+    from sentence_transformers import SentenceTransformer
+
+    from harness import work
+    from harness.testbeds import materials
+
+    if shape is None:
+        return plain_model(bed, device) if side == "plain" else work.fresh_model(bed)
+    folder = random_weights(str(materials.locate(bed.model, is_model=True)), shape)
+    return SentenceTransformer(folder, device=device) if side == "plain" else work.load_model(folder, "mean")
 
 
 def plain_model(bed: Testbed, device: str) -> Any:
@@ -94,11 +122,58 @@ def plain_model(bed: Testbed, device: str) -> Any:
     return SentenceTransformer(str(materials.locate(bed.model, is_model=True)), device=device)
 
 
+@lru_cache(maxsize=1)
+def random_weights(base: str, shape: str) -> str:
+    """Make a BERT of a shape with random weights, for the vocabulary of a base model; return its folder."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    folder, tokenizer, sizes = tempfile.mkdtemp(), AutoTokenizer.from_pretrained(base), SHAPES[shape]
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(tokenizer), intermediate_size=4 * sizes["hidden_size"], **sizes)
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def arithmetic(model: Any, frame: Any) -> tuple[int, float]:
+    """Return the real tokens of an epoch and the floating-point operations that training on them takes, in all."""
+    from pandas.api.types import is_numeric_dtype
+
+    texts = [text for column in frame if not is_numeric_dtype(frame[column]) for text in frame[column]]
+    lengths = [
+        len(ids) for ids in model.tokenizer(texts, truncation=True, max_length=model.max_seq_length)["input_ids"]
+    ]
+    config = model[0].config
+    weights = sum(p.numel() for name, p in model[0].named_parameters() if "layer" in name and p.ndim == 2)
+    attended = sum(length * length for length in lengths) * config.num_hidden_layers * config.hidden_size
+    return sum(lengths), 6.0 * weights * sum(lengths) + 12.0 * attended
+
+
+@cache
+def matrix_peak(device: str, precision: str) -> float:
+    """Return the rate of a large matrix product in this process: the best of five, in operations a second."""
+    import torch
+
+    side = 8192 if device == "cuda" else 2048
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    left, right = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
+    seconds = []
+    for _ in range(7):
+        began = time.perf_counter()
+        left @ right
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return float(2 * side**3 / min(seconds[2:]))
+
+
 def train_plainly(
     model: Any, loss: Any, rows: Any, batch_size: int, lr: float, folder: Path, device: str
 ) -> tuple[float, int]:
     """Train with the library's trainer and its defaults; return seconds and steps."""
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from transformers import PrinterCallback
 
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder),
@@ -113,6 +188,7 @@ def train_plainly(
         disable_tqdm=True,
     )
     trainer = SentenceTransformerTrainer(model=model, args=arguments, train_dataset=rows, loss=loss)
+    trainer.remove_callback(PrinterCallback)
     began = time.perf_counter()
     trainer.train()
     return time.perf_counter() - began, int(trainer.state.global_step)
@@ -128,16 +204,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precisions", nargs="+", choices=("auto", "fp32"), default=["auto", "fp32"])
+    parser.add_argument("--shape", choices=list(SHAPES), help="random weights of this shape, instead of a base model")
     parser.add_argument("--json", type=Path, help="write every measurement here")
     options = parser.parse_args()
 
     bed = replace(by_name(options.testbed), max_rows=options.rows)
     lr = 5e-5 * bed.lr_scale
-    environment = {"OMP_NUM_THREADS": str(options.threads), "OMP_WAIT_POLICY": "PASSIVE", "TQDM_DISABLE": "1"}
+    threads = {"OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads), "TQDM_DISABLE": "1"}
     if options.device == "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = ""
+        threads["CUDA_VISIBLE_DEVICES"] = ""
     sides: list[Side] = ["plain", *options.precisions]
-    workers = {side: ProcessExecutor([environment]) for side in sides}
+    workers = {side: ProcessExecutor([threads | (ENVIRONMENT if side != "plain" else {})]) for side in sides}
     found: list[dict[str, Any]] = []
     console = Console(stderr=True)
     try:
@@ -149,7 +226,7 @@ def main() -> None:
                             continue
                         scored = repeat == 0  # the same at each repeat: the seed is
                         figures = workers[side].submit(
-                            measure, side, study, bed, batch_size, lr, options.device, scored
+                            measure, side, study, bed, batch_size, lr, options.device, scored, options.shape
                         )
                         row = {"side": side, "study": study, "batch_size": batch_size, **figures.result()}
                         console.print(f"{row}" if repeat >= 0 else f"warming up: {side} {study}", highlight=False)
@@ -165,8 +242,10 @@ def main() -> None:
 
 def _print(found: list[dict[str, Any]], sides: list[Side], rows: int) -> None:
     table = Table(title=f"{rows:,} rows a training; {hardware().get('cpu', platform.processor())}")
-    for column in ("study", "batch", "side", "seconds (median, range)", "plain / side", "dev Spearman", "peak MB"):
+    heads = ("study", "batch", "side", "seconds (median, range)", "plain / side")
+    for column in (*heads, "steps/s", "tokens/s", "of peak", "dev Spearman", "peak MB"):
         table.add_column(column)
+    peaks = {row["side"]: row["peak"] for row in found if "peak" in row}
     keys = list(dict.fromkeys((row["study"], row["batch_size"]) for row in found))
     for study, batch_size in keys:
         plain = 0.0
@@ -181,10 +260,16 @@ def _print(found: list[dict[str, Any]], sides: list[Side], rows: int) -> None:
                 {"plain": "plain fp32", "auto": "harness", "fp32": "harness fp32"}[side],
                 f"{median:.2f} ({seconds[0]:.2f} to {seconds[-1]:.2f})",
                 f"{plain / median:.2f}",
+                f"{mine[0]['steps'] / median:.1f}",
+                f"{mine[0]['tokens'] / median:,.0f}",
+                f"{mine[0]['operations'] / median / peaks[side]:.0%}",
                 f"{100 * next(row['score'] for row in mine if 'score' in row):.2f}",
                 f"{max(row['memory'] for row in mine):,.0f}",
             )
-    Console(width=120).print(table)
+    console = Console(width=150)
+    console.print(table)
+    peak = ", ".join(f"{side} {rate / 1e9:,.0f}" for side, rate in peaks.items())
+    console.print(f"matrix peak, billion operations a second, in each side's process: {peak}")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ def run(
     from harness.driver import Driver, Options
     from harness.executors.start import start
     from harness.progress import Board
+    from harness.worker import prepare
 
     console = console or Console(stderr=True)
     options = options or Options()
@@ -102,10 +103,10 @@ def run(
         log = lock.read(opened.folder)
         if not sequential.grown(ablation, left, pruning=options.prune, only=options.only, unlocked=log).unfinished():
             return _plan(ablation, records, opened.folder)
-        missing = _fetched(ablation, console)
-        _audited(ablation, opened, missing, console)
-        where = start(executor, workers, runs_per_gpu, time_limit)
+        where = start(executor, workers, runs_per_gpu, time_limit, prepare)  # torch is imported meanwhile
         try:
+            missing = _fetched(ablation, console)
+            _audited(ablation, opened, missing, console)
             with Board(console) as board:
                 driver = Driver(ablation, opened, where, board, options, missing, _provenance(study_file), records)
                 driver.drive()

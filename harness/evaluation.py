@@ -26,7 +26,8 @@ from harness import embedded
 from harness.data.overlap import PairKey, pair_keys
 from harness.errors import Diverged, UsageError
 from harness.records import Pairs
-from harness.testbeds import EMBEDDED, Ref, materials
+from harness.testbeds import Ref, embedded_task, materials
+from harness.training.forward import FastSentenceTransformer
 
 BATCH_SIZE = 128
 """Sentences encoded at once."""
@@ -40,7 +41,7 @@ def task_refs(names: Sequence[str]) -> dict[str, list[Ref]]:
     refs: dict[str, list[Ref]] = {}
     for name in names:
         if name in embedded.TASK_NAMES:
-            refs[name] = [Ref(EMBEDDED, embedded.fingerprint(), f"tasks/{name}")]
+            refs[name] = [embedded_task(name)]
             continue
         try:
             dataset = mteb.get_task(name).metadata.dataset
@@ -55,16 +56,22 @@ def task_refs(names: Sequence[str]) -> dict[str, list[Ref]]:
 class Encoder:
     """Embeds with one model, each distinct sentence once: sets and tasks repeat theirs a lot."""
 
-    def __init__(self, model: SentenceTransformer) -> None:
-        self.model = model
+    def __init__(self, model: SentenceTransformer, tf32: bool = False) -> None:
+        """Take the model; `tf32` lets a GPU embed in TF32, which moves scores in the fourth digit."""
+        self.model, self._tf32 = model, tf32
         self._known: dict[str, np.ndarray] = {}
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
         """Return embeddings, shape (sentences, dimension), float32."""
         new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._known]
         if new:
-            self._known |= zip(new, self.model.encode(new, batch_size=BATCH_SIZE, show_progress_bar=False), strict=True)
+            self._known |= zip(new, self._embed(new), strict=True)
         return np.stack([self._known[sentence] for sentence in sentences])
+
+    def _embed(self, sentences: Sequence[str]) -> np.ndarray:
+        if isinstance(self.model, FastSentenceTransformer):
+            return self.model.embed(sentences, self._tf32)
+        return np.asarray(self.model.encode(list(sentences), batch_size=BATCH_SIZE, show_progress_bar=False))
 
 
 class _JudgedByMteb(SentenceTransformerEncoderWrapper):

@@ -92,7 +92,7 @@ def _run(job: Job, record: Record) -> Record:
             record = replace(record, rows=len(rows), **_cost(training))
         model.eval()
         began = time.perf_counter()
-        encoder = evaluation.Encoder(model)
+        encoder = evaluation.Encoder(model, tf32=job.ablation.precision == "auto")
         scores: dict[str, float] = {}
         unshared: dict[str, float] = {}
         pairs: dict[str, Pairs] = {}
@@ -151,7 +151,8 @@ def _train(
     def look(share: float) -> bool:
         nonlocal pruned
         model.eval()
-        curve.append((share, evaluation.score_sts(evaluation.Encoder(model), dev)[1]["spearman_cosine"]))
+        encoder = evaluation.Encoder(model, tf32=ablation.precision == "auto")
+        curve.append((share, evaluation.score_sts(encoder, dev)[1]["spearman_cosine"]))
         model.train()
         if job.rivals is not None:
             from harness.search import hopeless  # optuna, needed only where a search prunes
@@ -186,15 +187,17 @@ def fresh_model(bed: Testbed) -> SentenceTransformer:
 
 @lru_cache(maxsize=1)
 def _base_model(bed: Testbed) -> SentenceTransformer:
-    """Load the base model in float32: a checkpoint stored in bf16 would otherwise train in it."""
-    transformer = Transformer(
-        str(materials.locate(bed.model, is_model=True)), model_kwargs={"dtype": "float32", "use_safetensors": True}
-    )
-    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=bed.pooling)
+    return load_model(str(materials.locate(bed.model, is_model=True)), bed.pooling)
+
+
+def load_model(folder: str, pooling: str) -> SentenceTransformer:
+    """Load a base model in float32: a checkpoint stored in bf16 would otherwise train in it."""
+    transformer = Transformer(folder, model_kwargs={"dtype": "float32", "use_safetensors": True})
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         quicken_dropout(transformer)
-    return FastSentenceTransformer(modules=[transformer, pooling], device=device)
+    modules = [transformer, Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling)]
+    return FastSentenceTransformer(modules=modules, device=device)
 
 
 def study_rows(ablation: Ablation, name: str) -> DataFrame:

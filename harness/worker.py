@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from harness import provenance
 from harness.data.findings import Audit, Finding
+from harness.embedded import TASK_NAMES
 from harness.job import Job
 from harness.records import Record
-from harness.testbeds import Ref, Testbed
+from harness.testbeds import Ref, Testbed, embedded_task
 
 PATIENCE = 3.0
 """Seconds that an audit may take without a word."""
@@ -26,6 +27,11 @@ PATIENCE = 3.0
 def do(pickled: bytes) -> Record:
     """Execute a cloudpickled job in this process."""
     return _execute()(cloudpickle.loads(pickled))
+
+
+def prepare() -> None:
+    """Import what a run needs: a worker does, as soon as it is started, while the data are fetched and audited."""
+    _execute()
 
 
 @cache
@@ -42,8 +48,8 @@ def fetch(testbed: Testbed) -> dict[str, str]:
     from harness.testbeds import materials
 
     def task_refs() -> dict[str, list[Ref]]:
-        if not testbed.tasks:
-            return {}
+        if set(testbed.tasks) <= set(TASK_NAMES):
+            return {name: [embedded_task(name)] for name in testbed.tasks}
         from harness import evaluation  # seconds, which nobody should wait for to hear that the hub is away
 
         return evaluation.task_refs(testbed.tasks)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.merged_forward import column_merging_disabled
 from sentence_transformers.sentence_transformer import losses
@@ -20,11 +21,15 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer
 
-from harness.training.attention import jagged_attention, within_sentences
+from harness.space import Point
+from harness.training import attention
+from harness.training.attention import flash_serves, jagged_attention
+from harness.training.blocks import within_sentences
 from harness.training.chunks import cheapest_chunks
 from harness.training.dropout import Dropout16, quicken_dropout
 from harness.training.forward import FastSentenceTransformer
-from harness.training.packing import Packing
+from harness.training.packing import Packing, packed
+from harness.training.train import Schedule, train
 
 LOSSES: dict[str, tuple[Callable[[SentenceTransformer], nn.Module], int]] = {
     "mnr": (losses.MultipleNegativesRankingLoss, 2),
@@ -194,6 +199,41 @@ def test_attention_within_sentences_has_the_right_gradients(dropout: float) -> N
         assert (attend(*inputs) - jagged).abs().max() <= 1e-12
 
 
+@pytest.mark.parametrize("fault", ["", "scale", "order", "missing"])
+def test_the_flash_kernel_is_used_only_where_it_gives_what_torch_gives(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No CPU has the kernel: what stands in for it attends as it should, or not quite."""
+
+    def kernel(q: Any, k: Any, v: Any, offsets: Any, other: Any, *more: Any, scale: float) -> tuple[torch.Tensor]:
+        assert offsets.dtype == torch.int32
+        assert offsets is other
+        assert more == (17, 17, 0.0, False, False)
+        if fault == "missing":
+            raise NotImplementedError
+        ends = offsets.tolist()
+        scale *= 1.5 if fault == "scale" else 1
+        if fault == "order":
+            v = v.flip(0)
+        parts = [
+            torch.einsum("hij,jhd->ihd", (torch.einsum("ihd,jhd->hij", q[a:b], k[a:b]) * scale).softmax(-1), v[a:b])
+            for a, b in itertools.pairwise(ends)
+        ]
+        return (torch.cat(parts),)
+
+    flash_serves.cache_clear()
+    cpu = torch.device("cpu")
+    assert not flash_serves(cpu, torch.float64, 3, 8)
+    flash_serves.cache_clear()
+    monkeypatch.setattr(attention, "FLASH", kernel)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+
+    assert flash_serves(cpu, torch.float64, 3, 8) is (fault == "")
+    assert torch.equal(torch.get_rng_state(), before)
+    flash_serves.cache_clear()
+
+
 def test_attention_drops_weights_as_often_as_it_says_and_keeps_their_expectation() -> None:
     packing = Packing(np.array([5] * 2000), torch.device("cpu"))
     even = torch.zeros(10_000, 1, 2)  # every weight is a fifth
@@ -339,6 +379,60 @@ def test_it_leaves_padding_out(hub_root: Path) -> None:
     counted.tokens = 0
     in_chunks(model)(features)
     assert counted.tokens < (padded + real) / 2
+
+
+def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
+    """Also after training in bf16: accelerate's autocast around the forward must not reach what is scored."""
+    model, plain = (make_model(hub_root, cls, "float32") for cls in (FastSentenceTransformer, SentenceTransformer))
+    counted = Counted()
+    model[0].register_forward_pre_hook(counted, with_kwargs=True)
+    batch = [*sentences(random.Random(6), 300), "", " ".join(WORDS * 60)]
+    wanted = plain.encode(batch)
+
+    assert np.abs(model.embed(batch) - wanted).max() < 1e-5
+    assert np.abs(in_chunks(copy.deepcopy(model)).embed(batch) - wanted).max() < 1e-5
+    real = sum(int(plain.preprocess([text])["attention_mask"].sum()) for text in batch)
+    assert counted.tokens == real
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_a_trained_model_embeds_in_float32(precision: str, hub_root: Path, tmp_path: Path) -> None:
+    model = make_model(hub_root, FastSentenceTransformer, "float32")
+    columns = {name: sentences(random.Random(i), 16) for i, name in enumerate(("anchor", "positive"))}
+    train(
+        model,
+        losses.MultipleNegativesRankingLoss(model),
+        Dataset.from_dict(columns),
+        Point(batch_size=8, lr=1e-3),
+        Schedule(1),
+        seed=0,
+        precision=precision,
+        folder=tmp_path,
+    )
+    model.eval()
+    same = make_model(hub_root, SentenceTransformer, "float32")
+    same.load_state_dict(model.state_dict())
+    wanted = same.encode(columns["anchor"])
+
+    assert np.abs(model.encode(columns["anchor"]) - wanted).max() < 1e-5
+    assert np.abs(model.embed(columns["anchor"]) - wanted).max() < 1e-5
+
+
+def test_a_packed_batch_is_filled_in_bf16_and_nothing_of_it_is_learnt(hub_root: Path) -> None:
+    """The sentence that fills up must reach neither loss nor gradients."""
+    batch, found = sentences(random.Random(5), 9), {}
+    for grid in (1, 32):
+        model, counted = make_model(hub_root, FastSentenceTransformer), Counted()
+        model[0].register_forward_pre_hook(counted, with_kwargs=True)
+        model.train()
+        features = model.preprocess(batch)
+        lengths = [features["attention_mask"].sum(dim=1).tolist()]
+        pack = packed([features], lengths, 0, grid)
+        assert pack is not None
+        model._packed(*pack).square().sum().backward()
+        found[grid] = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        assert counted.tokens == -(-sum(lengths[0]) // grid) * grid
+    assert all((found[32][name] - gradient).abs().max() <= 1e-12 for name, gradient in found[1].items())
 
 
 def test_evaluation_takes_the_plain_forward(hub_root: Path) -> None:

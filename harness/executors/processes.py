@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -33,16 +34,26 @@ class ProcessExecutor:
     A worker that died, or was stopped for its time limit, is replaced when its slot is next used.
     """
 
-    def __init__(self, environments: Sequence[Mapping[str, str]], time_limit: float | None = None) -> None:
+    def __init__(
+        self,
+        environments: Sequence[Mapping[str, str]],
+        time_limit: float | None = None,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
         """Make one slot for each of `environments`; a call that takes longer than `time_limit` seconds is killed.
 
-        The time counts from `submit`, so that a worker that hangs while it starts is noticed, too.
+        The time counts from `submit`, so that a worker that hangs while it starts is noticed, too. With `prepare`,
+        which must pickle, the workers start now, and each calls it before it takes its first call.
         """
         self.slots = len(environments)
         self._environments = [dict(environment) for environment in environments]
         self._time_limit = time_limit
         self._workers: list[_Worker | None] = [None] * self.slots
         self._busy: dict[int, Future[Any]] = {}
+        self._prepare = prepare
+        if prepare is not None:
+            with held_back():
+                self._workers = [_Worker(environment, prepare) for environment in self._environments]
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Run `function(*arguments)` in a free slot; both must pickle. Raises RuntimeError if no slot is free."""
@@ -52,7 +63,7 @@ class ProcessExecutor:
         with held_back():  # else a worker might be started that nobody knows of
             worker = self._workers[slot]
             if worker is None or not worker.alive():
-                worker = self._workers[slot] = _Worker(self._environments[slot])
+                worker = self._workers[slot] = _Worker(self._environments[slot], self._prepare)
         call = pickle.dumps((function, arguments))
         result: Future[Any] = Future()
         result.set_running_or_notify_cancel()
@@ -71,9 +82,11 @@ class ProcessExecutor:
 class _Worker:
     """A process, and the driver's end of the pipe to it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], prepare: Callable[[], None] | None) -> None:
         self._pipe, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=_serve, args=(theirs, dict(environment), os.getpid()))
+        self._process = _SPAWN.Process(
+            target=_serve, args=(theirs, dict(environment), os.getpid(), pickle.dumps(prepare))
+        )
         # A terminal sends Ctrl-C to workers, too. They inherit that it is blocked, from before their first instruction.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -133,10 +146,13 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
         executor.stop()
 
 
-def _serve(pipe: Connection, environment: Mapping[str, str], driver: int) -> None:
-    """Be a worker: carry out one call after the other, until the driver ends."""
+def _serve(pipe: Connection, environment: Mapping[str, str], driver: int, prepare: bytes) -> None:
+    """Be a worker: prepare, then carry out one call after the other, until the driver ends."""
     os.environ.update(environment)  # before anything heavy is imported
     _end_with(driver)
+    with suppress(Exception):  # what it meets the first call will meet again, and tell
+        if (ready := pickle.loads(prepare)) is not None:  # pickled until now: it imports what reads the environment
+            ready()
     while True:
         try:
             call = pipe.recv_bytes()

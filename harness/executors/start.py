@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from harness import provenance
 from harness.errors import UsageError
@@ -24,13 +25,18 @@ Alone, it is the other way round: threads that sleep take twice as long on small
 
 
 def start(
-    name: ExecutorName, workers: int | None = None, runs_per_gpu: int = 1, time_limit: float | None = None
+    name: ExecutorName,
+    workers: int | None = None,
+    runs_per_gpu: int = 1,
+    time_limit: float | None = None,
+    prepare: Callable[[], None] | None = None,
 ) -> Executor:
     """Start an executor.
 
     Args:
         workers: how many runs at once; if None as many as there are cores, or GPUs times `runs_per_gpu`.
         time_limit: seconds that a run may take; a longer one is stopped, with its worker.
+        prepare: what worker processes of this machine do as soon as they start, which is now.
 
     Raises UsageError if Ray is asked for and cannot be had.
     """
@@ -52,6 +58,7 @@ def start(
             for slot in range(count)
         ],
         time_limit,
+        prepare,
     )
 
 

@@ -131,6 +131,12 @@ embedded = Testbed(
     seeds=3,
 )
 
+
+def embedded_task(name: str) -> Ref:
+    """Return where the data of a task of the embedded testbed are."""
+    return Ref(EMBEDDED, _MADE, f"tasks/{name}")
+
+
 ALL = {testbed.name: testbed for testbed in (book, nli, embedded)}
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 Features = dict[str, Any]
+Made = TypeVar("Made")
 
 
 class Packing:
@@ -19,26 +19,26 @@ class Packing:
     def __init__(self, lengths: np.ndarray, device: torch.device) -> None:
         """Take the sentences' lengths in tokens, rising."""
         self.lengths = lengths
-        self.groups = [(len(list(same)), length) for length, same in groupby(lengths.tolist())]
         self.starts = lengths.cumsum() - lengths
         self.sentence = np.repeat(np.arange(len(lengths)), lengths)
         self.position = np.arange(lengths.sum()) - self.starts[self.sentence]
         self.offsets = on(device, np.append(self.starts, len(self.position)))
-        self._by_heads: dict[int, tuple[Tensor, Tensor]] = {}
+        self._kept: dict[Hashable, Any] = {}
 
-    def by_heads(self, heads: int) -> tuple[Tensor, Tensor]:
-        """Return the order that turns (token, head) rows into (sentence, head, position) rows, and the way back."""
-        if heads not in self._by_heads:
-            first, length = self.starts[self.sentence], self.lengths[self.sentence]
-            back = ((first * heads + self.position)[:, None] + np.arange(heads) * length[:, None]).ravel()
-            self._by_heads[heads] = torch.from_numpy(inverse(back)), torch.from_numpy(back)
-        return self._by_heads[heads]
+    def kept(self, name: Hashable, make: Callable[[], Made]) -> Made:
+        """Return what was made for this batch under a name: the layers of a model ask for the same."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        made: Made = self._kept[name]
+        return made
 
 
 def packed(
-    columns: Sequence[Features], lengths: Sequence[Sequence[int]], first_position: int = 0
+    columns: Sequence[Features], lengths: Sequence[Sequence[int]], first_position: int = 0, grid: int = 1
 ) -> tuple[Features, Tensor] | None:
     """Pack the sentences of columns that are padded on the right, numbering each one's tokens from `first_position`.
+
+    One sentence more, which goes nowhere, fills the sequence up to a multiple of `grid` tokens.
 
     Returns the features that a transformer and its pooling read, in sentence-transformers' form for flash attention
     (`cu_seq_lens_q`, `seq_idx`) with the `packing` besides, and where each sentence of the columns went, shape
@@ -50,9 +50,12 @@ def packed(
     device = first["attention_mask"].device
     widths = np.concatenate([np.full(len(c["attention_mask"]), c["attention_mask"].shape[1]) for c in columns])
     flat = np.concatenate([np.asarray(part) for part in lengths])
+    begins = widths.cumsum() - widths
+    if filling := -int(flat.sum()) % grid:
+        flat, begins = np.append(flat, filling), np.append(begins, 0)
     order = flat.argsort(kind="stable")
     packing = Packing(flat[order], device)
-    places = on(device, (widths.cumsum() - widths)[order][packing.sentence] + packing.position)
+    places = on(device, np.minimum(begins[order][packing.sentence] + packing.position, widths.sum() - 1))
     features = {
         name: torch.cat([column[name].flatten() for column in columns])[places][None]
         if isinstance(value, Tensor)
@@ -66,7 +69,7 @@ def packed(
         "seq_idx": on(device, packing.sentence)[None],
         "packing": packing,
     }
-    return features, on(device, inverse(order))
+    return features, on(device, inverse(order)[: len(widths)])
 
 
 def inverse(order: np.ndarray) -> np.ndarray:

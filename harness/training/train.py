@@ -123,6 +123,8 @@ def train(
     began = time.perf_counter()
     result = trainer.train()
     seconds = time.perf_counter() - began - watch.seconds_looking
+    # accelerate leaves its autocast around the model's forward: what came after would be made in bf16, too
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     if not math.isfinite(result.training_loss):
         raise Diverged(f"the mean training loss is {result.training_loss}; lower the learning rate")
     frozen = [name for name, parameter in owned.items() if torch.equal(parameter.detach(), before[name])]
