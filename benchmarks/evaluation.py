@@ -59,9 +59,10 @@ def score_plainly(model: Any, tasks: Sequence[str], sets: dict[str, Any]) -> dic
 
 
 def _by_harness(bed: Testbed, sets: dict[str, Any]) -> dict[str, float]:
-    from harness import evaluation, work
+    from harness import evaluation
+    from harness.training.base import fresh_model
 
-    encoder = evaluation.Encoder(work.fresh_model(bed).eval())
+    encoder = evaluation.Encoder(fresh_model(bed).eval())
     scores = {name: evaluation.score_sts(encoder, pairs)[1]["spearman_cosine"] for name, pairs in sets.items()}
     by_task, missing = evaluation.score_tasks(
         encoder, bed.tasks, name="benchmark/untrained", run_id="0", folder=Path(tempfile.mkdtemp())

@@ -104,13 +104,13 @@ def base_model(side: Side, bed: Testbed, device: str, shape: str | None) -> Any:
     """Load a testbed's base model as the documentation does, or as the harness does; or random weights of a shape."""
     from sentence_transformers import SentenceTransformer
 
-    from harness import work
     from harness.testbeds import materials
+    from harness.training.base import fresh_model, load_model
 
     if shape is None:
-        return plain_model(bed, device) if side == "plain" else work.fresh_model(bed)
+        return plain_model(bed, device) if side == "plain" else fresh_model(bed)
     folder = random_weights(str(materials.locate(bed.model, is_model=True)), shape)
-    return SentenceTransformer(folder, device=device) if side == "plain" else work.load_model(folder, "mean")
+    return SentenceTransformer(folder, device=device) if side == "plain" else load_model(folder, "mean")
 
 
 def plain_model(bed: Testbed, device: str) -> Any:
@@ -200,6 +200,7 @@ def main() -> None:
     parser.add_argument("--studies", nargs="+", default=list(STUDIES), choices=list(VIEWS))
     parser.add_argument("--rows", type=int, default=3200, help="rows of the view that one training sees")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 64])
+    parser.add_argument("--lr", type=float, help="learning rate (default: the book's, scaled to the testbed)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -209,7 +210,7 @@ def main() -> None:
     options = parser.parse_args()
 
     bed = replace(by_name(options.testbed), max_rows=options.rows)
-    lr = 5e-5 * bed.lr_scale
+    lr = options.lr or 5e-5 * bed.lr_scale
     threads = {"OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads), "TQDM_DISABLE": "1"}
     if options.device == "cpu":
         threads["CUDA_VISIBLE_DEVICES"] = ""

@@ -79,7 +79,8 @@ def _mined(
     if len(pairs) < 2:
         return view, pairs.reindex(columns=list(view.columns)).dropna(), []
     from harness.mining import count_drawn, with_negatives  # torch, which most ablations' audits need not wait for
-    from harness.work import be_quiet, fresh_model
+    from harness.training.base import fresh_model
+    from harness.work import be_quiet
 
     be_quiet()
     bed = ablation.testbed_of(studies[0].name).sealed()
@@ -118,8 +119,9 @@ def probe(ablation: Ablation, name: str) -> list[Finding]:
     few = rows.groupby(column, sort=True).head(PROBED // 2).head(PROBED)
     if few[column].nunique() < 2:
         return []
+    from harness.training.base import fresh_model
     from harness.training.probe import reads_labels  # torch and the model, which most ablations need not wait for
-    from harness.work import be_quiet, fresh_model
+    from harness.work import be_quiet
 
     be_quiet()
     try:

@@ -5,7 +5,6 @@ What a run leaves on disk goes to its own staging folder, which the driver publi
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 import traceback
@@ -22,7 +21,6 @@ import torch
 from datasets import Dataset
 from pandas import DataFrame
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import set_seed
 
 from harness import diagnostics, evaluation, provenance
@@ -36,8 +34,7 @@ from harness.plan import TUNE_SEED
 from harness.progress import Reporter
 from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
 from harness.testbeds import EMBEDDED, Testbed, hub, materials
-from harness.training.dropout import quicken_dropout
-from harness.training.forward import FastSentenceTransformer
+from harness.training.base import fresh_model
 from harness.training.train import Schedule, Training, precision_here, train
 
 CHECKPOINTS = (0.25, 0.5, 0.75)
@@ -178,26 +175,6 @@ def _train(
         on_look=look,
     )
     return training, pruned
-
-
-def fresh_model(bed: Testbed) -> SentenceTransformer:
-    """Return the base model as it was before any training."""
-    return copy.deepcopy(_base_model(bed))
-
-
-@lru_cache(maxsize=1)
-def _base_model(bed: Testbed) -> SentenceTransformer:
-    return load_model(str(materials.locate(bed.model, is_model=True)), bed.pooling)
-
-
-def load_model(folder: str, pooling: str) -> SentenceTransformer:
-    """Load a base model in float32: a checkpoint stored in bf16 would otherwise train in it."""
-    transformer = Transformer(folder, model_kwargs={"dtype": "float32", "use_safetensors": True})
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        quicken_dropout(transformer)
-    modules = [transformer, Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling)]
-    return FastSentenceTransformer(modules=modules, device=device)
 
 
 def study_rows(ablation: Ablation, name: str) -> DataFrame:

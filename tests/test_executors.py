@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import pytest
 from conftest import STUDY, harness
 
 from harness.executors import Executor, WorkerDied
+from harness.executors.processes import ProcessExecutor
 from harness.executors.start import start
 
 KINDS = ["local", "ray"]
@@ -57,6 +59,10 @@ def die_always() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def mark() -> None:
+    os.environ["MARK"] = f"{os.environ['TOLD']} by {os.getpid()}"
+
+
 def refuse() -> None:
     raise ValueError("no such thing")
 
@@ -74,6 +80,29 @@ def test_calls_run_side_by_side_in_processes_that_stay(make: Callable[..., Execu
     assert os.getpid() not in pids
     assert again == pids
     assert first[0].result()[1] is not None, "threads are pinned before anything is imported"
+
+
+def test_workers_prepare_as_soon_as_they_start_and_again_when_replaced(tmp_path: Path) -> None:
+    executor = ProcessExecutor([{"TOLD": "yes"}], prepare=mark)
+    try:
+        assert len(multiprocessing.active_children()) == 1
+        first, _ = executor.submit(who).result()
+        assert executor.submit(os.getenv, "MARK").result() == f"yes by {first}"
+        with pytest.raises(WorkerDied):
+            executor.submit(die, str(tmp_path / "died")).result()
+        second, _ = executor.submit(who).result()
+        assert second != first
+        assert executor.submit(os.getenv, "MARK").result() == f"yes by {second}"
+    finally:
+        executor.stop()
+
+
+def test_a_worker_that_cannot_prepare_still_answers() -> None:
+    executor = ProcessExecutor([{}], prepare=refuse)
+    try:
+        assert executor.submit(who).result()[0] != os.getpid()
+    finally:
+        executor.stop()
 
 
 def test_an_exception_comes_back_as_itself(make: Callable[..., Executor]) -> None:

@@ -389,7 +389,15 @@ def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
     batch = [*sentences(random.Random(6), 300), "", " ".join(WORDS * 60)]
     wanted = plain.encode(batch)
 
-    assert np.abs(model.embed(batch) - wanted).max() < 1e-5
+    products = set()
+    model[0].register_forward_pre_hook(lambda *given: products.add(torch.get_float32_matmul_precision()))
+    torch.set_float32_matmul_precision("high")  # somebody else's choice
+    try:
+        assert np.abs(model.embed(batch, tf32=True) - wanted).max() < 1e-5
+        assert products == {"highest"}, "TF32 is for GPUs"
+        assert torch.get_float32_matmul_precision() == "high", "left as it was"
+    finally:
+        torch.set_float32_matmul_precision("highest")
     assert np.abs(in_chunks(copy.deepcopy(model)).embed(batch) - wanted).max() < 1e-5
     real = sum(int(plain.preprocess([text])["attention_mask"].sum()) for text in batch)
     assert counted.tokens == real

@@ -22,7 +22,8 @@ from harness.errors import StudyFileError
 from harness.mining import mine, with_negatives
 from harness.planner import make_plan
 from harness.testbeds import materials
-from harness.work import fresh_model, study_rows, view_rows
+from harness.training.base import fresh_model
+from harness.work import study_rows, view_rows
 
 MNR = losses.MultipleNegativesRankingLoss
 

@@ -84,6 +84,7 @@ class _Worker:
 
     def __init__(self, environment: Mapping[str, str], prepare: Callable[[], None] | None) -> None:
         self._pipe, theirs = _SPAWN.Pipe()
+        self._asking = threading.Lock()  # of two threads that wait at once, one takes a dead process for a living one
         self._process = _SPAWN.Process(
             target=_serve, args=(theirs, dict(environment), os.getpid(), pickle.dumps(prepare))
         )
@@ -96,12 +97,14 @@ class _Worker:
         theirs.close()  # so that the worker's death ends the pipe
 
     def alive(self) -> bool:
-        return self._process.is_alive()
+        with self._asking:
+            return self._process.is_alive()
 
     def kill(self) -> None:
         """End the process, even one that is stopped or stuck outside of Python."""
-        self._process.kill()
-        self._process.join()
+        with self._asking:
+            self._process.kill()
+            self._process.join()
 
     def answer(self, result: Future[Any], call: bytes, time_limit: float | None) -> None:
         """Have the process carry out a pickled call, and put into `result` what came of it. Runs in a thread."""

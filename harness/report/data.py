@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from typing import Any
 
 from harness.records import as_json
@@ -48,7 +49,7 @@ def records_json(facts: Facts) -> str:
     head = f'{{"ablation": {as_json(ablation.name)}, "testbed": {as_json(ablation.testbed.name)}, "records": [\n'
     lines = []
     for record in facts.records:
-        plain = record.as_dict()
+        plain = replace(record, pairs={}).as_dict()  # else each file would be read for what is thrown away
         del plain["pairs"]
         lines.append(as_json(_published(plain)))
     return head + ",\n".join(lines) + "\n]}\n"
