@@ -57,7 +57,7 @@ class Encoder:
     """Embeds with one model, each distinct sentence once: sets and tasks repeat theirs a lot."""
 
     def __init__(self, model: SentenceTransformer, tf32: bool = False) -> None:
-        """Take the model; `tf32` lets a GPU embed in TF32, which moves scores in the fourth digit."""
+        """Take the model; `tf32` lets a GPU embed in TF32: sooner, and less exactly."""
         self.model, self._tf32 = model, tf32
         self._known: dict[str, np.ndarray] = {}
 

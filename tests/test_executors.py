@@ -63,6 +63,20 @@ def mark() -> None:
     os.environ["MARK"] = f"{os.environ['TOLD']} by {os.getpid()}"
 
 
+class Reader:
+    """A preparation that reads its environment as soon as it is unpickled, as libraries do when they are imported."""
+
+    def __reduce__(self) -> tuple[Callable[[], Callable[[], None]], tuple[()]]:
+        return read, ()
+
+    def __call__(self) -> None: ...
+
+
+def read() -> Callable[[], None]:
+    os.environ["READ"] = os.environ.get("TOLD", "nothing")
+    return mark
+
+
 def refuse() -> None:
     raise ValueError("no such thing")
 
@@ -93,6 +107,14 @@ def test_workers_prepare_as_soon_as_they_start_and_again_when_replaced(tmp_path:
         second, _ = executor.submit(who).result()
         assert second != first
         assert executor.submit(os.getenv, "MARK").result() == f"yes by {second}"
+    finally:
+        executor.stop()
+
+
+def test_a_workers_environment_is_set_before_it_imports_what_prepares_it() -> None:
+    executor = ProcessExecutor([{"TOLD": "yes"}], prepare=Reader())
+    try:
+        assert executor.submit(os.getenv, "READ").result() == "yes"
     finally:
         executor.stop()
 

@@ -403,27 +403,40 @@ def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
     assert counted.tokens == real
 
 
+@pytest.mark.parametrize("way", ["packed", "in chunks"])
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_a_trained_model_embeds_in_float32(precision: str, hub_root: Path, tmp_path: Path) -> None:
+def test_a_model_embeds_in_float32_in_the_midst_of_training_and_after(
+    precision: str, way: str, hub_root: Path, tmp_path: Path
+) -> None:
     model = make_model(hub_root, FastSentenceTransformer, "float32")
+    model = model if way == "packed" else in_chunks(model)
     columns = {name: sentences(random.Random(i), 16) for i, name in enumerate(("anchor", "positive"))}
+    gaps = []
+
+    def compare(share: float) -> bool:
+        same = make_model(hub_root, SentenceTransformer, "float32")
+        same.load_state_dict(model.state_dict())
+        gaps.append(np.abs(model.embed(columns["anchor"]) - same.encode(columns["anchor"])).max())
+        model.train()
+        return False
+
     train(
         model,
         losses.MultipleNegativesRankingLoss(model),
         Dataset.from_dict(columns),
         Point(batch_size=8, lr=1e-3),
-        Schedule(1),
+        Schedule(1, looks=[0.5]),
         seed=0,
         precision=precision,
         folder=tmp_path,
+        on_look=compare,
     )
+    compare(1.0)
     model.eval()
-    same = make_model(hub_root, SentenceTransformer, "float32")
-    same.load_state_dict(model.state_dict())
-    wanted = same.encode(columns["anchor"])
 
-    assert np.abs(model.encode(columns["anchor"]) - wanted).max() < 1e-5
-    assert np.abs(model.embed(columns["anchor"]) - wanted).max() < 1e-5
+    assert len(gaps) == 2
+    assert max(gaps) < 1e-5
+    assert np.abs(model.encode(columns["anchor"]) - model.embed(columns["anchor"])).max() < 1e-5
 
 
 def test_a_packed_batch_is_filled_in_bf16_and_nothing_of_it_is_learnt(hub_root: Path) -> None:

@@ -53,7 +53,7 @@ def _products(precision: str) -> Iterator[None]:
 
 
 class FastSentenceTransformer(SentenceTransformer):
-    """A SentenceTransformer that tokenises a sentence once and, in training, leaves padding out."""
+    """A SentenceTransformer that tokenises a sentence once and leaves padding out, in training and in `embed`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -77,11 +77,9 @@ class FastSentenceTransformer(SentenceTransformer):
     def embed(self, sentences: Sequence[str], tf32: bool = False) -> np.ndarray:
         """Return what `encode` returns for sentences without a prompt, float32 of shape (sentences, dimension), sooner.
 
-        It is made in eval mode from packed batches, each of about as many tokens: equal to float32's precision, or,
-        with `tf32` on a GPU, to that of its matrix units' 19-bit numbers.
+        It is made in eval mode from batches of about as many tokens, past whatever a trainer has put around `forward`:
+        equal to float32's precision, or, with `tf32` on a GPU, to that of its matrix units' 19-bit numbers.
         """
-        if not self.packs:
-            return np.asarray(self.encode(list(sentences), batch_size=128, show_progress_bar=False))
         self.eval()
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         order = lengths.argsort(kind="stable")
@@ -91,10 +89,8 @@ class FastSentenceTransformer(SentenceTransformer):
         with torch.no_grad(), _products("high" if tf32 and self.device.type == "cuda" else "highest"):
             for rows in np.split(order, np.flatnonzero(np.diff(full)) + 1):
                 features = self.preprocess([sentences[row] for row in rows])
-                known = [features["attention_mask"].sum(dim=1).tolist()]  # before a GPU would have to be asked
-                embedded = self._without_padding([batch_to_device(features, self.device)], known)
-                assert embedded is not None
-                parts.append(embedded)
+                known = [features["attention_mask"].sum(dim=1).tolist()] if self.packs else None  # no GPU is asked
+                parts.append(self._alone(batch_to_device(features, self.device), known)["sentence_embedding"])
             together: np.ndarray = torch.cat(parts)[torch.from_numpy(inverse(order))].float().cpu().numpy()
         return together
 
@@ -127,8 +123,8 @@ class FastSentenceTransformer(SentenceTransformer):
         input["sentence_embedding"] = known
         return input
 
-    def _alone(self, input: Features, **kwargs: Any) -> Features:
-        embedded = None if kwargs else self._without_padding([input], None)
+    def _alone(self, input: Features, lengths: Sequence[Sequence[int]] | None = None, **kwargs: Any) -> Features:
+        embedded = None if kwargs else self._without_padding([input], lengths)
         if embedded is None:
             return super().forward(input, **kwargs)
         input["sentence_embedding"] = embedded

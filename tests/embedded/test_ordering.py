@@ -11,7 +11,8 @@ import pytest
 from conftest import CLOSED, harness
 
 STUDY_FILE = Path(__file__).parents[2] / "studies" / "all_losses.py"
-SMALL = ("--testbed", "embedded", "--rows", "3000", "--trials", "1", "--seeds", "3")
+# fp32, in which the bounds below were set: a processor with bf16 must not be asked for them by other arithmetic
+SMALL = ("--testbed", "embedded", "--rows", "3000", "--trials", "1", "--seeds", "3", "--precision", "fp32")
 TASKS = ("--tasks", "EmbeddedSTS,EmbeddedRetrieval")
 
 
@@ -54,11 +55,10 @@ def test_the_untrained_model_is_middling(folder: Path) -> None:
 
 
 def test_ranking_losses_gain_on_every_test_set(folder: Path) -> None:
-    """By a point or more: on one processor the gains are of four points, on another's base model of two."""
     for study in ("mnr", "mnr+hard"):
         for name in ("stsb-test/spearman_cosine", "mteb/EmbeddedSTS", "mteb/EmbeddedRetrieval"):
             (untrained,) = scores(folder, "untrained", name)
-            assert mean(scores(folder, study, name)) > untrained + 0.01, (study, name)
+            assert mean(scores(folder, study, name)) > untrained + 0.02, (study, name)
 
 
 def test_the_report_is_complete(folder: Path) -> None:
