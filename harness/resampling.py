@@ -6,7 +6,6 @@ is what makes differences of two calls' results paired (Berg-Kirkpatrick et al.,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,18 +17,16 @@ from harness.stats import Floats
 RESAMPLES = 3999
 """Resamples of a bootstrap. One more is a round number, so that the usual tails are whole numbers of resamples."""
 
-_BLOCK = 512  # resamples handled at once
-_TILE = 2048  # pairs whose ranks are counted at once: memory stays flat where a test set is large
+_BLOCK = 1024  # resamples handled at once
+_STRIDE = 64  # pairs of neighbouring scores whose order is counted one by one
 
 
 def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
     """Return the models' mean Spearman correlation in each resample, ties given their mean rank in that resample.
 
-    A resample of n pairs with replacement is n counts c. Pair i's mean rank in it, less a half, is the number of drawn
-    pairs below i plus half the number at i: K_i c, with K_ij 1 where i's score is above j's, 1/2 where it is equal. The
-    covariance with the gold ranks is linear in it, so models whose ranks spread alike need one matrix product, of the
-    sum of their K; its whole and half numbers are exact in float32 below 2**23. Alike: without ties it is the same
-    number, and a few ties by chance change it, and a correlation, by less than a millionth of itself.
+    A resample of n pairs with replacement is n counts. Pair i's mean rank in it, less a half, is the number of drawn
+    pairs below i plus half the number at i, and the gold side is the same for all models. So a model costs one pass
+    over the pairs in its order, all resamples side by side: n operations a resample, and no sorting.
 
     Args:
         gold: n gold scores.
@@ -42,16 +39,13 @@ def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int =
         ValueError: fewer than three pairs, shapes that do not match, or numbers that are not finite.
     """
     x, ys = _checked(gold, predictions)
-    total, blocks = np.zeros(resamples), _gold_side(tuple(x), resamples, seed)
-    for models in _tied_alike(ys):
-        covariance = np.zeros(resamples)
-        for tile, above in _above(models):
-            for block in blocks:
-                covariance[block.place] += np.einsum("ij,ij->j", block.weights[tile], above @ block.counts)
-        for block in blocks:
-            spreads = [block.spread * (block.untied - _tie_spread(scores, block.counts)) for scores in models]
+    total = np.zeros(resamples)
+    models = [(_stretches(scores), _Ties.of(scores)) for scores in ys]
+    for block in _gold_side(tuple(x), resamples, seed):
+        for order, ties in models:
+            covariance = _above(block, order) + ties.halved(block)
             with np.errstate(divide="ignore", invalid="ignore"):
-                total[block.place] += covariance[block.place] * np.mean(1 / np.sqrt(spreads), axis=0)
+                total[block.place] += covariance / np.sqrt(block.spread * (block.untied - ties.spread(block.counts)))
     return total / len(ys)
 
 
@@ -97,64 +91,108 @@ def _draws(n: int, resamples: int, seed: int) -> list[NDArray[np.uint16]]:
 class _Block:
     """Some resamples, with all that their gold ranks give.
 
-    `weights` is the centred rank times the count, `spread` the ranks' sum of squares, `untied` what it is without ties.
+    `drawn` has each pair's count and, beside it, its weight (the centred gold rank times the count), shape (n + 1, 2,
+    resamples), the last pair being none. `own` is the weights' sum of half the counts, `spread` the gold ranks' sum of
+    squares, `untied` what that is without ties. Counts and weights are whole and half numbers, exact in float32.
     """
 
     place: slice
-    counts: NDArray[np.float32]
-    weights: Floats
+    drawn: NDArray[np.float32]
+    own: Floats
     spread: Floats
     untied: Floats
+
+    @property
+    def counts(self) -> NDArray[np.float32]:
+        return self.drawn[:-1, 0]
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        return self.drawn[:-1, 1]
 
 
 @lru_cache(maxsize=2)
 def _gold_side(gold: tuple[float, ...], resamples: int, seed: int) -> list[_Block]:
     x, blocks, start = np.asarray(gold), [], 0
-    for drawn in _draws(len(x), resamples, seed):
-        counts = np.ascontiguousarray(drawn, dtype=np.float32)
-        ranks = np.concatenate([above @ counts for _, above in _above(x[None])])
-        weights = (ranks - len(x) / 2) * counts.astype(float)  # 0 in sum, so the models' ranks need no centre
-        untied = (len(x) ** 3 - _cubes(counts)) / 12
-        place = slice(start, start + counts.shape[1])
-        blocks.append(_Block(place, counts, weights, untied - _tie_spread(x, counts), untied))
-        start += counts.shape[1]
+    order, (_, level, lengths) = x.argsort(kind="stable"), np.unique(x, return_inverse=True, return_counts=True)
+    ties, n = _Ties.of(x), len(x)
+    for draws in _draws(n, resamples, seed):
+        size = draws.shape[1]
+        drawn = np.zeros((n + 1, 2, size), np.float32)
+        counts = draws.astype(np.float32)
+        drawn[:-1, 0] = counts
+        levels = np.add.reduceat(counts[order].astype(float), np.cumsum(lengths) - lengths, axis=0)
+        ranks = (np.cumsum(levels, axis=0) - levels / 2)[level]
+        drawn[:-1, 1] = (ranks - n / 2) * counts  # 0 in sum, so the models' ranks need no centre
+        own = np.einsum("ij,ij->j", drawn[:-1, 1].astype(float), counts / 2)
+        untied = (n**3 - _cubes(counts)) / 12
+        place = slice(start, start + size)
+        blocks.append(_Block(place, drawn, own, untied - ties.spread(drawn[:-1, 0]), untied))
+        start += size
     return blocks
 
 
-def _tied_alike(predictions: Floats) -> list[Floats]:
-    """Sort models into those whose ties lessen the spread of their ranks by the same number of millionths."""
-    groups: dict[int, list[Floats]] = {}
-    for scores in predictions:
-        lengths = np.unique(scores, return_counts=True)[1].astype(float)
-        groups.setdefault(round(float((lengths**3 - lengths).sum()) * 1e6 / len(scores) ** 3), []).append(scores)
-    return [np.stack(group) for group in groups.values()]
+def _stretches(scores: Floats) -> NDArray[np.intp]:
+    """Cut the n pairs, in the scores' order, into stretches, shape (stretches, _STRIDE), the last filled up with n."""
+    n = len(scores)
+    order = np.full(-(-n // _STRIDE) * _STRIDE, n)
+    order[:n] = scores.argsort(kind="stable")
+    return order.reshape(-1, _STRIDE)
 
 
-def _above(models: Floats) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Yield, for tiles of the n pairs, the k models' sum of K: tile x n."""
-    k, n = models.shape
-    orders = [np.unique(scores, return_inverse=True)[1].astype(np.min_scalar_type(n)) for scores in models]
-    for start in range(0, n, _TILE):
-        tile = slice(start, start + _TILE)
-        twice = np.zeros(
-            (min(_TILE, n - start), n), np.min_scalar_type(2 * k)
-        )  # compared and added 32 and more at once
-        for order in orders:
-            twice += (order[tile, None] > order).view(np.uint8)
-            twice += (order[tile, None] >= order).view(np.uint8)
-        yield tile, twice.astype(np.float32) * np.float32(0.5)
+def _above(block: _Block, order: NDArray[np.intp]) -> Floats:
+    """Sum, in each resample, the weights times the number drawn before in the scores' order, and half their own.
+
+    The stretches' first pairs are taken together, then their second, and so on, each with what its stretch had drawn
+    until then; what whole stretches had drawn before comes last. A step's sums stay below 2**23, where float32 knows
+    half numbers, for thousands of pairs.
+    """
+    within = block.own.copy()
+    until = np.zeros((len(order), 2, len(within)), np.float32)
+    taken = np.empty_like(until)
+    for places in order.T:
+        np.take(block.drawn, places, axis=0, out=taken, mode="clip")  # the other modes copy `out`
+        within += np.einsum("ij,ij->j", taken[:, 1], until[:, 0])
+        until += taken
+    before = np.tri(len(order), k=-1, dtype=np.float32) @ until[:, 0]
+    total: Floats = within + np.einsum("ij,ij->j", before, until[:, 1].astype(float))
+    return total
 
 
-def _tie_spread(scores: Floats, counts: NDArray[np.float32]) -> Floats | float:
-    """Return by how much ties lessen each resample's sum of squares of the centred mean ranks (Kendall, 1945)."""
-    _, tie, lengths = np.unique(scores, return_inverse=True, return_counts=True)
-    members = np.flatnonzero(lengths[tie] > 1)
-    if not len(members):
-        return 0.0
-    drawn = counts[members[np.argsort(tie[members], kind="stable")]]
-    tied = lengths[lengths > 1]
-    sizes = np.add.reduceat(drawn, np.cumsum(tied) - tied, axis=0)
-    return (_cubes(sizes) - _cubes(drawn)) / 12
+@dataclass(frozen=True)
+class _Ties:
+    """The pairs of one model whose score another pair has, in the scores' order, and each tie's length."""
+
+    members: NDArray[np.intp]
+    lengths: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, scores: Floats) -> _Ties:
+        _, tie, lengths = np.unique(scores, return_inverse=True, return_counts=True)
+        members = np.flatnonzero(lengths[tie] > 1)
+        return cls(members[np.argsort(tie[members], kind="stable")], lengths[lengths > 1])
+
+    def spread(self, counts: NDArray[np.float32]) -> Floats | float:
+        """Return by how much ties lessen each resample's sum of squares of the centred mean ranks (Kendall, 1945)."""
+        if not len(self.members):
+            return 0.0
+        drawn = counts[self.members]
+        return (_cubes(np.add.reduceat(drawn, self._starts, axis=0)) - _cubes(drawn)) / 12
+
+    def halved(self, block: _Block) -> Floats | float:
+        """Return what lacks in `_above` where scores are equal: each is half above the other, not the later wholly."""
+        if not len(self.members):
+            return 0.0
+        drawn = block.counts[self.members].astype(float)
+        until = np.cumsum(drawn, axis=0) - drawn
+        before = until - np.repeat(until[self._starts], self.lengths, axis=0)
+        both = np.repeat(np.add.reduceat(drawn, self._starts, axis=0), self.lengths, axis=0)
+        lacking: Floats = np.einsum("ij,ij->j", block.weights[self.members], both - drawn - 2 * before) / 2
+        return lacking
+
+    @property
+    def _starts(self) -> NDArray[np.intp]:
+        return np.cumsum(self.lengths) - self.lengths
 
 
 def _cubes(sizes: NDArray[np.float32]) -> Floats:
