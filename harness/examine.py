@@ -15,6 +15,7 @@ from harness.data.audit import PROBED, ignored_label, of_view, unprobed_label
 from harness.data.findings import Audit, Finding, Overlap
 from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, of_overlap, overlap, pair_keys
 from harness.data.views import View, named
+from harness.embedded import TASK_NAMES
 from harness.errors import TestbedUnavailable
 from harness.losses import inputs_of
 from harness.records import DEV, TEST
@@ -157,24 +158,28 @@ def _tasks(
 ) -> tuple[dict[str, list[PairKey]], list[tuple[str, str]]]:
     """Return the pairs of each STS task, and why each other task is left out."""
     found, left_out = {}, [(task, "its data could not be had") for task in bed.tasks if task in missing]
-    wanted = [task for task in bed.tasks if task not in missing]
-    if wanted:
-        from harness import evaluation  # mteb: seconds that a testbed without tasks need not wait
-
-        for task in wanted:
-            tell(f"task {task}")
-            try:
-                pairs = evaluation.task_pairs(task)
-            except TestbedUnavailable:
-                raise
-            except Exception as problem:  # a task's data or code can fail in any way; its evaluation will tell
-                left_out.append((task, f"{type(problem).__name__} was raised as it was read"))
-                continue
-            if pairs is None:
-                left_out.append((task, "it is no set of STS pairs"))
-            else:
-                found[f"mteb/{task}"] = _keys(pairs)
+    for task in (task for task in bed.tasks if task not in missing):
+        tell(f"task {task}")
+        try:
+            pairs = _task_pairs(task)
+        except TestbedUnavailable:
+            raise
+        except Exception as problem:  # a task's data or code can fail in any way; its evaluation will tell
+            left_out.append((task, f"{type(problem).__name__} was raised as it was read"))
+            continue
+        if pairs is None:
+            left_out.append((task, "it is no set of STS pairs"))
+        else:
+            found[f"mteb/{task}"] = _keys(pairs)
     return found, left_out
+
+
+def _task_pairs(task: str) -> materials.StsPairs | None:
+    if task in TASK_NAMES:
+        return materials.embedded_pairs(task)
+    from harness import evaluation  # mteb: seconds that the embedded testbed's users need not wait
+
+    return evaluation.task_pairs(task)
 
 
 def _overlaps(

@@ -126,8 +126,13 @@ def test_looks_are_taken_at_their_shares_and_can_stop_training(hub_root: Path, t
     model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     shares: list[float] = []
     steps: list[float] = []
+    modes: set[bool] = set()
+    model[0].register_forward_pre_hook(lambda module, inputs: modes.add(module.training))
 
     def look(share: float) -> bool:
+        model.eval()
+        assert not model[0].training
+        model.train()
         shares.append(share)
         return len(shares) == 2
 
@@ -147,6 +152,10 @@ def test_looks_are_taken_at_their_shares_and_can_stop_training(hub_root: Path, t
     assert shares == [4 / 14, 7 / 14]
     assert took.steps == 7
     assert steps == [step / 14 for step in range(1, 8)]
+    assert modes == {True}
+    model[0].eval()
+    assert model.train()[0].training, "what trained a model must not stay in its way"
+    assert list(model.parameters(recurse=False)) == []
 
 
 class Detached(nn.Module):

@@ -140,3 +140,12 @@ def load_sts(ref: Ref) -> StsPairs:
     low, high = ref.score_range
     gold = (data["score" if "score" in data else "label"].astype(float) - low) / (high - low)
     return StsPairs(tuple(data["sentence1"]), tuple(data["sentence2"]), tuple(gold))
+
+
+def embedded_pairs(task: str) -> StsPairs | None:
+    """Return the pairs of an embedded task that is an STS set, None for another: without mteb, whose import is slow."""
+    file = embedded.build() / "tasks" / task / "test.parquet"
+    data = pd.read_parquet(file) if file.exists() else pd.DataFrame()
+    if not {"sentence1", "sentence2", "score"} <= set(data):
+        return None
+    return StsPairs(tuple(data["sentence1"]), tuple(data["sentence2"]), tuple(data["score"].astype(float)))

@@ -79,7 +79,7 @@ class Blocks:
             rows, cells = slice(row, row + count * longest), slice(cell, cell + count * longest * longest)
             hidden = None
             if lengths[begin] < longest:
-                beyond = np.arange(longest) >= lengths[begin:end].repeat(heads)[:, None, None]
+                beyond = np.arange(longest)[:, None] >= lengths[begin:end].repeat(heads)[:, None, None]
                 hidden = torch.from_numpy(np.where(beyond, np.float32("-inf"), np.float32(0)))
             self.blocks.append(Block(rows, cells, count, longest, hidden))
             row, cell = rows.stop, cells.stop
@@ -123,10 +123,10 @@ class _WithinSentences(torch.autograd.Function):
                 q_, k_, v_, out_ = (_of(block, x) for x in (q, k, v, out))
                 w = _weights(block, weights)
                 scores = torch.baddbmm(
-                    nothing if block.hidden is None else block.hidden.to(q.dtype), q_, k_.transpose(1, 2), alpha=scale
+                    nothing if block.hidden is None else block.hidden.to(q.dtype), k_, q_.transpose(1, 2), alpha=scale
                 )
-                torch.softmax(scores, dim=-1, out=w)
-                torch.bmm(w if mask is None else w * _weights(block, mask), v_, out=out_)
+                torch.softmax(scores, dim=1, out=w)
+                torch.bmm((w if mask is None else w * _weights(block, mask)).transpose(1, 2), v_, out=out_)
         ctx.save_for_backward(q, k, v, weights, mask)
         ctx.blocks, ctx.scale, ctx.made = blocks, scale, (query.shape, query.dtype)
         return blocks.scatter(out, *ctx.made)
@@ -141,15 +141,15 @@ class _WithinSentences(torch.autograd.Function):
         for block in ctx.blocks:
             q_, k_, v_, d_, d_q_, d_k_, d_v_ = (_of(block, x) for x in (q, k, v, d_out, d_q, d_k, d_v))
             w = used = _weights(block, weights)
-            d_w = torch.bmm(d_, v_.transpose(1, 2))
+            d_w = torch.bmm(v_, d_.transpose(1, 2))
             if mask is not None:
                 m = _weights(block, mask)
                 used = w * m
                 d_w.mul_(m)
-            torch.bmm(used.transpose(1, 2), d_, out=d_v_)
-            d_scores = torch._softmax_backward_data(d_w, w, -1, w.dtype)
-            torch.baddbmm(nothing, d_scores, k_, beta=0, alpha=ctx.scale, out=d_q_)
-            torch.baddbmm(nothing, d_scores.transpose(1, 2), q_, beta=0, alpha=ctx.scale, out=d_k_)
+            torch.bmm(used, d_, out=d_v_)
+            d_scores = torch._softmax_backward_data(d_w, w, 1, w.dtype)
+            torch.baddbmm(nothing, d_scores.transpose(1, 2), k_, beta=0, alpha=ctx.scale, out=d_q_)
+            torch.baddbmm(nothing, d_scores, q_, beta=0, alpha=ctx.scale, out=d_k_)
         return (*(ctx.blocks.scatter(x, *ctx.made) for x in (d_q, d_k, d_v)), None, None, None)
 
 

@@ -39,7 +39,8 @@ def kept(shape: Sequence[int], p: float, dtype: torch.dtype) -> Tensor:
     dropped, count = round(p * LEVELS), math.prod(shape)
     words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     drawn = words.view(torch.int16)[:count].view(tuple(shape))
-    return (drawn >= dropped - LEVELS // 2).to(dtype).mul_(LEVELS / (LEVELS - dropped))
+    factor = torch.ge(drawn, dropped - LEVELS // 2, out=torch.empty(tuple(shape), dtype=dtype))  # no pass for booleans
+    return factor.mul_(LEVELS / (LEVELS - dropped))
 
 
 def quicken_dropout(module: nn.Module) -> None:

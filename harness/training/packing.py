@@ -34,7 +34,7 @@ class Packing:
 
 
 def packed(
-    columns: Sequence[Features], lengths: Sequence[Sequence[int]], first_position: int = 0, grid: int = 1
+    columns: Sequence[Features], lengths: Sequence[Sequence[int] | np.ndarray], first_position: int = 0, grid: int = 1
 ) -> tuple[Features, Tensor] | None:
     """Pack the sentences of columns that are padded on the right, numbering each one's tokens from `first_position`.
 

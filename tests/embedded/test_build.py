@@ -19,6 +19,7 @@ import torch
 from harness.embedded import TASK_NAMES, build, cache_folder, fingerprint, make_task, pretrain, rows, taskdata
 from harness.embedded.frames import Frame
 from harness.embedded.similarity import similarity
+from harness.testbeds import materials
 
 from .checker import constraints, entails
 from .conftest import QUICK
@@ -41,6 +42,18 @@ def test_fetching_the_testbed_waits_for_no_heavy_import() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "{} []"
     assert "task: EmbeddedSTS" in answer.stderr
+
+
+def test_the_audit_waits_for_no_heavy_import(small_root: Path) -> None:
+    code = (
+        "import dataclasses, pathlib, sys\nfrom harness import embedded, examine, study_file, testbeds\n"
+        f"embedded.build = lambda **how: pathlib.Path({str(small_root)!r})\n"
+        "ablation = study_file.load_study_file(pathlib.Path('studies/all_losses.py'))\n"
+        "found = examine.examine(dataclasses.replace(ablation, testbed=testbeds.embedded), 'key', ())\n"
+        "print([one.name for one in found.overlaps if 'mteb' in one.name], {'mteb', 'torch'} & {*sys.modules})"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "['mteb/EmbeddedSTS', 'mteb/EmbeddedSTS'] set()"
 
 
 def test_layout(small_root: Path) -> None:
@@ -244,6 +257,20 @@ def test_tasks_evaluate_and_repeat(name: str, small_root: Path, monkeypatch: pyt
     assert math.isfinite(scores[0])
     assert 0.0 < scores[0] < 1.0
     assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_pairs_of_a_task_are_those_that_mteb_reads(
+    name: str, small_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(materials.embedded, "build", lambda: small_root)
+    pairs, task = materials.embedded_pairs(name), make_task(name, small_root)
+    if task.metadata.type != "STS":
+        assert pairs is None
+        return
+    task.load_data()
+    split = task.dataset["default"]["test"]
+    assert pairs == materials.StsPairs(*(tuple(split[column][:]) for column in ("sentence1", "sentence2", "score")))
 
 
 def test_no_such_task(small_root: Path) -> None:
