@@ -79,9 +79,9 @@ class Plan:
     def count(self, state: State) -> int:
         return sum(run.state == state for run in self.runs)
 
-    def unfinished(self) -> bool:
-        """Tell whether a driver has anything to do: a run to do, or one that waits for others that will be done."""
-        return any(run.state in ("to do", "waiting") for run in self.runs)
+    def unfinished(self) -> int:
+        """Count what a driver has to do: the runs to do, and those that wait for others that will be done."""
+        return self.count("to do") + self.count("waiting")
 
     def seconds_left(self) -> float | None:
         """Estimate the seconds left, on one worker, from done runs of the same study and stage; None if unknown."""

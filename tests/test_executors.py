@@ -111,6 +111,16 @@ def test_workers_prepare_as_soon_as_they_start_and_again_when_replaced(tmp_path:
         executor.stop()
 
 
+def test_no_more_workers_start_ahead_than_have_something_to_do() -> None:
+    executor = ProcessExecutor([{"TOLD": "yes"}] * 3, prepare=mark, ahead=1)
+    try:
+        assert len(multiprocessing.active_children()) == 1
+        answers = [executor.submit(os.getenv, "MARK") for _ in range(3)]
+        assert len({answer.result() for answer in answers} - {None}) == 3
+    finally:
+        executor.stop()
+
+
 def test_a_workers_environment_is_set_before_it_imports_what_prepares_it() -> None:
     executor = ProcessExecutor([{"TOLD": "yes"}], prepare=Reader())
     try:

@@ -39,11 +39,12 @@ class ProcessExecutor:
         environments: Sequence[Mapping[str, str]],
         time_limit: float | None = None,
         prepare: Callable[[], None] | None = None,
+        ahead: int | None = None,
     ) -> None:
         """Make one slot for each of `environments`; a call that takes longer than `time_limit` seconds is killed.
 
         The time counts from `submit`, so that a worker that hangs while it starts is noticed, too. With `prepare`,
-        which must pickle, the workers start now, and each calls it before it takes its first call.
+        which must pickle, `ahead` workers (all if None) start now, and each calls it before it takes its first call.
         """
         self.slots = len(environments)
         self._environments = [dict(environment) for environment in environments]
@@ -53,7 +54,8 @@ class ProcessExecutor:
         self._prepare = prepare
         if prepare is not None:
             with held_back():
-                self._workers = [_Worker(environment, prepare) for environment in self._environments]
+                for slot in range(self.slots if ahead is None else min(ahead, self.slots)):
+                    self._workers[slot] = _Worker(self._environments[slot], prepare)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Run `function(*arguments)` in a free slot; both must pickle. Raises RuntimeError if no slot is free."""

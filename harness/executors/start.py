@@ -30,6 +30,7 @@ def start(
     runs_per_gpu: int = 1,
     time_limit: float | None = None,
     prepare: Callable[[], None] | None = None,
+    ahead: int | None = None,
 ) -> Executor:
     """Start an executor.
 
@@ -37,6 +38,7 @@ def start(
         workers: how many runs at once; if None as many as there are cores, or GPUs times `runs_per_gpu`.
         time_limit: seconds that a run may take; a longer one is stopped, with its worker.
         prepare: what worker processes of this machine do as soon as they start, which is now.
+        ahead: how many of them start now, the others when they are needed; all if None.
 
     Raises UsageError if Ray is asked for and cannot be had.
     """
@@ -59,6 +61,7 @@ def start(
         ],
         time_limit,
         prepare,
+        ahead,
     )
 
 

@@ -53,8 +53,10 @@ def _without_gradients(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks
 class Block:
     """Sentences of like length: where their rows and attention weights lie, and what their padding hides.
 
-    Of `count` sentences times heads, each `longest` tokens; `hidden` is minus infinity where a key is padding, shape
-    (count, 1, longest), and None where no sentence is shorter.
+    Of `count` sentences times heads, each `longest` tokens. Weights lie keys first, (count, keys, queries): torch's
+    softmax over the last dimension is several times as slow where that is shorter than a vector of 16, as most
+    sentences are. `hidden` is minus infinity where a key is padding, shape (count, longest, 1), and None where no
+    sentence is shorter.
     """
 
     rows: slice
