@@ -28,7 +28,7 @@ from torch import Tensor
 
 from harness.training import chunks
 from harness.training.attention import packed_attention
-from harness.training.packing import Features, inverse, packed
+from harness.training.packing import Features, Lengths, inverse, packed
 from harness.training.tokens import TokenMemory
 
 PROBE = ("a", "a man and a woman walk along the river", "nobody")
@@ -58,7 +58,7 @@ class FastSentenceTransformer(SentenceTransformer):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._columns: Sequence[Features] = ()
-        self._lengths: Sequence[Sequence[int] | np.ndarray] | None = None
+        self._lengths: Lengths | None = None
         self._together = False
         self._embedded: dict[int, Tensor] = {}
         self._memory, self._longest = TokenMemory(), self.max_seq_length
@@ -94,7 +94,7 @@ class FastSentenceTransformer(SentenceTransformer):
             together: np.ndarray = torch.cat(parts)[torch.from_numpy(inverse(order))].float().cpu().numpy()
         return together
 
-    def expect(self, columns: Sequence[Features], lengths: Sequence[Sequence[int] | np.ndarray] | None = None) -> None:
+    def expect(self, columns: Sequence[Features], lengths: Lengths | None = None) -> None:
         """Announce a batch: the first of its columns that is embedded takes the others along.
 
         `lengths` are each column's in tokens, if it is known that they are padded on the right.
@@ -123,18 +123,14 @@ class FastSentenceTransformer(SentenceTransformer):
         input["sentence_embedding"] = known
         return input
 
-    def _alone(
-        self, input: Features, lengths: Sequence[Sequence[int] | np.ndarray] | None = None, **kwargs: Any
-    ) -> Features:
+    def _alone(self, input: Features, lengths: Lengths | None = None, **kwargs: Any) -> Features:
         embedded = None if kwargs else self._without_padding([input], lengths)
         if embedded is None:
             return super().forward(input, **kwargs)
         input["sentence_embedding"] = embedded
         return input
 
-    def _without_padding(
-        self, columns: Sequence[Features], lengths: Sequence[Sequence[int] | np.ndarray] | None
-    ) -> Tensor | None:
+    def _without_padding(self, columns: Sequence[Features], lengths: Lengths | None) -> Tensor | None:
         """Embed columns, one under the other; None if their padding cannot be left out."""
         masks = [column["attention_mask"] for column in columns if "attention_mask" in column]
         if len(masks) < len(columns) or any(mask.ndim != 2 for mask in masks):

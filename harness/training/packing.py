@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 Features = dict[str, Any]
+Lengths = Sequence[Sequence[int] | np.ndarray]
+"""Of each column of a batch: its sentences' lengths in tokens."""
+
 Made = TypeVar("Made")
 
 
@@ -34,7 +37,7 @@ class Packing:
 
 
 def packed(
-    columns: Sequence[Features], lengths: Sequence[Sequence[int] | np.ndarray], first_position: int = 0, grid: int = 1
+    columns: Sequence[Features], lengths: Lengths, first_position: int = 0, grid: int = 1
 ) -> tuple[Features, Tensor] | None:
     """Pack the sentences of columns that are padded on the right, numbering each one's tokens from `first_position`.
 

@@ -157,9 +157,8 @@ class _Collator(SentenceTransformerDataCollator):
         masks = {name: value for name, value in batch.items() if name.endswith("_attention_mask") and value.ndim == 2}
         for name, mask in masks.items():
             if bool(mask[:, 0].all()):
-                batch[name.removesuffix("attention_mask") + LENGTHS] = mask.sum(
-                    dim=1
-                ).numpy()  # no tensor: it stays here
+                # an array stays where it is: a tensor would travel, and a list is walked through number by number
+                batch[name.removesuffix("attention_mask") + LENGTHS] = mask.sum(dim=1).numpy()
         return batch
 
 
