@@ -101,11 +101,10 @@ def run(
             console.print(f"damaged record set aside: {aside}", highlight=False, markup=False, soft_wrap=True)
         left = [record for record in records if not (options.retry_failed and record.mendable)]
         log = lock.read(opened.folder)
-        asked = sequential.grown(ablation, left, pruning=options.prune, only=options.only, unlocked=log)
-        if not asked.unfinished():
+        runs = sequential.grown(ablation, left, pruning=options.prune, only=options.only, unlocked=log).unfinished()
+        if not runs:
             return _plan(ablation, records, opened.folder)
-        # torch is imported while the data are fetched and audited
-        where = start(executor, workers, runs_per_gpu, time_limit, prepare, asked.unfinished())
+        where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=runs)  # they import torch meanwhile
         try:
             missing = _fetched(ablation, console)
             _audited(ablation, opened, missing, console)

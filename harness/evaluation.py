@@ -209,8 +209,6 @@ def _without(pairs: materials.StsPairs, shared: Collection[PairKey]) -> material
 @lru_cache(maxsize=32)
 def task_pairs(name: str) -> materials.StsPairs | None:
     """Return the pairs of an STS task; None for tasks of other kinds and for those of several languages or splits."""
-    if name in embedded.TASK_NAMES:
-        return materials.embedded_pairs(name)
     made = task(name)
     if not isinstance(made, AbsTaskSTS) or len(made.eval_splits) != 1 or len(made.hf_subsets) != 1:
         return None

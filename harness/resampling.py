@@ -119,15 +119,15 @@ def _gold_side(gold: tuple[float, ...], resamples: int, seed: int) -> list[_Bloc
     for draws in _draws(n, resamples, seed):
         size = draws.shape[1]
         drawn = np.zeros((n + 1, 2, size), np.float32)
-        counts = draws.astype(np.float32)
-        drawn[:-1, 0] = counts
+        drawn[:-1, 0] = draws
+        counts = drawn[:-1, 0]
         levels = np.add.reduceat(counts[order].astype(float), np.cumsum(lengths) - lengths, axis=0)
         ranks = (np.cumsum(levels, axis=0) - levels / 2)[level]
         drawn[:-1, 1] = (ranks - n / 2) * counts  # 0 in sum, so the models' ranks need no centre
         own = np.einsum("ij,ij->j", drawn[:-1, 1].astype(float), counts / 2)
         untied = (n**3 - _cubes(counts)) / 12
         place = slice(start, start + size)
-        blocks.append(_Block(place, drawn, own, untied - ties.spread(drawn[:-1, 0]), untied))
+        blocks.append(_Block(place, drawn, own, untied - ties.spread(counts), untied))
         start += size
     return blocks
 

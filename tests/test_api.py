@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from harness import Ablation, Budget, Space, Study, api, beats, choice, log_uniform, losses, testbeds
 from harness.driver import Options
 from harness.errors import StudyFileError, UsageError
+from harness.executors import Executor
+from harness.executors.start import start
 from harness.plan import Plan
 
 
@@ -61,6 +64,26 @@ def test_losses_that_no_worker_can_import_run_in_workers(done: tuple[Plan, Path]
     assert {run.record.outcome for run in plan.runs if run.record} == {"ok"}
     scales = {dict(run.point.options)["scale"] for run in plan.of("closure", "tune") if run.point}
     assert scales == {0.5, 2.0}
+
+
+def test_for_one_run_that_is_left_one_worker_starts_ahead(
+    done: tuple[Plan, Path], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, store = done
+    last = plan.of("lambda", "final")[-1].record
+    assert last is not None
+    again = shutil.copytree(store, tmp_path / "store")
+    (again / "records" / f"{last.id}.json").unlink()
+    asked: list[int] = []
+
+    def watched(*given: Any, ahead: int, **others: Any) -> Executor:
+        asked.append(ahead)
+        return start(*given, ahead=ahead, **others)
+
+    monkeypatch.setattr("harness.executors.start.start", watched)
+
+    assert not api.run(make_ablation(), again, Options(keep_models="none"), workers=3).unfinished()
+    assert asked == [1]
 
 
 def test_a_frame_has_a_row_a_run(done: tuple[Plan, Path]) -> None:

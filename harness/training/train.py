@@ -214,7 +214,7 @@ class _Watch(TrainerCallback):
 
 @contextmanager
 def _standing(model: nn.Module) -> Iterator[None]:
-    """Spare a small model's step a twentieth of its time: the trainer walks through all modules three times in each.
+    """Spare the trainer the walks through all modules, three a step, that a small model's step feels.
 
     While the optimizer holds the parameters, they and the modules stay the same.
     """
