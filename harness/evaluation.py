@@ -154,19 +154,19 @@ def score_tasks(
     Returns main scores by task, and for each task that could not be evaluated the reason.
     """
     judged = _JudgedByMteb(encoder, name, run_id)
-    cache = ResultCache(folder)
+    cache, how = ResultCache(folder), {"batch_size": BATCH_SIZE, "show_progress_bar": False}
     scores, missing = {}, {}
     for task_name in names:
         try:
             result = mteb.evaluate(
                 judged,
                 _reading_labels_once(task(task_name)),
-                cache=cache,
-                overwrite_strategy="always",
+                cache=None,  # it would write each result twice
                 co2_tracker=False,
-                encode_kwargs={"batch_size": BATCH_SIZE, "show_progress_bar": False},
+                encode_kwargs=how,
                 show_progress_bar=False,
             )
+            cache.save_to_cache(result.task_results[0], judged.mteb_model_meta, encode_kwargs=how)
             scores[task_name] = float(result.task_results[0].get_score())
         except MemoryError:
             raise
