@@ -94,6 +94,9 @@ def test_task_scores_are_mtebs_and_each_model_gets_its_own(models: list[Sentence
     assert all(scored[0][task] != scored[1][task] for task in TASKS)
     results = ResultCache(tmp_path).load_results(include_remote=False)
     assert {found.model_revision for found in results.model_results} == {"run0", "run1"}
+    for told in tmp_path.rglob("run_settings.jsonl"):
+        assert {json.loads(line)["task"] for line in told.read_text(encoding="utf-8").splitlines()} == set(TASKS)
+    assert len(list(tmp_path.rglob("run_settings.jsonl"))) == len(list(tmp_path.rglob("model_meta.json"))) == 2
 
 
 def test_a_task_scores_the_same_each_time(models: list[SentenceTransformer], tmp_path: Path) -> None:

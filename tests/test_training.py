@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,31 @@ def test_weights_are_those_of_the_plain_trainer(hub_root: Path, tmp_path: Path) 
     untrained = make_model(hub_root, SentenceTransformer, dtype="float64")
     assert distance(ours, untrained) > 5e-3
     assert distance(ours, plain) < 1e-8
+
+
+def test_a_selection_of_rows_is_trained_on_as_it_stands(hub_root: Path, tmp_path: Path) -> None:
+    """Rows are taken from lists: those of a selection, in its order, not those of the table behind it."""
+    order = list(range(40, 8, -1))
+    models = []
+    for chosen in (rows().select(order), Dataset.from_pandas(PAIRS.iloc[order], preserve_index=False)):
+        set_seed(3)
+        models.append(make_model(hub_root, FastSentenceTransformer, dtype="float32"))
+        loss = st_losses.MultipleNegativesRankingLoss(models[-1])
+        train(models[-1], loss, chosen, POINT, Schedule(epochs=1), seed=3, precision="fp32", folder=tmp_path)
+
+    assert distance(*models) == 0
+    assert distance(models[0], trained(hub_root, tmp_path, seed=3, epochs=1, examples=32)) > 1e-4
+
+
+def test_training_leaves_nothing_behind(hub_root: Path, tmp_path: Path) -> None:
+    """What is remembered while the optimizer holds the parameters is forgotten, also when training fails."""
+    before = inspect.signature
+    model = trained(hub_root, tmp_path, seed=3)
+    with pytest.raises(Diverged):
+        trained(hub_root, tmp_path, seed=3, point=Point(batch_size=8, lr=1e30))
+
+    assert inspect.signature is before
+    assert not {"parameters", "train", "forward"} & vars(model).keys()
 
 
 @pytest.mark.parametrize(
