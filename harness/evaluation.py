@@ -19,6 +19,7 @@ from mteb.abstasks import AbsTaskClassification
 from mteb.abstasks.sts import AbsTaskSTS
 from mteb.cache import ResultCache
 from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
+from mteb.types import EncodeKwargs
 from scipy.stats import pearsonr, spearmanr
 from sentence_transformers import SentenceTransformer
 
@@ -154,7 +155,7 @@ def score_tasks(
     Returns main scores by task, and for each task that could not be evaluated the reason.
     """
     judged = _JudgedByMteb(encoder, name, run_id)
-    cache, how = ResultCache(folder), {"batch_size": BATCH_SIZE, "show_progress_bar": False}
+    cache, how = ResultCache(folder), EncodeKwargs(batch_size=BATCH_SIZE, show_progress_bar=False)
     scores, missing = {}, {}
     for task_name in names:
         try:
