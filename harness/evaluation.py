@@ -162,7 +162,7 @@ def score_tasks(
             result = mteb.evaluate(
                 judged,
                 _reading_labels_once(task(task_name)),
-                cache=None,  # it would write each result twice
+                cache=None,  # mteb would write each result twice: after its subset, and at its end
                 co2_tracker=False,
                 encode_kwargs=how,
                 show_progress_bar=False,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from types import MethodType
 from typing import Any, Literal
 
 import torch
@@ -127,7 +124,7 @@ def train(
     owned = _owned_parameters(model, loss)
     before = {name: parameter.detach().clone() for name, parameter in owned.items()}
     untrained = _sums(model)
-    trainer = _Trainer(model=model, args=arguments, train_dataset=_Rows(rows), loss=loss, callbacks=[watch])
+    trainer = _Trainer(model=model, args=arguments, train_dataset=rows, loss=loss, callbacks=[watch])
     trainer.remove_callback(PrinterCallback)
     began = time.perf_counter()
     with _standing(model):
@@ -150,17 +147,6 @@ def train(
         )
     done = int(trainer.state.global_step)
     return Training(done, _examples(done, len(rows), point.batch_size), seconds)
-
-
-class _Rows(Dataset):  # type: ignore[misc]
-    """A dataset that takes a batch from lists: gathering it from Arrow's tables is a fiftieth of a small step."""
-
-    def __init__(self, rows: Dataset) -> None:
-        self.__dict__.update(rows.__dict__)
-        self._lists: dict[str, list[Any]] = rows.to_dict()
-
-    def __getitems__(self, keys: list[int]) -> list[dict[str, Any]]:
-        return [{name: values[key] for name, values in self._lists.items()} for key in keys]
 
 
 class _Collator(SentenceTransformerDataCollator):
@@ -228,25 +214,17 @@ class _Watch(TrainerCallback):
 
 @contextmanager
 def _standing(model: nn.Module) -> Iterator[None]:
-    """Spare the trainer what it finds out anew at each step, which a small model's step feels.
+    """Spare the trainer the walks through all modules, three a step, that a small model's step feels.
 
-    It walks through all modules, three times a step, and takes the signatures of three functions apart. While the
-    optimizer holds the parameters, all these stay the same.
+    While the optimizer holds the parameters, they and the modules stay the same.
     """
-    parameters, train, signature = list(model.parameters()), model.train, inspect.signature
-    known = cache(signature)
-
-    def remembered(function: Callable[..., Any], **options: Any) -> inspect.Signature:
-        return known(function, **options) if isinstance(function, MethodType) else signature(function, **options)
-
-    inspect.signature = remembered  # type: ignore
+    parameters, train = list(model.parameters()), model.train
     model.parameters = lambda recurse=True: iter(parameters if recurse else model._parameters.values())  # type: ignore
     model.train = lambda mode=True: model if model.training == mode else train(mode)  # type: ignore
     try:
         yield
     finally:
         del model.parameters, model.train
-        inspect.signature = signature
 
 
 def _sums(model: nn.Module) -> Tensor:
