@@ -43,7 +43,7 @@ from harness.testbeds import Testbed, by_name
 STUDIES = {"softmax": "pair-class", "cosine": "pair-score", "mnr": "pair", "mnr+hard": "triplet"}
 VIEWS = {**STUDIES, "mnr cached": "pair"}
 
-Side = Literal["plain", "auto", "fp32"]
+Side = Literal["plain", "auto", "eager", "fp32"]
 Figures = dict[str, float]
 
 
@@ -83,7 +83,9 @@ def measure(
     model = base_model(side, bed, device, shape)
     loss = make(model)
     folder = Path(tempfile.mkdtemp())
-    precision = precision_here("auto" if side == "auto" else "fp32")
+    precision = precision_here("auto" if side in ("auto", "eager") else "fp32")
+    if side == "eager":
+        model.passes = None
     if side == "plain":
         seconds, steps = train_plainly(model, loss, rows, batch_size, lr, folder, device)
     else:
@@ -204,7 +206,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--precisions", nargs="+", choices=("auto", "fp32"), default=["auto", "fp32"])
+    parser.add_argument(
+        "--sides",
+        nargs="+",
+        choices=("auto", "eager", "fp32"),
+        help="of the harness: as it is; on a GPU without captured passes; in fp32 (default: all that differ here)",
+    )
     parser.add_argument("--shape", choices=list(SHAPES), help="random weights of this shape, instead of a base model")
     parser.add_argument("--json", type=Path, help="write every measurement here")
     options = parser.parse_args()
@@ -214,7 +221,10 @@ def main() -> None:
     threads = {"OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads), "TQDM_DISABLE": "1"}
     if options.device == "cpu":
         threads["CUDA_VISIBLE_DEVICES"] = ""
-    sides: list[Side] = ["plain", *options.precisions]
+    sides: list[Side] = [
+        "plain",
+        *(options.sides or (("auto", "eager", "fp32") if options.device == "cuda" else ("auto", "fp32"))),
+    ]
     workers = {side: ProcessExecutor([threads | (ENVIRONMENT if side != "plain" else {})]) for side in sides}
     found: list[dict[str, Any]] = []
     console = Console(stderr=True)
@@ -258,7 +268,7 @@ def _print(found: list[dict[str, Any]], sides: list[Side], rows: int) -> None:
             table.add_row(
                 study,
                 str(batch_size),
-                {"plain": "plain fp32", "auto": "harness", "fp32": "harness fp32"}[side],
+                {"plain": "plain fp32", "auto": "harness", "eager": "not captured", "fp32": "harness fp32"}[side],
                 f"{median:.2f} ({seconds[0]:.2f} to {seconds[-1]:.2f})",
                 f"{plain / median:.2f}",
                 f"{mine[0]['steps'] / median:.1f}",

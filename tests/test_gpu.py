@@ -16,6 +16,7 @@ from test_forward import make_model, sentences
 from harness.space import Point
 from harness.training.attention import flash_serves, jagged_attention
 from harness.training.blocks import within_sentences
+from harness.training.capture import CapturedPasses
 from harness.training.forward import FastSentenceTransformer
 from harness.training.packing import Packing
 from harness.training.train import Schedule, train
@@ -56,6 +57,32 @@ def test_gradients_are_those_of_the_plain_forward(hub_root: Path) -> None:
     plain, fast = found
 
     assert all((fast[name] - gradient).abs().max() < 1e-4 for name, gradient in plain.items())
+
+
+def test_captured_passes_give_the_gradients_of_the_pass_itself(hub_root: Path) -> None:
+    found, used = [], []
+    for passes in (None, CapturedPasses()):
+        model = make_model(hub_root, FastSentenceTransformer, "float32").cuda().train()
+        model.passes = passes
+        loss = losses.MultipleNegativesRankingLoss(model)
+        for batch in range(6):
+            features = [model.preprocess(sentences(random.Random(10 * batch + i), 32)) for i in range(2)]
+            lengths = [column["attention_mask"].sum(dim=1).tolist() for column in features]
+            for column in features:
+                column.update({name: x.cuda() for name, x in column.items() if isinstance(x, torch.Tensor)})
+            model.zero_grad()
+            with torch.autocast("cuda", dtype=torch.bfloat16):
+                model.expect(features, lengths)
+                value = loss(features, None)
+            value.backward()
+            found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+        used.append(passes.used if passes is not None else 0)
+        model.forget()
+
+    assert used[0] == 0
+    assert used[1] >= 2
+    for wanted, got in zip(found[:6], found[6:], strict=True):
+        assert (got - wanted).norm() < 0.02 * wanted.norm()
 
 
 def test_a_step_never_waits_for_the_gpu(hub_root: Path) -> None:

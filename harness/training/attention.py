@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PretrainedConfig
 
 from harness.training.blocks import within_sentences
-from harness.training.packing import Packing
+from harness.training.packing import Borders, Packing
 
 NAME = "harness_packed"
 
@@ -41,7 +41,7 @@ def _attend(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    packing: Packing | None = None,
+    packing: Borders | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Attend as transformers calls it: shapes (1, heads, tokens, width) in, (1, tokens, heads, width) out.
@@ -53,11 +53,13 @@ def _attend(
         raise NotImplementedError(f"{type(module).__name__} cannot attend to packed sentences {wanted}")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     q, k, v = (x.transpose(1, 2).squeeze(0) for x in (query, key, value))
-    if query.device.type == "cpu":
-        attention = within_sentences
-    else:
-        attention = flash_attention if flash_serves(q.device, q.dtype, *q.shape[1:]) else jagged_attention
-    return attention(q, k, v, packing, scale, dropout).unsqueeze(0), None
+    if isinstance(packing, Packing) and query.device.type == "cpu":
+        return within_sentences(q, k, v, packing, scale, dropout).unsqueeze(0), None
+    if flash_serves(q.device, q.dtype, *q.shape[1:]):
+        return flash_attention(q, k, v, packing, scale, dropout).unsqueeze(0), None
+    if not isinstance(packing, Packing):
+        raise NotImplementedError("no other kernel than flash attention's reads a sentence's length from the device")
+    return jagged_attention(q, k, v, packing, scale, dropout).unsqueeze(0), None
 
 
 def _is_causal(module: nn.Module) -> bool:
@@ -73,8 +75,10 @@ def jagged_attention(
     """
 
     def jagged(x: Tensor) -> Tensor:
-        shortest, longest = int(packing.lengths[0]), int(packing.lengths[-1])  # else the GPU would be asked
-        made = torch.nested.nested_tensor_from_jagged(x, packing.offsets, min_seqlen=shortest, max_seqlen=longest)
+        shortest = int(packing.lengths[0])  # else the GPU would be asked
+        made = torch.nested.nested_tensor_from_jagged(
+            x, packing.offsets, min_seqlen=shortest, max_seqlen=packing.longest
+        )
         return made.transpose(1, 2)
 
     attended = nn.functional.scaled_dot_product_attention(
@@ -88,14 +92,14 @@ FLASH = torch.ops.aten._flash_attention_forward
 
 
 def flash_attention(
-    query: Tensor, key: Tensor, value: Tensor, packing: Packing, scale: float, dropout: float
+    query: Tensor, key: Tensor, value: Tensor, packing: Borders, scale: float, dropout: float
 ) -> Tensor:
     """Attend by the kernel that `jagged_attention` ends in on a GPU in bf16 or fp16, called without nested tensors.
 
     Making and unmaking those keeps the processor busy for longer than a small batch keeps the GPU. Shapes
     (tokens, heads, width) in and out; the gradients are torch's own.
     """
-    longest = int(packing.lengths[-1])
+    longest = packing.longest
     offsets = packing.kept("int32", lambda: packing.offsets.to(torch.int32))
     out: Tensor = FLASH(query, key, value, offsets, offsets, longest, longest, dropout, False, False, scale=scale)[0]
     return out

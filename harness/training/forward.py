@@ -26,7 +26,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize,
 from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
-from harness.training import chunks
+from harness.training import capture, chunks
 from harness.training.attention import packed_attention
 from harness.training.packing import Features, Lengths, inverse, packed
 from harness.training.tokens import TokenMemory
@@ -63,6 +63,7 @@ class FastSentenceTransformer(SentenceTransformer):
         self._embedded: dict[int, Tensor] = {}
         self._memory, self._longest = TokenMemory(), self.max_seq_length
         self._first_position = self._position_when_packed()
+        self.passes = capture.CapturedPasses() if self.device.type == "cuda" else None
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> Features:
         """Return the inherited features; those of plain sentences come from memory."""
@@ -102,6 +103,12 @@ class FastSentenceTransformer(SentenceTransformer):
         self._columns, self._lengths, self._embedded = columns, lengths, {}
         self._together = True
 
+    def forget(self) -> None:
+        """Let go of the batch announced last, and of the memory of captured passes: training has ended."""
+        self.expect(())
+        if self.passes is not None:
+            self.passes.forget()
+
     def forward(self, input: Features, **kwargs: Any) -> Features:
         """Return the features with "sentence_embedding", shape (batch, dimension), added.
 
@@ -115,7 +122,7 @@ class FastSentenceTransformer(SentenceTransformer):
             return self._alone(input, **kwargs)
         if self._together:
             self._together = False
-            together = self._without_padding(self._columns, self._lengths)
+            together = self._without_padding(self._columns, self._lengths, self.passes)
             self._embedded = dict(enumerate(together.chunk(len(self._columns)))) if together is not None else {}
         known = self._embedded.pop(column, None)
         if known is None:  # asked for again: a second pass draws dropout anew, as the inherited one would
@@ -130,8 +137,10 @@ class FastSentenceTransformer(SentenceTransformer):
         input["sentence_embedding"] = embedded
         return input
 
-    def _without_padding(self, columns: Sequence[Features], lengths: Lengths | None) -> Tensor | None:
-        """Embed columns, one under the other; None if their padding cannot be left out."""
+    def _without_padding(
+        self, columns: Sequence[Features], lengths: Lengths | None, passes: capture.CapturedPasses | None = None
+    ) -> Tensor | None:
+        """Embed columns, one under the other, by captured passes if given; None if padding cannot be left out."""
         masks = [column["attention_mask"] for column in columns if "attention_mask" in column]
         if len(masks) < len(columns) or any(mask.ndim != 2 for mask in masks):
             return None
@@ -139,19 +148,26 @@ class FastSentenceTransformer(SentenceTransformer):
             if any(bool((mask[:, 0] == 0).any()) for mask in masks):
                 return None
             lengths = [mask.sum(dim=1).tolist() for mask in masks]
-        grid = GRID if masks[0].device.type == "cpu" and torch.is_autocast_enabled("cpu") else 1
+        if passes is not None:
+            grid = capture.grid(sum(int(np.sum(part)) for part in lengths))
+        else:
+            grid = GRID if masks[0].device.type == "cpu" and torch.is_autocast_enabled("cpu") else 1
         pack = None if self._first_position is None else packed(columns, lengths, self._first_position, grid)
         if pack is not None:
-            return self._packed(*pack)
+            features, back = pack
+            if passes is None or grid == 1:
+                return self._pass(features)[back]
+            return passes.embed(self, features, self._pass)[back]
         merged = chunks.merged(columns) if masks[0].device.type == "cpu" else None
         return None if merged is None else self._in_chunks(merged)
 
-    def _packed(self, features: Features, back: Tensor) -> Tensor:
+    def _pass(self, features: Features) -> Tensor:
+        """Embed a packed batch, its sentences in the order in which they were packed."""
         transformer = self[0]
         assert isinstance(transformer, Transformer)
         with packed_attention(transformer.config):
             embedded: Tensor = super().forward(features)["sentence_embedding"]
-        return embedded[back]
+        return embedded
 
     def _in_chunks(self, features: Features) -> Tensor:
         mask = features["attention_mask"]
@@ -187,7 +203,7 @@ class FastSentenceTransformer(SentenceTransformer):
                 wanted = super().forward(dict(features))["sentence_embedding"]
                 for position in (0, (first.config.pad_token_id or 0) + 1):
                     pack = packed([features], lengths, position)
-                    if pack is not None and torch.allclose(self._packed(*pack), wanted, rtol=1e-4, atol=1e-5):
+                    if pack is not None and torch.allclose(self._pass(pack[0])[pack[1]], wanted, rtol=1e-4, atol=1e-5):
                         return position
         except (NotImplementedError, TypeError, ValueError, KeyError, IndexError, RuntimeError, AttributeError):
             pass  # a model of another make

@@ -16,16 +16,12 @@ Lengths = Sequence[Sequence[int] | np.ndarray]
 Made = TypeVar("Made")
 
 
-class Packing:
-    """Where sentences lie in a packed sequence."""
+class Borders:
+    """Where the sentences of a packed sequence begin and end, known to its device alone."""
 
-    def __init__(self, lengths: np.ndarray, device: torch.device) -> None:
-        """Take the sentences' lengths in tokens, rising."""
-        self.lengths = lengths
-        self.starts = lengths.cumsum() - lengths
-        self.sentence = np.repeat(np.arange(len(lengths)), lengths)
-        self.position = np.arange(lengths.sum()) - self.starts[self.sentence]
-        self.offsets = on(device, np.append(self.starts, len(self.position)))
+    def __init__(self, offsets: Tensor, longest: int) -> None:
+        """Take the sentences' beginnings with the last one's end, shape (sentences + 1,); none is over `longest`."""
+        self.offsets, self.longest = offsets, longest
         self._kept: dict[Hashable, Any] = {}
 
     def kept(self, name: Hashable, make: Callable[[], Made]) -> Made:
@@ -34,6 +30,18 @@ class Packing:
             self._kept[name] = make()
         made: Made = self._kept[name]
         return made
+
+
+class Packing(Borders):
+    """Where sentences lie in a packed sequence."""
+
+    def __init__(self, lengths: np.ndarray, device: torch.device) -> None:
+        """Take the sentences' lengths in tokens, rising."""
+        self.lengths = lengths
+        self.starts = lengths.cumsum() - lengths
+        self.sentence = np.repeat(np.arange(len(lengths)), lengths)
+        self.position = np.arange(lengths.sum()) - self.starts[self.sentence]
+        super().__init__(on(device, np.append(self.starts, len(self.position))), int(lengths[-1]))
 
 
 def packed(

@@ -225,6 +225,8 @@ def _standing(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         del model.parameters, model.train
+        if isinstance(model, FastSentenceTransformer):
+            model.forget()
 
 
 def _sums(model: nn.Module) -> Tensor:

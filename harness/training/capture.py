@@ -1,0 +1,140 @@
+"""Captured passes: on a GPU, a small batch runs forward and backward from CUDA graphs.
+
+Such a pass over bert-base is more than a thousand kernels, and to launch one takes Python longer than a small batch
+keeps a GPU busy with it. A captured pass launches all at once: the same kernels on the same numbers. It serves one
+shape alone, so packed batches are filled up to a multiple of `GRID` tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.training.packing import Borders, Features
+
+GRID = 256
+"""Tokens to a multiple of which a batch is filled: a few shapes then hold all batches of a training."""
+
+TOKENS = 8192
+"""A larger batch is neither filled nor captured: it keeps a GPU busy for longer than it takes to launch.
+
+Reckoned for bert-base, not measured.
+"""
+
+ROOM = 0.25
+"""Share of the GPU's memory that must be free for another: each has gradients of its own for all parameters."""
+
+TOLERANCE = 0.02
+"""How far it may be from the pass itself, as a share of the norm: some sums are taken in any order."""
+
+Embed = Callable[[Features], Tensor]
+
+
+def grid(tokens: int) -> int:
+    """Return the multiple to which a batch of so many tokens is filled on a GPU."""
+    return GRID if tokens <= TOKENS else 1
+
+
+class CapturedPasses:
+    """The captured passes of one model in training, by shape."""
+
+    def __init__(self, capture: Callable[..., Any] = torch.cuda.make_graphed_callables) -> None:
+        """Take what captures: it is called as torch's function is."""
+        self.used = 0
+        self._capture = capture
+        self._met: dict[Hashable, list[Tensor]] = {}
+        self._passes: dict[Hashable, Callable[..., Tensor]] = {}
+        self._pool: Any = None
+        self._works = True
+
+    def embed(self, model: nn.Module, features: Features, embed: Embed) -> Tensor:
+        """Return `embed(features)`, shape (sentences, dimension), for a packed batch: captured where that can be had.
+
+        `model` has the parameters that `embed` reads. Its backward must have run before the next batch is embedded,
+        and its gradients must have been used before the next backward: both have their memory from the graph.
+        """
+        tensors = {name: value for name, value in features.items() if isinstance(value, Tensor)}
+        others = {name: value for name, value in features.items() if name not in tensors and name != "packing"}
+        longest = max(GRID, 1 << (int(features["packing"].longest) - 1).bit_length())
+        shape = (longest, repr(others), *((name, value.shape) for name, value in tensors.items()))
+        if shape in self._met and self._works:  # a shape that is met but once is not worth it
+            module = _Pass(model, embed, list(tensors), others, longest)
+            captured = self._tried(module, self._met.pop(shape), list(tensors.values()), features)
+            if captured is not None:
+                self._passes[shape] = captured
+        elif shape not in self._passes:
+            self._met[shape] = list(tensors.values())
+        if shape not in self._passes:
+            return embed(features)
+        self.used += 1
+        return self._passes[shape](*tensors.values())
+
+    def forget(self) -> None:
+        """Let go of the passes, their model and their memory."""
+        self._met.clear()
+        self._passes.clear()
+        self._pool = None
+
+    def _tried(
+        self, module: _Pass, earlier: Sequence[Tensor], now: Sequence[Tensor], features: Features
+    ) -> Callable[..., Tensor] | None:
+        """Capture a pass on an earlier batch; None if this one's then differs from what the pass itself gives.
+
+        Once that has failed, it is not tried again. A seed draws the same numbers with it as without.
+        """
+        device = now[0].device
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        try:
+            if device.type == "cuda":
+                free, total = torch.cuda.mem_get_info(device)
+                if free < ROOM * total:
+                    return None
+                self._pool = self._pool or torch.cuda.graph_pool_handle()
+            with _dice_restored(device):
+                wanted = _outcome(module.embed(features), parameters)
+            samples = tuple(tensor.clone() for tensor in earlier)
+            with _dice_restored(device), _uncached_autocast(device):
+                captured = self._capture(module, samples, allow_unused_input=True, pool=self._pool)
+            with _dice_restored(device):
+                got = _outcome(captured(*now), parameters)
+        except (RuntimeError, AssertionError):
+            self._works = False
+            return None
+        self._works = all((x - y).norm() <= TOLERANCE * y.norm() for x, y in zip(got, wanted, strict=True))
+        return captured if self._works else None
+
+
+class _Pass(nn.Module):
+    """A packed pass as a graph takes it: from tensors, knowing nothing of the batch but its shape."""
+
+    def __init__(self, model: nn.Module, embed: Embed, names: Sequence[str], others: Features, longest: int) -> None:
+        super().__init__()
+        self.model = model
+        self.embed, self._names, self._others, self._longest = embed, names, others, longest
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        features = dict(zip(self._names, tensors, strict=True))
+        packing = Borders(features["cu_seq_lens_q"], self._longest)
+        return self.embed({**features, **self._others, "packing": packing})
+
+
+def _outcome(embeddings: Tensor, parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
+    """Return embeddings, and the gradients of a sum of theirs with weights of either sign, each as one vector."""
+    weights = torch.linspace(-1, 1, embeddings.numel(), dtype=embeddings.dtype, device=embeddings.device)
+    gradients = torch.autograd.grad(embeddings, parameters, weights.view_as(embeddings), allow_unused=True)
+    together = torch.cat([gradient.flatten().float() for gradient in gradients if gradient is not None])
+    return embeddings.detach().flatten().float(), together
+
+
+def _dice_restored(device: torch.device) -> AbstractContextManager[None]:
+    return torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda")
+
+
+def _uncached_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Continue the autocast there is; a weight's copy that an earlier step has kept must not get into a graph."""
+    kind = device.type
+    return torch.autocast(kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), cache_enabled=False)

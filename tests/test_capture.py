@@ -1,0 +1,156 @@
+"""Captured passes, with a stand-in for CUDA's graphs: what it records it does again, whatever the host knows by then."""
+
+from __future__ import annotations
+
+import random
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import losses
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from test_forward import LOSSES, backward, make_model, sentences
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from harness.space import Point
+from harness.training import attention, capture
+from harness.training.attention import flash_serves
+from harness.training.capture import TOKENS, CapturedPasses, grid
+from harness.training.forward import FastSentenceTransformer
+from harness.training.train import Schedule, train
+
+
+def by_borders(q: Tensor, k: Tensor, v: Tensor, offsets: Tensor, *more: Any, scale: float) -> tuple[Tensor]:
+    """Attend as the flash kernel does, which no CPU has: from the borders' values, without asking for them."""
+    assert more[2] >= 17, "no sentence may be over the longest that the kernel is told"
+    sentence = torch.bucketize(torch.arange(len(q)), offsets[1:].contiguous(), right=True)
+    scores = torch.einsum("ihd,jhd->hij", q, k) * scale
+    weights = scores.masked_fill(sentence[:, None] != sentence, -torch.inf).softmax(-1)
+    return (torch.einsum("hij,jhd->ihd", weights, v),)
+
+
+@pytest.fixture(autouse=True)
+def _flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    flash_serves.cache_clear()
+    monkeypatch.setattr(attention, "FLASH", by_borders)
+    monkeypatch.setattr(capture, "GRID", 64)
+    for dtype in (torch.float32, torch.float64):  # on a GPU, the first batch asks; while it is recorded nobody could
+        assert flash_serves(torch.device("cpu"), dtype, 2, 16)
+    yield
+    flash_serves.cache_clear()
+
+
+class Recorder:
+    """Stands in for torch.cuda.make_graphed_callables: records the operations once, does them again on the same memory.
+
+    With a fault: "stale" and "borders" do them on what was recorded, "scale" does something else, "raises" nothing.
+    """
+
+    def __init__(self, fault: str = "") -> None:
+        self.fault = fault
+        self._made: list[weakref.ref[Callable[..., Tensor]]] = []
+
+    def __call__(
+        self, module: nn.Module, samples: tuple[Tensor, ...], allow_unused_input: bool, pool: Any
+    ) -> Callable[..., Tensor]:
+        assert allow_unused_input
+        assert pool is None
+        if self.fault == "raises":
+            raise RuntimeError("operation not permitted when stream is capturing")
+        operations = make_fx(module)(*samples)
+
+        def replay(*tensors: Tensor) -> Tensor:
+            for sample, tensor in zip(samples, tensors, strict=True):
+                if not (self.fault == "stale" or (self.fault == "borders" and sample.ndim == 1)):
+                    sample.copy_(tensor)
+            output: Tensor = operations(*samples)
+            return output * 1.1 if self.fault == "scale" else output
+
+        self._made.append(weakref.ref(replay))
+        return replay
+
+    @property
+    def alive(self) -> int:
+        """How many of the recordings are still in memory."""
+        return sum(replay() is not None for replay in self._made)
+
+
+def batches(texts: int, count: int = 8) -> list[list[list[str]]]:
+    """Make batches of as many sentences, whose tokens come to two or three multiples of the grid."""
+    rng = random.Random(3)
+    return [[sentences(rng, 24, longest=12) for _ in range(texts)] for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_those_of_the_plain_forward(name: str, hub_root: Path) -> None:
+    make, texts = LOSSES[name]
+    plain, fast = make_model(hub_root, SentenceTransformer), make_model(hub_root, FastSentenceTransformer)
+    fast.passes = CapturedPasses(Recorder())
+    for columns in batches(texts):
+        labels = {"cosine": torch.rand(24, dtype=torch.float64), "softmax": torch.arange(24) % 3}.get(name)
+        for model in (plain, fast):
+            model.zero_grad()
+        wanted, got = backward(plain, make, columns, labels), backward(fast, make, columns, labels, announced=True)
+        assert wanted.keys() == got.keys()
+        for key, gradient in wanted.items():
+            assert (got[key] - gradient).abs().max() <= 1e-12, key
+
+    if name == "cached mnr":
+        assert not fast.passes.used, "a pass whose backward waits for others' would lose its memory to them"
+    else:
+        assert fast.passes.used >= 3
+
+
+@pytest.mark.parametrize("fault", ["", "raises", "stale", "borders", "scale"])
+def test_what_gives_anything_else_is_not_used(fault: str, hub_root: Path) -> None:
+    """And then nothing has happened: neither to a gradient nor to the next random number."""
+    make, texts = LOSSES["mnr"]
+    plain, fast = make_model(hub_root, SentenceTransformer), make_model(hub_root, FastSentenceTransformer)
+    fast.passes = CapturedPasses(Recorder(fault))
+    for columns in batches(texts, 5):
+        for model in (plain, fast):
+            model.zero_grad()
+        wanted, got = backward(plain, make, columns, None), backward(fast, make, columns, None, announced=True)
+        assert all((got[key] - gradient).abs().max() <= 1e-12 for key, gradient in wanted.items())
+
+    assert (fast.passes.used > 0) is (fault == "")
+
+
+def test_a_seed_trains_the_same_model_with_captured_passes_as_without(hub_root: Path, tmp_path: Path) -> None:
+    folder = hub_root / "models" / "google-bert" / "bert-base-uncased"
+    rng = random.Random(5)
+    anchors, positives = sentences(rng, 320, longest=12), sentences(rng, 320, longest=12)
+    rows = Dataset.from_dict({"anchor": anchors, "positive": positives})
+    trained = []
+    for fault in ("", "raises"):
+        no_weights = {"attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.2}
+        transformer = Transformer(str(folder), model_kwargs={"dtype": "float32"}, config_kwargs=no_weights)
+        model = FastSentenceTransformer(modules=[transformer, Pooling(32)], device="cpu")
+        recorder = Recorder(fault)
+        model.passes = CapturedPasses(recorder)
+        train(
+            model,
+            losses.MultipleNegativesRankingLoss(model),
+            rows,
+            Point(batch_size=32, lr=1e-3),
+            Schedule(2),
+            seed=7,
+            precision="fp32",
+            folder=tmp_path,
+        )
+        assert (model.passes.used > 10) is (fault == "")
+        assert not recorder.alive, "evaluation would find the passes' gradients on the GPU"
+        trained.append(model.embed(anchors))
+
+    assert abs(trained[0] - trained[1]).max() < 1e-4
+
+
+def test_large_batches_are_neither_filled_nor_captured() -> None:
+    assert grid(TOKENS) == capture.GRID
+    assert grid(TOKENS + 1) == 1
