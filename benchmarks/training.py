@@ -64,7 +64,8 @@ def measure(
     from harness.data.views import VIEWS as BUILD
     from harness.space import Point
     from harness.testbeds import materials
-    from harness.training.train import Schedule, precision_here, train
+    from harness.training.precision import precision_here
+    from harness.training.train import Schedule, train
 
     work.be_quiet()
     if side != "plain":

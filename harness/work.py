@@ -35,7 +35,8 @@ from harness.progress import Reporter
 from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
 from harness.testbeds import EMBEDDED, Testbed, hub, materials
 from harness.training.base import fresh_model
-from harness.training.train import Schedule, Training, precision_here, train
+from harness.training.precision import precision_here
+from harness.training.train import Schedule, Training, train
 
 CHECKPOINTS = (0.25, 0.5, 0.75)
 """Shares of the training at which a pruned search looks at the dev set."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -63,15 +63,6 @@ class Training:
     seconds: float
 
 
-def precision_here(asked: Literal["auto", "fp32"]) -> Literal["bf16", "fp16", "fp32"]:
-    """Return what training computes in on this device: bf16 or fp16 where the hardware multiplies it, if `auto`."""
-    if asked == "fp32":
-        return "fp32"
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
-
-
 def train(
     model: SentenceTransformer,
     loss: nn.Module,
@@ -91,7 +82,7 @@ def train(
 
     Args:
         seed: of shuffling and dropout; model and loss must have been built after seeding, too.
-        precision: "bf16", "fp16" or "fp32", as `precision_here` gives it.
+        precision: "bf16", "fp16" or "fp32", as `precision.precision_here` gives it.
         folder: where the trainer and `report_to` (tensorboard, wandb, mlflow) may write.
         on_step: told the share of steps done after each.
         on_look: called at each of the schedule's looks; training stops early when it returns True.
