@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--seeds", metavar="N", type=int, help="seeds of the final runs")
         each.add_argument("--rows", metavar="N", type=int, help="train on the first N rows")
         each.add_argument("--epochs", metavar="X", type=float, help="epochs a run")
-        each.add_argument("--precision", choices=("auto", "fp32"), help="auto: bf16 or fp16 where the device is faster at it")
+        each.add_argument(
+            "--precision", choices=("auto", "fp32"), help="auto: bf16 or fp16 where the device is faster at it"
+        )
     for each in (plan, show, check):
         each.add_argument("--json", action="store_true", help="print one JSON document")
     for each in (run, report):
