@@ -8,7 +8,8 @@ rate and schedule, one thread each, in turn: plain, harness, plain, ... each in 
 alive, the harness's with the environment that `harness run` gives its workers. Plain is fp32, the library's default.
 Prints medians over the repeats with their spread, the ratio of the medians, steps and real tokens (padding is none) a
 second, the share of the device's matrix peak that the model's own arithmetic reaches, STSB dev Spearman after training
-(dropout differs, so scores do, by about as much as with another seed) and the processes' peak memory.
+(dropout differs, so scores do, by about as much as with another seed) and the processes' peak memory; on a GPU also
+what share of the steps ran from CUDA graphs.
 
 The peak is measured in the same process, as the rate of one large matrix product in the side's precision. The model's
 arithmetic is 6 floating-point operations a token and weight of its layers, and 12 a width and pair of tokens that
@@ -96,6 +97,7 @@ def measure(
     memory = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else provenance.peak_memory_mb()
     tokens, operations = arithmetic(model, frame)
     figures = {"seconds": seconds, "steps": steps, "memory": memory, "tokens": tokens, "operations": operations}
+    figures["captured"] = getattr(getattr(model, "passes", None), "used", 0) / steps
     if not scored:
         return figures
     model.eval()
@@ -281,6 +283,10 @@ def _print(found: list[dict[str, Any]], sides: list[Side], rows: int) -> None:
     console = Console(width=150)
     console.print(table)
     peak = ", ".join(f"{side} {rate / 1e9:,.0f}" for side, rate in peaks.items())
+    for side in sides:
+        shares = [row["captured"] for row in found if row["side"] == side]
+        if any(shares):
+            console.print(f"{side}: steps that ran from CUDA graphs: {min(shares):.0%} to {max(shares):.0%}")
     console.print(f"matrix peak, billion operations a second, in each side's process: {peak}")
 
 
