@@ -11,8 +11,9 @@ import pytest
 from conftest import CLOSED, harness
 
 STUDY_FILE = Path(__file__).parents[2] / "studies" / "all_losses.py"
-# fp32, in which the bounds below were set: a processor with bf16 must not be asked for them by other arithmetic
-SMALL = ("--testbed", "embedded", "--rows", "3000", "--trials", "1", "--seeds", "3", "--precision", "fp32")
+# fp32, in which the bounds below were set: a processor with bf16 must not be asked for them by other arithmetic. Five
+# seeds: with three, one of cosine's that lies 10 points below its others left a difference of 21 points undecided
+SMALL = ("--testbed", "embedded", "--rows", "3000", "--trials", "1", "--seeds", "5", "--precision", "fp32")
 TASKS = ("--tasks", "EmbeddedSTS,EmbeddedRetrieval")
 
 
