@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,12 +32,12 @@ from harness.testbeds import Testbed, by_name
 
 Side = Literal["plain", "harness"]
 
-BATCH_SIZE = 32
-"""The libraries' default."""
+OTHER_BATCH_SIZES = (24, 64)
+"""The libraries' own are 16 (sentence-transformers' evaluator) and 32 (mteb)."""
 
 
-def measure(side: Side, bed: Testbed, batch_size: int = BATCH_SIZE) -> tuple[float, dict[str, float]]:
-    """Evaluate once in this process; return seconds and scores by name. Plain embeds in batches of `batch_size`."""
+def measure(side: Side, bed: Testbed, **options: Any) -> tuple[float, dict[str, float]]:
+    """Evaluate once in this process; return seconds and scores by name. Plain takes a `batch_size`."""
     from harness import work
     from harness.testbeds import materials
 
@@ -44,16 +45,14 @@ def measure(side: Side, bed: Testbed, batch_size: int = BATCH_SIZE) -> tuple[flo
     sets = {"stsb-dev": materials.load_sts(bed.dev), "stsb-test": materials.load_sts(bed.test)}
     began = time.perf_counter()
     if side == "plain":
-        scores = score_plainly(plain_model(bed, "cpu"), bed.tasks, sets, batch_size)
+        scores = score_plainly(plain_model(bed, "cpu"), bed.tasks, sets, **options)
     else:
         scores = _by_harness(bed, sets)
     return time.perf_counter() - began, scores
 
 
-def score_plainly(
-    model: Any, tasks: Sequence[str], sets: dict[str, Any], batch_size: int = BATCH_SIZE
-) -> dict[str, float]:
-    """Score STS sets and mteb tasks with the libraries' own evaluators, one after the other."""
+def score_plainly(model: Any, tasks: Sequence[str], sets: dict[str, Any], **options: Any) -> dict[str, float]:
+    """Score STS sets and mteb tasks with the libraries' own evaluators, their options and their defaults."""
     import mteb
     from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
@@ -62,17 +61,11 @@ def score_plainly(
     scores = {}
     for name, pairs in sets.items():
         columns = list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold)
-        judge = EmbeddingSimilarityEvaluator(*columns, name=name, batch_size=batch_size)
+        judge = EmbeddingSimilarityEvaluator(*columns, name=name, **options)
         scores[name] = float(judge(model)[f"{name}_spearman_cosine"])
     for name in tasks:
-        result = mteb.evaluate(
-            model,
-            task(name),
-            cache=None,
-            co2_tracker=False,
-            encode_kwargs={"batch_size": batch_size},
-            show_progress_bar=False,
-        )
+        given: Any = {"encode_kwargs": options} if options else {}
+        result = mteb.evaluate(model, task(name), cache=None, co2_tracker=False, show_progress_bar=False, **given)
         scores[name] = float(result.task_results[0].get_score())
     return scores
 
@@ -112,10 +105,9 @@ def main() -> None:
                 took, scores[side] = workers[side].submit(measure, side, bed).result()
                 Console(stderr=True).print(f"{side}: {took:.2f} s{' (warming up)' if repeat < 0 else ''}")
                 seconds[side] += [took] if repeat >= 0 else []
-        for batch_size in (BATCH_SIZE // 2, BATCH_SIZE * 2):
-            scores[f"plain, batches of {batch_size}"] = (
-                workers["plain"].submit(measure, "plain", bed, batch_size).result()[1]
-            )
+        for size in OTHER_BATCH_SIZES:
+            again = workers["plain"].submit(partial(measure, "plain", bed, batch_size=size))
+            scores[f"plain, batches of {size}"] = again.result()[1]
     finally:
         for worker in workers.values():
             worker.stop()

@@ -224,10 +224,8 @@ def main() -> None:
     threads = {"OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads), "TQDM_DISABLE": "1"}
     if options.device == "cpu":
         threads["CUDA_VISIBLE_DEVICES"] = ""
-    sides: list[Side] = [
-        "plain",
-        *(options.sides or (("auto", "eager", "fp32") if options.device == "cuda" else ("auto", "fp32"))),
-    ]
+    differing = ["auto", "eager", "fp32"] if options.device == "cuda" else ["auto", "fp32"]
+    sides: list[Side] = ["plain", *(options.sides or differing)]
     workers = {side: ProcessExecutor([threads | (ENVIRONMENT if side != "plain" else {})]) for side in sides}
     found: list[dict[str, Any]] = []
     console = Console(stderr=True)
@@ -282,11 +280,11 @@ def _print(found: list[dict[str, Any]], sides: list[Side], rows: int) -> None:
             )
     console = Console(width=150)
     console.print(table)
-    peak = ", ".join(f"{side} {rate / 1e9:,.0f}" for side, rate in peaks.items())
     for side in sides:
         shares = [row["captured"] for row in found if row["side"] == side]
         if any(shares):
             console.print(f"{side}: steps that ran from CUDA graphs: {min(shares):.0%} to {max(shares):.0%}")
+    peak = ", ".join(f"{side} {rate / 1e9:,.0f}" for side, rate in peaks.items())
     console.print(f"matrix peak, billion operations a second, in each side's process: {peak}")
 
 

@@ -14,21 +14,24 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-from test_forward import LOSSES, backward, make_model, sentences
+from test_forward import LOSSES, Counted, backward, make_model, sentences
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from harness.space import Point
 from harness.training import attention, capture
 from harness.training.attention import flash_serves
-from harness.training.capture import TOKENS, CapturedPasses, grid
+from harness.training.capture import CapturedPasses
 from harness.training.forward import FastSentenceTransformer
 from harness.training.train import Schedule, train
+
+TOLD: list[int] = []
+"""How many tokens a sentence may have at most, as the kernel was told at each call."""
 
 
 def by_borders(q: Tensor, k: Tensor, v: Tensor, offsets: Tensor, *more: Any, scale: float) -> tuple[Tensor]:
     """Attend as the flash kernel does, which no CPU has: from the borders' values, without asking for them."""
-    assert more[2] >= 17, "no sentence may be over the longest that the kernel is told"
+    TOLD.append(more[2])
     sentence = torch.bucketize(torch.arange(len(q)), offsets[1:].contiguous(), right=True)
     scores = torch.einsum("ihd,jhd->hij", q, k) * scale
     weights = scores.masked_fill(sentence[:, None] != sentence, -torch.inf).softmax(-1)
@@ -49,7 +52,8 @@ def _flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 class Recorder:
     """Stands in for torch.cuda.make_graphed_callables: records the operations once, does them again on the same memory.
 
-    With a fault: "stale" and "borders" do them on what was recorded, "scale" does something else, "raises" nothing.
+    With a fault: "stale" and "borders" do them on what was recorded, "scale" and "gradients" give something else,
+    "raises" nothing.
     """
 
     def __init__(self, fault: str = "") -> None:
@@ -70,6 +74,8 @@ class Recorder:
                 if not (self.fault == "stale" or (self.fault == "borders" and sample.ndim == 1)):
                     sample.copy_(tensor)
             output: Tensor = operations(*samples)
+            if self.fault == "gradients":
+                output = 2 * output - output.detach()
             return output * 1.1 if self.fault == "scale" else output
 
         self._made.append(weakref.ref(replay))
@@ -107,9 +113,9 @@ def test_gradients_are_those_of_the_plain_forward(name: str, hub_root: Path) -> 
         assert fast.passes.used >= 3
 
 
-@pytest.mark.parametrize("fault", ["", "raises", "stale", "borders", "scale"])
+@pytest.mark.parametrize("fault", ["", "raises", "stale", "borders", "scale", "gradients"])
 def test_what_gives_anything_else_is_not_used(fault: str, hub_root: Path) -> None:
-    """And then nothing has happened: neither to a gradient nor to the next random number."""
+    """And the gradients are as if it had never been tried."""
     make, texts = LOSSES["mnr"]
     plain, fast = make_model(hub_root, SentenceTransformer), make_model(hub_root, FastSentenceTransformer)
     fast.passes = CapturedPasses(Recorder(fault))
@@ -128,7 +134,7 @@ def test_a_seed_trains_the_same_model_with_captured_passes_as_without(hub_root: 
     anchors, positives = sentences(rng, 320, longest=12), sentences(rng, 320, longest=12)
     rows = Dataset.from_dict({"anchor": anchors, "positive": positives})
     trained = []
-    for fault in ("", "raises"):
+    for fault in ("", "raises", "scale"):
         no_weights = {"attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.2}
         transformer = Transformer(str(folder), model_kwargs={"dtype": "float32"}, config_kwargs=no_weights)
         model = FastSentenceTransformer(modules=[transformer, Pooling(32)], device="cpu")
@@ -148,9 +154,37 @@ def test_a_seed_trains_the_same_model_with_captured_passes_as_without(hub_root: 
         assert not recorder.alive, "evaluation would find the passes' gradients on the GPU"
         trained.append(model.embed(anchors))
 
-    assert abs(trained[0] - trained[1]).max() < 1e-4
+    assert all(abs(trained[0] - other).max() < 1e-4 for other in trained[1:])
 
 
-def test_large_batches_are_neither_filled_nor_captured() -> None:
-    assert grid(TOKENS) == capture.GRID
-    assert grid(TOKENS + 1) == 1
+@pytest.mark.parametrize("words", [5, 40])
+def test_the_kernel_is_told_of_no_shorter_sentence_than_there_is(
+    words: int, hub_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "GRID", 16)
+    fast = make_model(hub_root, FastSentenceTransformer)
+    fast.passes = CapturedPasses(Recorder())
+    batch = [" ".join(["river"] * words)] * 3
+    longest = int(fast.preprocess(batch)["attention_mask"].sum(dim=1).max())
+    TOLD.clear()
+    for _ in range(2):
+        backward(fast, losses.MultipleNegativesRankingLoss, [batch, batch[::-1]], None, announced=True)
+
+    assert fast.passes.used == 1
+    assert TOLD, "what is recorded attends by the kernel"
+    assert all(told >= longest for told in TOLD)
+
+
+def test_large_batches_are_neither_filled_nor_captured(hub_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = batches(2)[0]
+    for most, used in ((10_000, 2), (10, 0)):
+        monkeypatch.setattr(capture, "TOKENS", most)
+        model, counted = make_model(hub_root, FastSentenceTransformer), Counted()
+        model[0].register_forward_pre_hook(counted, with_kwargs=True)
+        model.passes = CapturedPasses(Recorder())
+        backward(model, losses.MultipleNegativesRankingLoss, columns, None, announced=True)
+        real = sum(int(model.preprocess(column)["attention_mask"].sum()) for column in columns)
+        assert counted.tokens == (-(-real // 64) * 64 if used else real)
+        for _ in range(2):
+            backward(model, losses.MultipleNegativesRankingLoss, columns, None, announced=True)
+        assert model.passes.used == used

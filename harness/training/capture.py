@@ -20,7 +20,7 @@ GRID = 256
 """Tokens to a multiple of which a batch is filled: a few shapes then hold all batches of a training."""
 
 TOKENS = 8192
-"""A larger batch is neither filled nor captured: it keeps a GPU busy for longer than it takes to launch.
+"""Batches of more are neither filled nor captured: they keep a GPU busy for longer than they take to launch.
 
 Reckoned for bert-base, not measured.
 """
@@ -32,11 +32,6 @@ TOLERANCE = 0.02
 """How far it may be from the pass itself, as a share of the norm: some sums are taken in any order."""
 
 Embed = Callable[[Features], Tensor]
-
-
-def grid(tokens: int) -> int:
-    """Return the multiple to which a batch of so many tokens is filled on a GPU."""
-    return GRID if tokens <= TOKENS else 1
 
 
 class CapturedPasses:
@@ -61,13 +56,12 @@ class CapturedPasses:
         others = {name: value for name, value in features.items() if name not in tensors and name != "packing"}
         longest = max(GRID, 1 << (int(features["packing"].longest) - 1).bit_length())
         shape = (longest, repr(others), *((name, value.shape) for name, value in tensors.items()))
-        if shape in self._met and self._works:  # a shape that is met but once is not worth it
-            module = _Pass(model, embed, list(tensors), others, longest)
-            captured = self._tried(module, self._met.pop(shape), list(tensors.values()), features)
-            if captured is not None:
-                self._passes[shape] = captured
-        elif shape not in self._passes:
-            self._met[shape] = list(tensors.values())
+        if shape not in self._passes and self._works:
+            earlier = self._met.pop(shape, None)
+            if earlier is None:  # a shape that is met but once is not worth it
+                self._met[shape] = list(tensors.values())
+            else:
+                self._try(shape, _Pass(model, embed, list(tensors), others, longest), earlier, features)
         if shape not in self._passes:
             return embed(features)
         self.used += 1
@@ -79,20 +73,18 @@ class CapturedPasses:
         self._passes.clear()
         self._pool = None
 
-    def _tried(
-        self, module: _Pass, earlier: Sequence[Tensor], now: Sequence[Tensor], features: Features
-    ) -> Callable[..., Tensor] | None:
-        """Capture a pass on an earlier batch; None if this one's then differs from what the pass itself gives.
+    def _try(self, shape: Hashable, module: _Pass, earlier: Sequence[Tensor], features: Features) -> None:
+        """Capture a pass on an earlier batch, and use it if on this one it gives what the pass itself gives.
 
-        Once that has failed, it is not tried again. A seed draws the same numbers with it as without.
+        Once that has failed, none is tried again. A seed draws the same numbers with it as without.
         """
-        device = now[0].device
+        device = earlier[0].device
         parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         try:
             if device.type == "cuda":
                 free, total = torch.cuda.mem_get_info(device)
                 if free < ROOM * total:
-                    return None
+                    return
                 self._pool = self._pool or torch.cuda.graph_pool_handle()
             with _dice_restored(device):
                 wanted = _outcome(module.embed(features), parameters)
@@ -100,12 +92,13 @@ class CapturedPasses:
             with _dice_restored(device), _uncached_autocast(device):
                 captured = self._capture(module, samples, allow_unused_input=True, pool=self._pool)
             with _dice_restored(device):
-                got = _outcome(captured(*now), parameters)
+                got = _outcome(captured(*(features[name] for name in module.names)), parameters)
         except (RuntimeError, AssertionError):
             self._works = False
-            return None
+            return
         self._works = all((x - y).norm() <= TOLERANCE * y.norm() for x, y in zip(got, wanted, strict=True))
-        return captured if self._works else None
+        if self._works:
+            self._passes[shape] = captured
 
 
 class _Pass(nn.Module):
@@ -114,10 +107,10 @@ class _Pass(nn.Module):
     def __init__(self, model: nn.Module, embed: Embed, names: Sequence[str], others: Features, longest: int) -> None:
         super().__init__()
         self.model = model
-        self.embed, self._names, self._others, self._longest = embed, names, others, longest
+        self.embed, self.names, self._others, self._longest = embed, names, others, longest
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        features = dict(zip(self._names, tensors, strict=True))
+        features = dict(zip(self.names, tensors, strict=True))
         packing = Borders(features["cu_seq_lens_q"], self._longest)
         return self.embed({**features, **self._others, "packing": packing})
 

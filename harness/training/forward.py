@@ -148,16 +148,15 @@ class FastSentenceTransformer(SentenceTransformer):
             if any(bool((mask[:, 0] == 0).any()) for mask in masks):
                 return None
             lengths = [mask.sum(dim=1).tolist() for mask in masks]
-        if passes is not None:
-            grid = capture.grid(sum(int(np.sum(part)) for part in lengths))
-        else:
-            grid = GRID if masks[0].device.type == "cpu" and torch.is_autocast_enabled("cpu") else 1
+        if passes is not None and sum(int(np.sum(part)) for part in lengths) > capture.TOKENS:
+            passes = None
+        in_bf16_on_a_cpu = masks[0].device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        grid = capture.GRID if passes is not None else GRID if in_bf16_on_a_cpu else 1
         pack = None if self._first_position is None else packed(columns, lengths, self._first_position, grid)
         if pack is not None:
             features, back = pack
-            if passes is None or grid == 1:
-                return self._pass(features)[back]
-            return passes.embed(self, features, self._pass)[back]
+            embedded = self._pass(features) if passes is None else passes.embed(self, features, self._pass)
+            return embedded[back]
         merged = chunks.merged(columns) if masks[0].device.type == "cpu" else None
         return None if merged is None else self._in_chunks(merged)
 
