@@ -104,7 +104,7 @@ def backward(
     return {"": value.detach(), **gradients, **{n: p.grad for n, p in model.named_parameters() if p.grad is not None}}
 
 
-@pytest.mark.parametrize("way", ["packed", "in chunks"])
+@pytest.mark.parametrize("way", ["written out", "packed", "in chunks"])
 @pytest.mark.parametrize("announced", [False, True], ids=["", "announced"])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", LOSSES)
@@ -116,13 +116,12 @@ def test_loss_and_gradients_are_those_of_the_plain_forward(
     size = (23, 33, 40)[seed]
     columns = [sentences(rng, size) for _ in range(texts)]
     labels = {"cosine": torch.rand(size, dtype=torch.float64), "softmax": torch.arange(size) % 3}.get(name)
-    counted, plainly = Counted(), Counted()
     plain = make_model(hub_root, SentenceTransformer)
     fast = make_model(hub_root, FastSentenceTransformer)
     assert fast.packs
-    fast = fast if way == "packed" else in_chunks(fast)
-    plain[0].register_forward_pre_hook(plainly, with_kwargs=True)
-    fast[0].register_forward_pre_hook(counted, with_kwargs=True)
+    fast._written_out = way == "written out"
+    fast = in_chunks(fast) if way == "in chunks" else fast
+    counted, plainly = Counted(fast), Counted(plain)
 
     wanted, got = backward(plain, make, columns, labels), backward(fast, make, columns, labels, announced)
 
@@ -265,8 +264,8 @@ def test_an_announced_batch_shares_its_chunks_among_its_columns(hub_root: Path) 
     columns = [["the man holds"] * 4, ["a boat", "the apple"] * 2, ["never", "in the park near the river"] * 2]
     calls = {}
     for announced in (False, True):
-        model, counted = make_model(hub_root, FastSentenceTransformer), Counted()
-        model[0].register_forward_pre_hook(counted, with_kwargs=True)
+        model = make_model(hub_root, FastSentenceTransformer)
+        counted = Counted(model)
         backward(model, losses.TripletLoss, columns, None, announced)
         calls[announced] = counted.calls
 
@@ -328,6 +327,8 @@ def test_dropout_keeps_the_share_and_the_expectation_it_says() -> None:
         columns = kept.double().mean(dim=0)
         assert columns.std() < 1.3 * (p * (1 - p) / 1000) ** 0.5, "some places are dropped more often than others"
     assert torch.equal(Dropout16(0.5).eval()(input), input)
+    assert torch.equal(Dropout16(0.0).train()(input), input)
+    assert not Dropout16(1.0).train()(input).any()
 
 
 def test_dropout_is_replaced_everywhere_and_follows_the_seed(hub_root: Path) -> None:
@@ -346,14 +347,15 @@ def test_dropout_is_replaced_everywhere_and_follows_the_seed(hub_root: Path) -> 
 
 
 class Counted:
-    """Counts how often the transformer runs, and over how many tokens, padding included."""
+    """Counts how often a model's transformer runs, and over how many tokens, padding included."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: SentenceTransformer) -> None:
         self.calls = self.tokens = 0
+        model[0].model.embeddings.register_forward_pre_hook(self, with_kwargs=True)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.calls += 1
-        self.tokens += args[0]["input_ids"].numel()
+        self.tokens += kwargs["input_ids"].numel()
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
@@ -368,8 +370,8 @@ def test_embeddings_come_back_in_the_batchs_order(pooling: str, hub_root: Path) 
 
 
 def test_it_leaves_padding_out(hub_root: Path) -> None:
-    model, counted = make_model(hub_root, FastSentenceTransformer), Counted()
-    model[0].register_forward_pre_hook(counted, with_kwargs=True)
+    model = make_model(hub_root, FastSentenceTransformer)
+    counted = Counted(model)
     features = model.preprocess(sentences(random.Random(5), 64))
     padded, real = features["input_ids"].numel(), int(features["attention_mask"].sum())
     model.train()
@@ -384,14 +386,13 @@ def test_it_leaves_padding_out(hub_root: Path) -> None:
 def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
     """Also after training in bf16: accelerate's autocast around the forward must not reach what is scored."""
     model, plain = (make_model(hub_root, cls, "float32") for cls in (FastSentenceTransformer, SentenceTransformer))
-    counted = Counted()
-    model[0].register_forward_pre_hook(counted, with_kwargs=True)
+    counted = Counted(model)
     rng = random.Random(6)  # long sentences are attended to by another kernel than short ones
     batch = [*sentences(rng, 300), *sentences(rng, 60, longest=90), "", " ".join(WORDS * 60)]
     wanted = plain.encode(batch)
 
     products = set()
-    model[0].register_forward_pre_hook(lambda *given: products.add(torch.get_float32_matmul_precision()))
+    model[1].register_forward_pre_hook(lambda *given: products.add(torch.get_float32_matmul_precision()))
     torch.set_float32_matmul_precision("high")  # somebody else's choice
     try:
         assert np.abs(model.embed(batch, tf32=True) - wanted).max() < 1e-5
@@ -444,8 +445,8 @@ def test_a_packed_batch_is_filled_in_bf16_and_nothing_of_it_is_learnt(hub_root: 
     """The sentence that fills up must reach neither loss nor gradients."""
     batch, found = sentences(random.Random(5), 9), {}
     for grid in (1, 32):
-        model, counted = make_model(hub_root, FastSentenceTransformer), Counted()
-        model[0].register_forward_pre_hook(counted, with_kwargs=True)
+        model = make_model(hub_root, FastSentenceTransformer)
+        counted = Counted(model)
         model.train()
         features = model.preprocess(batch)
         lengths = [features["attention_mask"].sum(dim=1).tolist()]
@@ -458,8 +459,8 @@ def test_a_packed_batch_is_filled_in_bf16_and_nothing_of_it_is_learnt(hub_root: 
 
 
 def test_evaluation_takes_the_plain_forward(hub_root: Path) -> None:
-    model, counted = make_model(hub_root, FastSentenceTransformer), Counted()
-    model[0].register_forward_pre_hook(counted, with_kwargs=True)
+    model = make_model(hub_root, FastSentenceTransformer)
+    counted = Counted(model)
     features = model.preprocess(sentences(random.Random(5), 64))
     model.eval()
     output = model(features)

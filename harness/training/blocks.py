@@ -7,7 +7,7 @@ than one more block would; a mask hides what is padded, so the result is exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from harness.training.chunks import cheapest_chunks
-from harness.training.dropout import kept
+from harness.training.dropout import factors, random_bits
 from harness.training.packing import Packing
 
 SHORT = 32
@@ -37,26 +37,9 @@ def within_sentences(
     """Attend within each sentence. Shapes (tokens, heads, width) in and out."""
     heads = query.shape[1]
     blocks = packing.kept((Blocks, heads), lambda: Blocks(packing, heads))
-    if dropout or (torch.is_grad_enabled() and query.requires_grad):
-        attend: Callable[..., Tensor] = _WithinSentences.apply
-        return attend(query, key, value, blocks, scale, dropout)
-    return _without_gradients(query, key, value, blocks, scale)
-
-
-def _without_gradients(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, scale: float) -> Tensor:
-    """Attend to long sentences by torch's fused kernel, which keeps no weights: documents' would fill the memory."""
-    heads, width = query.shape[1:]
-    q, k, v = (blocks.gather(x) for x in (query, key, value))
-    out = torch.empty_like(q)
-    for block in blocks:
-        if block.longest <= SHORT:
-            q_, k_, v_, out_ = (_of(block, x) for x in (q, k, v, out))
-            torch.bmm(torch.softmax(_scores(block, q_, k_, scale), dim=1).transpose(1, 2), v_, out=out_)
-            continue
-        q_, k_, v_, out_ = (x[block.rows].view(-1, heads, block.longest, width) for x in (q, k, v, out))
-        hidden = None if block.hidden is None else block.hidden.to(q.dtype).view(-1, heads, 1, block.longest)
-        out_.copy_(nn.functional.scaled_dot_product_attention(q_, k_, v_, hidden, scale=scale))
-    return blocks.scatter(out, query.shape, query.dtype)
+    learns = torch.is_grad_enabled() and query.requires_grad
+    run: Callable[..., Tensor] = _WithinSentences.apply
+    return run(query, key, value, blocks, scale, dropout, learns)
 
 
 @dataclass(frozen=True)
@@ -95,7 +78,8 @@ class Blocks:
                 hidden = torch.from_numpy(np.where(beyond, np.float32("-inf"), np.float32(0)))
             self.blocks.append(Block(rows, cells, count, longest, hidden))
             row, cell = rows.stop, cells.stop
-        self.cells = cell
+        self.heads, self.cells = heads, cell
+        self._places: dict[tuple[int, int], Tensor] = {}
         first = (padded.cumsum() - padded)[packing.sentence] * heads + packing.position
         back = (first[:, None] + np.arange(heads) * padded[packing.sentence][:, None]).ravel()
         order = np.full(row, -1)
@@ -104,65 +88,118 @@ class Blocks:
         self.order, self.back = torch.from_numpy(order.clip(0)), torch.from_numpy(back)
 
     def gather(self, x: Tensor) -> Tensor:
-        """Bring (tokens, heads, width) into blocks: (rows, width), in float32 at least.
+        """Bring n tensors in one, (n, tokens, heads * width), into blocks: (n, rows, width), in float32 at least.
 
         Not in bf16: oneDNN compiles a product for each shape that it meets, which takes longer than these products do.
         """
-        rows = x.reshape(-1, x.shape[-1]).index_select(0, self.order)
-        return rows.float() if rows.dtype == torch.bfloat16 else rows
+        n, width = len(x), x.shape[-1] // self.heads
+        rows = x.reshape(-1, width).index_select(0, self._of_each(n, self.order, len(self.back)))
+        return (rows.float() if rows.dtype == torch.bfloat16 else rows).view(n, -1, width)
 
-    def scatter(self, rows: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Bring rows of blocks back into (tokens, heads, width)."""
-        return rows.index_select(0, self.back).view(tuple(shape)).to(dtype)
+    def scatter(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        """Bring n tensors' rows of blocks back: (n, rows, width) to (n, tokens, heads * width)."""
+        n, made, width = rows.shape
+        back = rows.reshape(-1, width).index_select(0, self._of_each(n, self.back, made))
+        return back.view(n, -1, self.heads * width).to(dtype)
+
+    def _of_each(self, n: int, places: Tensor, rows: int) -> Tensor:
+        """Return the same places in each of n tensors of so many rows, one after another."""
+        if n == 1:
+            return places
+        key = (n, rows)
+        if key not in self._places:
+            self._places[key] = (places + torch.arange(n)[:, None] * rows).flatten()
+        return self._places[key]
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)
 
 
-class _WithinSentences(torch.autograd.Function):
-    """Scaled dot-product attention (Vaswani et al., 2017, eq. 1)."""
+def attend(
+    blocks: Blocks, rows: Tensor, scale: float, mask: Tensor | None, learns: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Attend by scaled dot products (Vaswani et al., 2017, eq. 1); queries, keys and values are (3, rows, width).
 
+    Returns what comes of it, shape (1, rows, width), and, if it `learns`, the weights, which dropout multiplies by the
+    mask, both of shape (cells,). Else they are not kept: documents' would fill the memory.
+    """
+    out = torch.empty_like(rows[:1])
+    if not learns and mask is None:
+        for block in blocks:
+            _attend_once(blocks.heads, block, rows, out, scale)
+        return out, None
+    weights = rows.new_empty(blocks.cells)
+    for block in blocks:
+        q, k, _ = _of(block, rows)
+        torch.softmax(_scores(block, q, k, scale), dim=1, out=_weights(block, weights))
+    used = weights if mask is None else weights * mask
+    for block in blocks:
+        torch.bmm(_weights(block, used).transpose(1, 2), _of(block, rows)[2], out=_of(block, out)[0])
+    return out, weights
+
+
+def attend_backward(
+    blocks: Blocks, rows: Tensor, weights: Tensor, mask: Tensor | None, d_out: Tensor, scale: float
+) -> Tensor:
+    """Return the gradients of queries, keys and values, shape (3, rows, width); padding's rows of `d_out` become 0."""
+    d_out[0].index_fill_(0, blocks.padding, 0)
+    d_rows, d_weights = torch.empty_like(rows), torch.empty_like(weights)
+    used = weights if mask is None else weights * mask
+    nothing = NOTHING.to(rows.dtype)
+    for block in blocks:
+        d, v, d_v = _of(block, d_out)[0], _of(block, rows)[2], _of(block, d_rows)[2]
+        torch.bmm(v, d.transpose(1, 2), out=_weights(block, d_weights))
+        torch.bmm(_weights(block, used), d, out=d_v)
+    if mask is not None:
+        d_weights.mul_(mask)
+    for block in blocks:
+        (q, k, _), (d_q, d_k, _) = _of(block, rows), _of(block, d_rows)
+        w = _weights(block, weights)
+        d_scores = torch._softmax_backward_data(_weights(block, d_weights), w, 1, w.dtype)
+        torch.baddbmm(nothing, d_scores.transpose(1, 2), k, beta=0, alpha=scale, out=d_q)
+        torch.baddbmm(nothing, d_scores, q, beta=0, alpha=scale, out=d_k)
+    return d_rows
+
+
+class _WithinSentences(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, scale: float, dropout: float
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, scale: float, dropout: float, learns: bool
     ) -> Tensor:
         with torch.autocast("cpu", enabled=False):
-            q, k, v = (blocks.gather(x) for x in (query, key, value))
-            weights, out = q.new_empty(blocks.cells), torch.empty_like(q)
-            mask = kept(weights.shape, dropout, weights.dtype) if dropout else None
-            for block in blocks:
-                q_, k_, v_, out_ = (_of(block, x) for x in (q, k, v, out))
-                w = _weights(block, weights)
-                torch.softmax(_scores(block, q_, k_, scale), dim=1, out=w)
-                torch.bmm((w if mask is None else w * _weights(block, mask)).transpose(1, 2), v_, out=out_)
-        ctx.save_for_backward(q, k, v, weights, mask)
-        ctx.blocks, ctx.scale, ctx.made = blocks, scale, (query.shape, query.dtype)
-        return blocks.scatter(out, *ctx.made)
+            rows = blocks.gather(torch.stack([query, key, value]).flatten(2))
+            mask = factors(random_bits(blocks.cells), dropout, rows.dtype) if dropout else None
+            out, weights = attend(blocks, rows, scale, mask, learns)
+        if learns:
+            ctx.save_for_backward(rows, weights, mask)
+            ctx.blocks, ctx.scale, ctx.dtype = blocks, scale, query.dtype
+        return blocks.scatter(out, query.dtype).view(query.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, weights, mask = ctx.saved_tensors
-        d_out = ctx.blocks.gather(gradients[0]).index_fill_(0, ctx.blocks.padding, 0)
-        d_q, d_k, d_v = (torch.empty_like(x) for x in (q, k, v))
-        nothing = q.new_zeros(1, 1, 1)
-        for block in ctx.blocks:
-            q_, k_, v_, d_, d_q_, d_k_, d_v_ = (_of(block, x) for x in (q, k, v, d_out, d_q, d_k, d_v))
-            w = used = _weights(block, weights)
-            d_w = torch.bmm(v_, d_.transpose(1, 2))
-            if mask is not None:
-                m = _weights(block, mask)
-                used = w * m
-                d_w.mul_(m)
-            torch.bmm(used, d_, out=d_v_)
-            d_scores = torch._softmax_backward_data(d_w, w, 1, w.dtype)
-            torch.baddbmm(nothing, d_scores.transpose(1, 2), k_, beta=0, alpha=ctx.scale, out=d_q_)
-            torch.baddbmm(nothing, d_scores, q_, beta=0, alpha=ctx.scale, out=d_k_)
-        return (*(ctx.blocks.scatter(x, *ctx.made) for x in (d_q, d_k, d_v)), None, None, None)
+        rows, weights, mask = ctx.saved_tensors
+        d_out = ctx.blocks.gather(gradients[0].flatten(1)[None])
+        d_rows = attend_backward(ctx.blocks, rows, weights, mask, d_out, ctx.scale)
+        d_q, d_k, d_v = ctx.blocks.scatter(d_rows, ctx.dtype).view(3, *gradients[0].shape)
+        return d_q, d_k, d_v, None, None, None, None
+
+
+def _attend_once(heads: int, block: Block, rows: Tensor, out: Tensor, scale: float) -> None:
+    """Attend without keeping weights, in long sentences by torch's fused kernel, which does not even make them."""
+    if block.longest <= SHORT:
+        q, k, v = _of(block, rows)
+        torch.bmm(torch.softmax(_scores(block, q, k, scale), dim=1).transpose(1, 2), v, out=_of(block, out)[0])
+        return
+    q, k, v = (part.view(-1, heads, block.longest, part.shape[-1]) for part in rows[:, block.rows])
+    hidden = None if block.hidden is None else block.hidden.to(q.dtype).view(-1, heads, 1, block.longest)
+    attended = nn.functional.scaled_dot_product_attention(q, k, v, hidden, scale=scale)
+    out[0, block.rows].view(q.shape).copy_(attended)
 
 
 def _of(block: Block, rows: Tensor) -> Tensor:
-    return rows[block.rows].view(block.count, block.longest, -1)
+    """Return a block's part of (n, rows, width): (n, count, longest, width)."""
+    return rows[:, block.rows].view(len(rows), block.count, block.longest, -1)
 
 
 def _scores(block: Block, q: Tensor, k: Tensor, scale: float) -> Tensor:

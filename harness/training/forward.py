@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from torch import Tensor
 
 from harness.training import capture, chunks
 from harness.training.attention import packed_attention
+from harness.training.layers import is_watched, token_embeddings
 from harness.training.packing import Features, Lengths, inverse, packed
 from harness.training.tokens import TokenMemory
 
@@ -36,6 +37,9 @@ PROBE = ("a", "a man and a woman walk along the river", "nobody")
 
 GRID = 32
 """Tokens to a multiple of which a packed batch is filled in bf16 on a CPU: oneDNN compiles a kernel for each shape."""
+
+OF_ANOTHER_MAKE = (NotImplementedError, TypeError, ValueError, KeyError, IndexError, RuntimeError, AttributeError)
+"""What models raise that packing does not suit."""
 
 TOKENS_A_PASS = (4096, 32768)
 """About how many tokens are embedded at once without gradients, on a CPU and on a GPU."""
@@ -62,6 +66,7 @@ class FastSentenceTransformer(SentenceTransformer):
         self._together = False
         self._embedded: dict[int, Tensor] = {}
         self._memory, self._longest = TokenMemory(), self.max_seq_length
+        self._written_out = True
         self._first_position = self._position_when_packed()
         self.passes = capture.CapturedPasses() if self.device.type == "cuda" else None
 
@@ -162,10 +167,18 @@ class FastSentenceTransformer(SentenceTransformer):
 
     def _pass(self, features: Features) -> Tensor:
         """Embed a packed batch, its sentences in the order in which they were packed."""
-        transformer = self[0]
+        transformer, *others = self
         assert isinstance(transformer, Transformer)
-        with packed_attention(transformer.config):
-            embedded: Tensor = super().forward(features)["sentence_embedding"]
+        written_out = self._written_out and not is_watched(transformer)
+        tokens = token_embeddings(transformer.model, features) if written_out else None
+        if tokens is None:
+            with packed_attention(transformer.config):
+                features = super().forward(features)
+        else:
+            features["token_embeddings"] = tokens
+            for module in others:
+                features = module(features)
+        embedded: Tensor = features["sentence_embedding"]
         return embedded
 
     def _in_chunks(self, features: Features) -> Tensor:
@@ -188,7 +201,7 @@ class FastSentenceTransformer(SentenceTransformer):
         """Return the position of a sentence's first token with which packing gives what the plain forward gives.
 
         BERT counts from 0, RoBERTa from the number after its padding token's. None if the two forwards do not agree, to
-        float32's precision: then the model is not packed.
+        float32's precision: then the model is not packed. Its layers are written out only where that agrees, too.
         """
         first, *others = self
         if not isinstance(first, Transformer) or not all(isinstance(m, Pooling | Dense | Normalize) for m in others):
@@ -198,14 +211,19 @@ class FastSentenceTransformer(SentenceTransformer):
         try:
             with torch.no_grad():
                 features = batch_to_device(super().preprocess(list(PROBE)), self.device)
-                lengths = [features["attention_mask"].sum(dim=1).tolist()]
                 wanted = super().forward(dict(features))["sentence_embedding"]
-                for position in (0, (first.config.pad_token_id or 0) + 1):
-                    pack = packed([features], lengths, position)
-                    if pack is not None and torch.allclose(self._pass(pack[0])[pack[1]], wanted, rtol=1e-4, atol=1e-5):
+                for self._written_out, position in product((True, False), (0, (first.config.pad_token_id or 0) + 1)):
+                    if self._agrees(features, position, wanted):
                         return position
-        except (NotImplementedError, TypeError, ValueError, KeyError, IndexError, RuntimeError, AttributeError):
-            pass  # a model of another make
+        except OF_ANOTHER_MAKE:
+            pass
         finally:
             self.train(training)
         return None
+
+    def _agrees(self, features: Features, position: int, wanted: Tensor) -> bool:
+        try:
+            pack = packed([features], [features["attention_mask"].sum(dim=1).tolist()], position)
+            return pack is not None and torch.allclose(self._pass(pack[0])[pack[1]], wanted, rtol=1e-4, atol=1e-5)
+        except OF_ANOTHER_MAKE:
+            return False
