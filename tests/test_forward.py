@@ -198,6 +198,15 @@ def test_attention_within_sentences_has_the_right_gradients(dropout: float) -> N
         assert (attend(*inputs) - jagged).abs().max() <= 1e-12
 
 
+@pytest.mark.parametrize("learnt", range(3), ids=["queries", "keys", "values"])
+def test_attention_learns_whichever_of_its_inputs_is_not_frozen(learnt: int) -> None:
+    packing = Packing(np.array([1, 3, 3, 6]), torch.device("cpu"))
+    torch.manual_seed(0)
+    inputs = [torch.randn(13, 2, 4, dtype=torch.float64) for _ in range(3)]
+    inputs[learnt].requires_grad_()
+    assert torch.autograd.gradcheck(lambda *tensors: within_sentences(*tensors, packing, 0.5, 0.0), inputs)
+
+
 @pytest.mark.parametrize("fault", ["", "scale", "order", "missing"])
 def test_the_flash_kernel_is_used_only_where_it_gives_what_torch_gives(
     fault: str, monkeypatch: pytest.MonkeyPatch

@@ -37,7 +37,7 @@ def within_sentences(
     """Attend within each sentence. Shapes (tokens, heads, width) in and out."""
     heads = query.shape[1]
     blocks = packing.kept((Blocks, heads), lambda: Blocks(packing, heads))
-    learns = torch.is_grad_enabled() and query.requires_grad
+    learns = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
     run: Callable[..., Tensor] = _WithinSentences.apply
     return run(query, key, value, blocks, scale, dropout, learns)
 

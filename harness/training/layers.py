@@ -1,6 +1,6 @@
 """A BERT's layers on a CPU, each one function whose forward and backward are written out.
 
-Left to autograd, a layer is two hundred operations, each with a tensor of its own. Written out, residuals are added by
+Left to autograd, a layer is dozens of operations, each with a tensor of its own. Written out, residuals are added by
 the product or the dropout before them, gradients take the place of what they are made from, one draw serves a layer's
 dropouts, and queries, keys and values go into blocks together. The function and its gradients are the same: the layer
 of Devlin et al., 2019, which is the encoder's of Vaswani et al., 2017, section 3.1, with GELU.
