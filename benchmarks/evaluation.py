@@ -38,10 +38,12 @@ OTHER_BATCH_SIZES = (24, 64)
 
 def measure(side: Side, bed: Testbed, **options: Any) -> tuple[float, dict[str, float]]:
     """Evaluate once in this process; return seconds and scores by name. Plain takes a `batch_size`."""
-    from harness import work
+    from harness import work, worker
     from harness.testbeds import materials
 
     work.be_quiet()
+    if side == "harness":
+        worker.settle()
     sets = {"stsb-dev": materials.load_sts(bed.dev), "stsb-test": materials.load_sts(bed.test)}
     began = time.perf_counter()
     if side == "plain":

@@ -55,7 +55,8 @@ def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[
         set_seed(run["seed"])
         rows = Dataset.from_pandas(frame, preserve_index=False)
         folder = Path(tempfile.mkdtemp())
-        train_plainly(model, study.loss(model), rows, run["batch_size"], run["lr"], folder, "cpu")
+        loss = study.loss(model)
+        train_plainly(model, loss, rows, run["batch_size"], run["lr"], folder, "cpu", run["seed"])
     sets = {DEV: materials.load_sts(bed.dev)} | ({TEST: materials.load_sts(bed.test)} if final else {})
     return score_plainly(model, tasks if final else (), sets)
 

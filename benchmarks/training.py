@@ -22,7 +22,6 @@ attend to each other (Kaplan et al., 2020; attention's backward is in it): paddi
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import platform
 import statistics
@@ -61,7 +60,7 @@ def measure(
     from datasets import Dataset
     from transformers import set_seed
 
-    from harness import evaluation, losses, provenance, work
+    from harness import evaluation, losses, provenance, work, worker
     from harness.data.views import VIEWS as BUILD
     from harness.space import Point
     from harness.testbeds import materials
@@ -70,7 +69,7 @@ def measure(
 
     work.be_quiet()
     if side != "plain":
-        gc.freeze()  # as the harness's workers do
+        worker.settle()
     frame = BUILD[VIEWS[study]].build(materials.load_rows(bed), 10**9).head(bed.max_rows)
     rows = Dataset.from_pandas(frame, preserve_index=False)
     make: Any = {
@@ -174,7 +173,7 @@ def matrix_peak(device: str, precision: str) -> float:
 
 
 def train_plainly(
-    model: Any, loss: Any, rows: Any, batch_size: int, lr: float, folder: Path, device: str
+    model: Any, loss: Any, rows: Any, batch_size: int, lr: float, folder: Path, device: str, seed: int = 0
 ) -> tuple[float, int]:
     """Train with the library's trainer and its defaults; return seconds and steps."""
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
@@ -187,7 +186,7 @@ def train_plainly(
         learning_rate=lr,
         warmup_steps=0.1,
         use_cpu=device == "cpu",
-        seed=0,
+        seed=seed,
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,

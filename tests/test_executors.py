@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import STUDY, harness
 
 from harness.executors import Executor, WorkerDied
 from harness.executors.processes import ProcessExecutor
 from harness.executors.start import start
+from harness.worker import settle
 
 KINDS = ["local", "ray"]
 
@@ -45,6 +49,14 @@ def _send_this_module() -> None:
 def who(seconds: float = 0.0) -> tuple[int, str | None]:
     time.sleep(seconds)
     return os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def pages_of_one_more() -> int:
+    """Fill 100 MB once more; return how many pages, of at most 2 MB, the kernel had to give for them."""
+    np.ones(12_500_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(12_500_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def die(marker: str) -> int:
@@ -135,6 +147,17 @@ def test_a_worker_that_cannot_prepare_still_answers() -> None:
         assert executor.submit(who).result()[0] != os.getpid()
     finally:
         executor.stop()
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="of glibc")
+def test_a_worker_keeps_the_memory_that_a_run_sets_free() -> None:
+    settled, other = ProcessExecutor([{}], prepare=settle), ProcessExecutor([{}])
+    try:
+        kept, fresh = (executor.submit(pages_of_one_more).result() for executor in (settled, other))
+    finally:
+        settled.stop()
+        other.stop()
+    assert kept < 20 < 45 < fresh
 
 
 def test_an_exception_comes_back_as_itself(make: Callable[..., Executor]) -> None:
