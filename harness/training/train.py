@@ -23,6 +23,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from harness.errors import Diverged, FrozenLoss, FrozenModel
 from harness.space import Point
 from harness.training.forward import FastSentenceTransformer
+from harness.training.optimizer import ClippedAdamW
 
 WARM_UP = 0.1
 """Share of the steps over which the learning rate rises; it then falls linearly to zero."""
@@ -167,6 +168,18 @@ class _Trainer(SentenceTransformerTrainer):
         if isinstance(self.model, FastSentenceTransformer):
             self.model.expect(features, None if any(part is None for part in lengths) else lengths)
         return features, labels
+
+    def get_optimizer_cls_and_kwargs(self, args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:  # type: ignore
+        chosen, options = super().get_optimizer_cls_and_kwargs(args, model)
+        if args.use_cpu and chosen is torch.optim.AdamW and options.pop("fused", False):
+            return ClippedAdamW, options
+        return chosen, options
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        optimizer = getattr(self.optimizer, "optimizer", None)  # accelerate's, around ours
+        if isinstance(optimizer, ClippedAdamW):
+            return optimizer.clip(model.parameters(), self.args.max_grad_norm)
+        return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
         # the fast model merges all columns itself, for which it must be handed each; the library merges but some
