@@ -26,9 +26,10 @@ from pathlib import Path
 import cloudpickle
 from rich.console import Console
 
-from harness.driver import Driver, Options
+from harness.driver import Driver
 from harness.executors.start import start
 from harness.job import Job
+from harness.options import Options
 from harness.plan import PlannedRun, run_id
 from harness.planner import Planner
 from harness.progress import Board

@@ -22,13 +22,13 @@ from harness.data.findings import Audit, Finding, by_severity
 from harness.data.views import named
 from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
 from harness.executors import ExecutorName, WorkerDied
+from harness.options import Options
 from harness.plan import Plan
 from harness.records import Record
 from harness.store import Store, create, load, load_of
 
 if TYPE_CHECKING:
     from harness.check import Verdict
-    from harness.driver import Options
 
 __all__ = ["audit", "check", "fetch", "load", "plan", "report", "run"]
 
@@ -86,10 +86,7 @@ def run(
     Raises StoreLocked if another driver holds the store, TestbedUnavailable if what the runs need cannot be had,
     AuditFailed, before anything is trained, if the data have an error.
     """
-    # Optuna: a third of a second that reading commands do not need.
-    from harness.driver import Driver, Options
     from harness.executors.start import start
-    from harness.progress import Board
     from harness.worker import prepare
 
     console = console or Console(stderr=True)
@@ -106,6 +103,10 @@ def run(
             return _plan(ablation, records, opened.folder)
         where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=runs)  # they import torch meanwhile
         try:
+            import harness.report  # noqa: F401  # matplotlib, which whoever runs will need at the end
+            from harness.driver import Driver  # Optuna
+            from harness.progress import Board
+
             missing = _fetched(ablation, console)
             _audited(ablation, opened, missing, console)
             with Board(console) as board:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.declared import OVERRIDES, ablation_and_store, command, declared
 from harness.errors import UsageError
+from harness.options import Options
 
 if TYPE_CHECKING:
     from harness.ablation import Ablation
@@ -64,7 +65,6 @@ def run(options: argparse.Namespace) -> int:
     from harness.check import exit_code
     from harness.interrupt import end_on_sigterm_too
     from harness.records import as_json
-    from harness.report import write_report
     from harness.store import create, write_atomically
 
     if options.no_mteb:
@@ -94,8 +94,6 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _print_plan(api.plan(ablation, folder), options.workers)
     end_on_sigterm_too()
-    from harness.driver import Options  # after all that can be wrong with the call: it imports optuna
-
     with create(folder, ablation.name, ablation.testbed.name).locked():  # a driver that is refused changes nothing
         write_atomically(folder / "last_run.json", as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
     plan = api.run(
@@ -116,6 +114,8 @@ def run(options: argparse.Namespace) -> int:
         time_limit=60 * options.time_limit if options.time_limit else None,
         study_file=options.file,
     )
+    from harness.report import write_report  # matplotlib: loaded while the workers loaded torch, if any run was left
+
     page = write_report(plan, options.report or api.default_report(ablation), command(options))
     verdicts = judge(plan)
     _print_verdicts(verdicts, plan)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from harness import lock, search, sequential
 from harness.ablation import Ablation
@@ -21,6 +21,7 @@ from harness.errors import StoreError, UsageError
 from harness.executors import Executor, WorkerDied
 from harness.interrupt import held_back
 from harness.job import Job, packed
+from harness.options import Options
 from harness.plan import Plan, PlannedRun, run_id
 from harness.planner import Planner
 from harness.progress import Board, spell
@@ -31,21 +32,6 @@ from harness.store import Store, writing
 from harness.study import UNTRAINED
 from harness.turns import Turns
 from harness.worker import do
-
-KeepModels: TypeAlias = Literal["best", "all", "none"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to execute a plan; none of this changes what a run's result is."""
-
-    only: tuple[str, ...] = ()
-    retry_failed: bool = False
-    fail_fast: bool = False
-    prune: bool = False
-    keep_models: KeepModels = "best"
-    report_to: tuple[str, ...] = ()
-    storage: str | None = None
 
 
 class Driver:

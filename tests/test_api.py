@@ -13,10 +13,10 @@ import pytest
 from torch import Tensor, nn
 
 from harness import Ablation, Budget, Space, Study, api, beats, choice, log_uniform, losses, testbeds
-from harness.driver import Options
 from harness.errors import StudyFileError, UsageError
 from harness.executors import Executor
 from harness.executors.start import start
+from harness.options import Options
 from harness.plan import Plan
 
 

@@ -34,9 +34,9 @@ from harness.data.overlap import (
     pair_keys,
 )
 from harness.data.views import VIEWS
-from harness.driver import Options
 from harness.errors import AuditFailed, StoreError
 from harness.examine import examine, in_batch, probe
+from harness.options import Options
 from harness.report import write_report
 from harness.report.facts import gather
 from harness.report.threats import threats

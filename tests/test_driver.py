@@ -14,7 +14,7 @@ from test_training import crash, mishap, not_a_number
 
 from harness import Ablation, Budget, Space, Study, choice, log_uniform, losses, search, testbeds
 from harness.api import load, plan, run
-from harness.driver import Options
+from harness.options import Options
 from harness.records import OBJECTIVE, Record
 from harness.store import Store
 

@@ -20,10 +20,11 @@ from harness import lock, testbeds
 from harness.ablation import Ablation, restrict
 from harness.api import run
 from harness.check import check, exit_code
-from harness.driver import Driver, Options
+from harness.driver import Driver
 from harness.errors import StoreError
 from harness.executors.inline import InlineExecutor
 from harness.job import Job
+from harness.options import Options
 from harness.plan import Plan
 from harness.planner import make_plan
 from harness.progress import Board
