@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class _Part:
-    """Parameters that move together, with what AdamW remembers of them: of one group and type, all clipped or none."""
+    """Parameters that move together, with what AdamW remembers of them: of one group, all clipped or none."""
 
     group: dict[str, Any]
     clipped: bool
@@ -83,12 +83,12 @@ class ClippedAdamW(torch.optim.Optimizer):
         self._scale = None
 
     def _sorted(self) -> Iterator[_Part]:
-        def kind(parameter: Tensor) -> tuple[bool, float, str]:
-            return id(parameter) in self._clipped, self._steps[id(parameter)], str(parameter.dtype)
+        def kind(parameter: Tensor) -> tuple[bool, float]:
+            return id(parameter) in self._clipped, self._steps[id(parameter)]
 
         for group in self.param_groups:
             learning = sorted((p for p in group["params"] if p.grad is not None), key=kind)
-            for (clipped, steps, _), alike in groupby(learning, kind):
+            for (clipped, steps), alike in groupby(learning, kind):
                 parameters = list(alike)
                 means, squares = ([known[id(p)] for p in parameters] for known in (self._means, self._squares))
                 yield _Part(group, clipped, torch.tensor(steps), parameters, means, squares)
