@@ -42,8 +42,10 @@ def prepare() -> None:
 def _execute() -> Callable[[Job], Record]:
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker would leave behind
     gc.disable()  # looking through what is being imported, none of which goes, took 1.5 of 6.4 s
-    from harness import work  # seconds and hundreds of megabytes, for workers alone
-
+    try:
+        from harness import work  # seconds and hundreds of megabytes, for workers alone
+    finally:
+        gc.enable()
     settle()
     return work.execute
 
@@ -56,7 +58,6 @@ def settle() -> None:
     them again, zeroed, which took 7 percent of it at width 192. The peak is the same. Only glibc has such options.
     """
     gc.freeze()
-    gc.enable()
     if sys.platform.startswith("linux"):
         with suppress(AttributeError):  # of another C library
             for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
