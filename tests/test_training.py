@@ -33,15 +33,11 @@ def rows() -> Dataset:
     return Dataset.from_pandas(PAIRS, preserve_index=False)
 
 
-def trained(
-    hub_root: Path, folder: Path, seed: int, point: Point = POINT, dtype: str = "float32", **schedule: Any
-) -> SentenceTransformer:
+def trained(hub_root: Path, folder: Path, seed: int) -> SentenceTransformer:
     set_seed(seed)
-    model = make_model(hub_root, FastSentenceTransformer, dtype=dtype)
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     loss = st_losses.MultipleNegativesRankingLoss(model)
-    train(
-        model, loss, rows(), point, Schedule(**(schedule or {"epochs": 1})), seed=seed, precision="fp32", folder=folder
-    )
+    train(model, loss, rows(), POINT, Schedule(1), seed=seed, precision="fp32", folder=folder)
     return model
 
 
