@@ -44,6 +44,8 @@ class Record:
     `unshared`: of STS tasks, the Spearman without the pairs that the dev set or the rows hold, too.
     `missing`: the tasks that could not be evaluated, with the reason. `curve`: (share of training done, dev Spearman).
     `diagnostics`: what the space of the dev set's embeddings looks like (see `harness.diagnostics`); no score.
+    `forward`: how the model was run while it trained: which path, how far it was from the plain one, and why (see
+    `harness.training.certificate`). `warnings`: what the libraries warned of, each line once.
     `train_seconds` and `eval_seconds` are wall time, `peak_memory_mb` the process's (or the GPU's) highest in this run.
     """
 
@@ -61,6 +63,8 @@ class Record:
     missing: Mapping[str, str] = field(default_factory=dict)
     curve: tuple[tuple[float, float], ...] = ()
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    forward: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     rows: int = 0
     steps: int = 0
     examples_seen: int = 0
@@ -99,6 +103,7 @@ class Record:
                 raise ValueError(f"unknown fields {', '.join(sorted(unknown))}")
             plain["point"] = None if plain["point"] is None else Point.from_dict(plain["point"])
             plain["pairs"] = {name: Pairs(tuple(p["gold"]), tuple(p["cosine"])) for name, p in plain["pairs"].items()}
+            plain["warnings"] = tuple(plain.get("warnings", ()))
             plain["curve"] = tuple((share, score) for share, score in plain["curve"])
             return cls(**plain)
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
@@ -161,7 +166,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
         del plain["pairs"], plain["curve"]
         point, scores, provenance = plain.pop("point") or {}, plain.pop("scores"), plain.pop("provenance")
         diagnostics = plain.pop("diagnostics")
-        unshared = plain.pop("unshared")
+        unshared, forward = plain.pop("unshared"), plain.pop("forward")
         rows.append(
             {
                 **plain,
@@ -169,6 +174,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
                 **scores,
                 **{f"diagnostics.{name}": value for name, value in diagnostics.items()},
                 **{f"unshared.{name}": value for name, value in unshared.items()},
+                **{f"forward.{name}": value for name, value in forward.items()},
                 **{f"provenance.{name}": value for name, value in provenance.items()},
             }
         )
