@@ -29,7 +29,7 @@ from harness.embedded.inference import subsumes
 from harness.embedded.similarity import similarity
 from harness.study_file import load_study_file
 from harness.testbeds import by_name
-from harness.work import be_quiet, study_rows, view_rows
+from harness.work import base_of, be_quiet, study_rows, view_rows
 
 MARGINS = (0.0, 0.05, 0.1)
 ALIKE = 0.8
@@ -77,7 +77,7 @@ def margins(ablation: Ablation, name: str) -> tuple[float | None, ...]:
 def drawn(ablation: Ablation, name: str) -> int:
     """Return in how many rows a negative was drawn at random; the study's negatives have been mined."""
     bed, view = ablation.testbed_of(name).sealed(), named(ablation.study(name).view)
-    return mining.count_drawn(view, view_rows(bed, view), bed.revisions()["model"])
+    return mining.count_drawn(view, view_rows(bed, view), base_of(bed))
 
 
 def main() -> None:

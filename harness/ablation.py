@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from harness.data.views import named
+from harness.data.views import VIEWS, View, named
 from harness.errors import StudyFileError
 from harness.expectations import Expectation
+from harness.identity import Unstable, digest, paths_in
 from harness.space import BOOK_DEFAULT, Choice, Dimension, LogUniform, Point, Space, Value
 from harness.study import FOLDER_NAME, UNTRAINED, Study, names_a_folder
 from harness.testbeds import Testbed
 
-Precision: TypeAlias = Literal["auto", "fp32"]
+Precision: TypeAlias = Literal["auto", "bf16", "fp16", "fp32"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "bf16", "fp16", "fp32")
 
 T = TypeVar("T")
 
@@ -63,7 +65,8 @@ class Ablation:
     """What one study file declares. Raises StudyFileError, saying what is wrong and the mend, when it is inconsistent.
 
     `default` is the point that every study tries first and is also reported at, untuned: the book's. `precision` "auto"
-    trains in bf16 or fp16 where the device has it.
+    trains in bf16 or fp16 where the device is faster at it; a driver puts what that came to in its place. `files` are
+    the hashes of the files and models that a study's loss or view names, by name, once they were read.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Ablation:
     expect: Sequence[Expectation] = ()
     default: Point = BOOK_DEFAULT
     precision: Precision = "auto"
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "studies", _Listed(self.studies))
@@ -95,6 +99,11 @@ class Ablation:
             raise StudyFileError(
                 f"ablation {self.name!r}: two studies are named {twice!r}; give each a name of its own"
             )
+        if self.precision not in PRECISIONS:
+            raise StudyFileError(
+                f"ablation {self.name!r}: precision={self.precision!r}; choose from {', '.join(PRECISIONS)}"
+            )
+        self._check_views()
         for study in self.studies:
             self._check_mining(study)
         for expectation in self.expect:
@@ -103,6 +112,19 @@ class Ablation:
                     raise StudyFileError(
                         f"expectation '{expectation}': no study {name!r}; there are {', '.join((*names, UNTRAINED))}"
                     )
+
+    def _check_views(self) -> None:
+        """Raise StudyFileError if two views have one name: tables could not tell them apart."""
+        known = dict(VIEWS)
+        for study in self.studies:
+            view = named(study.view)
+            other = known.setdefault(view.name, view)
+            if view is not other and _decides(study, view) != _decides(study, other):
+                taken = "a built-in view" if view.name in VIEWS else "another view of this ablation"
+                raise StudyFileError(
+                    f"study {study.name!r}: its view is called {view.name!r}, as {taken} is, and makes other rows; "
+                    "give it a name of its own"
+                )
 
     def _check_mining(self, study: Study) -> None:
         """Raise StudyFileError if a study's negatives are mined by what is no study that mines for itself."""
@@ -115,6 +137,27 @@ class Ablation:
                 f"study {study.name!r}: its negatives are mined by {miner!r}; choose {UNTRAINED!r} or a study of this "
                 f"ablation that needs no other study's model: {', '.join(plain) or 'there is none'}"
             )
+
+    def decides(self, study: Study) -> dict[str, str]:
+        """Return the digests of what a study computes, its loss and its view; raise StudyFileError if there is none."""
+        if study.name not in self._decided:
+            try:
+                loss = digest(study.loss, self.files)
+            except Unstable as problem:
+                raise _refused(study, "loss", problem) from problem
+            self._decided[study.name] = {"loss": loss, "view": _decides(study, named(study.view), self.files)}
+        return self._decided[study.name]
+
+    @cached_property
+    def _decided(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    def names_files(self) -> list[str]:
+        """Return the names of files, models and hub repositories that the studies' losses and views may read."""
+        for study in self.studies:
+            self.decides(study)  # which says what is wrong with a loss that cannot be looked through
+        things = [thing for study in self.studies for thing in (study.loss, named(study.view).build)]
+        return sorted({path for thing in things for path in paths_in(thing)})
 
     def study(self, name: str) -> Study:
         return self._by_name[name]
@@ -175,6 +218,20 @@ class Ablation:
     def trials(self, study: Study) -> int:
         """Return how many trials a study gets: the budget's, or fewer where its space has no more points."""
         return int(min(self.budget.trials, self.distinct_points(study)))
+
+
+def _decides(study: Study, view: View, files: Mapping[str, str] | None = None) -> str:
+    try:
+        return view.decides(files)
+    except Unstable as problem:
+        raise _refused(study, "view", problem) from problem
+
+
+def _refused(study: Study, what: str, problem: Unstable) -> StudyFileError:
+    return StudyFileError(
+        f"study {study.name!r}: its {what} has no content that another process could find again: {problem}. Make it "
+        f"inside the function of the {what}, or hand over the plain values that it is made of."
+    )
 
 
 def restrict(

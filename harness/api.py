@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from harness import audit as audits
-from harness import lock, provenance, sequential
+from harness import contents, lock, provenance, sequential
 from harness.ablation import Ablation
+from harness.contents import Contents
 from harness.data.audit import unprobed_label
 from harness.data.findings import Audit, Finding, by_severity
 from harness.data.views import named
@@ -41,15 +42,30 @@ def default_report(ablation: Ablation) -> Path:
     return Path("reports") / f"{ablation.name}-{ablation.testbed.name}"
 
 
-def plan(ablation: Ablation, store: Path | str | None = None) -> Plan:
-    """Return the plan as a store stands; an ablation without a store has everything to do."""
+def plan(
+    ablation: Ablation,
+    store: Path | str | None = None,
+    *,
+    study_file: Path | None = None,
+    allow_mixed: bool = False,
+) -> Plan:
+    """Return the plan as a store stands; an ablation without a store has everything to do.
+
+    Args:
+        store: the store's folder; `runs/<ablation>-<testbed>` if None.
+        study_file: where the ablation comes from: whether it changed since the runs were made can then be told.
+        allow_mixed: judge runs that several versions of a library made, too.
+    """
     folder = Path(store) if store else default_store(ablation)
     exists = (folder / "store.json").exists()
     records = load_of(folder, ablation.name, ablation.testbed.name).records() if exists else []
-    return _plan(ablation, records, folder)
+    found = contents.resolved(ablation, contents.read(folder))
+    return _plan(found, records, folder, study_file, allow_mixed)
 
 
-def _plan(ablation: Ablation, records: list[Record], folder: Path) -> Plan:
+def _plan(
+    ablation: Ablation, records: list[Record], folder: Path, study_file: Path | None, allow_mixed: bool
+) -> Plan:
     """Plan from the store alone: what a record names as missing could not be had, and pruned trials were allowed."""
     grown = sequential.grown(
         ablation,
@@ -57,8 +73,10 @@ def _plan(ablation: Ablation, records: list[Record], folder: Path) -> Plan:
         pruning=True,
         unavailable={task for record in records for task in record.missing},
         unlocked=lock.read(folder),
+        allow_mixed=allow_mixed,
     )
-    return replace(grown, audit=audits.read(folder))
+    today = None if study_file is None else provenance.file_hash(study_file)
+    return replace(grown, audit=audits.read(folder), study_file=today)
 
 
 def run(
@@ -71,6 +89,7 @@ def run(
     runs_per_gpu: int = 1,
     time_limit: float | None = None,
     study_file: Path | None = None,
+    allow_mixed: bool = False,
     console: Console | None = None,
 ) -> Plan:
     """Do what an ablation's plan still lacks, on a store of its own, and return the plan as it then stands.
@@ -81,12 +100,14 @@ def run(
         executor: "local" for worker processes, "ray" for a Ray cluster, "inline" for this process.
         time_limit: seconds after which a run is stopped and has failed; not for "inline".
         study_file: recorded, with its hash, as where the ablation comes from.
+        allow_mixed: judge runs that several versions of a library made, too.
         console: where progress goes; stderr if None.
 
     Raises StoreLocked if another driver holds the store, TestbedUnavailable if what the runs need cannot be had,
     AuditFailed, before anything is trained, if the data have an error.
     """
     from harness.executors.start import start
+    from harness.worker import precision as precision_job
     from harness.worker import prepare
 
     console = console or Console(stderr=True)
@@ -95,26 +116,69 @@ def run(
     with opened.locked():
         records, damaged = opened.set_damaged_aside()
         for aside in damaged:
-            console.print(f"damaged record set aside: {aside}", highlight=False, markup=False, soft_wrap=True)
+            _tell(console, f"damaged record set aside: {aside}")
         left = [record for record in records if not (options.retry_failed and record.mendable)]
-        log = lock.read(opened.folder)
-        runs = sequential.grown(ablation, left, pruning=options.prune, only=options.only, unlocked=log).unfinished()
-        if not runs:
-            return _plan(ablation, records, opened.folder)
-        where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=runs)  # they import torch meanwhile
+        log, known = lock.read(opened.folder), contents.read(opened.folder)
+        found = contents.resolved(ablation, known)
+        runs = sequential.grown(found, left, pruning=options.prune, only=options.only, unlocked=log).unfinished()
+        if not runs and _unchanged(ablation, known):
+            return _plan(found, records, opened.folder, study_file, allow_mixed)
+        where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=max(1, runs))  # they import torch
         try:
             import harness.report  # noqa: F401  # matplotlib, which whoever runs will need at the end
             from harness.driver import Driver  # Optuna
             from harness.progress import Board
 
             missing = _fetched(ablation, console)
+            precision = where.submit(precision_job, ablation.precision).result()
+            ablation = _resolved(ablation, opened, known, precision, console)
             _audited(ablation, opened, missing, console)
             with Board(console) as board:
                 driver = Driver(ablation, opened, where, board, options, missing, _provenance(study_file), records)
                 driver.drive()
         finally:
             where.stop()
-        return _plan(ablation, list({**{r.id: r for r in records}, **driver.records}.values()), opened.folder)
+        records = list({**{r.id: r for r in records}, **driver.records}.values())
+        return _plan(ablation, records, opened.folder, study_file, allow_mixed)
+
+
+def _resolved(ablation: Ablation, store: Store, known: Contents, precision: str, console: Console) -> Ablation:
+    """Read what the ablation's names stand for, keep it in the store, and tell what has changed since its last run."""
+    parts, files = _measured(ablation, only_there=False)
+    found = contents.added(replace(known, precision=precision), ablation, parts, files)
+    for change in contents.changes(known, found):
+        _tell(console, f"changed since the last run, so runs are new: {change}")
+    contents.write(store.folder, found)
+    return contents.resolved(ablation, found)
+
+
+def _unchanged(ablation: Ablation, known: Contents) -> bool:
+    """Tell whether what of the ablation's data is on this machine is what a finished store's runs were made with."""
+    parts, files = _measured(ablation, only_there=True)
+    return contents.added(known, ablation, parts, files) == known
+
+
+def _measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the hashes of what is behind an ablation's names: parts of its testbed, and files of losses and views."""
+    from harness.executors.processes import in_fresh_process
+    from harness.job import packed
+    from harness.worker import measure
+
+    asked = packed((ablation.testbed, ablation.names_files()), ablation.name)
+    try:
+        found: tuple[dict[str, str], dict[str, str]] = in_fresh_process(measure, asked, only_there)
+    except HarnessError:
+        raise
+    except Exception as problem:  # the process was killed, or had no memory
+        raise TestbedUnavailable(
+            f"testbed {ablation.testbed.name!r}: the process that reads its parts ended early "
+            f"({type(problem).__name__}: {problem}); nothing was trained; give the same command again"
+        ) from problem
+    return found
+
+
+def _tell(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def audit(ablation: Ablation, store: Path | str | None = None, *, console: Console | None = None) -> Audit:
@@ -128,7 +192,11 @@ def audit(ablation: Ablation, store: Path | str | None = None, *, console: Conso
     """
     opened = create(Path(store) if store else default_store(ablation), ablation.name, ablation.testbed.name)
     with opened.locked():
-        return _audit(ablation, opened, _fetched(ablation, console or Console(stderr=True)))
+        missing = _fetched(ablation, console or Console(stderr=True))
+        parts, files = _measured(ablation, only_there=False)
+        found = contents.added(contents.read(opened.folder), ablation, parts, files)
+        contents.write(opened.folder, found)
+        return _audit(contents.resolved(ablation, found), opened, missing)
 
 
 def _audited(ablation: Ablation, store: Store, missing: Mapping[str, str], console: Console) -> None:
@@ -189,9 +257,7 @@ def _provenance(study_file: Path | None) -> dict[str, Any]:
     if study_file is not None:
         found["study_file"] = provenance.file_hash(study_file)
     own = provenance.git(Path(__file__).parent)
-    if own["commit"] != found["git"]["commit"]:
-        found["harness_git"] = own
-    return found
+    return {**found, "harness_git": own}
 
 
 def fetch(ablation: Ablation) -> Mapping[str, str]:
@@ -215,21 +281,26 @@ def fetch(ablation: Ablation) -> Mapping[str, str]:
 
 
 def report(
-    ablation: Ablation, store: Path | str | None = None, folder: Path | str | None = None, command: str = ""
+    ablation: Ablation,
+    store: Path | str | None = None,
+    folder: Path | str | None = None,
+    command: str = "",
+    *,
+    study_file: Path | None = None,
+    allow_mixed: bool = False,
 ) -> Path:
-    """Write the report from a store alone and return its README's path."""
+    """Write the report from a store alone and return its README's path; arguments as for `plan`."""
     from harness.report import write_report
 
-    return write_report(
-        plan(ablation, _existing(ablation, store)), Path(folder) if folder else default_report(ablation), command
-    )
+    found = plan(ablation, _existing(ablation, store), study_file=study_file, allow_mixed=allow_mixed)
+    return write_report(found, Path(folder) if folder else default_report(ablation), command)
 
 
-def check(ablation: Ablation, store: Path | str | None = None) -> list[Verdict]:
-    """Return a verdict on each claim of the ablation's expectations, from a store alone."""
+def check(ablation: Ablation, store: Path | str | None = None, *, allow_mixed: bool = False) -> list[Verdict]:
+    """Return a verdict on each claim of the ablation's expectations, from a store alone; arguments as for `plan`."""
     from harness.check import check as judge
 
-    return judge(plan(ablation, _existing(ablation, store)))
+    return judge(plan(ablation, _existing(ablation, store), allow_mixed=allow_mixed))
 
 
 def _existing(ablation: Ablation, store: Path | str | None) -> Path:

@@ -36,10 +36,10 @@ def key(ablation: Ablation) -> str:
         "version": VERSION,
         "recipe": RECIPE,
         "near": [SHINGLE, THRESHOLD, BANDS, PER_BAND],
-        "testbed": bed.revisions(),
+        "testbed": bed.identity(),
         "rows": bed.max_rows,
         "tasks": sorted(bed.tasks),
-        "studies": [[study.name, study.reads, losses.identity(study.loss)] for study in ablation.studies],
+        "studies": [[study.name, study.reads, ablation.decides(study)] for study in ablation.studies],
         "batch_sizes": batch_sizes(ablation),
     }
     return hashlib.sha256(as_json(decides).encode()).hexdigest()[:16]

@@ -7,7 +7,8 @@ The score is the Spearman correlation on STSB test at each study's best point. F
   both variances added up leave no more doubt than the level allows (`stats.together_p`), here and for "violated".
 - violated: the upper ends of both intervals are below 0 (below m, where m is negative).
 - inconclusive: neither. One final seed has no interval over seeds, so it decides nothing.
-- incomplete: a planned final run of either study is missing, failed, or lacks its predictions.
+- incomplete: a planned final run of either study is missing, failed, or lacks its predictions; or runs of the two were
+  made by other versions of what decides a score, or in other precisions (`harness.mixing`).
 
 "A within t of s" and "A at least s" are about any figure of a record, and about A's mean over its final seeds. Its two
 intervals are over test pairs (bootstrap) and over seeds (Student's t). Figures whose predictions are not stored, those
@@ -36,9 +37,10 @@ from collections.abc import Sequence
 from harness import spending, stats
 from harness.expectations import AtLeast, InOrder, Within
 from harness.finals import Difference, Distance, Finals, difference, distance, finals
+from harness.mixing import WAYS_OUT, of_studies
 from harness.plan import Plan
 from harness.records import Record
-from harness.verdicts import Claim, Judgement, Verdict, judge
+from harness.verdicts import Claim, Judgement, Refused, Verdict, judge
 
 __all__ = [
     "Difference",
@@ -86,6 +88,9 @@ def _claims(plan: Plan) -> list[Claim]:
 
 def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:
     """Return what a claim rests on if every planned run of its studies is there, else what is lacking, in words."""
+    differing = None if plan.allow_mixed else of_studies(plan, filter(None, (claim.better, claim.worse)))
+    if differing is not None:
+        return Refused(f"Its runs were not all made alike: {differing}. {WAYS_OUT}.")
     better = finals(plan, claim.better, figure=claim.figure)
     if claim.worse is not None:
         return _complete_difference(better, finals(plan, claim.worse))

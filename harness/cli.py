@@ -71,7 +71,15 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--rows", metavar="N", type=int, help="train on the first N rows")
         each.add_argument("--epochs", metavar="X", type=float, help="epochs a run")
         each.add_argument(
-            "--precision", choices=("auto", "fp32"), help="auto: bf16 or fp16 where the device is faster at it"
+            "--precision",
+            choices=("auto", "bf16", "fp16", "fp32"),
+            help="auto: bf16 or fp16 where the device is faster at it",
+        )
+    for each in (plan, run, report, check):
+        each.add_argument(
+            "--allow-mixed",
+            action="store_true",
+            help="judge runs all the same that other versions of the libraries, or other precisions, made",
         )
     for each in (plan, show, check):
         each.add_argument("--json", action="store_true", help="print one JSON document")

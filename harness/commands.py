@@ -29,7 +29,7 @@ def plan(options: argparse.Namespace) -> int:
     from harness.listing import plan_as_dict
 
     ablation, folder = ablation_and_store(options)
-    plan = api.plan(ablation, folder)
+    plan = api.plan(ablation, folder, study_file=options.file, allow_mixed=options.allow_mixed)
     found = _detections(plan, options)
     if options.json:
         return _print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in found]} if found else {}))
@@ -53,9 +53,12 @@ def _detections(plan: Plan, options: argparse.Namespace) -> list[Detection]:
 def _print_plan(plan: Plan, workers: int | None) -> int:
     from harness import provenance
     from harness.listing import plan_summary, plan_table
+    from harness.mixing import made_otherwise
 
     _print_table(plan_table(plan))
     print("\n".join(plan_summary(plan, workers or provenance.default_workers())))
+    for note in made_otherwise(plan):
+        print(f"note: {note}")
     return 0
 
 
@@ -113,6 +116,7 @@ def run(options: argparse.Namespace) -> int:
         runs_per_gpu=options.runs_per_gpu,
         time_limit=60 * options.time_limit if options.time_limit else None,
         study_file=options.file,
+        allow_mixed=options.allow_mixed,
     )
     from harness.report import write_report  # matplotlib: loaded while the workers loaded torch, if any run was left
 
@@ -140,7 +144,7 @@ def report(options: argparse.Namespace) -> int:
     from harness.report import write_report
 
     ablation, folder = ablation_and_store(options)
-    plan = api.plan(ablation, api.load(folder).folder)
+    plan = _from_store(ablation, folder, options)
     print(write_report(plan, options.report or api.default_report(ablation), command(options)))
     return 0
 
@@ -148,7 +152,7 @@ def report(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from harness import api, audit, lock
+    from harness import audit, lock
     from harness.baseline import TOLERANCE, against, read_baseline
     from harness.check import check as judge
     from harness.check import exit_code, unfinished
@@ -162,7 +166,7 @@ def check(options: argparse.Namespace) -> int:
             raise UsageError(f"--{name} is about a baseline; give --baseline FILE.csv, too")
     baseline = None if options.baseline is None else read_baseline(options.baseline)
     ablation, folder = ablation_and_store(options)
-    plan = api.plan(ablation, api.load(folder).folder)
+    plan = _from_store(ablation, folder, options)
     verdicts, regressions = judge(plan), []
     if baseline is not None:
         named = HEADLINE if options.figures is None else options.figures
@@ -189,6 +193,14 @@ def check(options: argparse.Namespace) -> int:
     if options.junit is not None:
         write_atomically(options.junit, junit_xml(plan, [*verdicts, *regressions], options.strict))
     return exit_code([*verdicts, *regressions], plan, options.strict)
+
+
+def _from_store(ablation: Ablation, folder: Path, options: argparse.Namespace) -> Plan:
+    """Return the plan of a store that must exist."""
+    from harness import api
+
+    existing = api.load(folder).folder
+    return api.plan(ablation, existing, study_file=options.file, allow_mixed=options.allow_mixed)
 
 
 def show(options: argparse.Namespace) -> int:
@@ -275,11 +287,12 @@ def fetch(options: argparse.Namespace) -> int:
 
 def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
     from harness import lock
+    from harness.mixing import made_otherwise
     from harness.order import orders
     from harness.sequential import saved
 
     economy = saved(plan)
-    notes = [*lock.notes(plan), *([f"until decided: {economy}"] if economy else [])]
+    notes = [*lock.notes(plan), *made_otherwise(plan), *([f"until decided: {economy}"] if economy else [])]
     for line in (*verdicts, *orders(plan), *(f"note: {note}" for note in notes)):
         print(line)
     for run in plan.runs:

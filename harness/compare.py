@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from harness import stats
+from harness.mixing import mixed
 from harness.records import Record, best, by_trial
 from harness.store import Store
 
@@ -133,6 +134,9 @@ def as_text(left: Store, right: Store) -> str:
         lines += ["made differently:", *_aligned([("", "left", "right"), *differing], numbers=0), ""]
     else:
         lines += ["made by the same versions, hardware and commit", ""]
+    for side, store in (("left", left), ("right", right)):
+        if (within := mixed(store.records())) is not None:
+            lines += [f"within {side} alone runs were not all made alike: {within}", ""]
     a, b = _groups(left.records()), _groups(right.records())
     for where, here, there in (("left", a, b), ("right", b, a)):
         alone = [" ".join(part for part in key if part) for key in sorted(set(here) - set(there))]

@@ -12,6 +12,7 @@
         ├── Diverged             the loss became NaN or infinite
         ├── FrozenLoss           a parameter that the loss owns never moved
         ├── FrozenModel          no parameter of the model moved
+        ├── UnsuitableDevice     the device cannot compute in the precision that was asked for
         └── OutOfMemory          the point does not fit the device: infeasible, not a crash
 
 Every message says what, where and the mend.
@@ -80,3 +81,7 @@ class FrozenModel(RunFailed):
 
 class OutOfMemory(RunFailed):
     """The point does not fit into the device's memory."""
+
+
+class UnsuitableDevice(RunFailed):
+    """The device cannot compute in the precision that was asked for."""

@@ -81,12 +81,13 @@ def _mined(
         return view, pairs.reindex(columns=list(view.columns)).dropna(), []
     from harness.mining import count_drawn, with_negatives  # torch, which most ablations' audits need not wait for
     from harness.training.base import fresh_model
-    from harness.work import be_quiet
+    from harness.work import base_of, be_quiet
 
     be_quiet()
     bed = ablation.testbed_of(studies[0].name).sealed()
-    rows = with_negatives(view, pairs, bed.revisions()["model"], lambda: fresh_model(bed))
-    drawn = count_drawn(view, pairs, bed.revisions()["model"])
+    base = base_of(bed)
+    rows = with_negatives(view, pairs, base, lambda: fresh_model(bed))
+    drawn = count_drawn(view, pairs, base)
     told = (
         f"In {drawn:,} rows of view {view.name!r} a negative was drawn at random, as too few of the nearest lay a "
         f"margin of {view.mining.margin:g} below the anchor's positives."

@@ -16,17 +16,23 @@ from harness.records import HEADLINE, OBJECTIVE, Record
 
 
 def plan_as_dict(plan: Plan) -> dict[str, Any]:
-    """Return a plan as JSON's types: the ablation's budget and every run with its state."""
+    """Return a plan as JSON's types: the ablation's budget and every run with its state.
+
+    A run has no id before the first `harness run` has read the data, whose content is part of it.
+    """
     ablation = plan.ablation
+    known = bool(ablation.testbed.contents)
     return {
         "ablation": ablation.name,
         "testbed": ablation.testbed.name,
         "rows": ablation.testbed.max_rows,
         "tasks": list(ablation.testbed.tasks),
+        "precision": ablation.precision,
+        "contents": dict(ablation.testbed.contents),
         "seconds_left": plan.seconds_left(),
         "runs": [
             {
-                "id": run.id,
+                "id": run.id if known else None,
                 "study": run.study,
                 "stage": run.stage,
                 "trial": run.trial,

@@ -7,11 +7,9 @@ calls it with a model. Any other callable that takes a model works as well; deco
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -155,26 +153,19 @@ def inputs_of(loss: Callable[..., Any]) -> Inputs | None:
     return found
 
 
-def identity(loss: Callable[..., Any]) -> str:
-    """Name a loss by what decides its result: class and options, or a function's name and a hash of its source."""
-    if isinstance(loss, Loss):
-        options = ", ".join(f"{name}={value!r}" for name, value in loss.options)
-        return f"{loss.name}({options})"
-    wrapped = getattr(loss, "func", loss)  # functools.partial
-    name = getattr(wrapped, "__qualname__", type(wrapped).__qualname__)
-    try:
-        source = textwrap.dedent(inspect.getsource(wrapped if hasattr(wrapped, "__qualname__") else type(wrapped)))
-    except OSError:  # typed at a prompt: the name is all there is
-        source = name
-    arguments = repr((getattr(loss, "args", ()), sorted(getattr(loss, "keywords", {}).items())))
-    return f"{name}#{hashlib.sha256((source + arguments).encode()).hexdigest()[:12]}"
-
-
 def label(loss: Callable[..., Any]) -> str:
     """Name a loss for people: its class's or function's name, with options where there are any."""
-    if isinstance(loss, Loss):
-        return identity(loss).removesuffix("()")
-    wrapped = getattr(loss, "func", loss)
-    name = str(getattr(wrapped, "__name__", type(wrapped).__name__))
-    options = ", ".join(f"{key}={value!r}" for key, value in sorted(getattr(loss, "keywords", {}).items()))
-    return f"{name}({options})" if options else name
+    named, options = loss, dict(getattr(loss, "keywords", {}))
+    while hasattr(named, "func"):  # functools.partial
+        named = named.func
+    if isinstance(named, Loss):
+        name, options = named.name, {**dict(named.options), **options}
+    else:
+        name = str(getattr(named, "__name__", type(named).__name__))
+    told = ", ".join(f"{key}={_told(value)}" for key, value in sorted(options.items()))
+    return f"{name}({told})" if told else name
+
+
+def _told(value: Any) -> str:
+    """Write an option's value: a function or class by its name, as its repr may hold an address."""
+    return str(getattr(value, "__qualname__", None) or (value if isinstance(value, Enum) else repr(value)))

@@ -26,6 +26,7 @@ from harness.data.overlap import normalise
 from harness.data.views import Mining, View
 from harness.embedded.build import cache_folder
 from harness.errors import RunFailed
+from harness.provenance import versions
 from harness.records import as_json
 
 VERSION = 1
@@ -143,7 +144,8 @@ def _path(mining: Mining, pairs: pd.DataFrame, base: str) -> Path:
     for column in ("anchor", "positive"):
         digest.update("\0".join(pairs[column]).encode())
     by = {"base": base, "trial": mining.trial, "negatives": mining.negatives, "margin": mining.margin}
-    decides = as_json({"version": VERSION, "candidates": CANDIDATES, "pairs": digest.hexdigest(), **by})
+    made = {"version": VERSION, "library": versions()["sentence-transformers"], "candidates": CANDIDATES}
+    decides = as_json({**made, "pairs": digest.hexdigest(), **by})
     return cache_folder() / "mined" / f"{hashlib.sha256(decides.encode()).hexdigest()[:16]}.parquet"
 
 

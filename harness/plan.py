@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from harness import losses
 from harness.ablation import Ablation
 from harness.data.findings import Audit
 from harness.data.views import named
@@ -18,7 +17,7 @@ from harness.records import Record, Stage, Unlocking, as_json
 from harness.space import Point, Value
 from harness.study import UNTRAINED, Study
 
-RECIPE = 5
+RECIPE = 6
 """Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""
 
 TUNE_SEED = 0
@@ -55,7 +54,8 @@ class Plan:
 
     `unlocked` is the store's log of when test scores came within reach (`harness.lock`), `looks` the numbers of final
     seeds at which verdicts are looked at where seeds are added until decided (`harness.sequential`), else empty, and
-    `audit` what the store knows of the data (`harness.audit`).
+    `audit` what the store knows of the data (`harness.audit`). With `allow_mixed` runs of several versions are judged
+    all the same (`harness.mixing`). `study_file` is the hash of the study file as it is today.
     """
 
     ablation: Ablation
@@ -63,6 +63,8 @@ class Plan:
     unlocked: tuple[Unlocking, ...] = ()
     looks: tuple[int, ...] = ()
     audit: Audit | None = None
+    allow_mixed: bool = False
+    study_file: str | None = None
 
     def of(self, study: str, stage: Stage | None = None, role: str | None = None) -> list[PlannedRun]:
         """Return a study's runs, of one stage or final role if given."""
@@ -75,6 +77,11 @@ class Plan:
         for run in self.runs:
             found.setdefault(run.study, []).append(run)
         return found
+
+    def study_file_changed(self) -> int:
+        """Count the runs that were made while the study file read otherwise than it does today; 0 where unknown."""
+        made = [run.record.provenance.get("study_file") for run in self.runs if run.record is not None]
+        return 0 if self.study_file is None else sum(known not in (None, self.study_file) for known in made)
 
     def count(self, state: State) -> int:
         return sum(run.state == state for run in self.runs)
@@ -98,20 +105,28 @@ class Plan:
 
 
 def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point | None) -> str:
-    """Hash what decides a run's result: not the commit, which is provenance, nor the tasks, which are read off."""
+    """Hash what decides a run's result, by content: equal ids mean equal results up to rounding.
+
+    Not the commit and the libraries' versions, which are provenance (`harness.mixing` looks at them), nor the tasks,
+    which are read off. Raises StudyFileError for a loss or view whose content cannot be told.
+    """
     bed = ablation.testbed_of(study)
-    decides: dict[str, Any] = {"recipe": RECIPE, "stage": stage, "seed": seed, "testbed": bed.revisions()}
+    decides: dict[str, Any] = {
+        "recipe": RECIPE,
+        "stage": stage,
+        "seed": seed,
+        "testbed": bed.identity(),
+        "precision": ablation.precision,
+    }
     if point is not None:
         declared = ablation.study(study)
         decides |= {
             "study": study,
-            "loss": losses.identity(declared.loss),
-            "view": named(declared.view).name,
+            **ablation.decides(declared),
             "point": point.as_dict(),
             "rows": bed.max_rows,
             "epochs": ablation.budget.epochs,
             "examples": ablation.budget.examples,
-            "precision": ablation.precision,
         }
         mining = named(declared.view).mining
         if mining is not None and mining.by != UNTRAINED:

@@ -66,6 +66,7 @@ class Planner:
         self.seeds: Mapping[str, int] = {}
         self.unlocked: tuple[Unlocking, ...] = ()
         self.looks: tuple[int, ...] = ()
+        self.allow_mixed = False
         self._state = _StateOf(ablation, pruning, frozenset(unavailable))
         self._id = cache(partial(run_id, ablation))
         self._known: dict[str, dict[str, Record]] = {}
@@ -115,7 +116,9 @@ class Planner:
     def plan(self) -> Plan:
         """Return the plan of all runs."""
         runs = itertools.chain.from_iterable(self.part(study).runs for study in self.studies)
-        return Plan(self._with_miners(), tuple(runs), self.unlocked, self.looks)
+        return Plan(
+            self._with_miners(), tuple(runs), self.unlocked, self.looks, allow_mixed=self.allow_mixed
+        )
 
     def _with_miners(self) -> Ablation:
         if not self._mined_by.keys() - {UNTRAINED}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -13,6 +14,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from harness.identity.code import file_tokens
 
 SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|APIKEY", re.IGNORECASE)
 """In the name of an environment variable: its value is a secret."""
@@ -32,6 +35,14 @@ PACKAGES = (
     "scipy",
     "pandas",
 )
+
+DECIDING = ("sentence-transformers", "transformers", "torch", "tokenizers", "datasets", "mteb", "numpy", "scipy")
+"""The packages whose version decides a score: runs made with two of them are not compared in silence."""
+
+CODE = "harness code"
+"""Among the versions: a hash of the modules of this package that decide a score."""
+
+_DECIDES = ("work.py", "evaluation.py", "mining.py", "losses.py", "data/*.py", "testbeds/*.py", "training/*.py")
 
 
 def git(folder: Path) -> dict[str, Any]:
@@ -57,7 +68,15 @@ def versions() -> dict[str, str]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return {**found, CODE: _code()}
+
+
+def _code() -> str:
+    """Return a hash of this package's code that decides a score; comments, docstrings and layout do not count."""
+    package = Path(__file__).parent
+    files = sorted({path for pattern in _DECIDES for path in package.glob(pattern)})
+    code = [[path.name, file_tokens(path.read_text(encoding="utf-8"))] for path in files]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:12]
 
 
 def file_hash(path: Path) -> str:

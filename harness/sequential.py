@@ -30,6 +30,7 @@ def grown(
     only: Sequence[str] = (),
     unavailable: Iterable[str] = (),
     unlocked: Iterable[Unlocking] = (),
+    allow_mixed: bool = False,
 ) -> Plan:
     """Return `make_plan`'s plan with the final seeds that open verdicts ask for, and the looks that it is judged at.
 
@@ -38,6 +39,7 @@ def grown(
     planner = Planner(ablation, records, pruning=pruning, only=only, unavailable=unavailable)
     planner.unlocked = tuple(unlocked)
     planner.looks = looks(ablation, planner.unlocked)
+    planner.allow_mixed = allow_mixed
     grow(planner)
     return planner.plan()
 

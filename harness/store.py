@@ -7,6 +7,7 @@ models/ID/        kept models
 mteb/             results in mteb's own layout
 optuna.db         a mirror of the tuning records for Optuna's dashboard, rebuilt at each start
 unlocked.json     when the test sets came within reach, and what each study had been given by then (harness.lock)
+contents.json     what the names of its testbed stood for when it was last run (harness.contents)
 audit.json        what the audit of the data found, and of which (harness.audit)
 lock              held by the driver; the kernel lets go of it when the driver dies, however it dies
 """
@@ -30,7 +31,8 @@ from harness.records import Pairs, Record, as_json, frame
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
+"""Of a store's form and of what its runs' ids are made of: 2 since ids hold contents instead of names."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Store:
     folder: Path
     ablation: str
     testbed: str
+    version: int = VERSION
 
     def records(self) -> list[Record]:
         """Return all records, by id; raise DamagedRecord, with the mend, at the first that cannot be read."""
@@ -172,6 +175,13 @@ def create(folder: Path, ablation: str, testbed: str) -> Store:
 def load_of(folder: Path, ablation: str, testbed: str) -> Store:
     """Open an existing store; raise UsageError if it belongs to another ablation or testbed."""
     store = load(folder)
+    if store.version < VERSION:
+        raise UsageError(
+            f"{folder}: this store was made under an older recipe (version {store.version}, now {VERSION}): its runs' "
+            "ids say less of what decides a result, so they cannot be judged beside new ones. Nothing in it was "
+            f"changed: `harness compare {folder} OTHER` and harness.api.load still read it. Give another --store, "
+            "or move it away."
+        )
     if (store.ablation, store.testbed) != (ablation, testbed):
         raise UsageError(
             f"{folder}: this store holds ablation {store.ablation!r} on testbed {store.testbed!r}, "
@@ -196,7 +206,7 @@ def load(folder: Path | str) -> Store:
         raise UsageError(
             f"{folder}: written by a newer harness (store version {version}, this reads {VERSION}); upgrade the harness"
         )
-    return Store(folder, ablation, testbed)
+    return Store(folder, ablation, testbed, version)
 
 
 @contextmanager

@@ -15,6 +15,10 @@ Kind: TypeAlias = Literal["beats", "within", "at least", "baseline"]
 ONE_SEED = "One final seed cannot tell a difference from luck with the seed; two or more can."
 
 
+class Refused(str):
+    """Why evidence that is all there is not judged, as a whole sentence."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """One thing to judge: `better` against study `worse`, or, where that is None, against the number `target`."""
@@ -78,6 +82,8 @@ class Verdict:
 
 def judge(claim: Claim, known: Difference | Distance | str, alpha: float) -> Verdict:
     """Judge a claim by intervals of level 1 - alpha; `known` is its evidence, or what is lacking of it, in words."""
+    if isinstance(known, Refused):
+        return verdict(claim, "incomplete", known)
     if isinstance(known, str):
         return verdict(claim, "incomplete", f"Not all runs are there: {known}.")
     over_pairs, over_seeds = known.over_pairs(alpha), known.over_seeds(alpha)

@@ -34,6 +34,7 @@ from harness.plan import TUNE_SEED
 from harness.progress import Reporter
 from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
 from harness.testbeds import EMBEDDED, Testbed, hub, materials
+from harness.testbeds.measure import verify
 from harness.training.base import fresh_model
 from harness.training.precision import precision_here
 from harness.training.train import Schedule, Training, train
@@ -77,6 +78,7 @@ def execute(job: Job) -> Record:
 def _run(job: Job, record: Record) -> Record:
     """Train and evaluate. Training reads a sealed testbed in every stage, so that caches serve all stages alike."""
     bed = job.ablation.testbed
+    verify(bed)
     dev = materials.load_sts(bed.dev)
     curve: list[tuple[float, float]] = []
     pruned = False
@@ -90,7 +92,7 @@ def _run(job: Job, record: Record) -> Record:
             record = replace(record, rows=len(rows), **_cost(training))
         model.eval()
         began = time.perf_counter()
-        encoder = evaluation.Encoder(model, tf32=job.ablation.precision == "auto")
+        encoder = evaluation.Encoder(model, tf32=job.ablation.precision != "fp32")
         scores: dict[str, float] = {}
         unshared: dict[str, float] = {}
         pairs: dict[str, Pairs] = {}
@@ -149,7 +151,7 @@ def _train(
     def look(share: float) -> bool:
         nonlocal pruned
         model.eval()
-        encoder = evaluation.Encoder(model, tf32=ablation.precision == "auto")
+        encoder = evaluation.Encoder(model, tf32=ablation.precision != "fp32")
         curve.append((share, evaluation.score_sts(encoder, dev)[1]["spearman_cosine"]))
         model.train()
         if job.rivals is not None:
@@ -184,7 +186,12 @@ def study_rows(ablation: Ablation, name: str) -> DataFrame:
     rows = view_rows(bed, view)
     if view.mining is None:
         return rows
-    return with_negatives(view, rows, bed.revisions()["model"], partial(_miner, ablation, name))
+    return with_negatives(view, rows, base_of(bed), partial(_miner, ablation, name))
+
+
+def base_of(bed: Testbed) -> str:
+    """Return what says which base model it is."""
+    return f"{bed.identity()['model']} {bed.pooling}-pooled"
 
 
 def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
@@ -247,6 +254,7 @@ def _provenance(job: Job) -> dict[str, Any]:
         "versions": provenance.versions(),
         "hardware": provenance.hardware(),
         "revisions": bed.revisions(),
+        "contents": dict(bed.contents),
         "rows_asked": bed.max_rows,
         "hub": None if bed.model.repo == EMBEDDED else provenance.without_secrets(hub.endpoint()),
         "precision": precision_here(job.ablation.precision),

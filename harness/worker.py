@@ -16,6 +16,7 @@ import cloudpickle
 from tqdm import tqdm
 
 from harness import provenance
+from harness.ablation import Precision
 from harness.data.findings import Audit, Finding
 from harness.embedded import TASK_NAMES
 from harness.job import Job
@@ -80,6 +81,24 @@ def fetch(testbed: Testbed) -> dict[str, str]:
 
     found = materials.fetch(testbed, task_refs, tell)
     return {task: provenance.without_secrets(why) for task, why in found.items()}
+
+
+def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the hashes of a cloudpickled testbed's parts, and of what some names stand for; see `testbeds.measure`."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # everything was fetched before
+    os.environ["TQDM_DISABLE"] = "1"
+    tqdm.set_lock(threading.RLock())
+    from harness.testbeds.measure import of_names, parts_of
+
+    testbed, names = cloudpickle.loads(pickled)
+    return parts_of(testbed, only_there), of_names(names)
+
+
+def precision(asked: Precision) -> str:
+    """Return what training computes in on this worker's device."""
+    from harness.training.precision import precision_here
+
+    return precision_here(asked)
 
 
 def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:

@@ -16,6 +16,7 @@ from harness.ablation import restrict
 from harness.api import load
 from harness.cli import main
 from harness.errors import StudyFileError
+from harness.identity import digest
 from harness.plan import run_id
 from harness.planner import make_plan
 from harness.study import Swept
@@ -101,7 +102,7 @@ def test_a_sweep_of_a_function_hands_it_the_argument_and_keeps_what_it_reads() -
     swept = softmax.sweep(concatenation_sent_rep=[False])[0]
 
     assert losses.label(swept.loss) == "softmax(concatenation_sent_rep=False)"
-    assert losses.identity(swept.loss) != losses.identity(softmax.loss)
+    assert digest(swept.loss) != digest(softmax.loss)
     with pytest.raises(StudyFileError, match="the loss needs"):
         replace(swept, view="pair")
 

@@ -44,6 +44,7 @@ def test_a_finished_store_is_complete(finished: Path) -> None:
     assert {path.name for path in (finished / STORE).iterdir()} == {
         "store.json",
         "audit.json",
+        "contents.json",
         "unlocked.json",
         "last_run.json",
         "lock",

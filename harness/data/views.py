@@ -8,11 +8,12 @@ rows, because in the first 50,000 rows of MNLI few premises stand beside a contr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.errors import StudyFileError
+from harness.identity import digest
 from harness.losses import Inputs, Label
 from harness.space import Point
 
@@ -37,19 +38,34 @@ class Mining:
     point: Point | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """A named way to build a loss's columns: texts first, then the label column where `label` is not "none".
 
-    The name says all that decides the rows, so views of one name are one view. Where `mining` is given, `build` makes
-    anchors and positives alone, and the negatives, the last columns, are mined (`harness.mining`).
+    Two views are equal if they make the same rows: what `build` computes counts (`harness.identity`), not what it or
+    the view is called. Where `mining` is given, `build` makes anchors and positives alone, and the negatives, the last
+    columns, are mined (`harness.mining`).
     """
 
     name: str
     columns: tuple[str, ...]
     label: Label
-    build: Callable[[DataFrame, int], DataFrame] = field(compare=False)
+    build: Callable[[DataFrame, int], DataFrame]
     mining: Mining | None = None
+
+    def decides(self, files: Mapping[str, str] | None = None) -> str:
+        """Return a digest of what decides the rows, `files` as for `identity.digest`; mining by a trial is its id's."""
+        mined = None if self.mining is None else replace(self.mining, trial=None, point=None)
+        return digest([self.columns, self.label, self.build, mined], files)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, View) and (self is other or self._key() == other._key())
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, Mining | None]:
+        return self.decides(), self.mining  # not remembered: what a function reads may change in a notebook
 
     @property
     def texts(self) -> int:

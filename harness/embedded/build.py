@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+
+from harness.identity.code import file_tokens
 
 from . import rows, taskdata
 from .frames import Frame
@@ -26,13 +29,13 @@ TASK_NAMES = (
 
 @cache
 def fingerprint() -> str:
-    """16 hexadecimal digits that change whenever a source file of this package, and so perhaps the data or the model,
-    does.
+    """16 hexadecimal digits that change whenever the code of this package, and so perhaps the data or the model, does.
+
+    Comments, docstrings and layout do not count.
     """
-    digest = hashlib.sha256(str(rows.SEED).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
-    return digest.hexdigest()[:16]
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    code = [[path.name, file_tokens(path.read_text(encoding="utf-8"))] for path in files]
+    return hashlib.sha256(json.dumps([rows.SEED, code]).encode()).hexdigest()[:16]
 
 
 def cache_folder() -> Path:

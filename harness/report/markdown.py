@@ -264,9 +264,10 @@ def _checks(facts: Facts) -> Iterable[str]:
 def _reproduce(facts: Facts, command: str) -> Iterable[str]:
     yield f"```sh\n{command}\n```"
     lines = []
-    for git, runs in facts.provenance("git"):
-        commit = git.get("commit") or "not under version control"
-        lines.append(f"harness at {commit}{', with uncommitted changes' if git.get('dirty') else ''} ({runs} runs)")
+    for key, what in (("harness_git", "harness"), ("git", "repository of the study file")):
+        for git, runs in facts.provenance(key):
+            at = f"at {git['commit']}" if git.get("commit") else "not under version control"
+            lines.append(f"{what} {at}{', with uncommitted changes' if git.get('dirty') else ''} ({runs} runs)")
     for digest, runs in facts.provenance("study_file"):
         lines.append(f"study file with SHA-256 {str(digest)[:16]} ({runs} runs)")
     for hardware, runs in facts.provenance("hardware"):

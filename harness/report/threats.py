@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness import lock
+from harness.mixing import made_otherwise
 from harness.plan import START_UP
 from harness.report.audited import doubts
 from harness.report.facts import PUBLIC_HUB, Facts
@@ -161,20 +162,15 @@ def _origin(facts: Facts) -> list[str]:
             "Model and data came from another hub than the public one; under the same names it may serve others."
         )
     precisions = [str(precision) for precision, _ in facts.provenance("precision")]
-    if len(precisions) > 1:
-        found.append(f"Runs trained in different precisions: {', '.join(precisions)}.")
-    elif precisions and precisions[0] != "fp32":
+    if len(precisions) == 1 and precisions[0] != "fp32":
         found.append(f"All runs trained in {precisions[0]}, which rounds more coarsely than fp32.")
-    for key, what in (
-        ("versions", "versions of the packages"),
-        ("hardware", "machines"),
-        ("study_file", "states of the study file"),
-    ):
-        if len(facts.provenance(key)) > 1:
-            found.append(f"The runs were made with {len(facts.provenance(key))} different {what}.")
-    commits = [git for git, _ in facts.provenance("git")]
-    if len({git.get("commit") for git in commits}) > 1:
-        found.append("The runs were made at different commits of the harness.")
-    if any(git.get("dirty") for git in commits):
-        found.append("Some runs were made from a working tree with uncommitted changes.")
+    found += [escape(f"{note[0].upper()}{note[1:]}.") for note in made_otherwise(facts.plan)]
+    if (machines := len(facts.provenance("hardware"))) > 1:
+        found.append(f"The runs were made on {machines} different machines.")
+    for key, what in (("harness_git", "the harness"), ("git", "the study file's repository")):
+        commits = [git for git, _ in facts.provenance(key) if git]
+        if len({git.get("commit") for git in commits}) > 1:
+            found.append(f"The runs were made at different commits of {what}.")
+        if any(git.get("dirty") for git in commits):
+            found.append(f"Some runs were made while {what} had uncommitted changes.")
     return found

@@ -49,6 +49,7 @@ class Testbed:
     `dev` and `test` are STS sets with columns sentence1, sentence2 and score (GLUE's `label`). `tasks` are names that
     mteb knows. `lr_scale` multiplies a study file's learning rates, which are meant for a BERT base. `trials` and
     `seeds`, where given, stand in for the study file's when `--testbed` moves a run here, so that it takes minutes.
+    `contents` are the hashes of what its parts hold, by part, once they were read (`harness.contents`).
     """
 
     __test__ = False  # pytest would collect it by its name
@@ -64,6 +65,7 @@ class Testbed:
     lr_scale: float = 1.0
     trials: int | None = None
     seeds: int | None = None
+    contents: tuple[tuple[str, str], ...] = ()
 
     @property
     def sources(self) -> tuple[Ref, ...]:
@@ -71,10 +73,20 @@ class Testbed:
         return self.rows if isinstance(self.rows, tuple) else (self.rows,)
 
     def revisions(self) -> dict[str, str]:
-        """Return what decides a run's training and its dev and test scores, by part; a sealed testbed has no test."""
+        """Say, for people, what the testbed is made of, by part; a sealed testbed has no test."""
         rows = " + ".join(map(str, self.sources))
         parts = {"model": f"{self.model} {self.pooling}-pooled", "rows": rows, "dev": str(self.dev)}
         return parts if self.test == SEALED else {**parts, "test": str(self.test)}
+
+    def declared(self) -> dict[str, str]:
+        """Return all that is said of each part: two testbeds that say the same of a part read the same."""
+        parts = {"model": repr(self.model), "rows": repr(self.sources), "dev": repr(self.dev)}
+        return parts if self.test == SEALED else {**parts, "test": repr(self.test)}
+
+    def identity(self) -> dict[str, str]:
+        """Return what decides a run's training and its dev and test scores, by part: its content where it is known."""
+        parts = {**self.declared(), **{part: found for part, found in self.contents if part in self.declared()}}
+        return {**parts, "pooling": self.pooling}
 
     def sealed(self) -> Testbed:
         """Return the testbed without test set and tasks: all that a tuning run is given."""

@@ -84,3 +84,11 @@ def snapshot(ref: Ref, *, is_model: bool, online: bool) -> Path:
     if is_model and not fnmatch.filter(names, "*.safetensors"):
         raise CannotHave("it has no *.safetensors, and weights in other formats are not loaded: they can run code")
     return Path(folder)
+
+
+def cached_model(repo: str) -> Path | None:
+    """Return the folder of a model in the cache as its name alone loads it, without asking the hub; None if none is."""
+    try:
+        return Path(huggingface_hub.snapshot_download(repo, local_files_only=True))
+    except Exception:  # no valid name, or nothing in the cache: the library says so in several ways
+        return None

@@ -8,6 +8,9 @@ from typing import Literal
 
 import torch
 
+from harness.ablation import Precision
+from harness.errors import UnsuitableDevice
+
 GAIN = 1.25
 """How many times as fast a processor must multiply bf16 as float32 for it to be used: it rounds more coarsely.
 
@@ -15,10 +18,15 @@ Far from what was measured: 2.2 for large products on AMD's Zen 4, .5 on an Inte
 """
 
 
-def precision_here(asked: Literal["auto", "fp32"]) -> Literal["bf16", "fp16", "fp32"]:
-    """Return what training computes in on this device: bf16 or fp16 where the hardware is faster at it, if `auto`."""
-    if asked == "fp32":
-        return "fp32"
+def precision_here(asked: Precision) -> Literal["bf16", "fp16", "fp32"]:
+    """Return what training computes in on this device: what was asked, or, for "auto", what is fastest.
+
+    "auto" is bf16 or fp16 where the hardware multiplies it faster. Raises UnsuitableDevice for fp16 without a GPU.
+    """
+    if asked == "fp16" and not torch.cuda.is_available():
+        raise UnsuitableDevice("fp16 needs a GPU; give --precision bf16 or fp32")
+    if asked != "auto":
+        return asked
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() and _gain() > GAIN else "fp32"

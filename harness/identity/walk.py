@@ -1,0 +1,290 @@
+"""Any object by content: values, containers, functions with all they reach, classes, objects with their state."""
+
+from __future__ import annotations
+
+import copyreg
+import enum
+import functools
+import hashlib
+import json
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+from harness.identity import code
+
+LONGEST_PATH = 1000
+"""Characters beyond which a text names no file."""
+
+_OF_CLASSES_ALONE = frozenset(
+    ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__",
+     "__annotate_func__", "__annotations_cache__", "__firstlineno__", "__static_attributes__", "__parameters__",
+     "__orig_bases__", "__abstractmethods__", "_abc_impl", "__dataclass_params__", "__match_args__",
+     "__dataclass_fields__")
+)  # fmt: skip
+"""Attributes of a class that follow from others, or say nothing of what it does."""
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
+
+
+class Unstable(Exception):
+    """An object has no content that another process could find again."""
+
+    def __init__(self, path: str, thing: object, why: str) -> None:
+        super().__init__(f"{path} is a {type(thing).__module__}.{type(thing).__qualname__}, {why}")
+
+
+def digest(thing: Any, files: Mapping[str, str] | None = None) -> str:
+    """Return 16 hexadecimal digits that say what an object computes: the same in every process, on every machine.
+
+    Args:
+        thing: a loss, the function of a view, an option's value.
+        files: by the path that texts may name, the hash of the file's or model's content; it counts in the text's
+            place.
+
+    Raises Unstable, naming what, for an object whose content cannot be found: an open file, a lock, a generator.
+    """
+    return _Walk(files or {}).of(thing, "it")[:16]
+
+
+def paths_in(thing: Any) -> list[str]:
+    """Return the texts that an object reaches and that name a file or folder which is there; Unstable as `digest`."""
+    walk = _Walk({})
+    walk.of(thing, "it")
+    return sorted(text for text in walk.texts if _names_something(text))
+
+
+def _names_something(text: str) -> bool:
+    if not text or len(text) > LONGEST_PATH or "\0" in text or "\n" in text or text in (".", "..", "/"):
+        return False
+    try:
+        return Path(text).exists() or _could_be_hub_id(text)
+    except OSError:
+        return False
+
+
+def _could_be_hub_id(text: str) -> bool:
+    parts = text.split("/")
+    return len(parts) == 2 and all(part and set(part) <= _ID and part[0] != "." for part in parts)
+
+
+_ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+def _hash(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
+
+
+class _Walk:
+    """One walk through an object: remembers what it met, so that shared parts cost once and cycles end."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self.texts: set[str] = set()
+        self._files = files
+        self._known: dict[int, tuple[object, str]] = {}
+        self._open: dict[int, int] = {}
+
+    def of(self, thing: Any, path: str) -> str:
+        """Return an object's hash; `path` says how it was reached, for errors."""
+        if isinstance(thing, str | PurePath):
+            self.texts.add(str(thing))
+        if type(thing) is str and thing in self._files:
+            return _hash(["content", self._files[thing]])
+        if type(thing) in _PLAIN:
+            return _hash([type(thing).__name__, repr(thing)])
+        if id(thing) in self._known:
+            return self._known[id(thing)][1]
+        if id(thing) in self._open:
+            return _hash(["again", len(self._open) - self._open[id(thing)]])
+        self._open[id(thing)] = len(self._open)
+        try:
+            found = _hash(self._parts(thing, path))
+        finally:
+            del self._open[id(thing)]
+        self._known[id(thing)] = (thing, found)
+        return found
+
+    def _all(self, things: Iterable[Any], path: str) -> list[str]:
+        return [self.of(thing, f"{path}[{index}]") for index, thing in enumerate(things)]
+
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]], path: str) -> list[Any]:
+        return [[self.of(key, f"a key of {path}"), self.of(value, f"{path}[{key!r}]")] for key, value in pairs]
+
+    def _named(self, things: Mapping[str, Any], path: str) -> list[Any]:
+        return [[name, self.of(value, f"{path}.{name}")] for name, value in sorted(things.items())]
+
+    def _parts(self, thing: Any, path: str) -> list[Any]:
+        """Return what an object consists of, as JSON."""
+        kind = type(thing)
+        if kind in (tuple, list):
+            return [kind.__name__, self._all(thing, path)]
+        if kind in (set, frozenset):
+            return [kind.__name__, sorted(self._all(thing, path))]
+        if kind is dict:
+            return ["dict", self._pairs(thing.items(), path)]
+        if isinstance(thing, enum.Enum):
+            return ["enum", kind.__qualname__, thing.name, self.of(thing.value, f"{path}.value")]
+        if isinstance(thing, functools.partial):
+            given = [self.of(thing.func, f"{path}.func"), self._all(thing.args, f"{path}.args")]
+            return ["partial", *given, self._named(thing.keywords, path)]
+        if isinstance(thing, types.FunctionType):
+            return self._function(thing, path)
+        if isinstance(thing, types.ModuleType):
+            return self._module(thing, ((),), path)
+        if isinstance(thing, type):
+            return self._class(thing, path)
+        if isinstance(thing, types.MethodType):
+            return ["method", self.of(thing.__self__, f"{path}.__self__"), self.of(thing.__func__, path)]
+        if isinstance(thing, types.BuiltinFunctionType):
+            owner = thing.__self__
+            of = None if owner is None or isinstance(owner, types.ModuleType) else self.of(owner, f"{path}.__self__")
+            return ["builtin", str(thing.__module__), thing.__qualname__, of]
+        if isinstance(thing, staticmethod | classmethod):
+            return [kind.__name__, self.of(thing.__func__, path)]
+        if isinstance(thing, property):
+            return ["property", self._all((thing.fget, thing.fset, thing.fdel), path)]
+        if hasattr(thing, "cache_info") and hasattr(thing, "__wrapped__"):  # functools.cache, lru_cache
+            return ["cached", self.of(thing.__wrapped__, path)]
+        numbers = _numbers(thing)
+        return ["numbers", *numbers] if numbers is not None else self._object(thing, path)
+
+    def _function(self, function: types.FunctionType, path: str) -> list[Any]:
+        owner = code.library(function.__module__ or "__main__")
+        if owner is not None and "<locals>" not in function.__qualname__ and function.__name__ != "<lambda>":
+            return ["library", owner, function.__qualname__]
+        self.texts.update(code.constants(function.__code__))
+        cells = {}
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            try:
+                cells[name] = cell.cell_contents
+            except ValueError:  # not filled yet
+                cells[name] = None
+        own = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+        files = [self._files[text] for text in sorted(set(code.constants(function.__code__)) & self._files.keys())]
+        return [
+            "function",
+            code.tokens(function),
+            files,
+            self._all(function.__defaults__ or (), f"a default of {path}"),
+            self._named(function.__kwdefaults__ or {}, f"a default of {path}"),
+            self._named(cells, f"{path}, closure"),
+            self._named(own, path),
+            [] if owner is not None else self._read(function, path),
+        ]
+
+    def _read(self, function: types.FunctionType, path: str) -> list[Any]:
+        """Return what a user's function reads of its module, and what it imports."""
+        found: list[Any] = []
+        package = function.__globals__.get("__package__")
+        for reference in code.references(function.__code__):
+            where = f"{reference.name}, which {path} reads," if not reference.imported else reference.name
+            if reference.imported:
+                found.append([reference.name, self._import(reference, package, where)])
+            elif reference.name in function.__globals__:
+                value = function.__globals__[reference.name]
+                if isinstance(value, types.ModuleType):
+                    found.append([reference.name, self._module(value, reference.attributes, where)])
+                else:
+                    found.append([reference.name, self.of(value, where)])
+        return found
+
+    def _import(self, reference: code.Reference, package: str | None, path: str) -> list[Any]:
+        name = code.absolute(reference.name, package)
+        owner = code.library(name)
+        if owner is not None:
+            return ["library", owner]
+        module = code.imported(reference.name, package)
+        return ["absent", name] if module is None else self._module(module, reference.attributes, path)
+
+    def _module(self, module: types.ModuleType, attributes: tuple[tuple[str, ...], ...], path: str) -> list[Any]:
+        """Return of a user's module the attributes that are used of it, all of it where it is used itself."""
+        owner = code.library(module.__name__)
+        if owner is not None:
+            return ["library", owner]
+        if () not in attributes:
+            return ["module", [[".".join(chain), self._attribute(module, chain, path)] for chain in attributes]]
+        values = []
+        for name, value in sorted(vars(module).items()):
+            if not name.startswith("__"):
+                try:
+                    values.append([name, self.of(value, f"{path}.{name}")])
+                except Unstable:  # whether it is used at all is not known
+                    values.append([name, "unknown"])
+        return [code.module_tokens(module), values]
+
+    def _attribute(self, module: types.ModuleType, chain: tuple[str, ...], path: str) -> Any:
+        value: Any = getattr(module, chain[0], None)
+        if value is None and f"{module.__name__}.{chain[0]}" not in sys.modules and not hasattr(module, chain[0]):
+            found = code.imported(f"{module.__name__}.{chain[0]}", None)
+            return "absent" if found is None else self._module(found, (chain[1:],), path)
+        if isinstance(value, types.ModuleType):
+            return self._module(value, (chain[1:],), f"{path}.{chain[0]}")
+        return self.of(value, f"{path}.{chain[0]}")
+
+    def _class(self, cls: type, path: str) -> list[Any]:
+        owner = code.library(cls.__module__)
+        if owner is not None and "<locals>" not in cls.__qualname__:
+            return ["library", owner, cls.__qualname__]
+        fields = getattr(cls, "__dataclass_fields__", {})
+        parts = {}
+        for name, value in vars(cls).items():
+            made = fields and isinstance(value, types.FunctionType) and value.__code__.co_filename == "<string>"
+            descriptor = isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType)
+            if name not in _OF_CLASSES_ALONE and not made and not descriptor:
+                parts[name] = value
+        declared = [[name, self._all((f.default, f.default_factory, f.init), path)] for name, f in fields.items()]
+        return [
+            "class",
+            self._all(cls.__bases__, f"a base of {path}"),
+            self.of(type(cls), f"the metaclass of {path}"),
+            declared,
+            self._named(parts, path),
+        ]
+
+    def _object(self, thing: Any, path: str) -> list[Any]:
+        """Return an object by what pickling makes it anew from, which is what a worker gets."""
+        reducer = copyreg.dispatch_table.get(type(thing))
+        try:
+            made = reducer(thing) if reducer is not None else thing.__reduce_ex__(4)
+        except Exception as problem:
+            raise Unstable(path, thing, f"whose content cannot be told ({problem})") from problem
+        if isinstance(made, str):
+            return ["global", code.library(getattr(thing, "__module__", None) or "builtins") or "own", made]
+        function, arguments, *rest = made
+        state, items, pairs = [*rest, None, None, None][:3]
+        return [
+            "object",
+            self.of(type(thing), f"the class of {path}"),
+            self.of(function, path) if not _makes_new(function) else "new",
+            self._all(arguments[_makes_new(function) :], path),
+            self._named(state, path) if _by_name(state) else self.of(state, path),
+            self._all(items or (), path),
+            self._pairs(pairs or (), path),
+        ]
+
+
+def _makes_new(function: Callable[..., Any]) -> bool:
+    """Tell whether an object is made by its class, which is told already and is the first argument."""
+    return getattr(function, "__name__", "") in ("__newobj__", "__newobj_ex__")
+
+
+def _by_name(state: Any) -> bool:
+    return type(state) is dict and all(type(name) is str for name in state)
+
+
+def _numbers(thing: Any) -> list[Any] | None:
+    """Return type, shape and bytes of a numpy array or torch tensor, and of pandas objects; None for other things."""
+    modules = sys.modules
+    if (np := modules.get("numpy")) is not None and isinstance(thing, np.ndarray) and not thing.dtype.hasobject:
+        return [str(thing.dtype), list(thing.shape), hashlib.sha256(np.ascontiguousarray(thing).tobytes()).hexdigest()]
+    if (torch := modules.get("torch")) is not None and isinstance(thing, torch.Tensor):
+        flat = thing.detach().cpu().contiguous().flatten()
+        content = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+        return [str(thing.dtype), list(thing.shape), thing.requires_grad, hashlib.sha256(content).hexdigest()]
+    if (pd := modules.get("pandas")) is not None and isinstance(thing, pd.DataFrame | pd.Series):
+        frame = pd.DataFrame(thing)
+        rows = pd.util.hash_pandas_object(frame, index=True).to_numpy().tobytes()
+        return [list(map(str, frame.columns)), list(map(str, frame.dtypes)), hashlib.sha256(rows).hexdigest()]
+    return None
