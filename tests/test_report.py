@@ -296,8 +296,8 @@ def origin(**provenance: Any) -> Plan:
     ("provenance", "words"),
     [
         ({"hub": "http://stand-in:8000"}, "another hub than the public one"),
-        ({"precision": "bf16"}, "different precisions"),
-        ({"versions": {"torch": "2.14.0"}}, "2 different versions of the packages"),
+        ({"precision": "bf16"}, "precision bf16 (mnr), fp32"),
+        ({"versions": {"torch": "2.14.0"}}, "2.14.0 (mnr)"),
         ({"git": {"commit": "another", "dirty": False}}, "different commits"),
         ({"git": {"commit": synthetic.PROVENANCE["git"]["commit"], "dirty": True}}, "uncommitted changes"),
     ],
