@@ -253,6 +253,7 @@ def restrict(
     )
     given: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs, "max_seeds": max_seeds}
     if testbed is not None:
-        given = {**given, "trials": trials or testbed.trials, "seeds": seeds or testbed.seeds}
+        own = {"trials": testbed.trials, "seeds": testbed.seeds}
+        given |= {name: number for name, number in own.items() if given[name] is None}
     budget = replace(ablation.budget, **{name: value for name, value in given.items() if value is not None})
     return replace(ablation, testbed=bed, budget=budget, precision=precision or ablation.precision)

@@ -72,7 +72,7 @@ def _plan(
         records,
         pruning=True,
         unavailable={task for record in records for task in record.missing},
-        unlocked=lock.read(folder),
+        designs=lock.read(folder),
         allow_mixed=allow_mixed,
     )
     today = None if study_file is None else provenance.file_hash(study_file)
@@ -117,10 +117,13 @@ def run(
         records, damaged = opened.set_damaged_aside()
         for aside in damaged:
             _tell(console, f"damaged record set aside: {aside}")
-        left = [record for record in records if not (options.retry_failed and record.mendable)]
+        retrying = [record.id for record in records if options.retry_failed and record.mendable]
         log, known = lock.read(opened.folder), contents.read(opened.folder)
         found = contents.resolved(ablation, known)
-        runs = sequential.grown(found, left, pruning=options.prune, only=options.only, unlocked=log).unfinished()
+        as_planned = sequential.grown(
+            found, records, pruning=options.prune, only=options.only, designs=log, retrying=retrying
+        )
+        runs = as_planned.unfinished()
         if not runs and _unchanged(ablation, known):
             return _plan(found, records, opened.folder, study_file, allow_mixed)
         where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=max(1, runs))  # they import torch

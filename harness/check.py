@@ -33,10 +33,12 @@ Holm's over all looks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness import spending, stats
-from harness.expectations import AtLeast, InOrder, Within
+from harness.expectations import AtLeast, Beats, InOrder, Within
 from harness.finals import Difference, Distance, Finals, difference, distance, finals
+from harness.hindsight import of_claim, withdrawn
 from harness.mixing import WAYS_OUT, of_studies
 from harness.plan import Plan
 from harness.records import Record
@@ -62,9 +64,19 @@ def check(plan: Plan) -> list[Verdict]:
     claims = _claims(plan)
     found = [_evidence(plan, claim) for claim in claims]
     p_values = [_p_value(claim, known) for claim, known in zip(claims, found, strict=True)]
+    p_values += [1.0] * len(withdrawn(plan))  # a claim that is no longer made was one of those that could have held
     holm = stats.holm_levels([spending.spent(p_value, plan.looks) for p_value in p_values])
     levels = [spending.nominal(level, plan.looks) for level in holm]
-    return [judge(claim, known, level) for claim, known, level in zip(claims, found, levels, strict=True)]
+    verdicts = (judge(claim, known, level) for claim, known, level in zip(claims, found, levels, strict=False))
+    return [replace(verdict, late=_late(plan, verdict)) for verdict in verdicts]
+
+
+def _late(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
+    """Return what about a claim was chosen after its test scores were known."""
+    if verdict.worse is None:
+        return tuple(of_claim(plan, verdict.expectation, [verdict.better]))
+    claim = str(Beats(verdict.better, verdict.worse, verdict.margin))
+    return tuple(of_claim(plan, claim, [verdict.worse, verdict.better]))
 
 
 def _claims(plan: Plan) -> list[Claim]:
@@ -122,15 +134,17 @@ def _p_value(claim: Claim, known: Difference | Distance | str) -> float:
 
 
 def exit_code(verdicts: Sequence[Verdict], plan: Plan, strict: bool = False) -> int:
-    """Return 1 if a claim is violated; else 3 if anything is incomplete, or inconclusive under `strict`; else 0.
+    """Return 1 if a claim is violated; else 3 if anything is incomplete, or, under `strict`, not decided; else 0.
 
-    Incomplete means: a claim is, or runs of the plan are `unfinished`.
+    Incomplete means: a claim is, or runs of the plan are `unfinished`. Not decided are claims that are inconclusive,
+    and those whose design was chosen after their test scores were known.
     """
     judgements = {verdict.verdict for verdict in verdicts}
     if "violated" in judgements:
         return 1
     incomplete = "incomplete" in judgements or bool(unfinished(plan))
-    return 3 if incomplete or (strict and "inconclusive" in judgements) else 0
+    decided = all(verdict.verdict != "inconclusive" and not verdict.late for verdict in verdicts)
+    return 3 if incomplete or (strict and not decided) else 0
 
 
 def unfinished(plan: Plan) -> list[str]:

@@ -85,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "--until-decided and --max-seeds go together: add final seeds until decided, at most N a study"
         )
+    if options.until_decided and options.only:
+        raise UsageError("--until-decided needs every study's runs to look at; leave out --only")
     ablation = declared(options)
     for name in options.only:
         if name not in (study.name for study in ablation.studies):
@@ -152,7 +154,7 @@ def report(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from harness import audit, lock
+    from harness import audit, hindsight
     from harness.baseline import TOLERANCE, against, read_baseline
     from harness.check import check as judge
     from harness.check import exit_code, unfinished
@@ -181,7 +183,7 @@ def check(options: argparse.Namespace) -> int:
             "unfinished": unfinished(plan),
             "orders": [asdict(order) for order in orders(plan)],
             "looks": plan.looks,
-            "notes": lock.notes(plan),
+            "notes": hindsight.notes(plan),
         }
         _print_json(document | ({"baseline": [asdict(v) for v in regressions]} if baseline is not None else {}))
     else:
@@ -286,13 +288,13 @@ def fetch(options: argparse.Namespace) -> int:
 
 
 def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
-    from harness import lock
+    from harness import hindsight
     from harness.mixing import made_otherwise
     from harness.order import orders
     from harness.sequential import saved
 
     economy = saved(plan)
-    notes = [*lock.notes(plan), *made_otherwise(plan), *([f"until decided: {economy}"] if economy else [])]
+    notes = [*hindsight.notes(plan), *made_otherwise(plan), *([f"until decided: {economy}"] if economy else [])]
     for line in (*verdicts, *orders(plan), *(f"note: {note}" for note in notes)):
         print(line)
     for run in plan.runs:

@@ -27,7 +27,7 @@ from harness.planner import Planner
 from harness.progress import Board, spell
 from harness.provenance import without_secrets
 from harness.publish import drop_models, keep_only_best, publish
-from harness.records import HEADLINE, OBJECTIVE, Record, Unlocking
+from harness.records import HEADLINE, OBJECTIVE, Record
 from harness.store import Store, writing
 from harness.study import UNTRAINED
 from harness.turns import Turns
@@ -59,13 +59,18 @@ class Driver:
         """
         self.ablation, self.store, self.executor, self.board, self.options = ablation, store, executor, board, options
         self.missing, self.provenance, self._work = missing, provenance, work
-        found = store.records() if records is None else records
-        self.records = {record.id: record for record in found if not (options.retry_failed and record.mendable)}
+        found = store.records() if records is None else list(records)
+        self.records = {record.id: record for record in found}
         self._planner = Planner(
-            ablation, self.records.values(), pruning=options.prune, only=options.only, unavailable=missing
+            ablation,
+            self.records.values(),
+            pruning=options.prune,
+            only=options.only,
+            unavailable=missing,
+            retrying=[record.id for record in found if options.retry_failed and record.mendable],
         )
         self._running: dict[Future[Record], PlannedRun] = {}
-        self._remember(lock.read(store.folder))
+        self._log_design()
 
     def drive(self) -> Plan:
         """Do every run that can be done; returns the plan as it stands at the end."""
@@ -78,9 +83,7 @@ class Driver:
             stop, turns = False, Turns(self._planner)
             while True:
                 while len(self._running) < self.executor.slots and not stop and (run := turns.take()):
-                    pointed = self._with_point(run)
-                    self._unlock(pointed)
-                    self._submit(pointed)
+                    self._submit(self._with_point(run))
                 self.board.show(self._planner.plan, {run.id or "": run.study for run in self._running.values()})
                 if not self._running:
                     return self._planner.plan()
@@ -137,17 +140,14 @@ class Driver:
         point = search.ask(ablation, ablation.study(run.study), earlier)
         return replace(run, point=point, id=run_id(ablation, run.study, "tune", run.seed, point), state="to do")
 
-    def _remember(self, log: tuple[Unlocking, ...]) -> None:
-        """Plan with this log of unlockings."""
-        self._planner.unlocked, self._planner.looks = log, sequential.looks(self.ablation, log)
-
-    def _unlock(self, run: PlannedRun) -> None:
-        """Log, before a run that scores the test sets starts, what its study had been given by then."""
-        now, log = datetime.now(UTC).isoformat(timespec="seconds"), self._planner.unlocked
-        entry = lock.due(run, self._planner.part(run.study), log, len(self.records), now)
-        if entry is not None:
+    def _log_design(self) -> None:
+        """Log, before the first run starts, what is declared now, and of which studies test scores are known."""
+        now, file = datetime.now(UTC).isoformat(timespec="seconds"), self.provenance.get("study_file")
+        entry, log = lock.design(self.ablation, self.records.values(), now, file), lock.read(self.store.folder)
+        if lock.is_news(entry, log):
             lock.append(self.store.folder, entry)
-            self._remember((*log, entry))
+            log = (*log, entry)
+        self._planner.designs, self._planner.looks = log, sequential.looks(self.ablation, log)
 
     def _submit(self, run: PlannedRun) -> None:
         assert run.id is not None

@@ -1,104 +1,138 @@
-"""The lock on the test sets: tuning runs cannot reach them, and the store logs when they are first scored.
+"""The lock on the test sets: tuning runs cannot reach them, and the store logs what was declared when.
 
 A tuning run's job carries a testbed whose test set and tasks are taken out (`Testbed.sealed`), so no code in its worker
-can name them; `dev_only` refuses a tuning record that holds test scores all the same. Before the driver starts a run
-that scores the test sets, it appends to `unlocked.json` what the study had been given by then: trials and seeds added
-after that were added by someone who could know test scores, and `notes` says so.
+can name them; `dev_only` refuses a tuning record that holds test scores all the same. Before a driver starts its first
+run it appends to `designs.json` what the study file declares (`Design`), and which studies had test scores by then.
+Entries are only ever added, so editing the file afterwards empties nothing: `harness.hindsight` compares the present
+design with the last one that was declared blindly.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from harness.ablation import Ablation
 from harness.errors import StoreError
-from harness.records import DEV, Record, Unlocking, as_json
+from harness.expectations import Beats, InOrder
+from harness.plan import search_id, subject_id
+from harness.records import DEV, Record, as_json
 from harness.store import write_atomically
 
-if TYPE_CHECKING:
-    from harness.plan import Plan, PlannedRun
-
-LOG = "unlocked.json"
+LOG = "designs.json"
 
 
-def read(folder: Path) -> tuple[Unlocking, ...]:
+@dataclass(frozen=True)
+class Declared:
+    """What a design gives a study: what it trains (`plan.subject_id`), its search, and how many trials."""
+
+    subject: str
+    search: str
+    trials: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """What was declared when a driver started.
+
+    Attributes:
+        studies: by name, what each was given.
+        claims: the claims that verdicts would be given on, as `claims` writes them, each with its studies.
+        seeds, max_seeds: final seeds, and the most of them where seeds are added until decided.
+        scored: the studies that had test scores by then: of them, this design was not declared blindly.
+        records: how many records the store held.
+        at: the time (UTC, ISO 8601), which no report prints.
+        study_file: the hash of the study file, None where it is not known.
+    """
+
+    studies: Mapping[str, Declared]
+    claims: Mapping[str, tuple[str, ...]]
+    seeds: int
+    max_seeds: int | None = None
+    scored: tuple[str, ...] = ()
+    records: int = 0
+    at: str = ""
+    study_file: str | None = None
+
+
+def claims(ablation: Ablation) -> dict[str, tuple[str, ...]]:
+    """Return each claim of the expectations in one form, with its studies: an order is several, "b beats a" each."""
+    found: dict[str, tuple[str, ...]] = {}
+    for expectation in ablation.expect:
+        if isinstance(expectation, InOrder):
+            pairs = zip(expectation.studies, expectation.studies[1:], strict=False)
+            found |= {str(Beats(better, worse)): (worse, better) for worse, better in pairs}
+        else:
+            found[str(expectation)] = expectation.studies
+    return found
+
+
+def design(
+    ablation: Ablation, records: Iterable[Record] = (), at: str = "", study_file: str | None = None
+) -> Design:
+    """Return what an ablation declares, and which studies these records hold test scores of."""
+    known = list(records)
+    return Design(
+        {
+            study.name: Declared(
+                subject_id(ablation, study.name), search_id(ablation, study.name), ablation.trials(study)
+            )
+            for study in ablation.studies
+        },
+        claims(ablation),
+        ablation.budget.seeds,
+        ablation.budget.max_seeds,
+        tuple(sorted(scored(known))),
+        len(known),
+        at,
+        study_file,
+    )
+
+
+def scored(records: Iterable[Record]) -> frozenset[str]:
+    """Return the studies of which there are test scores, whatever they were made with."""
+    return frozenset(record.study for record in records if record.stage == "final" and record.scores)
+
+
+def read(folder: Path) -> tuple[Design, ...]:
     """Return a store's log, oldest first, empty if it has none; raise StoreError if it cannot be read."""
     path = folder / LOG
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(Unlocking(**{field.name: entry[field.name] for field in fields(Unlocking)}) for entry in entries)
+        return tuple(_read(entry) for entry in json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return ()
-    except (ValueError, KeyError, TypeError, OSError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
         raise StoreError(
-            f"{path}: the log of unlockings cannot be read ({problem}); restore it from a copy of the store"
+            f"{path}: the log of designs cannot be read ({problem}); restore it from a copy of the store"
         ) from problem
 
 
-def append(folder: Path, entry: Unlocking) -> None:
+def _read(entry: Mapping[str, Any]) -> Design:
+    plain = {field.name: entry[field.name] for field in fields(Design)}
+    studies = {
+        str(name): Declared(str(given["subject"]), str(given["search"]), int(given["trials"]))
+        for name, given in plain.pop("studies").items()
+    }
+    made = {str(claim): tuple(map(str, names)) for claim, names in plain.pop("claims").items()}
+    return Design(studies, made, scored=tuple(map(str, plain.pop("scored"))), **plain)
+
+
+def append(folder: Path, entry: Design) -> None:
     """Add an entry to the log so that a crash leaves it with or without the entry. Call it with the store locked."""
     entries = [as_json(asdict(known)) for known in (*read(folder), entry)]
     write_atomically(folder / LOG, "[\n" + ",\n".join(entries) + "\n]\n")
 
 
-def due(run: PlannedRun, plan: Plan, log: Sequence[Unlocking], records: int, now: str) -> Unlocking | None:
-    """Return the entry to append before a run starts; None if it scores no test set, or as the last entry says."""
-    if run.stage == "tune" or run.id is None:
-        return None
-    trials, budget = plan.of(run.study, "tune"), plan.ablation.budget
-    ended = sum(trial.state in ("done", "failed") for trial in trials)
-    of = next((trial.id for trial in trials if trial.trial == 0 and trial.id), run.id)
-    entry = Unlocking(
-        run.study, of, run.id, len(trials), ended, budget.seeds, getattr(budget, "max_seeds", None), records, now
-    )
-    last = next((known for known in reversed(log) if (known.study, known.of) == (entry.study, entry.of)), None)
-    unchanged = last is not None and _given(last) == _given(entry)
-    return None if unchanged else entry
+def is_news(entry: Design, log: Sequence[Design]) -> bool:
+    """Tell whether a design declares something else than the log's last one does."""
+    return not log or _declares(log[-1]) != _declares(entry)
 
 
-def _given(entry: Unlocking) -> tuple[int, int, int | None]:
-    return entry.trials, entry.seeds, entry.max_seeds
-
-
-def of_plan(plan: Plan) -> dict[str, list[Unlocking]]:
-    """Return the unlockings that bear on a plan's runs, by study, oldest first."""
-    found: dict[str, list[Unlocking]] = {}
-    for study in dict.fromkeys(run.study for run in plan.runs):
-        runs = plan.of(study)
-        ids = {runs[0].id} if runs else set()  # the first trial, or the untrained model's run
-        entries = [entry for entry in plan.unlocked if entry.study == study and entry.of in ids]
-        if entries:
-            found[study] = entries
-    return found
-
-
-def notes(plan: Plan) -> list[str]:
-    """Return a sentence for each study whose trials or seeds were changed after its test scores came within reach."""
-    found = []
-    for study, entries in of_plan(plan).items():
-        first, trials = entries[0], plan.of(study, "tune")
-        late = sum(run.record is not None and (run.trial or 0) >= first.trials for run in trials)
-        if late:
-            found.append(
-                f"{study}: {late} of {len(trials)} trials were added after its test set was unlocked, at "
-                f"{first.trials}; its best point was chosen by someone who could know test scores."
-            )
-        elif trials and len(trials) < max(entry.trials for entry in entries):
-            most = max(entry.trials for entry in entries)
-            found.append(
-                f"{study}: {len(trials)} of the {most} trials are used that it had when its test set was unlocked; "
-                "leaving trials out changes the best point after its test scores could be known."
-            )
-        seeds = plan.ablation.budget.seeds
-        if trials and entries[0].max_seeds is None and seeds > first.seeds:
-            found.append(
-                f"{study}: {seeds - first.seeds} of {seeds} final seeds were added after its test set was unlocked, "
-                f"at {first.seeds}; intervals for one look are too narrow for two (--until-decided allows for it)."
-            )
-    return found
+def _declares(entry: Design) -> Design:
+    return replace(entry, scored=(), records=0, at="", study_file=None)
 
 
 def dev_only(record: Record) -> Record:

@@ -8,14 +8,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from harness.ablation import Ablation
 from harness.data.findings import Audit
 from harness.data.views import named
-from harness.records import Record, Stage, Unlocking, as_json
+from harness.records import Record, Stage, as_json
 from harness.space import Point, Value
 from harness.study import UNTRAINED, Study
+
+if TYPE_CHECKING:
+    from harness.lock import Design
 
 RECIPE = 6
 """Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""
@@ -52,15 +55,21 @@ class PlannedRun:
 class Plan:
     """The ordered runs of an ablation, and what its verdicts must allow for.
 
-    `unlocked` is the store's log of when test scores came within reach (`harness.lock`), `looks` the numbers of final
-    seeds at which verdicts are looked at where seeds are added until decided (`harness.sequential`), else empty, and
-    `audit` what the store knows of the data (`harness.audit`). With `allow_mixed` runs of several versions are judged
-    all the same (`harness.mixing`). `study_file` is the hash of the study file as it is today.
+    Attributes:
+        designs: the store's log of what was declared when (`harness.lock`); `present` is what is declared now, `scored`
+            the studies that have test scores.
+        looks: the numbers of final seeds at which verdicts are looked at where seeds are added until decided
+            (`harness.sequential`), else empty.
+        audit: what the store knows of the data (`harness.audit`).
+        allow_mixed: judge runs of several versions all the same (`harness.mixing`).
+        study_file: the hash of the study file as it is today.
     """
 
     ablation: Ablation
     runs: tuple[PlannedRun, ...]
-    unlocked: tuple[Unlocking, ...] = ()
+    designs: tuple[Design, ...] = ()
+    present: Design | None = None
+    scored: frozenset[str] = frozenset()
     looks: tuple[int, ...] = ()
     audit: Audit | None = None
     allow_mixed: bool = False
@@ -110,6 +119,47 @@ def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point
     Not the commit and the libraries' versions, which are provenance (`harness.mixing` looks at them), nor the tasks,
     which are read off. Raises StudyFileError for a loss or view whose content cannot be told.
     """
+    decides = _decides(ablation, study, stage, seed)
+    if point is not None:
+        decides["point"] = point.as_dict()
+    if stage == "tune":
+        decides["search"] = search_id(ablation, study)
+    return _hashed(decides)
+
+
+def search_id(ablation: Ablation, study: str) -> str:
+    """Hash what decides which points a study's trials ask for: another space, default or option is another search.
+
+    It is part of its trials' ids, so a trial belongs to the one search that asked for it. The number of trials is not:
+    a search goes on where it stood. Neither is Optuna's version, which each record holds (`harness.mixing`).
+    """
+    declared = ablation.study(study)
+    dimensions = {name: repr(dimension) for name, dimension in ablation.dimensions(declared).items()}
+    return _hashed(
+        {
+            "seed": ablation.name,
+            "dimensions": dimensions,
+            "default": ablation.default_point(declared).as_dict(),
+            "start_up": START_UP,
+        }
+    )
+
+
+def subject_id(ablation: Ablation, study: str) -> str:
+    """Hash what a study trains and is scored on, whatever its points: its loss, view, rows, model and sets.
+
+    Which trial of another study mines for it is not declared: tuning shows it.
+    """
+    decides = _decides(ablation, study, "tune", TUNE_SEED)
+    return _hashed({name: value for name, value in decides.items() if name != "mined_by"})
+
+
+def _hashed(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(as_json(parts).encode()).hexdigest()[:16]
+
+
+def _decides(ablation: Ablation, study: str, stage: Stage, seed: int) -> dict[str, Any]:
+    """Return what decides the results of a study's runs of one stage and seed, less the point."""
     bed = ablation.testbed_of(study)
     decides: dict[str, Any] = {
         "recipe": RECIPE,
@@ -118,12 +168,11 @@ def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point
         "testbed": bed.identity(),
         "precision": ablation.precision,
     }
-    if point is not None:
+    if study != UNTRAINED:
         declared = ablation.study(study)
         decides |= {
             "study": study,
             **ablation.decides(declared),
-            "point": point.as_dict(),
             "rows": bed.max_rows,
             "epochs": ablation.budget.epochs,
             "examples": ablation.budget.examples,
@@ -131,7 +180,7 @@ def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point
         mining = named(declared.view).mining
         if mining is not None and mining.by != UNTRAINED:
             decides["mined_by"] = mining.trial
-    return hashlib.sha256(as_json(decides).encode()).hexdigest()[:16]
+    return decides
 
 
 def start_up_points(ablation: Ablation, study: Study) -> list[Point]:

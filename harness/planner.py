@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 
 from harness.ablation import Ablation
 from harness.data.views import named
+from harness.lock import Design, design, scored
 from harness.plan import TUNE_SEED, Plan, PlannedRun, State, run_id, start_up_points
-from harness.records import Record, Unlocking, best, by_trial
+from harness.records import Record, Stage, best, by_trial
 from harness.space import Point
 from harness.study import UNTRAINED, Study
 
@@ -22,7 +23,7 @@ def make_plan(
     pruning: bool = False,
     only: Sequence[str] = (),
     unavailable: Iterable[str] = (),
-    unlocked: Iterable[Unlocking] = (),
+    designs: Iterable[Design] = (),
     seeds: Mapping[str, int] | None = None,
     looks: tuple[int, ...] = (),
 ) -> Plan:
@@ -33,11 +34,11 @@ def make_plan(
         pruning: accept pruned trials as done; without it they are to do.
         only: plan only these studies (all if empty).
         unavailable: tasks whose data cannot be had; a final run that lacks only these is done.
-        unlocked, looks: carried along for what is judged and reported.
+        designs, looks: carried along for what is judged and reported.
         seeds: final seeds at the best point, by study, where they are more than the budget's.
     """
     planner = Planner(ablation, records, pruning=pruning, only=only, unavailable=unavailable)
-    planner.unlocked, planner.looks = tuple(unlocked), looks
+    planner.designs, planner.looks = tuple(designs), looks
     planner.give(seeds or {})
     return planner.plan()
 
@@ -46,7 +47,7 @@ class Planner:
     """Plans an ablation study by study, and anew only those studies that a record was added to.
 
     What it returns is a function of ablation and records; that it remembers is for the driver, which plans after each
-    run. `unlocked` and `looks` are carried along.
+    run. `designs` and `looks` are carried along.
     """
 
     def __init__(
@@ -57,17 +58,19 @@ class Planner:
         pruning: bool = False,
         only: Sequence[str] = (),
         unavailable: Iterable[str] = (),
+        retrying: Iterable[str] = (),
     ) -> None:
-        """Take the arguments of `make_plan`."""
+        """Take the arguments of `make_plan`, and in `retrying` the ids of runs that are to be done once more."""
         self.ablation = ablation
         self.only = tuple(only)
         wanted = {name for study in only for name in (study, named(ablation.study(study).view).miner)}
         self.studies = (UNTRAINED, *(s.name for s in ablation.studies if not only or s.name in wanted))
         self.seeds: Mapping[str, int] = {}
-        self.unlocked: tuple[Unlocking, ...] = ()
+        self.designs: tuple[Design, ...] = ()
         self.looks: tuple[int, ...] = ()
         self.allow_mixed = False
-        self._state = _StateOf(ablation, pruning, frozenset(unavailable))
+        self._retrying = set(retrying)
+        self._state = _StateOf(ablation, pruning, frozenset(unavailable), self._retrying)
         self._id = cache(partial(run_id, ablation))
         self._known: dict[str, dict[str, Record]] = {}
         self._parts: dict[str, Plan] = {}
@@ -78,7 +81,9 @@ class Planner:
             self.add(record)
 
     def add(self, record: Record) -> None:
-        """Take a record into account, in place of an earlier one of the same run."""
+        """Take a record into account, in place of an earlier one of the same run, which is thereby done once more."""
+        if record.id in self._known.get(record.study, {}):
+            self._retrying.discard(record.id)
         self._known.setdefault(record.study, {})[record.id] = record
         for study in (record.study, *self.mined_by(record.study)):
             self._parts.pop(study, None)
@@ -117,8 +122,18 @@ class Planner:
         """Return the plan of all runs."""
         runs = itertools.chain.from_iterable(self.part(study).runs for study in self.studies)
         return Plan(
-            self._with_miners(), tuple(runs), self.unlocked, self.looks, allow_mixed=self.allow_mixed
+            self._with_miners(),
+            tuple(runs),
+            self.designs,
+            self._design,
+            scored(record for known in self._known.values() for record in known.values()),
+            self.looks,
+            allow_mixed=self.allow_mixed,
         )
+
+    @cached_property
+    def _design(self) -> Design:
+        return design(self.ablation)
 
     def _with_miners(self) -> Ablation:
         if not self._mined_by.keys() - {UNTRAINED}:
@@ -130,7 +145,7 @@ class Planner:
         known = self._known.get(name, {})
         if name == UNTRAINED:
             key = self._id(name, "untrained", TUNE_SEED, None)
-            record = known.get(key)
+            record = _own(known.get(key), "untrained", TUNE_SEED, None)
             return [PlannedRun(name, "untrained", TUNE_SEED, self._state(record), id=key, record=record)]
         ablation = self.ablation_of(name)
         study = ablation.study(name)
@@ -166,9 +181,10 @@ class _StateOf:
     ablation: Ablation
     pruning: bool
     unavailable: frozenset[str]
+    retrying: Collection[str] = ()
 
     def __call__(self, record: Record | None) -> State:
-        if record is None or (record.outcome == "pruned" and not self.pruning):
+        if record is None or record.id in self.retrying or (record.outcome == "pruned" and not self.pruning):
             return "to do"
         if record.outcome == "failed":
             return "failed"
@@ -186,19 +202,35 @@ def _trials(
     runs = []
     for trial, point in enumerate(start_up_points(ablation, study)):
         key = id_of(study.name, "tune", TUNE_SEED, point)
-        record = known.get(key)
+        record = _own(known.get(key), "tune", TUNE_SEED, point, trial)
         runs.append(PlannedRun(study.name, "tune", TUNE_SEED, state(record), point, trial, key, record=record))
-    for record in by_trial(known.values(), study.name):
-        belongs = record.id == id_of(study.name, "tune", TUNE_SEED, record.point)
-        if belongs and record.trial == len(runs) < ablation.trials(study):
-            runs.append(
-                PlannedRun(
-                    study.name, "tune", TUNE_SEED, state(record), record.point, record.trial, record.id, record=record
-                )
-            )
+    own = [r for r in known.values() if r.id == id_of(study.name, "tune", TUNE_SEED, r.point)]
+    for trial, records in itertools.groupby(by_trial(own, study.name), lambda record: record.trial):
+        if trial == len(runs) < ablation.trials(study):
+            record = _deciding(records)
+            planned = PlannedRun(study.name, "tune", TUNE_SEED, state(record), record.point, trial, record.id)
+            runs.append(replace(planned, record=record))
     while len(runs) < ablation.trials(study):
         runs.append(PlannedRun(study.name, "tune", TUNE_SEED, "waiting", trial=len(runs)))
     return runs
+
+
+def _own(
+    record: Record | None, stage: Stage, seed: int, point: Point | None, trial: int | None = None
+) -> Record | None:
+    """Return a record if it says that it is of this very run: another's, copied under its id, is none of it."""
+    if record is None:
+        return None
+    says = (record.stage, record.seed, record.point, record.trial)
+    return record if says == (stage, seed, point, trial) else None
+
+
+def _deciding(records: Iterable[Record]) -> Record:
+    """Return which of several records of one trial counts: one that ended well before others, then the smallest id.
+
+    There is more than one only where stores were put together by hand: a trial that is retried keeps its point.
+    """
+    return min(records, key=lambda record: (record.outcome != "ok", record.id))
 
 
 def _finals(
@@ -233,6 +265,6 @@ def _finals(
                 runs.append(PlannedRun(study.name, "final", seed, "waiting", roles=role))
                 continue
             key = id_of(study.name, "final", seed, point)
-            record = known.get(key)
+            record = _own(known.get(key), "final", seed, point)
             runs.append(PlannedRun(study.name, "final", seed, state(record), point, None, key, role, record))
     return runs

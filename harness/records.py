@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from harness.errors import DamagedRecord
 from harness.space import Point
@@ -101,6 +101,7 @@ class Record:
                 raise ValueError("its checksum does not match")
             if unknown := plain.keys() - {f.name for f in fields(cls)}:
                 raise ValueError(f"unknown fields {', '.join(sorted(unknown))}")
+            _refuse_odd_types(plain)
             plain["point"] = None if plain["point"] is None else Point.from_dict(plain["point"])
             plain["pairs"] = {name: Pairs(tuple(p["gold"]), tuple(p["cosine"])) for name, p in plain["pairs"].items()}
             plain["warnings"] = tuple(plain.get("warnings", ()))
@@ -110,29 +111,34 @@ class Record:
             raise DamagedRecord(f"{where}: damaged record ({problem})") from problem
 
 
+_TEXT, _NUMBER, _TABLE = (str,), (int, float), (dict,)
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "study", "stage", "outcome"), _TEXT),
+    **dict.fromkeys(("seed", "rows", "steps", "examples_seen"), (int,)),
+    **dict.fromkeys(("train_seconds", "eval_seconds", "peak_memory_mb"), _NUMBER),
+    **dict.fromkeys(("scores", "unshared", "pairs", "missing", "diagnostics", "forward", "provenance"), _TABLE),
+    "point": (dict, type(None)),
+    "trial": (int, type(None)),
+    "error": (str, type(None)),
+}
+
+
+def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
+    """Raise ValueError if a record's parts are not what they are called: its checksum may be right all the same."""
+    for name, types in _TYPES.items():
+        if name in plain and (not isinstance(plain[name], types) or isinstance(plain[name], bool)):
+            raise ValueError(f"its {name} is a {type(plain[name]).__name__}")
+    numbers = [*plain["scores"].items(), *plain["unshared"].items(), *plain["diagnostics"].items()]
+    numbers += [(name, n) for name, p in plain["pairs"].items() for n in (*p["gold"], *p["cosine"])]
+    odd = next((name for name, n in numbers if type(n) not in _NUMBER or not math.isfinite(n)), None)
+    if odd is not None:
+        raise ValueError(f"{odd} is not a number")
+    if plain["stage"] not in get_args(Stage) or plain["outcome"] not in get_args(Outcome):
+        raise ValueError(f"no run is {plain['stage']} and {plain['outcome']}")
+
+
 HEAD = '{"record": '
 """What a record's text begins with; then come what its checksum is of, and the checksum."""
-
-
-@dataclass(frozen=True)
-class Unlocking:
-    """One time that a study's test scores came within reach.
-
-    `of` is the id of the study's first trial, which rows, loss, testbed and all else that decides a result change: what
-    was unlocked at other rows says nothing of these. `trials`, `seeds` and `max_seeds` are what the plan then gave the
-    study, `ended` how many of its trials had ended, `records` how many records the store held, `run` the run that was
-    about to start, and `at` the time (UTC, ISO 8601), which no report prints.
-    """
-
-    study: str
-    of: str
-    run: str
-    trials: int
-    ended: int
-    seeds: int
-    max_seeds: int | None
-    records: int
-    at: str
 
 
 def as_json(value: Any) -> str:

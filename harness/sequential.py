@@ -5,7 +5,7 @@ seeds and all of them have ended; its verdicts say which claims are open, and ea
 more, up to the budget's `max_seeds`. `grown` replays all looks from the first on each time it is asked, and each rests
 on records that no later run changes, so a driver that was killed plans the same runs again and no run's id depends on
 when it was planned. Verdicts are judged at levels that spend 5 percent over all looks that there could have been (see
-`harness.spending`), in the driver and by every later `check` or `report`: the store's log of unlockings remembers.
+`harness.spending`), in the driver and by every later `check` or `report`: the store's log of designs remembers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.ablation import Ablation
 from harness.check import Verdict, check
+from harness.lock import Design
 from harness.plan import Plan
 from harness.planner import Planner
-from harness.records import Record, Unlocking
+from harness.records import Record
 from harness.spending import looks_between
 from harness.stats import Interval
 from harness.study import UNTRAINED
@@ -29,16 +30,19 @@ def grown(
     pruning: bool = False,
     only: Sequence[str] = (),
     unavailable: Iterable[str] = (),
-    unlocked: Iterable[Unlocking] = (),
+    designs: Iterable[Design] = (),
     allow_mixed: bool = False,
+    retrying: Iterable[str] = (),
 ) -> Plan:
     """Return `make_plan`'s plan with the final seeds that open verdicts ask for, and the looks that it is judged at.
 
     With `only` no seeds are added: a look needs every study.
     """
-    planner = Planner(ablation, records, pruning=pruning, only=only, unavailable=unavailable)
-    planner.unlocked = tuple(unlocked)
-    planner.looks = looks(ablation, planner.unlocked)
+    planner = Planner(
+        ablation, records, pruning=pruning, only=only, unavailable=unavailable, retrying=retrying
+    )
+    planner.designs = tuple(designs)
+    planner.looks = looks(ablation, planner.designs)
     planner.allow_mixed = allow_mixed
     grow(planner)
     return planner.plan()
@@ -62,14 +66,13 @@ def grow(planner: Planner) -> None:
         planner.give(seeds)
 
 
-def looks(ablation: Ablation, log: Sequence[Unlocking] = ()) -> tuple[int, ...]:
+def looks(ablation: Ablation, log: Sequence[Design] = ()) -> tuple[int, ...]:
     """Return the numbers of seeds at which verdicts fall or could have fallen; empty where seeds were never added.
 
     A store that was ever run until decided is judged so for good, from the first number of seeds that its log knows.
     """
     budget = ablation.budget
-    names = {study.name for study in ablation.studies}
-    planned = [entry for entry in log if entry.study in names and entry.max_seeds is not None]
+    planned = [entry for entry in log if entry.max_seeds is not None]
     most = [budget.max_seeds, *(entry.max_seeds for entry in planned)]
     last = max((number for number in most if number is not None), default=None)
     if last is None:

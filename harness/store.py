@@ -6,7 +6,7 @@ damaged/          what a driver found unreadable and moved aside
 models/ID/        kept models
 mteb/             results in mteb's own layout
 optuna.db         a mirror of the tuning records for Optuna's dashboard, rebuilt at each start
-unlocked.json     when the test sets came within reach, and what each study had been given by then (harness.lock)
+designs.json      what was declared whenever a driver started, and which test scores were known (harness.lock)
 contents.json     what the names of its testbed stood for when it was last run (harness.contents)
 audit.json        what the audit of the data found, and of which (harness.audit)
 lock              held by the driver; the kernel lets go of it when the driver dies, however it dies

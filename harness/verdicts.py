@@ -42,6 +42,8 @@ class Verdict:
     would have shown with a power of 80 percent: what pairs and what seeds allow, squared and added. What cannot be
     known is None.
 
+    `late` says what about the claim was chosen after its test scores were known (`harness.hindsight`).
+
     `kind` says which rule judged. Where it is "beats", `better` is judged against study `worse`. Where it is "within"
     or "at least", `worse` is None, `difference` and its intervals are `better`'s `figure` less `target`, the published
     score (from `source`), and `margin` is the tolerance. Where it is "baseline", `target` is the baseline's mean and
@@ -64,10 +66,12 @@ class Verdict:
     figure: str = HEADLINE
     target: float | None = None
     source: str = ""
+    late: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         numbers = "" if self.difference is None else f" ({self._measured()})"
-        return f"{self.verdict}: {self.expectation}{numbers}. {self.reason}"
+        late = f" But chosen in hindsight: {' '.join(self.late)}" if self.late else ""
+        return f"{self.verdict}: {self.expectation}{numbers}. {self.reason}{late}"
 
     def _measured(self) -> str:
         assert self.difference is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -16,7 +15,7 @@ import synthetic
 from conftest import harness
 from rich.console import Console
 
-from harness import lock, testbeds
+from harness import hindsight, lock, testbeds
 from harness.ablation import Ablation, restrict
 from harness.api import run
 from harness.check import check, exit_code
@@ -28,7 +27,7 @@ from harness.options import Options
 from harness.plan import Plan
 from harness.planner import make_plan
 from harness.progress import Board
-from harness.records import DEV, HEADLINE, OBJECTIVE, TEST, Pairs, Record, Unlocking
+from harness.records import DEV, HEADLINE, OBJECTIVE, TEST, Pairs, Record
 from harness.report import write_report
 from harness.store import create
 from harness.study_file import load_study_file
@@ -75,12 +74,9 @@ def test_the_driver_gives_no_tuning_run_a_test_set_and_logs_before_it_gives_one(
         else:
             assert bed.test == ablation.testbed.test
             assert logged > 0, "a test set was handed out before the log said so"
-    entries = lock.read(store.folder)
-    assert [(e.study, e.trials, e.ended, e.seeds) for e in entries] == [
-        ("untrained", 0, 0, 1),
-        ("cosine", 2, 2, 1),
-        ("mnr", 2, 2, 1),
-    ]
+    (entry,) = lock.read(store.folder)
+    assert {name: given.trials for name, given in entry.studies.items()} == {"cosine": 2, "mnr": 2}
+    assert (entry.seeds, entry.scored, entry.claims) == (1, (), {"mnr beats cosine": ("cosine", "mnr")})
     tuned = [record for record in store.records() if record.stage == "tune"]
     assert {name.split("/")[0] for record in tuned for name in record.scores} == {DEV}
 
@@ -116,82 +112,43 @@ def test_a_tuning_run_does_not_load_the_test_set_it_is_not_given_and_a_final_one
     }
 
 
-@pytest.mark.usefixtures("cache")
-def test_trials_added_after_unlocking_are_flagged_and_change_no_exit_code(study: Path, tmp_path: Path) -> None:
+def test_a_design_is_logged_once_and_again_when_it_changes(study: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
 
     def go(ablation: Ablation) -> Plan:
         return run(ablation, store, Options(keep_models="none"), executor="inline", console=quiet())
 
     first = go(small(study))
-    assert lock.notes(first) == []
+    assert hindsight.notes(first) == []
     log = (store / lock.LOG).read_bytes()
     go(small(study))
-    assert (store / lock.LOG).read_bytes() == log, "nothing was run, so nothing was unlocked"
+    assert (store / lock.LOG).read_bytes() == log, "nothing else was declared"
 
     more = go(small(study, trials=3))
-    assert [note.split(":")[0] for note in lock.notes(more)] == ["cosine", "mnr"]
-    assert "1 of 3 trials were added after its test set was unlocked, at 2" in lock.notes(more)[0]
-    told = harness(
-        "check",
-        "study.py",
-        "--store",
-        store,
-        *["--rows", "60", "--trials", "3", "--seeds", "1", "--tasks"],
-        "",
-        cwd=study.parent,
-    )
-    assert "note: mnr: 1 of 3 trials were added" in told.stdout, told.stderr
-    assert told.returncode == exit_code(check(more), more)
+    assert [entry.scored for entry in lock.read(store)] == [(), ("cosine", "mnr")]
+    told = hindsight.notes(more)
+    assert [note.split(":")[0] for note in told] == ["cosine", "mnr"]
+    assert "1 of 3 trials were added after its test scores were known" in told[0]
+    arguments = ["study.py", "--store", store, *["--rows", "60", "--trials", "3", "--seeds", "1", "--tasks"], ""]
+    checked = harness("check", *arguments, cwd=study.parent)
+    assert "note: mnr: 1 of 3 trials were added" in checked.stdout, checked.stderr
+    assert checked.returncode == exit_code(check(more), more)
     page = write_report(more, tmp_path / "report", "harness run").read_text(encoding="utf-8")
-    assert page.count("mnr: 1 of 3 trials were added after its test set was unlocked") == 2  # the lock's, and a threat
-    at = json.loads((store / lock.LOG).read_text(encoding="utf-8"))[0]["at"]
-    assert at not in page
+    assert page.count("mnr: 1 of 3 trials were added after its test scores were known") >= 2  # the lock's, and a threat
+    assert lock.read(store)[0].at not in page
 
 
-def entry(plan: Plan, study: str, **changes: Any) -> Unlocking:
-    of = next(str(run.id) for run in plan.of(study))
-    plain = Unlocking(study, of, "r", len(plan.of(study, "tune")), 4, 3, None, 9, "2026-01-01T00:00:00+00:00")
-    return replace(plain, **changes)
-
-
-def test_notes_rest_on_the_first_unlocking_of_these_very_runs() -> None:
-    plan = synthetic.make(synthetic.make_ablation(trials=4))
-    kinds = {
-        "as planned": ({}, None),
-        "trials added": ({"trials": 3}, "1 of 4 trials were added"),
-        "trials left out": ({"trials": 6}, "4 of the 6 trials are used"),
-        "seeds added": ({"seeds": 2}, "1 of 3 final seeds were added"),
-        "other rows": ({"trials": 1, "of": "another"}, None),
-    }
-    for name, (changes, words) in kinds.items():
-        noted = lock.notes(replace(plan, unlocked=(entry(plan, "mnr", **changes),)))
-        assert [words in note for note in noted] == ([True] if words else []), name
-    grown = (entry(plan, "mnr", trials=2), entry(plan, "mnr"))
-    assert "2 of 4 trials" in lock.notes(replace(plan, unlocked=grown))[0]
-
-
-def test_the_log_is_due_once_for_each_budget() -> None:
-    plan = synthetic.make(synthetic.make_ablation(trials=2))
-    trial, final = plan.of("mnr", "tune")[0], plan.of("mnr", "final")[0]
-    assert lock.due(trial, plan, (), 0, "now") is None
-    first = lock.due(final, plan, (), 5, "now")
-    assert first is not None
-    assert (first.study, first.trials, first.ended, first.seeds, first.records) == ("mnr", 2, 2, 3, 5)
-    assert lock.due(final, plan, (first,), 6, "later") is None
-    amended = make_plan(synthetic.make_ablation(trials=3), [run.record for run in plan.runs if run.record])
-    assert lock.due(final, amended, (first,), 6, "later") is not None
-
-
-def test_a_broken_log_is_told_with_the_mend_and_appending_keeps_what_is_there(tmp_path: Path) -> None:
-    plan = synthetic.make(synthetic.make_ablation(trials=1))
-    one, two = entry(plan, "mnr"), entry(plan, "softmax")
+def test_a_broken_log_is_told_with_the_way_out_and_appending_keeps_what_is_there(tmp_path: Path) -> None:
+    one, two = (lock.design(synthetic.make_ablation(trials=n)) for n in (1, 2))
     for known in (one, two):
         lock.append(tmp_path, known)
     assert lock.read(tmp_path) == (one, two)
-    (tmp_path / lock.LOG).write_text('[{"study": 1}]', encoding="utf-8")
-    with pytest.raises(StoreError, match="log of unlockings cannot be read"):
-        lock.read(tmp_path)
+    assert not lock.is_news(two, (one, two))
+    assert lock.is_news(one, (one, two))
+    for broken in ('[{"study": 1}]', "[1]", "{", '[{"studies": 1}]'):
+        (tmp_path / lock.LOG).write_text(broken, encoding="utf-8")
+        with pytest.raises(StoreError, match="log of designs cannot be read"):
+            lock.read(tmp_path)
 
 
 def test_a_tuning_record_with_test_scores_is_refused() -> None:

@@ -19,7 +19,7 @@ from harness.errors import StudyFileError
 from harness.expectations import beats, in_order
 from harness.plan import Plan, PlannedRun
 from harness.planner import make_plan
-from harness.records import Record, Unlocking
+from harness.records import Record
 from harness.sequential import grown, is_open, looks, saved
 
 APART = {"softmax": 0.30, "cosine": 0.65, "mnr": 0.68, "mnr+hard": 0.93}
@@ -133,14 +133,13 @@ def test_verdicts_are_judged_at_the_level_that_all_looks_leave(finished: dict[st
 
 
 def test_a_store_once_run_until_decided_is_judged_so_for_good(finished: dict[str, Record]) -> None:
-    entry = Unlocking("mnr", "of", "run", 1, 1, 3, 7, 0, "2026-01-01T00:00:00+00:00")
+    entry = lock.design(ablation(7))
     plain = ablation(None)
     assert looks(plain, (entry,)) == (3, 4, 5, 6, 7)
     assert looks(plain, (replace(entry, max_seeds=None),)) == ()
-    assert looks(plain, (replace(entry, study="another"),)) == ()
     more = replace(plain, budget=replace(plain.budget, seeds=9))
     assert looks(more, (entry,)) == (3, 4, 5, 6, 7, 8, 9)
-    remembered = check(grown(plain, finished.values(), unlocked=(entry,)))
+    remembered = check(grown(plain, finished.values(), designs=(entry,)))
     assert all((v.level or 0) > 1 - stats.ALPHA / 2 for v in remembered)
 
 

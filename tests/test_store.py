@@ -45,7 +45,7 @@ def test_a_finished_store_is_complete(finished: Path) -> None:
         "store.json",
         "audit.json",
         "contents.json",
-        "unlocked.json",
+        "designs.json",
         "last_run.json",
         "lock",
         "records",

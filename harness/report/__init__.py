@@ -6,7 +6,7 @@
     sweeps     how the score goes with a number that studies differ in
     explain    what the embeddings look like, and why a study trails
     curves     the best dev score against the budget, and points at an edge
-    evidence   orders as a whole, and when the test sets were unlocked
+    evidence   orders as a whole, repeated looks, and what was declared when
     audited    what the audit of the data found
     threats    reasons to doubt the result, read off the facts
     markdown   the page

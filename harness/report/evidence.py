@@ -1,10 +1,10 @@
-"""The report's sentences on orders as a whole, on repeated looks and on when the test sets were unlocked."""
+"""The report's sentences on orders as a whole, on repeated looks and on what was declared when."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness import lock
+from harness import hindsight
 from harness.order import orders, probability
 from harness.plan import Plan
 from harness.report.tables import NONE, Table, escape
@@ -45,31 +45,28 @@ def looks(plan: Plan) -> Iterable[str]:
     )
 
 
-def unlockings(plan: Plan) -> Iterable[str]:
-    """Yield what the store's log says about when test scores came within reach of whom."""
+def designs(plan: Plan) -> Iterable[str]:
+    """Yield what the store's log says about what was declared when, and what was chosen in hindsight."""
     yield (
-        "Tuning runs are given no test set: their jobs name none. Before the first run of a study that scores the test "
-        "sets, the store logs what the study had been given by then."
+        "Tuning runs are given no test set: their jobs name none. Before its first run a driver logs what the study "
+        "file declares, and of which studies test scores are known by then."
     )
-    found = lock.of_plan(plan)
-    if not found:
-        yield "The store's log has no entry for these runs: what was added after their scores were known is not told."
+    if not plan.designs:
+        yield "The store's log is empty: what was chosen after scores were known is not told."
         return
     rows = tuple(
         (
-            escape(study),
-            str(entry.trials) if plan.of(study, "tune") else NONE,
-            str(entry.ended) if plan.of(study, "tune") else NONE,
-            (str(entry.seeds) + (f" to {entry.max_seeds}" if entry.max_seeds else ""))
-            if plan.of(study, "tune")
-            else NONE,
+            str(number),
+            str(len(entry.studies)),
+            ", ".join(sorted({str(given.trials) for given in entry.studies.values()})),
+            str(entry.seeds) + (f" to {entry.max_seeds}" if entry.max_seeds else ""),
+            str(len(entry.claims)),
             str(entry.records),
-            escape(entry.run),
+            ", ".join(map(escape, entry.scored)) or "none",
         )
-        for study, entries in found.items()
-        for entry in entries
+        for number, entry in enumerate(plan.designs, 1)
     )
-    header = ("unlocked for", "trials planned", "trials ended", "final seeds planned", "runs in the store", "by run")
+    header = ("design", "studies", "trials", "final seeds", "claims", "runs in the store", "studies already scored")
     yield Table(header, rows).markdown()
-    late = lock.notes(plan)
-    yield "\n".join(f"- {escape(note)}" for note in late) or "Nothing was added to a study after that."
+    late = hindsight.notes(plan)
+    yield "\n".join(f"- {escape(note)}" for note in late) or "Nothing was chosen in hindsight."

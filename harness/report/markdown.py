@@ -53,7 +53,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         *evidence.orders_as_a_whole(facts.plan),
         *audited.section(facts),
         "## Lock on the test sets",
-        *evidence.unlockings(facts.plan),
+        *evidence.designs(facts.plan),
         "## Threats to validity",
         "\n".join(f"- {threat}" for threat in threats(facts)),
         "## How to reproduce this",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import lock
+from harness import hindsight
 from harness.mixing import made_otherwise
 from harness.plan import START_UP
 from harness.report.audited import doubts
@@ -19,7 +19,7 @@ def threats(facts: Facts) -> list[str]:
         *_seeds(facts),
         *_pairs(facts),
         *_tuning(facts),
-        *(escape(note) for note in lock.notes(facts.plan)),
+        *(escape(note) for note in hindsight.notes(facts.plan)),
         *_edges(facts),
         *_rows(facts),
         *doubts(facts),

@@ -1,0 +1,151 @@
+"""What is chosen after test scores are known is told where the verdict stands, and does not hold under --strict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import synthetic
+from conftest import harness
+
+from harness import hindsight, lock, losses
+from harness.ablation import Ablation
+from harness.check import check, exit_code
+from harness.expectations import beats, in_order, within
+from harness.plan import Plan
+from harness.planner import make_plan
+from harness.records import Record
+from harness.space import Point, Space, choice, log_uniform
+
+NAMES = ("softmax", "cosine", "mnr")
+
+
+def declared(**changes: object) -> Ablation:
+    plain = synthetic.make_ablation(NAMES, trials=4, seeds=3, tasks=(), expect=[in_order("softmax", "cosine", "mnr")])
+    return replace(plain, **changes)
+
+
+class Store:
+    """The records and the log of a store, as drivers leave them."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.designs: tuple[lock.Design, ...] = ()
+
+    def run(self, ablation: Ablation) -> Plan:
+        entry = lock.design(ablation, self.records.values())
+        if lock.is_news(entry, self.designs):
+            self.designs = (*self.designs, entry)
+        self.records |= {record.id: record for record in synthetic.make_records(ablation)}
+        return self.plan(ablation)
+
+    def plan(self, ablation: Ablation) -> Plan:
+        return make_plan(ablation, self.records.values(), pruning=True, designs=self.designs)
+
+
+def budget(ablation: Ablation, **changes: int) -> Ablation:
+    return replace(ablation, budget=replace(ablation.budget, **changes))
+
+
+BENDS: dict[str, tuple[Callable[[Ablation], Ablation], str]] = {
+    "trials added": (lambda a: budget(a, trials=6), "2 of 6 trials were added"),
+    "trials cut": (lambda a: budget(a, trials=2), "trials were cut from 4 to 2"),
+    "seeds raised": (lambda a: budget(a, seeds=5), "raised from 3 to 5"),
+    "seeds lowered": (lambda a: budget(a, seeds=2), "lowered from 3 to 2"),
+    "space narrowed": (
+        lambda a: replace(a, space=Space(batch_size=choice(16, 32, 64, 128), lr=log_uniform(2e-5, 1e-4))),
+        "its search (space, default point, options) was changed",
+    ),
+    "default moved": (lambda a: replace(a, default=Point(32, 4e-5)), "its search"),
+    "option added": (
+        lambda a: replace(a, studies=[replace(s, options={"scale": choice(10, 20)}) for s in a.studies]),
+        "its search",
+    ),
+    "loss changed": (
+        lambda a: replace(
+            a,
+            studies=[
+                replace(s, loss=losses.MultipleNegativesRankingLoss.given(scale=5)) if s.name == "mnr" else s
+                for s in a.studies
+            ],
+        ),
+        "what it trains or is scored on",
+    ),
+    "claim turned": (lambda a: replace(a, expect=[beats("cosine", "mnr")]), "'cosine beats mnr' was claimed after"),
+    "margin lowered": (lambda a: replace(a, expect=[beats("mnr", "cosine", -0.01)]), "was claimed after"),
+    "claim added": (lambda a: replace(a, expect=[*a.expect, beats("mnr", "softmax")]), "'mnr beats softmax' was claimed"),
+    "score claimed": (lambda a: replace(a, expect=[*a.expect, within("mnr", 0.7, 0.2)]), "was claimed after"),
+    "seeds until decided": (lambda a: budget(a, max_seeds=8), "most final seeds were changed from None to 8"),
+}
+
+
+@pytest.mark.parametrize("bend", BENDS)
+def test_every_change_after_the_look_stands_in_the_verdicts_line_and_is_not_held_by_strict(bend: str) -> None:
+    change, words = BENDS[bend]
+    store, blind = Store(), Store()
+    first = store.run(declared())
+    assert hindsight.notes(first) == []
+    assert all(not verdict.late for verdict in check(first))
+    bent = change(declared())
+    for plan in (store.plan(bent), store.run(bent)):  # edited alone, and run again
+        touched = [verdict for verdict in check(plan) if verdict.late]
+        assert touched, bend
+        assert any(words in str(verdict) for verdict in touched)
+        assert any(words in note for note in hindsight.notes(plan))
+    assert exit_code(touched, replace(plan, runs=()), strict=True) != 0
+    # who declares the same before any score is known is told nothing
+    assert hindsight.notes(blind.run(bent)) == []
+    # the log cannot be emptied by going back and forth
+    assert any(words in note for note in hindsight.notes(store.run(bent)))
+
+
+def test_going_back_to_the_blind_design_takes_the_notes_away_but_for_seeds_that_are_known() -> None:
+    store = Store()
+    store.run(declared())
+    store.run(budget(declared(), seeds=6))
+    told = hindsight.notes(store.plan(declared()))
+    assert all("lowered from 6 to 3" in note for note in told)
+    assert len(told) == len(NAMES)
+    store = Store()
+    store.run(declared())
+    store.run(replace(declared(), default=Point(32, 4e-5)))
+    assert hindsight.notes(store.plan(declared())) == []
+
+
+def test_edits_before_any_test_score_are_free() -> None:
+    store = Store()
+    store.designs = (lock.design(budget(declared(), trials=2)), lock.design(declared()))
+    store.run(declared())
+    assert hindsight.notes(store.plan(declared())) == []
+
+
+def test_a_study_added_later_is_judged_blindly_and_one_that_is_gone_is_told() -> None:
+    store = Store()
+    two = replace(declared(), studies=list(declared().studies)[:2], expect=[beats("cosine", "softmax")])
+    store.run(two)
+    later = replace(declared(), expect=[beats("cosine", "softmax"), beats("mnr", "cosine")])
+    assert hindsight.notes(store.run(later)) == []
+    told = hindsight.notes(store.plan(two))
+    assert any("study mnr was scored on the test sets, and is no longer declared" in note for note in told)
+    assert any("'mnr beats cosine' was claimed before" in note for note in told)
+
+
+def test_a_claim_that_is_dropped_after_the_look_still_counts_in_holm_s_correction() -> None:
+    store = Store()
+    both = replace(declared(), expect=[beats("mnr", "softmax"), beats("cosine", "softmax")])
+    one = replace(declared(), expect=[beats("mnr", "softmax")])
+    store.run(both)
+    (kept,) = check(store.plan(one))
+    assert kept.level == max(verdict.level or 0 for verdict in check(store.plan(both)))
+    (alone,) = check(Store().run(one))
+    assert (kept.level or 0) > (alone.level or 0)
+
+
+def test_check_with_fewer_seeds_than_the_log_knows_says_so_and_strict_does_not_hold(copy: Path) -> None:
+    before = harness("check", "study.py", "--strict", cwd=copy)
+    fewer = harness("check", "study.py", "--seeds", "1", "--strict", cwd=copy)
+    assert "lowered from 2 to 1 after its test scores were known" not in before.stdout
+    assert "lowered from 2 to 1 after its test scores were known" in fewer.stdout
+    assert fewer.returncode != 0
