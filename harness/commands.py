@@ -223,7 +223,9 @@ def compare(options: argparse.Namespace) -> int:
 
     left, right = (load(folder) for folder in options.stores)
     if options.json:
-        return _print_json({"rows": json.loads(compare.compare(left, right).to_json(orient="records"))})
+        rows = json.loads(compare.compare(left, right).to_json(orient="records"))
+        differing = [dict(zip(("what", "left", "right"), one, strict=True)) for one in compare.differences(left, right)]
+        return _print_json({"differs": compare.what_differs(left, right), "differences": differing, "rows": rows})
     print(compare.as_text(left, right))
     return 0
 

@@ -1,7 +1,9 @@
 """Two stores side by side: library upgrades, two machines, two commits.
 
-Runs are matched by study, stage, point and seed; final runs at a study's best point also as such, because the best
-point itself may differ between the stores. Nothing needs the study file.
+Of each store one plan is compared: that of the design which its last driver logged. Runs are matched by study, stage,
+point and seed; final runs at a study's best point also as such, because the best point itself may differ between the
+stores. Whatever enters a run's id and differs is named, so that nobody takes a difference of rows for one of versions.
+Nothing needs the study file.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from harness import stats
+from harness import lock, stats
+from harness.errors import UsageError
 from harness.mixing import mixed
 from harness.records import Record, best, by_trial
 from harness.store import Store
+from harness.study import UNTRAINED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +39,9 @@ COLUMNS = (
     "right_only",
 )
 
+_TRAINED = ("subject", "search", "trained", "contents")
+"""What of a record's provenance says what was trained, not what made it."""
+
 Key: TypeAlias = tuple[str, str, str]
 Group: TypeAlias = dict[int, Record]
 
@@ -48,7 +55,7 @@ def compare(left: Store, right: Store) -> pd.DataFrame:
     """
     import pandas as pd  # slow to import, and `harness --help` needs none of it
 
-    a, b = _groups(left.records()), _groups(right.records())
+    a, b = _groups(planned(left)), _groups(planned(right))
     rows = []
     for key in _matched(a, b):
         seeds = sorted(set(a[key]) & set(b[key]))
@@ -60,6 +67,64 @@ def compare(left: Store, right: Store) -> pd.DataFrame:
             low, high = (found.low, found.high) if found else (np.nan, np.nan)
             rows.append((*key, metric, np.mean(xs), np.mean(ys), change.mean(), low, high, len(seeds), *alone))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def planned(store: Store) -> list[Record]:
+    """Return the records of the plan that a store's last driver had; all of them where no design was logged.
+
+    Raises UsageError where the store has no log and holds runs of several plans.
+    """
+    records, log = store.records(), lock.read(store.folder)
+    if log:
+        return [record for record in records if _belongs(record, log[-1])]
+    subjects: dict[str, set[str]] = {}
+    for record in records:
+        subjects.setdefault(record.study, set()).add(str(record.provenance.get("subject")))
+    mixture = sorted(study for study, found in subjects.items() if len(found) > 1)
+    if mixture:
+        raise UsageError(
+            f"{store.folder}: it holds runs of several plans ({', '.join(mixture)}) and no log of designs that says "
+            f"which of them was the last; restore {lock.LOG} from a copy of the store"
+        )
+    return records
+
+
+def _belongs(record: Record, design: lock.Design) -> bool:
+    if record.study == UNTRAINED:
+        return record.provenance.get("subject") == design.untrained
+    given, made = design.studies.get(record.study), record.provenance
+    if given is None or made.get("subject") != given.subject:
+        return False
+    return record.stage != "tune" or (made.get("search") == given.search and (record.trial or 0) < given.trials)
+
+
+def trained_differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
+    """Return (what, left's values, right's values) for all that enters a run's id and is not the same."""
+    a, b = ({r.study: dict(_flat(r.provenance.get("trained") or {})) for r in planned(s)} for s in (left, right))
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for study in sorted(set(a) & set(b)):
+        for what in sorted(a[study].keys() | b[study].keys()):
+            values = (a[study].get(what, "not recorded"), b[study].get(what, "not recorded"))
+            if values[0] != values[1]:
+                found.setdefault((what, *values), []).append(study)
+    return [(f"{what} ({', '.join(names)})", x, y) for (what, x, y), names in found.items()]
+
+
+def differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
+    """Return `trained_differences`, then `provenance_differences`."""
+    return [*trained_differences(left, right), *provenance_differences(left, right)]
+
+
+def what_differs(left: Store, right: Store) -> str:
+    """Say in a sentence what a difference of scores is a difference of."""
+    made = mixed([*planned(left), *planned(right)])
+    things = [what for what, _, _ in trained_differences(left, right)]
+    things += [part.partition(" ")[0] for part in made.split("; ")] if made else []
+    if not things:
+        return "nothing that decides a score is known to differ: what scores differ by is rounding or chance"
+    if len(things) == 1:
+        return f"one thing that decides a score differs: {things[0]}"
+    return f"{len(things)} things that decide a score differ, so no difference is of one of them: {', '.join(things)}"
 
 
 def _groups(records: Iterable[Record]) -> dict[Key, Group]:
@@ -101,7 +166,7 @@ def _value(record: Record, metric: str) -> float:
 
 def provenance_differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
     """Return (what, left's values, right's values) for everything in the records' provenance that is not the same."""
-    a, b = _provenance(left.records()), _provenance(right.records())
+    a, b = _provenance(planned(left)), _provenance(planned(right))
     nothing = {"not recorded"}
     pairs = [(key, a.get(key, nothing), b.get(key, nothing)) for key in sorted(set(a) | set(b))]
     return [(key, ", ".join(sorted(x)), ", ".join(sorted(y))) for key, x, y in pairs if x != y]
@@ -110,7 +175,8 @@ def provenance_differences(left: Store, right: Store) -> list[tuple[str, str, st
 def _provenance(records: Iterable[Record]) -> dict[str, set[str]]:
     values: dict[str, set[str]] = {}
     for record in records:
-        for key, text in _flat(record.provenance):
+        made = {key: value for key, value in record.provenance.items() if key not in _TRAINED}
+        for key, text in _flat(made):
             values.setdefault(key, set()).add(text)
     return values
 
@@ -129,15 +195,18 @@ def as_text(left: Store, right: Store) -> str:
     Scores and their differences are times 100; seconds and megabytes are as they are.
     """
     lines = [f"left:  {_title(left)}", f"right: {_title(right)}", ""]
+    lines += [what_differs(left, right), ""]
+    if other := trained_differences(left, right):
+        lines += ["trained or scored otherwise:", *_aligned([("", "left", "right"), *other], numbers=0), ""]
     differing = provenance_differences(left, right)
     if differing:
         lines += ["made differently:", *_aligned([("", "left", "right"), *differing], numbers=0), ""]
     else:
         lines += ["made by the same versions, hardware and commit", ""]
     for side, store in (("left", left), ("right", right)):
-        if (within := mixed(store.records())) is not None:
+        if (within := mixed(planned(store))) is not None:
             lines += [f"within {side} alone runs were not all made alike: {within}", ""]
-    a, b = _groups(left.records()), _groups(right.records())
+    a, b = _groups(planned(left)), _groups(planned(right))
     for where, here, there in (("left", a, b), ("right", b, a)):
         alone = [" ".join(part for part in key if part) for key in sorted(set(here) - set(there))]
         if alone:
@@ -154,7 +223,9 @@ def as_text(left: Store, right: Store) -> str:
 
 
 def _title(store: Store) -> str:
-    return f"{store.folder}: {store.ablation} on {store.testbed}, {len(store.records())} runs"
+    used, held = len(planned(store)), len(store.records())
+    others = f" (and {held - used} of other plans, left out)" if held > used else ""
+    return f"{store.folder}: {store.ablation} on {store.testbed}, {used} runs{others}"
 
 
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:

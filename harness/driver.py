@@ -22,7 +22,7 @@ from harness.executors import Executor, WorkerDied
 from harness.interrupt import held_back
 from harness.job import Job, packed
 from harness.options import Options
-from harness.plan import Plan, PlannedRun, run_id
+from harness.plan import Plan, PlannedRun, run_id, trained
 from harness.planner import Planner
 from harness.progress import Board, spell
 from harness.provenance import without_secrets
@@ -218,6 +218,9 @@ class Driver:
                 without_secrets(error),
                 provenance=self.provenance,
             )
+        # not by the worker: a tuning run's knows no test set
+        known = trained(self._planner.ablation_of(run.study), run.study)
+        record = replace(record, provenance={**record.provenance, **known})
         staging = self._staging / run.id
         publish(self.store.folder, staging, record, self._keeps(run))
         self._planner.add(record)

@@ -21,6 +21,7 @@ from harness.expectations import Beats, InOrder
 from harness.plan import search_id, subject_id
 from harness.records import DEV, Record, as_json
 from harness.store import write_atomically
+from harness.study import UNTRAINED
 
 LOG = "designs.json"
 
@@ -40,6 +41,7 @@ class Design:
 
     Attributes:
         studies: by name, what each was given.
+        untrained: what the untrained model is scored on, and in which precision, as `Declared.subject` says it.
         claims: the claims that verdicts would be given on, as `claims` writes them, each with its studies.
         seeds, max_seeds: final seeds, and the most of them where seeds are added until decided.
         scored: the studies that had test scores by then: of them, this design was not declared blindly.
@@ -49,6 +51,7 @@ class Design:
     """
 
     studies: Mapping[str, Declared]
+    untrained: str
     claims: Mapping[str, tuple[str, ...]]
     seeds: int
     max_seeds: int | None = None
@@ -82,6 +85,7 @@ def design(
             )
             for study in ablation.studies
         },
+        subject_id(ablation, UNTRAINED),
         claims(ablation),
         ablation.budget.seeds,
         ablation.budget.max_seeds,
@@ -117,7 +121,7 @@ def _read(entry: Mapping[str, Any]) -> Design:
         for name, given in plain.pop("studies").items()
     }
     made = {str(claim): tuple(map(str, names)) for claim, names in plain.pop("claims").items()}
-    return Design(studies, made, scored=tuple(map(str, plain.pop("scored"))), **plain)
+    return Design(studies, str(plain.pop("untrained")), made, scored=tuple(map(str, plain.pop("scored"))), **plain)
 
 
 def append(folder: Path, entry: Design) -> None:

@@ -154,6 +154,14 @@ def subject_id(ablation: Ablation, study: str) -> str:
     return _hashed({name: value for name, value in decides.items() if name != "mined_by"})
 
 
+def trained(ablation: Ablation, study: str) -> dict[str, Any]:
+    """Return what enters a study's run ids beside point, seed and stage: records hold it, `harness.compare` reads it."""
+    decides = _decides(ablation, study, "tune", TUNE_SEED)
+    told = {name: value for name, value in decides.items() if name not in ("stage", "seed", "study", "mined_by")}
+    search = {} if study == UNTRAINED else {"search": search_id(ablation, study)}
+    return {"subject": subject_id(ablation, study), **search, "trained": told}
+
+
 def _hashed(parts: dict[str, Any]) -> str:
     return hashlib.sha256(as_json(parts).encode()).hexdigest()[:16]
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from harness import stats
-from harness.compare import as_text, compare, provenance_differences
-from harness.plan import PlannedRun
+from harness import lock, stats
+from harness.ablation import Ablation
+from harness.compare import as_text, compare, provenance_differences, trained_differences
+from harness.errors import UsageError
+from harness.plan import PlannedRun, trained
 from harness.records import HEADLINE, Record
 from harness.store import Store, create
 
@@ -102,3 +104,55 @@ def test_stores_with_nothing_in_common_say_so(tmp_path: Path) -> None:
     right = create(tmp_path / "b", left.ablation, left.testbed)
     assert compare(left, right).empty
     assert "no run of one store has a counterpart" in as_text(left, right)
+
+
+def driven(folder: Path, *ablations: Ablation) -> Store:
+    """A store that drivers of these ablations left, one after another."""
+    store = create(folder, ablations[0].name, ablations[0].testbed.name)
+    for ablation in ablations:
+        records: list[Record] = []
+
+        def change(run: PlannedRun, record: Record, ablation: Ablation = ablation) -> Record:
+            return replace(record, provenance={**record.provenance, **trained(ablation, run.study)})
+
+        records = synthetic.make_records(ablation, change=change)
+        lock.append(folder, lock.design(ablation, store.records()))
+        for record in records:
+            store.write(record)
+    return store
+
+
+def of_rows(number: int, **budget: object) -> Ablation:
+    plain = synthetic.make_ablation(["softmax", "mnr"], expect=[], seeds=3, trials=2)
+    return replace(
+        plain, testbed=replace(plain.testbed, max_rows=number), budget=replace(plain.budget, **budget)
+    )
+
+
+def test_a_store_that_also_holds_other_plans_runs_is_compared_by_its_last_plan(tmp_path: Path) -> None:
+    both = driven(tmp_path / "a", of_rows(200), of_rows(1200))
+    alone = driven(tmp_path / "b", of_rows(1200))
+    frame = compare(both, alone)
+    scores = frame[~frame["metric"].isin(("train_seconds", "peak_memory_mb"))]
+    assert len(scores)
+    assert (scores["difference"] == 0).all()
+    text = as_text(both, alone)
+    assert "of other plans, left out" in text
+    assert "nothing that decides a score is known to differ" in text
+
+
+def test_what_enters_a_run_s_id_and_differs_is_named(tmp_path: Path) -> None:
+    left, rows = driven(tmp_path / "a", of_rows(1200)), driven(tmp_path / "b", of_rows(200))
+    text = as_text(left, rows)
+    assert "one thing that decides a score differs: rows (mnr, softmax)" in text
+    epochs = driven(tmp_path / "c", of_rows(1200, epochs=4.0))
+    assert ("epochs (mnr, softmax)", "1", "4.0") in trained_differences(left, epochs)
+    several = driven(tmp_path / "d", of_rows(200, epochs=4.0))
+    assert "2 things that decide a score differ, so no difference is of one of them" in as_text(left, several)
+
+
+def test_a_store_of_several_plans_without_its_log_is_refused(tmp_path: Path) -> None:
+    both = driven(tmp_path / "a", of_rows(200), of_rows(1200))
+    (both.folder / lock.LOG).unlink()
+    with pytest.raises(UsageError, match=r"several plans \(mnr, softmax, untrained\)|several plans \(mnr, softmax\)"):
+        compare(both, both)
