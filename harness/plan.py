@@ -155,7 +155,7 @@ def subject_id(ablation: Ablation, study: str) -> str:
 
 
 def trained(ablation: Ablation, study: str) -> dict[str, Any]:
-    """Return what enters a study's run ids beside point, seed and stage: records hold it, `harness.compare` reads it."""
+    """Return what enters a study's run ids beside point, seed and stage, for its records and `harness.compare`."""
     decides = _decides(ablation, study, "tune", TUNE_SEED)
     told = {name: value for name, value in decides.items() if name not in ("stage", "seed", "study", "mined_by")}
     search = {} if study == UNTRAINED else {"search": search_id(ablation, study)}
