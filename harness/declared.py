@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,10 @@ def ablation_and_store(options: argparse.Namespace) -> tuple[Ablation, Path]:
 
 def command(options: argparse.Namespace) -> str:
     """Write the command that makes the same runs again, from the options that decide results."""
-    parts = ["harness run", str(options.file)]
+    parts = ["harness", "run", str(options.file)]
     for name in OVERRIDES:
         value = getattr(options, name, None)
         if value is not None:
-            name = name.replace("max_seeds", "until-decided --max-seeds")
-            parts.append(f"--{name} {value!r}" if value == "" else f"--{name} {value}")
-    return " ".join(parts)
+            parts += ["--until-decided"] if name == "max_seeds" else []
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(parts)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -99,6 +101,11 @@ def frozen(ablation: Ablation, study: Study, record: Record) -> FrozenTrial:
         intermediate_values=_by_percent(record.curve) if record.outcome in ("ok", "pruned") else {},
         user_attrs={"run": record.id, "outcome": record.outcome, "seconds": record.train_seconds},
     )
+
+
+def sqlite(file: Path) -> str:
+    """Return the address of a database in a file of any name: as SQLite's own URI, where ?, # and % are escaped."""
+    return f"sqlite:///file:{quote(str(file.resolve()))}?uri=true"
 
 
 class Mirror:
