@@ -16,9 +16,14 @@ from harness.errors import HarnessError
 UNEXPECTED = 70
 """EX_SOFTWARE of <sysexits.h>; 1, which Python gives for an error that nobody caught, is a violated check here."""
 
-EPILOG = """exit codes: 0 all well; 1 a check is violated (run, check, calibrate; nothing else gives it);
-2 a usage, study-file or data error; 3 incomplete (runs failed or missing, a store or testbed that cannot be read
-or written), or inconclusive under --strict; 70 an unexpected error; 130 interrupted"""
+EPILOG = """exit codes, of every command:
+  0    all well
+  1    violated: an expectation, a comparison with a baseline, a published score (run, check and calibrate alone)
+  2    an error of usage, of the study file or of the data; nothing was trained
+  3    incomplete: runs failed or are missing, a store, model or data set cannot be read or written; or, where --strict
+       is given, a verdict is inconclusive
+  70   an unexpected error, a defect of the harness: one line says where its traceback is
+  130  interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -109,11 +109,11 @@ class Driver:
             return search.Mirror(self.ablation, self.options.storage, records)
         own = self.store.folder / "optuna.db"
         try:
-            return search.Mirror(self.ablation, search.sqlite(own), records, durable=False)
+            return search.Mirror(self.ablation, own, records)
         except UsageError:
             with writing(own):
                 own.unlink(missing_ok=True)
-            return search.Mirror(self.ablation, search.sqlite(own), records, durable=False)
+            return search.Mirror(self.ablation, own, records)
 
     def _tell(self, mirror: search.Mirror | None, record: Record) -> None:
         """Mirror a record; that it cannot be is no reason to stop, because the records have everything."""

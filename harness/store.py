@@ -241,7 +241,7 @@ def write_atomically(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f".{path.name}.{os.urandom(4).hex()}"
         try:
-            with temporary.open("x", encoding="utf-8") as file:
+            with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:  # a name may be no Unicode
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
