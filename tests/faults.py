@@ -34,12 +34,10 @@ class Site:
 
 def descendants(pid: int) -> list[int]:
     """Return the processes below one."""
-    try:
-        children = [
-            int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()
-        ]
-    except OSError:
-        return []
+    children: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):  # a thread that has just ended
+            children += map(int, (task / "children").read_text().split())
     return [*children, *(grandchild for child in children for grandchild in descendants(child))]
 
 
@@ -55,7 +53,7 @@ def workers(driver: int) -> list[int]:
 
     def spawned(pid: int) -> bool:
         with suppress(OSError):
-            return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            return b"executors/boot.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
         return False
 
     return [pid for pid in descendants(driver) if spawned(pid)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import multiprocessing
 import os
 import resource
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import STUDY, harness
+from faults import workers
 
 from harness.executors import Executor, WorkerDied
 from harness.executors.processes import ProcessExecutor
@@ -111,7 +111,7 @@ def test_calls_run_side_by_side_in_processes_that_stay(make: Callable[..., Execu
 def test_workers_prepare_as_soon_as_they_start_and_again_when_replaced(tmp_path: Path) -> None:
     executor = ProcessExecutor([{"TOLD": "yes"}], prepare=mark)
     try:
-        assert len(multiprocessing.active_children()) == 1
+        assert len(workers(os.getpid())) == 1
         first, _ = executor.submit(who).result()
         assert executor.submit(os.getenv, "MARK").result() == f"yes by {first}"
         with pytest.raises(WorkerDied):
@@ -126,7 +126,7 @@ def test_workers_prepare_as_soon_as_they_start_and_again_when_replaced(tmp_path:
 def test_no_more_workers_start_ahead_than_have_something_to_do() -> None:
     executor = ProcessExecutor([{"TOLD": "yes"}] * 3, prepare=mark, ahead=1)
     try:
-        assert len(multiprocessing.active_children()) == 1
+        assert len(workers(os.getpid())) == 1
         answers = [executor.submit(os.getenv, "MARK") for _ in range(3)]
         assert len({answer.result() for answer in answers} - {None}) == 3
     finally:
