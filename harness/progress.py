@@ -22,8 +22,8 @@ from harness.plan import Plan
 EVERY = 0.5
 """Seconds between two datagrams of a run."""
 
-LOST = (OSError, SystemExit)
-"""What rich raises when its output has gone away: progress is never worth a run."""
+LOST = (Exception, SystemExit)
+"""What rich raises when its output has gone away, and later because it has: progress is never worth a run."""
 
 AT_ONCE = 1000
 """Datagrams that a driver reads before it goes on with its work."""
@@ -99,8 +99,9 @@ class Board:
         began = time.monotonic()
         if self._progress.disable or (running and began < self._next_drawing):
             return
+        plan = planned()
         with suppress(*LOST):
-            self._draw(planned(), running)
+            self._draw(plan, running)
         self._next_drawing = began + max(0.2, 10 * (time.monotonic() - began))
 
     def _draw(self, plan: Plan, running: dict[str, str]) -> None:

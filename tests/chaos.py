@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults import KINDS, Site, all_ended, descendants
+from faults import KINDS, PATIENCE, Site, all_ended, descendants
 
 from harness.api import load
 from harness.records import Record
@@ -132,7 +132,7 @@ def torment(
             )
             if driver.poll() is not None:
                 break
-        code = driver.wait(timeout=600)
+        code = driver.wait(timeout=PATIENCE)
         tally.codes[code] = tally.codes.get(code, 0) + 1
         if TRACEBACK.search(output(folder).read_text(errors="replace")):
             tally.wrong.append(f"a traceback for the user:\n{output(folder).read_text()[-3000:]}")

@@ -100,10 +100,9 @@ def _served(hub_root: Path) -> Iterator[Hub]:
 @pytest.fixture
 def hub(_served: Hub) -> Iterator[Hub]:
     """The tiny hub, serving on loopback; faults are forgotten after each test."""
-    _served.faults.clear()
-    _served.requests.clear()
+    _served.forget()
     yield _served
-    _served.faults.clear()
+    _served.forget()
 
 
 @pytest.fixture(scope="session")

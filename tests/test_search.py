@@ -14,6 +14,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from conftest import GUARD
 
 from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, losses, search, testbeds
 from harness.errors import UsageError
@@ -130,7 +131,7 @@ def test_what_is_asked_depends_on_the_records_alone() -> None:
             input=lines,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=GUARD,
             check=True,
             env={"PYTHONHASHSEED": hash_seed, "PATH": ""},
         )
