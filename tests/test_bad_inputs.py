@@ -128,9 +128,11 @@ def test_stores(case: str, name: str, copy: Path) -> None:
     assert {path: path.read_bytes() for path in (copy / "runs").rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("content", ['{"rows": ', "[1, 2]", '"x"'])
+@pytest.mark.parametrize(
+    "content", ['{"rows": ', "[1, 2]", '"x"', '{"rows": "many"}', '{"seeds": true}', "[" * 99999, "\udcff"]
+)
 def test_a_broken_memory_of_the_last_run(content: str, copy: Path) -> None:
-    (copy / STORE / "last_run.json").write_text(content)
+    (copy / STORE / "last_run.json").write_text(content, encoding="utf-8", errors="surrogateescape")
     done = harness("check", "study.py", cwd=copy)
 
     assert done.returncode == 2
