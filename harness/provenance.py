@@ -53,7 +53,7 @@ def git(folder: Path) -> dict[str, Any]:
     own would change back counts as changed.
     """
     commit = _asked(folder, {}, "rev-parse", "HEAD")
-    listed = _asked(folder, {}, "config", "--null", "--show-scope", "--includes", "--list")
+    listed = _asked(folder, {}, "config", "--null", "--show-scope", "--list")
     status = None
     if listed is not None:
         fields = listed.split("\0")

@@ -178,7 +178,7 @@ def narrowed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "watch" / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
     environment = {
         "HF_ENDPOINT": CLOSED,
-        "PYTHONPATH": str(folder / "watch"),
+        "PYTHONPATH": os.pathsep.join([str(folder / "watch"), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "OUTSIDE": str(folder / "connections.txt"),
     }
     done = harness(

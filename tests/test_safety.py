@@ -195,7 +195,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_nothing_that_a_repository_names_is_started(repository: Path) -> None:
-    commit = provenance.git(repository)["commit"]
+    commit, index = provenance.git(repository)["commit"], (repository / ".git" / "index").read_bytes()
     assert len(commit) == 40
     for name in FILES:
         os.utime(repository / name, (1, 1))  # git has to look into it
@@ -203,6 +203,7 @@ def test_nothing_that_a_repository_names_is_started(repository: Path) -> None:
     for name in FILES:
         (repository / name).write_text("x = 2\n")
     assert provenance.git(repository) == {"commit": commit, "dirty": True}
+    assert (repository / ".git" / "index").read_bytes() == index  # reading writes nothing, so it can run no hook
     assert not (repository.parent / "started").exists()
     subprocess.run(["git", "-C", str(repository), "status"], capture_output=True)
     assert (repository.parent / "started").exists(), "the trap works"

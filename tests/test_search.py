@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import sqlite3
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def test_what_is_asked_depends_on_the_records_alone() -> None:
             text=True,
             timeout=GUARD,
             check=True,
-            env={"PYTHONHASHSEED": hash_seed, "PATH": ""},
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
         )
         assert Point.from_dict(json.loads(there.stdout)) == here
     better = [replace(r, scores={OBJECTIVE: -r.scores[OBJECTIVE]}) for r in earlier]
