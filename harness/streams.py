@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from contextlib import suppress
 from typing import TextIO
@@ -17,7 +18,9 @@ class Unfailing(io.FileIO):
     def write(self, data: object, /) -> int:
         view = memoryview(data)  # type: ignore[arg-type]
         try:
-            return super().write(view) or 0
+            while (written := super().write(view)) is None:  # another program has made it non-blocking, and it is full
+                select.select([], [self], [])
+            return written
         except OSError as problem:
             self.problem = self.problem or problem
             return view.nbytes

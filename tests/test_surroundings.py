@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import cloudpickle
@@ -297,6 +298,28 @@ def test_what_was_lost_on_a_full_disk_is_not_all_well(finished: Path) -> None:
     done = shell(f"{shlex.join(command('plan', 'study.py', '--json'))} > /dev/full", finished)
     assert done.returncode == cli.UNEXPECTED
     assert "stdout cannot be written (No space left on device)" in done.stderr
+
+
+def test_output_to_a_full_pipe_that_does_not_block_waits_for_its_reader(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    full = 0
+    with suppress(BlockingIOError):
+        while True:
+            full += os.write(writing, b" " * 4096)
+    with subprocess.Popen(
+        command("--version"), cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True
+    ) as running:
+        os.close(writing)
+        with suppress(subprocess.TimeoutExpired):  # what cannot wait ends by then; too short, this shows nothing
+            running.wait(timeout=5)
+        with open(reading, "rb") as pipe:
+            said = pipe.read(full)
+            said += pipe.read()
+        assert running.wait(timeout=GUARD) == 0
+        assert running.stderr is not None
+        assert running.stderr.read() == ""
+    assert said.strip().startswith(b"harness 0")
 
 
 @pytest.mark.parametrize("case", ["all closed", "a pipe of both that nobody reads", "a pipe that is read in part"])
