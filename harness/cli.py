@@ -19,7 +19,7 @@ UNEXPECTED = 70
 EPILOG = """exit codes, of every command:
   0    all well
   1    violated: an expectation, a comparison with a baseline, a published score (run, check and calibrate alone)
-  2    an error of usage, of the study file or of the data; nothing was trained
+  2    an error of usage, of the study file or of the data, or another driver has the store; nothing was trained
   3    incomplete: runs failed or are missing, a store, model or data set cannot be read or written; or, where --strict
        is given, a verdict is inconclusive
   70   an unexpected error, a defect of the harness: one line says where its traceback is
