@@ -32,7 +32,8 @@ from harness.records import Record
 COMMAND = [sys.executable, "-m", "harness.cli", "run"]
 DISK = "24m"
 NEEDS_MOUNTS = ("disk full", "records read-only")
-TRACEBACK = re.compile(r"error: unexpected|harness/cli\.py\", line \d+, in (main|_code)")  # a worker may die with a traceback of its own
+# A worker may die with a traceback of its own.
+TRACEBACK = re.compile(r"error: unexpected|harness/cli\.py\", line \d+, in (main|_code)")
 
 
 @dataclass
