@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import pickle
@@ -167,13 +168,18 @@ def test_a_script_that_calls_run_needs_no_main_guard(how: str, cache: Path, tmp_
 
 
 def test_workers_look_for_modules_in_the_current_folder_last(tmp_path: Path) -> None:
-    program = "import sys; from harness.executors.processes import in_fresh_process as fresh; print(fresh(eval, '__import__(\"sys\").path'))"
+    """And what they start, in none of its own accord."""
+    program = (
+        "from harness.executors.processes import in_fresh_process as fresh\n"
+        'print(fresh(eval, \'(__import__("sys").path, __import__("sys").flags.safe_path)\'))'
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=GUARD, check=True
     )
-    path = eval(done.stdout)
+    path, safe = ast.literal_eval(done.stdout)
     assert path.count(str(tmp_path)) == 1
     assert path[-1] == str(tmp_path)
+    assert safe
 
 
 ODD = "t?q #%41&é\"'{x} [*]"
