@@ -302,7 +302,8 @@ def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
 
 
 def _print_json(document: Any) -> int:
-    print(json.dumps(document, indent=1, ensure_ascii=False))
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(document, indent=1, ensure_ascii=not unicode))
     return 0
 
 

@@ -145,7 +145,7 @@ def _train(
     assert run.point is not None
     assert run.id is not None
     study = ablation.study(run.study)
-    reporter = Reporter(job.progress_port, run.id)
+    reporter = Reporter(job.progress_port, run.id, job.progress_token)
     pruned = False
 
     def look(share: float) -> bool:

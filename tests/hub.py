@@ -10,12 +10,11 @@ import hashlib
 import json
 import random
 import re
-import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Literal
 
 import pandas as pd
@@ -165,13 +164,15 @@ Fault = Literal["404", "500", "half", "hang"]
 class Hub:
     """Serves a folder; `faults` maps a repository's id (or "" for everything) to how asking for it goes wrong.
 
-    "404": no such repository; "500": an error; "half": files stop half way; "hang": no answer for a minute.
+    "404": no such repository; "500": an error; "half": files stop half way; "hang": no answer until
+    `forget` is called.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.faults: dict[str, Fault] = {}
         self.requests: list[str] = []
+        self.released = Event()
         hub = self
 
         class Handler(_Handler):
@@ -181,6 +182,13 @@ class Hub:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def forget(self) -> None:
+        """Forget all faults and requests, and let go of those who wait for an answer."""
+        self.faults.clear()
+        self.requests.clear()
+        self.released.set()
+        self.released = Event()
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -209,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
             kind, repo = "", ""
         fault = self.served.faults.get(repo) or self.served.faults.get("")
         if fault == "hang":
-            time.sleep(60)
+            self.served.released.wait()
         elif fault == "500":
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"the hub has a headache")
         elif not repo:
