@@ -52,7 +52,7 @@ def repeat(lines: Iterable[str]) -> None:
 
 @contextmanager
 def heard(into: dict[str, None]) -> Iterator[None]:
-    """Add to `into`, in the order of their first time, all warnings within the block that libraries give.
+    """Add to `into` all warnings within the block that libraries give: first what they log, then Python's.
 
     A block within another tells the outer one, too.
     """
@@ -74,14 +74,17 @@ def heard(into: dict[str, None]) -> Iterator[None]:
 
 
 def kept(heard_lines: Iterable[str]) -> tuple[str, ...]:
-    """Return what a record keeps of what was heard: no secret, no more than MOST lines, the rest counted."""
+    """Return what a record keeps of what was heard: no more than MOST lines, the rest counted."""
     lines = list(heard_lines)
     more = [f"and {len(lines) - MOST + 1} more"] if len(lines) > MOST else []
-    return (*map(without_secrets, lines[: MOST - 1] if more else lines), *more)
+    return (*(lines[: MOST - 1] if more else lines), *more)
 
 
 def _one_line(text: str) -> str:
-    """Return a text on one line, without control characters, cut at LONGEST; a home folder names its owner, so "~"."""
-    text = "".join(char if char.isprintable() else " " for char in COLOUR.sub("", text))
-    line = " ".join(text.replace(str(Path.home()), "~").split())
+    """Return a text on one line: no secret, no control characters, cut at LONGEST.
+
+    A home folder names its owner, so it is "~".
+    """
+    text = without_secrets(COLOUR.sub("", text)).replace(str(Path.home()), "~")
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

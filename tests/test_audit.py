@@ -367,7 +367,13 @@ from harness import *
 from harness.testbeds import Ref
 ablation = Ablation(
     name="leaky",
-    testbed=replace(testbeds.book, tasks=(), max_rows=400, rows=Ref("planted/{name}", "{revision}", "mnli", "train")),
+    testbed=replace(
+        testbeds.book,
+        tasks=(),
+        max_rows=400,
+        rows=Ref("planted/{name}", "{revision}", "mnli", "train"),
+        max_dropped=0.0,
+    ),
     studies=[Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="triplet")],
     space=Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
     budget=Budget(trials=1, epochs=1, seeds=1),
@@ -402,7 +408,8 @@ def test_errors_stop_a_run_before_anything_is_trained_and_name_the_mend(leaky: t
 
     assert done.returncode == 2
     assert "the audit of the data found 2 errors; nothing was trained" in done.stderr
-    assert "study mnr: negative equal to positive: In 1 rows of view 'triplet'" in done.stderr
+    assert "study mnr: rows left out: 1 of " in done.stderr
+    assert "1 with a negative equal to the positive" in done.stderr
     assert "testbed book: pairs of stsb-test in the training rows" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((store / "records").iterdir()) == []

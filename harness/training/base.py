@@ -208,10 +208,10 @@ def _refuse_other_weights(model: PreTrainedModel, info: dict[str, Any], folder: 
     told = [
         f"{len(keys):,} {what}: {', '.join(keys[:SHOWN])}{f' and {len(keys) - SHOWN:,} more' * (len(keys) > SHOWN)}"
         for what, keys in (
-            ("are missing in its files and would be random", missing),
-            ("are of another size in its files", sizes),
+            ("missing in its files, which would be random", missing),
+            ("of another size in its files", sizes),
             (
-                "are in its files and have no place in the model that config.json describes",
+                "in its files without a place in the model that config.json describes",
                 others if missing else extra,
             ),
         )
