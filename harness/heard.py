@@ -70,7 +70,7 @@ def heard(into: dict[str, None]) -> Iterator[None]:
             finally:
                 repeat(f"{given.category.__name__}: {given.message}" for given in caught)
     finally:
-        _listeners.remove(into)
+        _listeners.pop()  # blocks end in the order of their nesting; `remove` would take the first that is as empty
 
 
 def kept(heard_lines: Iterable[str]) -> tuple[str, ...]:

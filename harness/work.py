@@ -289,5 +289,7 @@ def be_quiet() -> None:
     """Keep libraries from writing over the driver's bars; what they warn of is in the record."""
     heard.silence()
     import datasets
+    from transformers.utils.logging import disable_progress_bar
 
     datasets.disable_progress_bars()
+    disable_progress_bar()
