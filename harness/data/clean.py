@@ -53,8 +53,8 @@ def clean(view: View, rows: DataFrame) -> tuple[DataFrame, list[Dropped]]:
     if view.label != "none":
         reasons["with a null label"] = rows[view.columns[-1]].isna().to_numpy(bool)
     elif len(texts) > 2:
-        keys = rows[texts].map(normalise)
-        same = [(keys[negative] == keys[texts[1]]).to_numpy(bool) for negative in texts[2:]]
+        positives = rows[texts[1]].map(normalise)
+        same = [(rows[negative].map(normalise) == positives).to_numpy(bool) for negative in texts[2:]]
         reasons["with a negative equal to the positive"] = np.logical_or.reduce(same)
     left, dropped = np.ones(len(rows), bool), []
     for kind, bad in reasons.items():
