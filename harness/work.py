@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -291,5 +291,6 @@ def be_quiet() -> None:
     import datasets
     from transformers.utils.logging import disable_progress_bar
 
-    datasets.disable_progress_bars()
-    disable_progress_bar()
+    quiet: list[Callable[[], None]] = [datasets.disable_progress_bars, disable_progress_bar]
+    for bars in quiet:
+        bars()
