@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
             )
     folder = options.store or api.default_store(ablation)
     if options.audit_only:
-        return _audit_only(ablation, folder)
+        return _audit_only(ablation, folder, options.only)
     if options.dry_run:
         return _print_plan(api.plan(ablation, folder), options.workers)
     end_on_sigterm_too()
@@ -127,11 +127,11 @@ def run(options: argparse.Namespace) -> int:
     return exit_code(verdicts, plan, options.strict)
 
 
-def _audit_only(ablation: Ablation, folder: Path) -> int:
+def _audit_only(ablation: Ablation, folder: Path, only: Sequence[str]) -> int:
     from harness import api, audit
     from harness.listing import audit_table
 
-    found = api.audit(ablation, folder)
+    found = api.audit(ablation, folder, only=only)
     _print_table(audit_table(found, ablation.testbed.name))
     for finding in found.findings:
         if finding.severity != "note":

@@ -65,6 +65,7 @@ class Driver:
             ablation, self.records.values(), pruning=options.prune, only=options.only, unavailable=missing
         )
         self._running: dict[Future[Record], PlannedRun] = {}
+        self._warned: set[str] = set()
         self._remember(lock.read(store.folder))
 
     def drive(self) -> Plan:
@@ -229,6 +230,10 @@ class Driver:
         self._planner.add(record)
         shutil.rmtree(staging, ignore_errors=True)
         self.board.line(_sentence(record))
+        for line in record.warnings:
+            if line not in self._warned:
+                self._warned.add(line)
+                self.board.line(f"warning: {record.study}: {line}")
         return record
 
     @property

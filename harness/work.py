@@ -5,11 +5,9 @@ What a run leaves on disk goes to its own staging folder, which the driver publi
 
 from __future__ import annotations
 
-import logging
 import time
 import traceback
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -23,8 +21,9 @@ from pandas import DataFrame
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
-from harness import diagnostics, evaluation, provenance
+from harness import diagnostics, evaluation, heard, provenance
 from harness.ablation import Ablation
+from harness.data.clean import clean
 from harness.data.overlap import PairKey, pair_keys
 from harness.data.views import View, named
 from harness.errors import Diverged, OutOfMemory, RunFailed
@@ -35,7 +34,7 @@ from harness.progress import Reporter
 from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
 from harness.testbeds import EMBEDDED, Testbed, hub, materials
 from harness.testbeds.measure import verify
-from harness.training.base import fresh_model
+from harness.training.base import fresh_model, how_loaded
 from harness.training.precision import precision_here
 from harness.training.train import Schedule, Training, train
 
@@ -56,8 +55,10 @@ def execute(job: Job) -> Record:
     assert run.id is not None
     record = Record(run.id, run.study, run.stage, run.seed, run.point, run.trial, "failed", provenance=_provenance(job))
     began = time.perf_counter()
+    warned: dict[str, None] = {}
     try:
-        record = _run(job, record)
+        with heard.heard(warned):
+            record = _run(job, record)
     except Diverged as problem:
         record = replace(record, outcome="diverged", error=str(problem), train_seconds=time.perf_counter() - began)
     except OutOfMemory as problem:
@@ -72,6 +73,7 @@ def execute(job: Job) -> Record:
         )
     error = None if record.error is None else provenance.without_secrets(record.error)
     missing = {task: provenance.without_secrets(why) for task, why in record.missing.items()}
+    record = replace(record, warnings=heard.kept(warned))
     return replace(record, error=error, missing=missing, peak_memory_mb=round(_peak_memory_mb(), 1))
 
 
@@ -86,7 +88,9 @@ def _run(job: Job, record: Record) -> Record:
         # rows first: where negatives are mined by a trained model, that may train it, which draws random numbers
         rows = None if job.run.stage == "untrained" else study_rows(job.ablation, job.run.study)
         set_seed(job.run.seed)  # before anything is built: heads start from it
-        model = fresh_model(job.ablation.testbed_of(job.run.study).sealed())
+        bed_of_study = job.ablation.testbed_of(job.run.study).sealed()
+        model = fresh_model(bed_of_study)
+        record = replace(record, provenance={**record.provenance, "model_loaded": how_loaded(bed_of_study)})
         if rows is not None:
             training, pruned = _train(job, model, rows, dev, curve)
             record = replace(record, rows=len(rows), **_cost(training))
@@ -191,7 +195,7 @@ def study_rows(ablation: Ablation, name: str) -> DataFrame:
 
 def base_of(bed: Testbed) -> str:
     """Return what says which base model it is."""
-    return f"{bed.identity()['model']} {bed.pooling}-pooled"
+    return f"{bed.identity()['model']} pooled by {bed.identity()['pooling']}"
 
 
 def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
@@ -220,8 +224,11 @@ def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
 
 @lru_cache(maxsize=8)
 def view_rows(bed: Testbed, view: View) -> DataFrame:
-    """Return what a view makes of a testbed's rows, less mined negatives; raise RunFailed if that is nothing."""
-    rows = view.build(materials.load_rows(bed), bed.max_rows)
+    """Return what a view makes of a testbed's rows, less mined negatives and what cannot train, as the audit counts it.
+
+    Raises RunFailed if that is nothing.
+    """
+    rows, _ = clean(view, view.build(materials.load_rows(bed), bed.max_rows))
     if rows.empty:
         raise RunFailed(
             f"view {view.name!r} has no rows among the first {bed.max_rows} of {' + '.join(map(str, bed.sources))}; "
@@ -287,10 +294,11 @@ def _head_and_tail(text: str, lines: int = 12) -> str:
 
 
 def be_quiet() -> None:
-    """Keep libraries from writing over the driver's bars; what matters is in the record."""
-    for name in ("transformers", "sentence_transformers", "datasets", "mteb", "huggingface_hub"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
+    """Keep libraries from writing over the driver's bars; what they warn of is in the record."""
+    heard.silence()
     import datasets
+    from transformers.utils.logging import disable_progress_bar
 
-    datasets.disable_progress_bars()
+    quiet: list[Callable[[], None]] = [datasets.disable_progress_bars, disable_progress_bar]
+    for bars in quiet:
+        bars()
