@@ -148,4 +148,4 @@ def unfinished(plan: Plan) -> list[str]:
 def _lacks(record: Record | None, plan: Plan) -> bool:
     """Tell whether a run that should have been tested lacks its scores or those of a task that the testbed names."""
     tasks = plan.ablation.testbed.tasks
-    return record is None or record.outcome != "ok" or any(f"mteb/{task}" not in record.scores for task in tasks)
+    return record is None or record.outcome != "ok" or any(record.lacks(task) for task in tasks)

@@ -45,7 +45,10 @@ def _mean_ranks(values: ArrayLike) -> Floats:
 
 def pearson(gold: ArrayLike, prediction: ArrayLike) -> float:
     """Return Pearson's correlation of two lists of n numbers, NaN if one of them is constant."""
-    x, y = (np.asarray(v, float) - np.mean(np.asarray(v, float)) for v in (gold, prediction))
+    values = [np.asarray(v, float) for v in (gold, prediction)]
+    if any(np.all(v == v[0]) for v in values):  # their mean may differ from them in its last digit
+        return math.nan
+    x, y = (v - v.mean() for v in values)
     spread = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / spread if spread else math.nan
 
