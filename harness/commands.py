@@ -289,7 +289,9 @@ def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
 
 
 def _print_json(document: Any) -> int:
-    print(json.dumps(document, indent=1, ensure_ascii=False))
+    from harness.records import finite
+
+    print(json.dumps(finite(document), indent=1, ensure_ascii=False, allow_nan=False))
     return 0
 
 

@@ -27,7 +27,7 @@ from harness.mteb_tasks import parts, reading_labels_once, subsets, task, task_p
 from harness.records import UNFIT, Pairs
 from harness.testbeds import materials
 
-__all__ = ["DECIMALS", "Encoder", "subsets", "task_pairs", "task_refs"]
+__all__ = ["DECIMALS", "Encoder", "subsets", "task", "task_pairs", "task_refs"]
 
 
 def score_sts(encoder: Embed, pairs: materials.StsPairs, right: Embed | None = None) -> tuple[Pairs, dict[str, float]]:

@@ -135,7 +135,9 @@ class Facts:
         """The testbed's tasks, and in the place of one that runs found to have several subsets, these."""
         found: dict[str, None] = {}
         for task in self.plan.ablation.testbed.tasks:
-            figures = {name: None for record in self._tested for name in record.figures_of(task)} or {f"mteb/{task}": None}
+            figures = {name: None for record in self._tested for name in record.figures_of(task)} or {
+                f"mteb/{task}": None
+            }
             found |= {name.removeprefix("mteb/"): None for name in figures}
         return tuple(found)
 
