@@ -322,6 +322,24 @@ def print_tables() -> None:
         shares = [family_wise(6000, **given, together=together) for together in (False, True)]  # type: ignore[arg-type]
         rows.append([str(seeds), *map(percent, shares)])
     tell(table(["seeds", "by two intervals alone", "and by both at once"], rows))
+    tell("A study's own score, the truth on the border of the claim: decided, in percent of 6,000\n")
+    rows = []
+    for seeds in SEEDS:
+        alike = {"seeds": seeds, "over_pairs": 0.005, "over_seeds": 0.005 * seeds**0.5}
+        narrow, wide = ({"seeds": seeds, "over_pairs": pairs, "over_seeds": 0.005} for pairs in (0.001, 0.01))
+        shares = [
+            *(wrong_about_a_score("within", 6000, **given) for given in (narrow, wide)),  # type: ignore[arg-type]
+            *(wrong_about_a_score("at least", 6000, **alike, together=both) for both in (False, True)),
+        ]
+        rows.append([str(seeds), *map(percent, shares)])
+    header = [
+        "seeds",
+        "within, pairs' error .1",
+        "within, pairs' error 1",
+        "at least, by two intervals alone",
+        "at least",
+    ]
+    tell(table(header, rows))
     tell("Power in percent: true difference in points, standard deviation a study in points\n")
     rows = [
         [f"{100 * spread:g}", f"{100 * size:g}", *(percent(power(n, size, spread * 2**0.5)) for n in SEEDS)]

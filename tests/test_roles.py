@@ -13,13 +13,15 @@ import pytest
 import torch
 from conftest import harness
 from hub import STS17
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Router, Transformer
 from test_forward import make_model
 
-from harness import evaluation, testbeds
+from harness import evaluation, losses, testbeds
 from harness.api import load
+from harness.errors import RunFailed
 from harness.mteb_tasks import task
 from harness.testbeds import materials
 from harness.training.forward import FastSentenceTransformer
@@ -238,3 +240,27 @@ def _map_by_chance(seed: int) -> float:
     random = np.random.default_rng(seed)
     places = np.sort([random.choice(10, 2, replace=False) for _ in range(12)], axis=1) + 1
     return float(np.mean((1 / places[:, 0] + 2 / places[:, 1]) / 2))
+
+
+def guide_of(hub_root: Path, folder: Path) -> Path:
+    """Write a guide whose weights are stored in bfloat16."""
+    make_model(hub_root, SentenceTransformer, dtype="bfloat16").save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+def test_a_guide_is_loaded_in_float32_whatever_its_weights_are_stored_in(hub_root: Path, tmp_path: Path) -> None:
+    model = make_model(hub_root, SentenceTransformer, dtype="float32")
+    guide: Any = losses.gist(model, guide=str(guide_of(hub_root, tmp_path / "guide"))).guide
+
+    assert {parameter.dtype for parameter in guide.parameters()} == {torch.float32}
+    assert not guide.training
+
+
+def test_a_guide_whose_weights_could_run_code_is_refused(hub_root: Path, tmp_path: Path) -> None:
+    folder = guide_of(hub_root, tmp_path / "guide")
+    (weights,) = folder.rglob("model.safetensors")
+    torch.save(load_file(weights), weights.with_name("pytorch_model.bin"))
+    weights.unlink()
+
+    with pytest.raises(RunFailed, match=r"the guide .* cannot be loaded .*safetensors format"):
+        losses.gist(make_model(hub_root, SentenceTransformer, dtype="float32"), guide=str(folder))
