@@ -35,12 +35,15 @@ Role: TypeAlias = Literal["query", "document"]
 
 
 class Encoder:
-    """Embeds with one model, each distinct sentence once in each role: sets and tasks repeat theirs a lot."""
+    """Embeds with one model, each distinct sentence once in each role: sets and tasks repeat theirs a lot.
+
+    `alike` says that every role has the same embedding: the model has no prompts, and no part that a role chooses.
+    """
 
     def __init__(self, model: SentenceTransformer, tf32: bool = False) -> None:
         """Take the model; `tf32` lets a GPU embed in TF32: sooner, and less exactly."""
         self.model, self._tf32 = model, tf32
-        self._alike = not any(model.prompts.values()) and "task" not in model.get_model_kwargs()
+        self.alike = not any(model.prompts.values()) and "task" not in model.get_model_kwargs()
         self._known: dict[tuple[Role | None, str | None], dict[str, np.ndarray]] = {}
 
     def __call__(self, sentences: Sequence[str], prompt: str | None = None, role: Role | None = None) -> np.ndarray:
@@ -50,7 +53,7 @@ class Encoder:
             prompt: what is put before each sentence; where it is None, the model's own prompt for the role, if any.
             role: "query" and "document" ask `encode_query` and `encode_document`, None asks `encode`.
         """
-        if self._alike and not prompt:  # no prompt and no part of the model that a role chooses
+        if self.alike and not prompt:
             prompt = role = None
         known = self._known.setdefault((role, prompt), {})
         new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
@@ -60,7 +63,7 @@ class Encoder:
 
     def _embed(self, sentences: list[str], prompt: str | None, role: Role | None) -> np.ndarray:
         model = self.model
-        plain = self._alike and not prompt and model.truncate_dim is None
+        plain = self.alike and not prompt and model.truncate_dim is None
         if plain and isinstance(model, FastSentenceTransformer):
             return model.embed(sentences, self._tf32)
         encode: Callable[..., Any] = getattr(model, f"encode_{role}") if role else model.encode

@@ -19,7 +19,7 @@ from mteb.abstasks.sts import AbsTaskSTS
 from mteb.cache import ResultCache
 from mteb.types import EncodeKwargs
 
-from harness import embedded, stats
+from harness import stats
 from harness.data.overlap import PairKey, pair_keys
 from harness.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, Judged, normalised
 from harness.errors import Diverged
@@ -169,7 +169,7 @@ def score_unshared(encoder: Encoder, names: Iterable[str], shared: Collection[Pa
 
 def _as_asked_by(name: str, encoder: Encoder) -> tuple[Embed, Embed]:
     """Return the encoder with the prompts and roles that mteb gives it in an STS task, for either side of its pairs."""
-    if name in embedded.TASK_NAMES and not any(encoder.model.prompts.values()):
+    if encoder.alike:
         return encoder, encoder
     made, judged = task(name), Judged(encoder, "a/b", "c")
     assert isinstance(made, AbsTaskSTS)
