@@ -25,7 +25,7 @@ BATCH_SIZE = 128
 DECIMALS = 7
 """Of the cosines kept: float32 has no more, and records stay small."""
 
-JITTER = 1e-12
+JITTER = 1e-10
 """Added at random, at most, to similarities, so that equal ones come in no order that the data set decides."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], np.ndarray]

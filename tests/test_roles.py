@@ -19,8 +19,9 @@ from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimil
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Router, Transformer
 from test_forward import make_model
 
-from harness import evaluation, losses, testbeds
+from harness import evaluation, losses, stats, testbeds
 from harness.api import load
+from harness.encoder import Judged
 from harness.errors import RunFailed
 from harness.mteb_tasks import task
 from harness.testbeds import materials
@@ -93,7 +94,7 @@ def test_what_is_unshared_is_embedded_with_the_tasks_prompt(hub_root: Path, cach
         model.encode(list(side), prompt="happy happy dog ", normalize_embeddings=True)
         for side in (rest.sentence1, rest.sentence2)
     )
-    assert found == pytest.approx(evaluation.stats.spearman(rest.gold, (left * right).sum(1)), abs=1e-5)
+    assert found == pytest.approx(stats.spearman(rest.gold, (left * right).sum(1)), abs=1e-5)
     bare = evaluation.score_sts(evaluation.Encoder(model), rest)[1]["spearman_cosine"]
     assert abs(found - bare) > 1e-4
 
@@ -233,6 +234,19 @@ def test_equal_similarities_are_ranked_by_chance_and_not_by_the_data_sets_order(
     assert favoured > 0.55
     chance = np.mean([_map_by_chance(seed) for seed in range(200)])
     assert abs(found - chance) < 0.13, "about as much as twelve queries leave to chance"
+
+
+def test_chance_orders_equal_similarities_and_no_others(hub_root: Path) -> None:
+    judged = Judged(evaluation.Encoder(make_model(hub_root, SentenceTransformer, dtype="float32")), "a/b", "c")
+    query, other = np.eye(2, dtype=np.float32)
+    alike = judged.similarity(query[None], np.tile(query + other, (300, 1)))[0].numpy()
+    assert len(set(alike)) > 295
+    assert np.ptp(alike) < 1e-9
+    assert abs(stats.spearman(np.arange(300), alike)) < 0.3, "not by their place in the list"
+
+    angles = np.linspace(0.5, 0.5 + 1e-4, 300)[:, None]
+    nearer = judged.similarity(query[None], np.hstack([np.cos(angles), np.sin(angles)]))[0].numpy()
+    assert (np.diff(nearer) < 0).all()
 
 
 def _map_by_chance(seed: int) -> float:
