@@ -244,8 +244,9 @@ def test_chance_orders_equal_similarities_and_no_others(hub_root: Path) -> None:
     assert np.ptp(alike) < 1e-9
     assert abs(stats.spearman(np.arange(300), alike)) < 0.3, "not by their place in the list"
 
-    angles = np.linspace(0.5, 0.5 + 1e-4, 300)[:, None]
-    nearer = judged.similarity(query[None], np.hstack([np.cos(angles), np.sin(angles)]))[0].numpy()
+    angles = np.linspace(0.5, 0.51, 300)[:, None]
+    found = judged.similarity(query[None], np.hstack([np.cos(angles), np.sin(angles)]).astype(np.float32))
+    nearer = found[0].numpy()
     assert (np.diff(nearer) < 0).all()
 
 
