@@ -302,8 +302,10 @@ def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
 
 
 def _print_json(document: Any) -> int:
+    from harness.records import finite
+
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(document, indent=1, ensure_ascii=not unicode))
+    print(json.dumps(finite(document), indent=1, ensure_ascii=not unicode, allow_nan=False))
     return 0
 
 

@@ -121,6 +121,8 @@ def _run(job: Job, record: Record) -> Record:
             )
             scores |= {f"mteb/{task}": score for task, score in by_task.items()}
             missing = {**job.missing, **failed}
+            if several := evaluation.subsets(job.tasks):
+                record = replace(record, provenance={**record.provenance, "subsets": several})
             geometry = diagnostics.geometry(*evaluation.unit_embeddings(encoder, dev), dev.gold)
             unshared = evaluation.score_unshared(encoder, by_task, _known_pairs(bed.sealed()))
         if job.keep_model:

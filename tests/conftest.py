@@ -32,7 +32,7 @@ os.environ.update(ENVIRONMENT)
 for _name in ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
     os.environ.pop(_name, None)
 
-from hub import TASKS, Hub, write_content  # noqa: E402
+from hub import MORE_TASKS, TASKS, Hub, write_content  # noqa: E402
 
 CLOSED = "http://127.0.0.1:9"
 """A hub's address where nothing listens."""
@@ -114,7 +114,7 @@ def cache(_served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "fetch",
         "study.py",
         "--tasks",
-        ",".join(TASKS),
+        ",".join((*TASKS, *MORE_TASKS)),
         cwd=folder,
         env={"HF_ENDPOINT": _served.url, "HF_HUB_OFFLINE": "0"},
     )

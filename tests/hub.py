@@ -29,6 +29,11 @@ TASKS = (
 )
 """The mteb tasks whose data the tiny hub has: one of each kind that the testbed `book` names, but for reranking."""
 
+MORE_TASKS = ("STS17", "AskUbuntuDupQuestions")
+"""Two more whose data it has: one of eleven subsets, and one of reranking."""
+
+STS17 = ("ko-ko", "ar-ar", "en-ar", "en-de", "en-en", "en-tr", "es-en", "es-es", "fr-en", "it-en", "nl-en")
+
 ADJECTIVES = ("young", "old", "tall", "quiet", "happy", "busy")
 SUBJECTS = ("woman", "man", "child", "farmer", "teacher", "doctor", "sailor", "painter", "dog", "cat")
 VERBS = ("holds", "paints", "watches", "sells", "drops", "finds", "likes", "cleans")
@@ -99,6 +104,9 @@ def _write_tasks(mteb: Path) -> None:
     rng = random.Random(0)
     _write_data(mteb / "sts16-sts", {"default": {"test": sts_pairs(11, 40, 5.0, "score")}})
     _write_data(mteb / "biosses-sts", {"default": {"test": sts_pairs(12, 40, 4.0, "score")}})
+    languages = (sts_pairs(20 + n, 18, 5.0, "score").assign(lang=lang) for n, lang in enumerate(STS17))
+    _write_data(mteb / "sts17-crosslingual-sts", {"default": {"test": pd.concat(languages, ignore_index=True)}})
+    _write_reranking(mteb / "AskUbuntuDupQuestions")
     intents = [(_say(words), words[1], OBJECTS.index(words[3])) for words in (_words(rng) for _ in range(240))]
     banking = pd.DataFrame(intents, columns=["text", "label_text", "label"]).drop(columns="label_text")
     _write_data(mteb / "banking77", {"default": {"train": banking[:200], "test": banking[200:]}})
@@ -119,6 +127,20 @@ def _write_tasks(mteb: Path) -> None:
         mteb / "nfcorpus",
         {"default": {"test": qrels}, "corpus": {"corpus": corpus}, "queries": {"queries": queries}},
     )
+
+
+def _write_reranking(folder: Path) -> None:
+    """Twelve queries with two right documents of ten, first in their lists and last by name, as in the real sets."""
+    rng, queries, corpus, right, listed = random.Random(1), [], [], [], []
+    for number in range(12):
+        words = _words(rng)
+        names = [f"{kind}-{number}-{n}" for kind, count in (("positive", 2), ("negative", 8)) for n in range(count)]
+        queries.append({"_id": f"q{number}", "text": _say(words)})
+        corpus += [{"_id": name, "text": _say(words if name[0] == "p" else _words(rng), short=True)} for name in names]
+        right += [{"query-id": f"q{number}", "corpus-id": name, "score": int(name[0] == "p")} for name in names]
+        listed.append({"query-id": f"q{number}", "corpus-ids": names})
+    parts = {"default": right, "corpus": corpus, "queries": queries, "top_ranked": listed}
+    _write_data(folder, {config: {"test": pd.DataFrame(rows)} for config, rows in parts.items()})
 
 
 def _write_data(folder: Path, configs: dict[str, dict[str, pd.DataFrame]]) -> None:
