@@ -10,7 +10,6 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 
 from harness.testbeds import Pooling as PoolingMode
 from harness.testbeds import Testbed, materials
-from harness.training.dropout import quicken_dropout
 from harness.training.forward import FastSentenceTransformer
 
 
@@ -28,7 +27,5 @@ def load_model(folder: str, pooling: PoolingMode) -> FastSentenceTransformer:
     """Load a base model in float32: a checkpoint stored in bf16 would otherwise train in it."""
     transformer = Transformer(folder, model_kwargs={"dtype": "float32", "use_safetensors": True})
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        quicken_dropout(transformer)
     modules = [transformer, Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling)]
     return FastSentenceTransformer(modules=modules, device=device)
