@@ -120,7 +120,7 @@ def _certify(
             refused.append(f"{way}: {_line(problem)}")
             continue
         if worst is None:
-            refused.append(f"{way}: it does not serve this model's batches")
+            refused.append(f"{way}: it does not serve this model's batches, or not with this loss")
         elif worst.share <= 1:
             return Certificate(way, worst.difference, worst.bound, refused=tuple(refused))
         else:
@@ -174,7 +174,7 @@ class _Trial:
                 batch.plain[precision] = self._outcome(batch, "plain", precision)
 
     def farthest(self, way: Way) -> Gap | None:
-        """Return the tensor that is nearest to its bound, or farthest beyond it; None if batches do not go that way.
+        """Return the tensor that is nearest to its bound, or farthest beyond it; None if the batches go no fast way.
 
         Of CUDA's graphs one is recorded, for the rows as they come: it has the kernels of the packed way, which the
         other batches try, and each graph that is recorded later is compared with that by itself.
@@ -182,6 +182,7 @@ class _Trial:
         worst = Gap("", "", -1.0, 1.0)
         self.model.ran.clear()
         for batch in self.batches:
+            before = self.model.ran.total() - self.model.ran["plain"]
             for precision in batch.plain:
                 if way == "captured" and batch.announced and not batch.by_loss:
                     for _ in range(2):  # a shape is recorded when it is met again
@@ -190,6 +191,8 @@ class _Trial:
                 worst = max(worst, *found, key=lambda gap: gap.share)
                 if worst.share > 1:
                     return worst
+            if self.model.ran.total() - self.model.ran["plain"] == before:
+                return None  # of another make, or a loss that looks into the layers
         return worst if self.model.ran[way] else None
 
     def _compared(self, batch: _Batch, fast: Outcome, precision: str) -> list[Gap]:

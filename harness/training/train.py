@@ -229,6 +229,7 @@ def _standing(model: nn.Module) -> Iterator[None]:
     While the optimizer holds the parameters, they and the modules stay the same.
     """
     parameters, train = list(model.parameters()), model.train
+    model.train()  # a model as loaded is told to be training, though its modules are not
     model.parameters = lambda recurse=True: iter(parameters if recurse else model._parameters.values())  # type: ignore
     model.train = lambda mode=True: model if model.training == mode else train(mode)  # type: ignore
     try:
@@ -245,11 +246,11 @@ def _going(model: SentenceTransformer, way: Way) -> Iterator[Mapping[Any, int]]:
     if not isinstance(model, FastSentenceTransformer):
         yield {}
         return
-    model.way, model.ran = way, Counter()
+    before, model.way, model.ran = model.way, way, Counter()
     try:
         yield model.ran
     finally:
-        model.way = "plain"
+        model.way = before
 
 
 def _sums(model: nn.Module) -> Tensor:
