@@ -42,7 +42,7 @@ ROUNDING = {"bf16": (torch.bfloat16, 2.0**-8), "fp16": (torch.float16, 2.0**-11)
 """The type of each short precision, and by what share one rounding moves a number at most."""
 
 RATIO, FLOOR = 4, 4
-"""In a short precision: how many times the plain path's own error, and how many roundings besides, a fast one's may be."""
+"""How many times the plain path's own error in 16 bits, and how many roundings besides, a fast path's may be."""
 
 RATIO_IN_FLOAT32 = 10
 """How many times the plain path's farthest from float64's result a fast path's may be."""
