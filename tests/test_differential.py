@@ -355,6 +355,11 @@ def seeded(test: Callable[..., None]) -> Callable[..., None]:
     return test
 
 
+def test_each_family_has_the_ways_that_are_right_for_it(folder: str) -> None:
+    found = {name: (*model(name, FastSentenceTransformer, folder).ways, "plain")[0] for name in FAMILIES}
+    assert found == {name: family.fastest for name, family in FAMILIES.items()}
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 @settings(SETTINGS, max_examples=10 * TIMES)
 @seeded
@@ -368,8 +373,3 @@ def test_a_family_of_models(name: str, folder: str, case: Case) -> None:
 @given(case=CASES)
 def test_a_loss(loss: str, folder: str, case: Case) -> None:
     compare("bert", case._replace(loss=loss), folder)
-
-
-def test_each_family_has_the_ways_that_are_right_for_it(folder: str) -> None:
-    found = {name: (*model(name, FastSentenceTransformer, folder).ways, "plain")[0] for name in FAMILIES}
-    assert found == {name: family.fastest for name, family in FAMILIES.items()}

@@ -97,18 +97,14 @@ def rounded(batch: str, exact: Outcome, plain: Outcome, fast: Outcome, rounding:
 
 
 def _errors(wanted: Outcome, got: Outcome, order: Literal[2] | float) -> Iterator[tuple[str, float]]:
-    """Give the norm of each tensor's error, divided by its module's."""
-    names = [name for name, tensor in wanted.items() if tensor.numel()]
-    apart = [got[name].to(wanted[name].dtype) - wanted[name] for name in names]
-    sizes = dict(zip(names, _norms([wanted[name] for name in names], order), strict=True))
-    scales = _of_modules(sizes, order)
-    for name, error in zip(names, _norms(apart, order), strict=True):
-        yield name, error / scales[name]
+    """Give the norm of each tensor's error, divided by its module's; one after another, to save memory."""
+    sizes = {name: _norm(tensor, order) for name, tensor in wanted.items() if tensor.numel()}
+    for name, scale in _of_modules(sizes, order).items():
+        yield name, _norm(got[name].to(wanted[name].dtype) - wanted[name], order) / scale
 
 
-def _norms(tensors: list[Tensor], order: float) -> list[float]:
-    norms: list[float] = torch.stack([norm.double() for norm in torch._foreach_norm(tensors, order)]).tolist()
-    return norms
+def _norm(tensor: Tensor, order: float) -> float:
+    return float(torch.linalg.vector_norm(tensor, order))
 
 
 def _of_modules(sizes: Mapping[str, float], order: float) -> dict[str, float]:

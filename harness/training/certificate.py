@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -35,8 +35,8 @@ from harness.training.agreement import GRADIENT, LOSS, ROUNDING, Gap, Outcome, b
 from harness.training.forward import FastSentenceTransformer, Way
 from harness.training.packing import Features
 
-SAMPLE, ROWS, CUT = 64, 4, 64
-"""Rows among which batches are sought, rows of a batch, and tokens at which most batches are cut."""
+SAMPLE, ROWS, CUT = 64, 3, 64
+"""Rows among which batches are sought, rows of a batch (a loss gets as many more), tokens at which most are cut."""
 
 LABELS = ("label", "labels", "score", "scores")
 """What sentence-transformers takes for a label, by the column's name."""
@@ -112,10 +112,12 @@ def _certify(
     try:
         trial = _Trial(model, make_loss, rows, precision)
     except Exception as problem:  # whatever a loss may raise; its run will tell
-        return Certificate("plain", refused=(f"the plain path failed on a small batch ({_line(problem)})",))
+        return _without(problem)
     for way in model.ways:
         try:
             worst = trial.farthest(way)
+        except _PlainPathFailed as problem:
+            return _without(problem.__cause__ or problem)
         except Exception as problem:  # out of memory, or what a model of another make raises
             refused.append(f"{way}: {_line(problem)}")
             continue
@@ -128,9 +130,13 @@ def _certify(
     return Certificate("plain", refused=tuple(refused))
 
 
-@dataclass
+def _without(problem: BaseException) -> Certificate:
+    return Certificate("plain", refused=(f"the plain path failed on a small batch ({_line(problem)})",))
+
+
+@dataclass(frozen=True)
 class _Batch:
-    """Columns of sentences, how they are embedded, and what the plain path gives for them in each precision."""
+    """Columns of sentences, and how they are embedded."""
 
     name: str
     columns: Sequence[Sequence[str]]
@@ -141,11 +147,18 @@ class _Batch:
     announced: bool = False
     by_loss: bool = False
     labels: Tensor | None = None
-    plain: dict[str, Outcome] = field(default_factory=dict)
+
+
+class _PlainPathFailed(Exception):
+    """The plain path raised what is this error's cause."""
 
 
 class _Trial:
-    """A copy of a model with a loss of its own, the batches to compare on, and what the plain path gives for them."""
+    """A copy of a model with a loss of its own, and the batches to compare on.
+
+    Some batches are taken together: their gradients add up, and are compared at once, as that costs a large model more
+    than to make them. What is wrong in one of them is of the size of the gradient itself.
+    """
 
     def __init__(
         self,
@@ -166,75 +179,84 @@ class _Trial:
         for module in self.model:
             module.eval()
         self.model.training = True  # dropout is off, but fast ways are taken
-        self.precision = precision
-        self.batches = _batches(self.model, rows)
-        for batch in self.batches:
-            batch.plain["fp32"] = self._outcome(batch, "plain", "fp32")
-            if precision != "fp32" and not batch.by_loss:
-                batch.plain[precision] = self._outcome(batch, "plain", precision)
+        *batches, by_loss = _batches(self.model, rows)
+        both = ("fp32",) if precision == "fp32" else ("fp32", precision)
+        self.groups = [(batches[:3], both), (batches[3:], ("fp32",)), ([by_loss], ("fp32",))]
 
     def farthest(self, way: Way) -> Gap | None:
         """Return the tensor that is nearest to its bound, or farthest beyond it; None if the batches go no fast way.
 
-        Of CUDA's graphs one is recorded, for the rows as they come: it has the kernels of the packed way, which the
-        other batches try, and each graph that is recorded later is compared with that by itself.
+        CUDA's graphs are recorded for the batches that are announced, but the loss's: they have the kernels of the
+        packed way, which the others try, and each graph that is recorded later is compared with that by itself.
         """
         worst = Gap("", "", -1.0, 1.0)
         self.model.ran.clear()
-        for batch in self.batches:
-            before = self.model.ran.total() - self.model.ran["plain"]
-            for precision in batch.plain:
-                if way == "captured" and batch.announced and not batch.by_loss:
+        for batches, precisions in self.groups:
+            before = self._fast_passes()
+            exact = self._plain(batches, "fp32")
+            for precision in precisions:
+                if way == "captured" and not batches[0].by_loss:
                     for _ in range(2):  # a shape is recorded when it is met again
-                        self._outcome(batch, way, precision)
-                found = self._compared(batch, self._outcome(batch, way, precision), precision)
-                worst = max(worst, *found, key=lambda gap: gap.share)
+                        self._outcome(batches, way, precision)
+                fast = self._outcome(batches, way, precision)
+                worst = max(worst, *self._compared(batches, exact, fast, precision), key=lambda gap: gap.share)
                 if worst.share > 1:
                     return worst
-            if self.model.ran.total() - self.model.ran["plain"] == before:
+            if self._fast_passes() == before:
                 return None  # of another make, or a loss that looks into the layers
         return worst if self.model.ran[way] else None
 
-    def _compared(self, batch: _Batch, fast: Outcome, precision: str) -> list[Gap]:
-        plain = batch.plain[precision]
+    def _fast_passes(self) -> int:
+        return self.model.ran.total() - self.model.ran["plain"]
+
+    def _compared(self, batches: Sequence[_Batch], plain: Outcome, fast: Outcome, precision: str) -> list[Gap]:
+        name = ", ".join(batch.name for batch in batches)
         if precision != "fp32":
-            return rounded(batch.name, batch.plain["fp32"], plain, fast, ROUNDING[precision][1])
-        found = in_float32(batch.name, plain, fast)
+            return rounded(name, plain, self._plain(batches, precision), fast, ROUNDING[precision][1])
+        found = in_float32(name, plain, fast)
         if max(gap.share for gap in found) <= 1 or next(self.model.parameters()).dtype != torch.float32:
             return found
         try:
             self.model.double(), self.loss.double()
-            exact = self._outcome(batch, "plain", "fp32")
-        except (RuntimeError, TypeError, ValueError):  # a loss that knows float32 alone
+            exact = self._plain(batches, "fp32")
+        except _PlainPathFailed:  # a loss that knows float32 alone
             return found
         finally:
             self.model.float(), self.loss.float()
-        return beside_float64(batch.name, exact, plain, fast)
+        return beside_float64(name, exact, plain, fast)
 
-    def _outcome(self, batch: _Batch, way: Way, precision: str) -> Outcome:
-        """Return what a batch gives, one way, in one precision."""
-        model = self.model
+    def _plain(self, batches: Sequence[_Batch], precision: str) -> Outcome:
+        try:
+            return self._outcome(batches, "plain", precision)
+        except Exception as problem:  # whatever a loss may raise
+            raise _PlainPathFailed from problem
+
+    def _outcome(self, batches: Sequence[_Batch], way: Way, precision: str) -> Outcome:
+        """Return what batches give, one way, in one precision: embeddings or the loss of each, and their gradients."""
+        model, values = self.model, {}
         for parameter in self.parameters.values():
             parameter.grad = None
         model.way = way
         set_seed(0)  # for losses that draw
-        features = [self._features(column, batch) for column in batch.columns]
-        model.expect(features if batch.announced else ())
-        with _autocast(model, precision):
-            if batch.by_loss:
-                with nullcontext() if way == "plain" else column_merging_disabled():
-                    value = self.loss(features, batch.labels)
-                value = torch.stack(list(value.values())).sum() if isinstance(value, Mapping) else value
-                torch.autograd.backward(value)
-            else:
-                value = torch.cat([model(column)["sentence_embedding"] for column in features])
-                torch.autograd.backward(value, _weights(value))
+        for batch in batches:
+            features = [self._features(column, batch) for column in batch.columns]
+            model.expect(features if batch.announced else ())
+            with _autocast(model, precision):
+                if batch.by_loss:
+                    with nullcontext() if way == "plain" else column_merging_disabled():
+                        value = self.loss(features, batch.labels)
+                    value = torch.stack(list(value.values())).sum() if isinstance(value, Mapping) else value
+                    torch.autograd.backward(value)
+                else:
+                    value = torch.cat([model(column)["sentence_embedding"] for column in features])
+                    torch.autograd.backward(value, _weights(value))
+            values[LOSS if batch.by_loss else f"embeddings of {batch.name}"] = value.detach().clone()
         model.expect(())
         gradients = {
             f"{GRADIENT}{name}": torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             for name, parameter in self.parameters.items()
         }
-        return {LOSS if batch.by_loss else "embeddings": value.detach(), **gradients}
+        return values | gradients
 
     def _features(self, sentences: Sequence[str], batch: _Batch) -> Features:
         model = self.model
@@ -264,18 +286,18 @@ def _batches(model: FastSentenceTransformer, rows: Dataset) -> list[_Batch]:
     apart = [place for place, row in enumerate(sample) if len({str(row[name]) for name in names}) == len(names)]
     sample = sample.select(apart) if apart else sample
     columns = [list(sample[name]) for name in names]
-    some = _spread(len(sample), 2 * ROWS)
+    some = _spread(len(sample), 2 * ROWS - 1)
     chosen = [[column[place] for place in some] for column in columns]
     labels = None if label is None else torch.tensor([sample[label][place] for place in some], device=model.device)
     texts = sorted(dict.fromkeys(text for column in columns for text in column), key=lambda text: (len(text), text))
-    mixed = [*texts[:2], texts[-1], *texts[len(texts) // 2 :][:2]]
+    mixed = [texts[-1], texts[0], texts[len(texts) // 2]]
     equal, shorter = _of_one_length(model, texts)
     few = [column[:ROWS] for column in chosen]
     return [
         _Batch("rows as they come", few, announced=True),
         _Batch("one row", [column[:1] for column in few], announced=True),
         _Batch("sentences of one length", [equal]),
-        _Batch("sentences cut at the maximum", [texts[-3:]], shorter),
+        _Batch("sentences cut at the maximum", [texts[-2:]], shorter),
         _Batch("a cached loss's last piece", [mixed], piece=True),
         _Batch("long beside short", [mixed], None),
         _Batch("by the loss", chosen, announced=True, by_loss=True, labels=labels),
@@ -288,17 +310,17 @@ def _spread(rows: int, most: int) -> list[int]:
 
 
 def _of_one_length(model: FastSentenceTransformer, texts: Sequence[str]) -> tuple[list[str], int | None]:
-    """Return three sentences of as many tokens, repeated if need be, and a length that cuts the longest three.
+    """Return two sentences of as many tokens, or one twice, and a length that cuts the longest two.
 
     None for models that do not tell how many tokens a sentence has.
     """
     mask = model.features(list(texts)).get("attention_mask")
     if mask is None or mask.ndim != 2:
-        return [texts[0]] * 3, None
+        return [texts[0]] * 2, None
     lengths = mask.sum(dim=1).tolist()
     usual = max(set(lengths), key=lambda length: (lengths.count(length), length))
-    equal = [text for text, length in zip(texts, lengths, strict=True) if length == usual][:3]
-    return [*equal, *[equal[0]] * 3][:3], max(3, min(*lengths[-3:], CUT) - 1)
+    equal = [text for text, length in zip(texts, lengths, strict=True) if length == usual]
+    return [equal[0], equal[-1]], max(3, min(*lengths[-2:], CUT) - 1)
 
 
 def _weights(embeddings: Tensor) -> Tensor:
@@ -347,7 +369,7 @@ def _content(model: FastSentenceTransformer) -> str:
     return hashlib.sha256(settings.encode() + sums.cpu().numpy().tobytes()).hexdigest()
 
 
-def _line(problem: Exception) -> str:
+def _line(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {problem}".splitlines()[0]
 
 
