@@ -35,6 +35,7 @@ from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
 from harness.testbeds import EMBEDDED, Testbed, hub, materials
 from harness.testbeds.measure import verify
 from harness.training.base import fresh_model, how_loaded
+from harness.training.certificate import Certificate, certify
 from harness.training.precision import precision_here
 from harness.training.train import Schedule, Training, train
 
@@ -92,8 +93,9 @@ def _run(job: Job, record: Record) -> Record:
         model = fresh_model(bed_of_study)
         record = replace(record, provenance={**record.provenance, "model_loaded": how_loaded(bed_of_study)})
         if rows is not None:
-            training, pruned = _train(job, model, rows, dev, curve)
-            record = replace(record, rows=len(rows), **_cost(training))
+            training, pruned, certificate = _train(job, model, rows, dev, curve)
+            forward = {**certificate.as_record(), "passes": training.passes}
+            record = replace(record, rows=len(rows), forward=forward, **_cost(training))
         model.eval()
         began = time.perf_counter()
         encoder = evaluation.Encoder(model, tf32=job.ablation.precision != "fp32")
@@ -142,8 +144,8 @@ def _run(job: Job, record: Record) -> Record:
 
 def _train(
     job: Job, model: SentenceTransformer, rows: DataFrame, dev: materials.StsPairs, curve: list[tuple[float, float]]
-) -> tuple[Training, bool]:
-    """Train the model in place, filling the dev curve; tell its cost, and whether a pruned search stopped it.
+) -> tuple[Training, bool, Certificate]:
+    """Train the model in place, filling the dev curve; tell its cost, whether a pruned search stopped it, and its way.
 
     A look at the dev set draws no random number, so it changes nothing of the training.
     """
@@ -168,22 +170,27 @@ def _train(
 
     looks = () if run.stage == "tune" else LOOKS
 
-    loss = study.loss(model, **dict(run.point.options))
+    options = dict(run.point.options)
+    columns = Dataset.from_pandas(rows, preserve_index=False)
+    precision = precision_here(ablation.precision)
+    certificate = certify(model, study.loss, options, columns, precision)
+    loss = study.loss(model, **options)
     training = train(
         model,
         loss,
-        Dataset.from_pandas(rows, preserve_index=False),
+        columns,
         run.point,
         Schedule(ablation.budget.epochs, ablation.budget.examples, looks if job.rivals is None else CHECKPOINTS),
         seed=run.seed,
-        precision=precision_here(ablation.precision),
+        precision=precision,
+        way=certificate.path,
         folder=job.staging / "trainer",
         report_to=job.report_to,
         run_name=f"{run.study}-{run.stage}-{run.id}",
         on_step=reporter.tell,
         on_look=look,
     )
-    return training, pruned
+    return training, pruned, certificate
 
 
 def study_rows(ablation: Ablation, name: str) -> DataFrame:
@@ -210,15 +217,18 @@ def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
     rows = study_rows(ablation, source.name)
     set_seed(TUNE_SEED)
     model = fresh_model(ablation.testbed_of(source.name).sealed())
+    options, columns = dict(mining.point.options), Dataset.from_pandas(rows, preserve_index=False)
+    precision = precision_here(ablation.precision)
     with TemporaryDirectory() as folder:
         train(
             model,
-            source.loss(model, **dict(mining.point.options)),
-            Dataset.from_pandas(rows, preserve_index=False),
+            source.loss(model, **options),
+            columns,
             mining.point,
             Schedule(ablation.budget.epochs, ablation.budget.examples),
             seed=TUNE_SEED,
-            precision=precision_here(ablation.precision),
+            precision=precision,
+            way=certify(model, source.loss, options, columns, precision).path,
             folder=Path(folder),
         )
     return model

@@ -22,7 +22,6 @@ from harness import heard
 from harness.errors import RunFailed
 from harness.testbeds import Pooling as PoolingMode
 from harness.testbeds import Testbed, materials
-from harness.training.dropout import quicken_dropout
 from harness.training.forward import FastSentenceTransformer
 
 SHOWN = 5
@@ -66,8 +65,6 @@ def load_model(folder: str, pooling: PoolingMode | None) -> FastSentenceTransfor
     """Load a base model as `load_plain` does, with the fast forward."""
     plain = load_plain(folder, pooling)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        quicken_dropout(plain)
     model = FastSentenceTransformer(
         modules=OrderedDict(plain.named_children()),
         prompts=plain.prompts,
