@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from harness import losses, spending, stats, testbeds
 from harness.ablation import Ablation, Budget
-from harness.check import Difference, check
+from harness.check import Difference, Distance, check
 from harness.expectations import beats, in_order
 from harness.order import posterior_all_positive
 from harness.plan import Plan, PlannedRun
@@ -154,6 +154,36 @@ def family_wise(
         levels = stats.holm_levels(p_values) if holm else [stats.ALPHA] * len(claims)
         wrong += any(p <= level for p, level in zip(p_values, levels, strict=True))
     return wrong / ablations
+
+
+def wrong_about_a_score(
+    kind: str, samples: int, *, seeds: int, over_pairs: float, over_seeds: float, together: bool = True
+) -> float:
+    """Return how often a claim about a study's own score is decided wrongly where the truth lies on its border.
+
+    Args:
+        kind: "within" a tolerance of .01: the true mean over seeds on these very test pairs is .01 off, so to hold is
+            wrong, and to be violated is, too. "at least": the true mean on pairs of this kind is the score itself, the
+            test pairs are drawn, and any decision is wrong.
+        over_pairs: standard error that the draw of the test pairs brings.
+        over_seeds: standard deviation over seeds.
+        together: apply the whole rule; False judges "at least" by two intervals that need not agree at once.
+    """
+    random, wrong = np.random.default_rng(seeds), 0
+    for _ in range(samples):
+        off = 0.01 if kind == "within" else random.normal(0, over_pairs)
+        by_seed = tuple(off + random.normal(0, over_seeds, seeds))
+        resampled = np.mean(by_seed) + random.normal(0, over_pairs, 999)
+        known = Distance(by_seed, resampled, constant=False)
+        if kind == "within":
+            wrong += known.p_within(0.01) <= stats.ALPHA
+        elif together:
+            wrong += known.p_reaches() <= stats.ALPHA
+        else:
+            wrong += all(i is not None and i.low >= 0 for i in (known.over_pairs(), known.over_seeds())) or all(
+                i is not None and i.high < 0 for i in (known.over_pairs(), known.over_seeds())
+            )
+    return wrong / samples
 
 
 def _two_intervals_p(claim: Difference) -> float:
@@ -292,6 +322,24 @@ def print_tables() -> None:
         shares = [family_wise(6000, **given, together=together) for together in (False, True)]  # type: ignore[arg-type]
         rows.append([str(seeds), *map(percent, shares)])
     tell(table(["seeds", "by two intervals alone", "and by both at once"], rows))
+    tell("A study's own score, the truth on the border of the claim: decided, in percent of 6,000\n")
+    rows = []
+    for seeds in SEEDS:
+        alike = {"seeds": seeds, "over_pairs": 0.005, "over_seeds": 0.005 * seeds**0.5}
+        narrow, wide = ({"seeds": seeds, "over_pairs": pairs, "over_seeds": 0.005} for pairs in (0.001, 0.01))
+        shares = [
+            *(wrong_about_a_score("within", 6000, **given) for given in (narrow, wide)),  # type: ignore[arg-type]
+            *(wrong_about_a_score("at least", 6000, **alike, together=both) for both in (False, True)),
+        ]
+        rows.append([str(seeds), *map(percent, shares)])
+    header = [
+        "seeds",
+        "within, pairs' error .1",
+        "within, pairs' error 1",
+        "at least, by two intervals alone",
+        "at least",
+    ]
+    tell(table(header, rows))
     tell("Power in percent: true difference in points, standard deviation a study in points\n")
     rows = [
         [f"{100 * spread:g}", f"{100 * size:g}", *(percent(power(n, size, spread * 2**0.5)) for n in SEEDS)]

@@ -64,6 +64,7 @@ def measure(
     from harness.data.views import VIEWS as BUILD
     from harness.space import Point
     from harness.testbeds import materials
+    from harness.training.certificate import certify
     from harness.training.precision import precision_here
     from harness.training.train import Schedule, train
 
@@ -91,7 +92,10 @@ def measure(
         seconds, steps = train_plainly(model, loss, rows, batch_size, lr, folder, device)
     else:
         point = Point(batch_size=batch_size, lr=lr)
-        done = train(model, loss, rows, point, Schedule(1), seed=0, precision=precision, folder=folder)
+        certificate = certify(model, make, {}, rows, precision)
+        done = train(
+            model, loss, rows, point, Schedule(1), seed=0, precision=precision, folder=folder, way=certificate.path
+        )
         seconds, steps = done.seconds, done.steps
     memory = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else provenance.peak_memory_mb()
     tokens, operations = arithmetic(model, frame)

@@ -7,7 +7,7 @@ load("runs/mine").frame()
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +135,7 @@ def run(
             missing = _fetched(ablation, console)
             precision = where.submit(precision_job, ablation.precision).result()
             ablation = _resolved(ablation, opened, known, precision, console)
-            _audited(ablation, opened, missing, console)
+            _audited(ablation, opened, missing, console, options.only)
             with Board(console) as board:
                 driver = Driver(ablation, opened, where, board, options, missing, _provenance(study_file), records)
                 driver.drive()
@@ -184,11 +184,18 @@ def _tell(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def audit(ablation: Ablation, store: Path | str | None = None, *, console: Console | None = None) -> Audit:
+def audit(
+    ablation: Ablation,
+    store: Path | str | None = None,
+    *,
+    only: Sequence[str] = (),
+    console: Console | None = None,
+) -> Audit:
     """Audit an ablation's data, or read the store's audit of them, and return it; nothing is trained.
 
     Args:
         store: where the audit is kept, so that `run` need not repeat it; `runs/<ablation>-<testbed>` if None.
+        only: audit the data of these studies and of whoever mines for them (all if empty).
         console: where missing tasks are told; stderr if None.
 
     Raises StoreLocked, TestbedUnavailable as `run` does; errors of the data are findings of what is returned.
@@ -199,25 +206,34 @@ def audit(ablation: Ablation, store: Path | str | None = None, *, console: Conso
         parts, files = _measured(ablation, only_there=False)
         found = contents.added(contents.read(opened.folder), ablation, parts, files)
         contents.write(opened.folder, found)
-        return _audit(contents.resolved(ablation, found), opened, missing)
+        return _audit(contents.resolved(ablation, found), opened, missing, only)
 
 
-def _audited(ablation: Ablation, store: Store, missing: Mapping[str, str], console: Console) -> None:
-    """Audit before the first run; raise AuditFailed if the data have an error."""
-    found = _audit(ablation, store, missing)
+def _audited(
+    ablation: Ablation, store: Store, missing: Mapping[str, str], console: Console, only: Sequence[str] = ()
+) -> None:
+    """Audit what is about to run, before it does; raise AuditFailed if the data have an error."""
+    found = _audit(ablation, store, missing, only)
     for line in audits.lines(found):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     audits.refuse_errors(found)
 
 
-def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str]) -> Audit:
-    """Return the store's audit if it is of these very data, else a new one, which the store then keeps."""
+def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str], only: Sequence[str] = ()) -> Audit:
+    """Return the store's audit if it is of these very data, else a new one, which the store then keeps.
+
+    Args:
+        only: audit the data of these studies and of whoever mines for them (all if empty).
+    """
     from harness.executors.processes import in_fresh_process
     from harness.job import packed
     from harness.worker import audit as audit_job
     from harness.worker import probe as probe_job
 
     known = audits.read(store.folder)
+    if known is not None and audits.still_holds(known, ablation, missing) and not (only and known.of("error")):
+        return known
+    whole, ablation = ablation, audits.only(ablation, only)
     if known is not None and audits.still_holds(known, ablation, missing):
         return known
     pickled = packed(ablation, ablation.name)
@@ -241,7 +257,8 @@ def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str]) -> Audi
             tried += in_fresh_process(probe_job, pickled, study.name)
         except Exception as problem:  # the loss ended the process, or could not be read in it: its runs will tell
             tried.append(unprobed_label(study.name, named(study.view), f"{type(problem).__name__}"))
-    found = replace(found, findings=tuple(by_severity([*found.findings, *tried])))
+    part = () if ablation is whole else tuple(study.name for study in ablation.studies)
+    found = replace(found, findings=tuple(by_severity([*found.findings, *tried])), studies=part)
     audits.write(store.folder, found)
     return found
 

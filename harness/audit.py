@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from harness import losses
@@ -25,7 +25,7 @@ from harness.study import Study
 
 FILE = "audit.json"
 
-VERSION = 2
+VERSION = 3
 """Bumped by hand when the audit looks for more, or judges otherwise: all audits are then made anew."""
 
 
@@ -38,6 +38,7 @@ def key(ablation: Ablation) -> str:
         "near": [SHINGLE, THRESHOLD, BANDS, PER_BAND],
         "testbed": bed.identity(),
         "rows": bed.max_rows,
+        "max_dropped": bed.max_dropped,
         "tasks": sorted(bed.tasks),
         "studies": [[study.name, study.reads, ablation.decides(study)] for study in ablation.studies],
         "batch_sizes": batch_sizes(ablation),
@@ -61,6 +62,7 @@ def read(folder: Path) -> Audit | None:
             tuple(Overlap(**{f.name: found[f.name] for f in fields(Overlap)}) for found in plain["overlaps"]),
             tuple((str(task), str(why)) for task, why in plain["left_out"]),
             tuple(map(str, plain["missing"])),
+            tuple(map(str, plain.get("studies", ()))),
         )
     except FileNotFoundError:
         return None
@@ -88,9 +90,22 @@ def still_holds(audit: Audit, ablation: Ablation, missing: Collection[str]) -> b
     return audit.key == key(ablation) and set(audit.missing) == set(missing)
 
 
+def only(ablation: Ablation, names: Collection[str]) -> Ablation:
+    """Return an ablation of these studies and whoever mines for them alone; all of it for no names."""
+    wanted = {name for study in names for name in (study, named(ablation.study(study).view).miner)}
+    kept = [study for study in ablation.studies if study.name in wanted]
+    return ablation if len(kept) in (0, len(ablation.studies)) else replace(ablation, studies=kept, expect=())
+
+
 def of_plan(plan: Plan) -> Audit | None:
-    """Return the audit that a plan's store has, None if there is none or it is of other data than the plan's."""
-    return plan.audit if plan.audit is not None and plan.audit.key == key(plan.ablation) else None
+    """Return the audit that a plan's store has, None if there is none or it is of other data than the plan's.
+
+    One that is of some of the plan's studies alone names them.
+    """
+    audit = plan.audit
+    if audit is None or not set(audit.studies) <= {study.name for study in plan.ablation.studies}:
+        return None
+    return audit if audit.key == key(only(plan.ablation, audit.studies)) else None
 
 
 def refuse_errors(audit: Audit) -> None:

@@ -200,6 +200,12 @@ def _judge(claim: Claim, known: _Sides | str, alpha: float, note: str) -> Verdic
     chance = not (known.same or known.constant)
     over_seeds = stats.welch_interval(*known.values, alpha) if chance else None
     judgement, reason = _apply(claim.margin, known, over_seeds)
+    if over_seeds is not None:
+        reason += "".join(
+            f" All seeds of {side} have the same score, which is no sign of how new ones spread."
+            for side, values in zip(("today's runs", "the baseline"), known.values, strict=True)
+            if len(set(values)) == 1
+        )
     return verdict(
         claim,
         judgement,

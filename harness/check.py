@@ -12,19 +12,19 @@ The score is the Spearman correlation on STSB test at each study's best point. F
 
 "A within t of s" and "A at least s" are about any figure of a record, and about A's mean over its final seeds. Its two
 intervals are over test pairs (bootstrap) and over seeds (Student's t). Figures whose predictions are not stored, those
-of mteb's tasks, have no interval over pairs; the untrained model, one deterministic run, has none over seeds; what
-there is decides.
+of mteb's tasks, have no interval over pairs; the untrained model, one deterministic run, has none over seeds.
 
-- within holds: both intervals lie inside s - t to s + t. That is equivalence, not a difference that escaped notice.
-- within is violated: either interval lies wholly outside. Agreeing takes both, so either refutes it; a published number
-  comes from the same test pairs, and there a spread over pairs excuses nothing that seeds rule out.
-- at least holds: the lower ends of both reach s. It is violated where both upper ends are below s.
-- Where the untrained model's figure has no stored predictions, the number itself is compared.
+- within holds: the interval over seeds lies inside s - t to s + t. That is equivalence, not a difference that escaped
+  notice. It is violated where that interval lies wholly outside. Pairs have no say: a published score is of the same
+  test pairs, so luck with them is in both numbers alike, and an interval over them answers another question.
+- at least holds: the lower ends of both reach s, and, as above, both variances added up leave no more doubt. It is
+  violated where both upper ends are below s.
+- Where no interval is left, as of the untrained model, the number itself is compared.
 
 The intervals have level 95 percent after Holm's correction over all claims of the ablation, incomplete ones included,
 so that the chance of any wrong decision stays at 5 percent however many claims there are: the strongest evidence is
 judged first, at 1 - .05/m, the next at 1 - .05/(m - 1), and so on. The p-value that orders the claims is the largest
-one, as all have to agree (the smaller one where either refutes a "within"). Seeds are paired: seed 1 of one study with
+one, as all have to agree. Seeds are paired: seed 1 of one study with
 seed 1 of the other. The untrained model has one deterministic run; its score is a constant over seeds. Where seeds are
 added until decided, p counts as the chance of so small a p at any look, and the intervals' level is that which spends
 Holm's over all looks.
@@ -167,4 +167,4 @@ def unfinished(plan: Plan) -> list[str]:
 def _lacks(record: Record | None, plan: Plan) -> bool:
     """Tell whether a run that should have been tested lacks its scores or those of a task that the testbed names."""
     tasks = plan.ablation.testbed.tasks
-    return record is None or record.outcome != "ok" or any(f"mteb/{task}" not in record.scores for task in tasks)
+    return record is None or record.outcome != "ok" or any(record.lacks(task) for task in tasks)

@@ -5,20 +5,46 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import __version__, commands, provenance
+from harness import __version__, commands, provenance, streams
 from harness.errors import HarnessError
 
-EPILOG = """exit codes: 0 all well; 1 a check is violated; 2 a usage or study-file error;
-3 incomplete (runs failed or missing), or inconclusive under --strict; 130 interrupted"""
+UNEXPECTED = 70
+"""EX_SOFTWARE of <sysexits.h>; 1, which Python gives for an error that nobody caught, is a violated check here."""
+
+EPILOG = """exit codes, of every command:
+  0    all well
+  1    violated: an expectation, a comparison with a baseline, a published score (run, check and calibrate alone)
+  2    an error of usage, of the study file or of the data, or another driver has the store; nothing was trained
+  3    incomplete: runs failed or are missing, a store, model or data set cannot be read or written; or, where --strict
+       is given, a verdict is inconclusive
+  70   an unexpected error, a defect of the harness: one line says where its traceback is
+  130  interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; errors that a user can mend are one paragraph on stderr."""
-    options = _parser().parse_args(arguments)
+    """Run a command and return its exit code; as a program (no `arguments`), whatever becomes of its output."""
+    if arguments is not None:
+        return _code(arguments)
+    if sys.getfilesystemencoding() != "utf-8":  # else a study called "größer" could not name a folder
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    out, _ = streams.guard()
+    code = _code(sys.argv[1:])
+    sys.stdout.flush()
+    if out.problem is None or isinstance(out.problem, BrokenPipeError):  # whoever read it has read enough
+        return code
+    print(f"error: stdout cannot be written ({out.problem.strerror}): what was printed there is lost", file=sys.stderr)
+    return code or UNEXPECTED
+
+
+def _code(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code; errors that a user can fix are one paragraph on stderr."""
     try:
+        options = _parser().parse_args(arguments)
         code: int = options.command(options)
         return code
     except HarnessError as problem:
@@ -27,9 +53,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: finished runs are stored; give the same command again to go on", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except Exception as problem:
+        print(_unexpected(problem), file=sys.stderr)
+        return UNEXPECTED
+
+
+def _unexpected(problem: Exception) -> str:
+    """Say in a line what nobody foresaw and where its traceback is kept; the traceback itself where it cannot be."""
+    trace = provenance.without_secrets("".join(traceback.format_exception(problem)))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="harness-error-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.write(trace)
+    except OSError:
+        return trace
+    first = f"{type(problem).__name__}: {problem}".splitlines()[0]
+    return (
+        f"error: unexpected {provenance.without_secrets(first)}; this is a defect of the harness: please report it "
+        f"with the traceback in {file.name}; finished runs are stored"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

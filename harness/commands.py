@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
             )
     folder = options.store or api.default_store(ablation)
     if options.audit_only:
-        return _audit_only(ablation, folder)
+        return _audit_only(ablation, folder, options.only)
     if options.dry_run:
         return _print_plan(api.plan(ablation, folder), options.workers)
     end_on_sigterm_too()
@@ -129,11 +129,11 @@ def run(options: argparse.Namespace) -> int:
     return exit_code(verdicts, plan, options.strict)
 
 
-def _audit_only(ablation: Ablation, folder: Path) -> int:
+def _audit_only(ablation: Ablation, folder: Path, only: Sequence[str]) -> int:
     from harness import api, audit
     from harness.listing import audit_table
 
-    found = api.audit(ablation, folder)
+    found = api.audit(ablation, folder, only=only)
     _print_table(audit_table(found, ablation.testbed.name))
     for finding in found.findings:
         if finding.severity != "note":
@@ -306,7 +306,10 @@ def _print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
 
 
 def _print_json(document: Any) -> int:
-    print(json.dumps(document, indent=1, ensure_ascii=False))
+    from harness.records import finite
+
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(finite(document), indent=1, ensure_ascii=not unicode, allow_nan=False))
     return 0
 
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.ablation import Ablation
 
-OVERRIDES = ("testbed", "rows", "epochs", "trials", "seeds", "tasks", "precision", "max_seeds")
-"""Options that decide results; a store remembers those of its last run."""
+OVERRIDES: dict[str, type] = {
+    "testbed": str,
+    "rows": int,
+    "epochs": float,
+    "trials": int,
+    "seeds": int,
+    "tasks": str,
+    "precision": str,
+    "max_seeds": int,
+}
+"""Options that decide results, and what they are; a store remembers those of its last run."""
 
 
 def declared(options: argparse.Namespace) -> Ablation:
@@ -44,24 +54,31 @@ def ablation_and_store(options: argparse.Namespace) -> tuple[Ablation, Path]:
     folder: Path = options.store or default_store(declared(options))
     last = folder / "last_run.json"
     if last.is_file():
-        try:
-            remembered = dict(json.loads(last.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as problem:
-            raise UsageError(
-                f"{last}: cannot be read ({problem}); delete it and give the run's options again"
-            ) from problem
-        for name in OVERRIDES:
+        for name, value in _remembered(last).items():
             if getattr(options, name, None) is None:
-                setattr(options, name, remembered.get(name))
+                setattr(options, name, value)
     return declared(options), folder
+
+
+def _remembered(last: Path) -> dict[str, Any]:
+    """Return the options of a store's last run; raise UsageError if the file does not hold them."""
+    try:
+        found = dict(json.loads(last.read_text(encoding="utf-8")))
+        values = {name: found.get(name) for name in OVERRIDES}
+        for name, kind in OVERRIDES.items():
+            if values[name] is not None and type(values[name]) not in (kind, int if kind is float else kind):
+                raise ValueError(f"{name} is {values[name]!r}")
+    except (ValueError, TypeError, OSError, RecursionError) as problem:
+        raise UsageError(f"{last}: cannot be read ({problem}); delete it and give the run's options again") from problem
+    return values
 
 
 def command(options: argparse.Namespace) -> str:
     """Write the command that makes the same runs again, from the options that decide results."""
-    parts = ["harness run", str(options.file)]
+    parts = ["harness", "run", str(options.file)]
     for name in OVERRIDES:
         value = getattr(options, name, None)
         if value is not None:
-            name = name.replace("max_seeds", "until-decided --max-seeds")
-            parts.append(f"--{name} {value!r}" if value == "" else f"--{name} {value}")
-    return " ".join(parts)
+            parts += ["--until-decided"] if name == "max_seeds" else []
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(parts)

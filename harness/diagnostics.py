@@ -47,4 +47,4 @@ def geometry(left: np.ndarray, right: np.ndarray, gold: Sequence[float]) -> dict
     spectrum = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     share = spectrum[spectrum > 0] / spectrum.sum()
     found["effective_rank"] = float(np.exp(-(share * np.log(share)).sum()))
-    return found
+    return {name: value for name, value in found.items() if np.isfinite(value)}

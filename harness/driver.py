@@ -26,7 +26,7 @@ from harness.plan import Plan, PlannedRun, run_id, trained
 from harness.planner import Planner
 from harness.progress import Board, spell
 from harness.provenance import without_secrets
-from harness.publish import drop_models, keep_only_best, publish
+from harness.publish import clear, drop_models, keep_only_best, publish
 from harness.records import HEADLINE, OBJECTIVE, Record
 from harness.store import Store, writing
 from harness.study import UNTRAINED
@@ -70,6 +70,7 @@ class Driver:
             retrying=[record.id for record in found if options.retry_failed and record.mendable],
         )
         self._running: dict[Future[Record], PlannedRun] = {}
+        self._warned: set[str] = set()
         self._log_design()
 
     def drive(self) -> Plan:
@@ -101,7 +102,7 @@ class Driver:
                 self.executor.stop()
                 if mirror is not None:
                     mirror.close()
-                shutil.rmtree(self._staging, ignore_errors=True)
+                clear(self._staging)
 
     def _mirror(self) -> search.Mirror | None:
         """Open optuna's storage; the store's own is made anew if it broke, as all of it is in the records."""
@@ -112,10 +113,11 @@ class Driver:
             return search.Mirror(self.ablation, self.options.storage, records)
         own = self.store.folder / "optuna.db"
         try:
-            return search.Mirror(self.ablation, f"sqlite:///{own}", records, durable=False)
+            return search.Mirror(self.ablation, own, records)
         except UsageError:
-            own.unlink(missing_ok=True)
-            return search.Mirror(self.ablation, f"sqlite:///{own}", records, durable=False)
+            with writing(own):
+                own.unlink(missing_ok=True)
+            return search.Mirror(self.ablation, own, records)
 
     def _tell(self, mirror: search.Mirror | None, record: Record) -> None:
         """Mirror a record; that it cannot be is no reason to stop, because the records have everything."""
@@ -171,6 +173,7 @@ class Driver:
             report_to=self.options.report_to,
             rivals=self._rivals(run) if self.options.prune and run.stage == "tune" else None,
             progress_port=self.board.port,
+            progress_token=self.board.token,
             provenance=self.provenance,
         )
         self._running[self.executor.submit(self._work, packed(job, self.ablation.name))] = run
@@ -230,6 +233,10 @@ class Driver:
         self._planner.add(record)
         shutil.rmtree(staging, ignore_errors=True)
         self.board.line(_sentence(record))
+        for line in record.warnings:
+            if line not in self._warned:
+                self._warned.add(line)
+                self.board.line(f"warning: {record.study}: {line}")
         return record
 
     @property

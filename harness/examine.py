@@ -6,21 +6,25 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from harness import audit
 from harness.ablation import Ablation
-from harness.data.audit import PROBED, ignored_label, of_view, unprobed_label
+from harness.data.audit import PROBED, ignored_label, of_dropped, of_null_labels, of_view, unprobed_label
+from harness.data.clean import clean
 from harness.data.findings import Audit, Finding, Overlap
 from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, of_overlap, overlap, pair_keys
+from harness.data.ranges import of_labels, of_scores
 from harness.data.views import View, named
 from harness.embedded import TASK_NAMES
-from harness.errors import TestbedUnavailable
+from harness.errors import RunFailed, TestbedUnavailable
 from harness.losses import inputs_of
 from harness.records import DEV, TEST
 from harness.study import UNTRAINED, Study
-from harness.testbeds import Testbed, materials
+from harness.testbeds import EMBEDDED, Testbed, materials
 
 DEFAULT_WORDS = 512
 """What a base model is taken to read whose files do not say."""
@@ -44,15 +48,28 @@ def examine(
     groups: dict[tuple[View, int], list[Study]] = {}
     for study in ablation.studies:
         groups.setdefault((named(study.view), ablation.testbed_of(study.name).max_rows), []).append(study)
+    findings += _base_model(ablation, tell)
+    nulls = [row for row in materials.null_labels(bed) if row < bed.max_rows]
+    findings += of_null_labels(nulls, min(bed.max_rows, len(materials.load_rows(bed))), bed.name, bed.max_dropped)
     for (view, limit), studies in groups.items():
         tell(f"view {view}")
-        rows = view.build(materials.load_rows(bed), limit)
+        built_rows = view.build(materials.load_rows(bed), limit)
+        rows, dropped = clean(view, built_rows)
+        names = [study.name for study in studies]
+        findings += of_dropped(view, dropped, len(built_rows), names, bed.max_dropped)
         if view.mining is not None:
             view, rows, notes = _mined(ablation, view, rows, studies)
             findings += notes
         built.append((view, rows))
         findings += _of_view(ablation, view, rows, studies)
-    sets = {DEV: _keys(materials.load_sts(bed.dev)), TEST: _keys(materials.load_sts(bed.test))}
+        if view.label != "none":
+            for study in studies:
+                findings += of_labels(view, rows[view.columns[-1]], study.name, study.loss)
+    sets = {}
+    for name, ref in ((DEV, bed.dev), (TEST, bed.test)):
+        pairs = materials.load_sts(ref)
+        findings += of_scores(name, (pairs.sentence1, pairs.sentence2), pairs.gold, ref.score_range, bed.name)
+        sets[name] = _keys(pairs)
     tasks, left_out = _tasks(bed, missing, tell)
     overlaps = list(_overlaps(built, sets, tasks, tell))
     for found in overlaps:
@@ -62,6 +79,32 @@ def examine(
         note = f"Texts of these tasks were compared with no other: {told}."
         findings.append(Finding("note", f"testbed {bed.name}", "tasks left out", len(left_out), len(bed.tasks), note))
     return audit.made(key, findings, overlaps, left_out, missing)
+
+
+def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding]:
+    """Load the base model once in each way that studies ask for: whether it loads is known before anything is paid.
+
+    The embedded testbed's is the harness's own.
+    """
+    bed = ablation.testbed
+    if bed.model.repo == EMBEDDED:
+        return []
+    tell("base model")
+    from harness.training.base import described, load_plain  # torch, which the embedded testbed's audits do without
+    from harness.work import be_quiet
+
+    be_quiet()
+    where, findings = f"testbed {bed.name}", []
+    folder = str(materials.locate(bed.model, is_model=True))
+    asked = {ablation.testbed_of(study.name).pooling: study.name for study in reversed(ablation.studies)}
+    for pooling, name in asked.items():
+        try:
+            told = described(load_plain(folder, pooling))
+        except RunFailed as problem:
+            findings.append(Finding("error", f"study {name}", "base model", 1, 1, f"{problem}."))
+        else:
+            findings.append(Finding("note", where, "base model", 1, 1, f"It was loaded as: {told}."))
+    return findings
 
 
 def _mined(
@@ -116,7 +159,7 @@ def probe(ablation: Ablation, name: str) -> list[Finding]:
     """Try whether a study's loss reads its labels, on a few rows of different ones."""
     study = ablation.study(name)
     view = named(study.view)
-    rows = view.build(materials.load_rows(ablation.testbed), ablation.testbed_of(name).max_rows)
+    rows, _ = clean(view, view.build(materials.load_rows(ablation.testbed), ablation.testbed_of(name).max_rows))
     column = view.columns[-1]
     few = rows.groupby(column, sort=True).head(PROBED // 2).head(PROBED)
     if few[column].nunique() < 2:
@@ -139,15 +182,29 @@ def probe(ablation: Ablation, name: str) -> list[Finding]:
 def _most_words(bed: Testbed) -> int:
     """Return how many tokens the base model reads, as its files say."""
     folder = materials.locate(bed.model, is_model=True)
-    known = []
-    for file, name in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
-        try:
-            value = json.loads((folder / file).read_text(encoding="utf-8")).get(name)
-        except (OSError, ValueError):
-            continue
-        if isinstance(value, (int, float)) and 0 < value < math.inf:
-            known.append(int(value))
-    return min(known, default=DEFAULT_WORDS)
+    inner = next(iter(_json(folder / "modules.json") or [{}])).get(
+        "path", ""
+    )  # the transformer, mostly the folder itself
+    said = [
+        _json(folder / inner / file).get(name)
+        for file, name in (
+            ("config.json", "max_position_embeddings"),
+            ("tokenizer_config.json", "model_max_length"),
+            ("sentence_bert_config.json", "max_seq_length"),
+        )
+    ]
+    return min(
+        (int(value) for value in said if isinstance(value, (int, float)) and 0 < value < math.inf),
+        default=DEFAULT_WORDS,
+    )
+
+
+def _json(path: Path) -> Any:
+    """Return what a JSON file holds, nothing if it is not there or holds something else."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def _keys(pairs: materials.StsPairs) -> list[PairKey]:

@@ -86,8 +86,17 @@ def in_order(*studies: str) -> InOrder:
 
 
 def beats(better: str, worse: str, by: float = 0.0) -> Beats:
-    """Expect `better` to beat `worse` by at least `by`."""
-    return Beats(better, worse, by)
+    """Expect `better` to beat `worse` by at least `by`, in points of 1.0: one point of a table is 0.01.
+
+    A negative `by` tolerates a loss. Raises StudyFileError where it is no number between -1 and 1.
+    """
+    expectation = Beats(better, worse, by)
+    if not -1 < by < 1:
+        meant = f"; {by:g} points of a table are written {by / 100:g}" if 1 <= abs(by) < 100 else ""
+        raise StudyFileError(
+            f"expectation '{expectation}': by={by!r} must lie between -1 and 1: scores are in points of 1.0{meant}"
+        )
+    return expectation
 
 
 def within(study: str, score: float, tolerance: float, *, figure: str = HEADLINE, source: str = "") -> Within:

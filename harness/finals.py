@@ -7,7 +7,8 @@ Differences are paired: seed 1 of one study with seed 1 of the other, and both o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -36,7 +37,7 @@ class Finals:
 
     `scores` is `figure` by seed, `pairs` the predictions by seed, where they are stored; the untrained model's are
     under seed None. `lacking` says in words what is missing of the planned runs, and is empty when nothing is; `unfit`
-    is what it says of runs that ended well.
+    is what it says of runs that ended well. `repeated` says which seeds gave bit-identical predictions, in words.
     """
 
     study: str
@@ -46,6 +47,7 @@ class Finals:
     lacking: tuple[str, ...] = ()
     figure: str = HEADLINE
     unfit: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
 
     @property
     def constant(self) -> bool:
@@ -58,10 +60,14 @@ class Finals:
 
 @dataclass(frozen=True)
 class Difference:
-    """Study `better` minus study `worse` over the seeds that both have done, seed by seed and resample by resample."""
+    """Study `better` minus study `worse` over the seeds that both have done, seed by seed and resample by resample.
+
+    `notes` are what a reader of a verdict has to know of the runs, in sentences.
+    """
 
     by_seed: tuple[float, ...]
     resampled: stats.Floats
+    notes: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -98,12 +104,13 @@ def _one_sided(by_seed: ArrayLike, resampled: stats.Floats, least: float) -> flo
 class Distance:
     """A study's figure minus a number, seed by seed and, where predictions are stored, resample by resample.
 
-    `constant` says that no seed changes the figure: it is the untrained model's.
+    `constant` says that no seed changes the figure: it is the untrained model's. `notes` as in `Difference`.
     """
 
     by_seed: tuple[float, ...]
     resampled: stats.Floats | None
     constant: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -121,33 +128,42 @@ class Distance:
         return None if self.constant else stats.t_interval(self.by_seed, alpha)
 
     def p_within(self, tolerance: float) -> float:
-        """Return the two-sided p-value of "it is at most `tolerance` from 0": of agreement or of disagreement."""
-        agrees = max([*self._above(-tolerance), *self._below(tolerance)], default=0.0)
-        disagrees = min([*self._above(tolerance), *self._below(-tolerance)], default=0.0)
-        return 1.0 if self.undecidable else min(1.0, 2 * min(agrees, disagrees))
+        """Return the two-sided p-value of "it is at most `tolerance` from 0", of agreement or of disagreement.
+
+        Over seeds alone: a published score is of the same test pairs, so no luck with pairs is in the distance.
+        """
+        if self.undecidable:
+            return 1.0
+        if self.constant:
+            return 0.0
+        above, below = stats.t_p(self.by_seed, tolerance), stats.t_p(np.negative(self.by_seed), tolerance)
+        inside = stats.t_p(self.by_seed, -tolerance), stats.t_p(np.negative(self.by_seed), -tolerance)
+        return min(1.0, 2 * min(max(inside), above, below))
 
     def p_reaches(self) -> float:
-        """Return the two-sided p-value of "it is at least 0", from whichever uncertainty is larger."""
-        reached, missed = max(self._above(0.0), default=0.0), max(self._below(0.0), default=0.0)
-        return 1.0 if self.undecidable else min(1.0, 2 * min(reached, missed))
+        """Return the two-sided p-value of "it is at least 0": the largest over pairs, over seeds, and over both."""
+        if self.undecidable:
+            return 1.0
+        return min(1.0, 2 * min(self._reaches(1.0), self._reaches(-1.0)))
 
-    def _above(self, limit: float) -> list[float]:
-        """Return each uncertainty's one-sided p-value, small where the distance is surely above `limit`."""
-        found = [] if self.resampled is None else [stats.bootstrap_p(self.resampled, limit)]
-        return found if self.constant else [*found, stats.t_p(self.by_seed, limit)]
-
-    def _below(self, limit: float) -> list[float]:
-        found = [] if self.resampled is None else [stats.bootstrap_p(-self.resampled, -limit)]
-        return found if self.constant else [*found, stats.t_p(np.negative(self.by_seed), -limit)]
+    def _reaches(self, sign: float) -> float:
+        """Return the one-sided p-value of "it lies below 0", or, where `sign` is -1, above."""
+        resampled, by_seed = self.resampled, np.multiply(self.by_seed, sign)
+        found = [0.0] if self.constant else [stats.t_p(by_seed, 0.0)]
+        if resampled is not None:
+            found.append(stats.bootstrap_p(resampled * sign, 0.0))
+            if not self.constant:
+                found.append(stats.together_p(by_seed, resampled * sign, 0.0))
+        return max(found)
 
     def detectable(self, alpha: float = stats.ALPHA) -> float | None:
-        """Return the larger of the smallest distances that pairs and seeds can show; None where neither is known."""
+        """Return the smallest distance that pairs and seeds can show together; None where neither is known."""
         known = []
         if self.resampled is not None:
             known.append(stats.detectable_over_pairs(float(np.std(self.resampled, ddof=1)), alpha))
         if not self.constant and len(self.by_seed) > 1:
             known.append(stats.detectable(len(self.by_seed), float(np.std(self.by_seed, ddof=1)), alpha))
-        return None if self.undecidable else max(known, default=None)
+        return math.hypot(*known) if known and not self.undecidable else None
 
 
 def finals(plan: Plan, study: str, role: str = "best", figure: str = HEADLINE) -> Finals:
@@ -169,7 +185,21 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str = HEADLINE) -
             lacking.append(f"{study}{'' if seed is None else f' seed {seed}'} {flaw}")
             if run.record is not None and run.record.outcome == "ok":
                 unfit.append(lacking[-1])
-    return Finals(study, len(runs), scores, pairs, tuple(lacking), figure, tuple(unfit))
+    return Finals(study, len(runs), scores, pairs, tuple(lacking), figure, tuple(unfit), _repeated(study, runs))
+
+
+def _repeated(study: str, runs: Iterable[PlannedRun]) -> tuple[str, ...]:
+    """Say which seeds of a study gave the very same predictions of the test pairs."""
+    alike: dict[Hashable, list[int]] = defaultdict(list)
+    for run in runs:
+        if run.record is not None and run.record.outcome == "ok" and TEST in run.record.pairs:
+            alike[run.record.pairs[TEST].cosine].append(run.seed)
+    return tuple(
+        f"Seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]} of {study} gave bit-identical predictions: what "
+        "differs between seeds did not reach its training, and no interval over seeds says what new ones would give."
+        for seeds in alike.values()
+        if len(seeds) > 1
+    )
 
 
 def _why_none(plan: Plan, study: str) -> str:
@@ -203,12 +233,21 @@ def problem(run: PlannedRun, figure: str = HEADLINE) -> str | None:
         return None
     if len(predicted.gold) != len(predicted.cosine) or len(predicted.gold) < 3:
         return f"has damaged {called} predictions"
+    if not (np.isfinite(predicted.gold).all() and np.isfinite(predicted.cosine).all()):
+        return f"has {called} predictions that are not numbers"
     again = _MEASURES[measure][0](predicted.gold, predicted.cosine)
     if math.isnan(again):
         return f"gives every {called} pair the same cosine"
     if abs(again - stored) > _AGREES:
         return f"has a score ({stored:.4f}) that its own predictions do not give ({again:.4f})"
+    if not _is_defined(predicted):
+        return f"gives nearly every {called} pair the same cosine: in some resamples its correlation is not defined"
     return None
+
+
+@lru_cache(maxsize=1024)
+def _is_defined(predicted: Pairs) -> bool:
+    return resampling.is_defined(predicted.cosine) and resampling.is_defined(predicted.gold)
 
 
 def difference(better: Finals, worse: Finals) -> Difference | None:
@@ -225,7 +264,8 @@ def difference(better: Finals, worse: Finals) -> Difference | None:
     if len({p.gold for side in used for p in side}) > 1:
         return None
     left, right = (_mean_resampled(side[0].gold, tuple(p.cosine for p in side)) for side in used)
-    return Difference(tuple(better.at(seed) - worse.at(seed) for seed in seeds), left - right)
+    notes = tuple(dict.fromkeys((*better.repeated, *worse.repeated)))
+    return Difference(tuple(better.at(seed) - worse.at(seed) for seed in seeds), left - right, notes)
 
 
 def distance(study: Finals, number: float) -> Distance | None:
@@ -240,7 +280,8 @@ def distance(study: Finals, number: float) -> Distance | None:
             return None
         measure = study.figure.partition("/")[2]
         resampled = _mean_resampled(used[0].gold, tuple(p.cosine for p in used), measure) - number
-    return Distance(tuple(study.scores[seed] - number for seed in seeds), resampled, study.constant)
+    by_seed = tuple(study.scores[seed] - number for seed in seeds)
+    return Distance(by_seed, resampled, study.constant, study.repeated)
 
 
 @lru_cache(maxsize=64)  # a study stands in several claims, and in the report's tables

@@ -32,6 +32,7 @@ class Job:
     report_to: tuple[str, ...] = ()
     rivals: tuple[tuple[tuple[float, float], ...], ...] | None = None
     progress_port: int | None = None
+    progress_token: str = ""
     provenance: Mapping[str, Any] | None = None
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from harness.errors import RunFailed
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import nn
@@ -134,17 +136,34 @@ def gist(model: SentenceTransformer, guide: str | None = None, **options: Any) -
     """GISTEmbedLoss (Solatorio, 2024, arXiv:2402.16829): a guide model says which in-batch negatives are false.
 
     Args:
-        guide: a local folder or hub id of a sentence-transformers model, by `partial(losses.gist, guide=...)`; the
-            model as it is before training if None. Workers are offline, so a hub id has to be in the cache.
+        guide: a local folder or hub id of a trained sentence-transformers model, by `partial(losses.gist, guide=...)`;
+            it is loaded in float32, from safetensors. Workers are offline, so a hub id has to be in the cache. None
+            takes the model as it is before training, which is not GISTEmbed as published: that guide is a good one.
+
+    Raises RunFailed if the guide cannot be loaded.
     """
     from copy import deepcopy
 
-    from sentence_transformers import SentenceTransformer  # seconds to import; study files must load at once
-    from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
+    from sentence_transformers.sentence_transformer.losses import (
+        GISTEmbedLoss,  # seconds to import; study files must load at once
+    )
 
-    guiding = deepcopy(model) if guide is None else SentenceTransformer(guide, device=str(model.device))
+    guiding = deepcopy(model) if guide is None else _guide(guide, str(model.device))
     loss: nn.Module = GISTEmbedLoss(model, guide=guiding.eval(), **options)
     return loss
+
+
+def _guide(guide: str, device: str) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+
+    how = {"dtype": "float32", "use_safetensors": True}  # as base models are loaded
+    try:
+        return SentenceTransformer(guide, device=device, model_kwargs=how)
+    except (OSError, ValueError) as problem:
+        raise RunFailed(
+            f"losses.gist: the guide {guide!r} cannot be loaded ({str(problem).splitlines()[0][:200]}); it must be a "
+            "folder, or a hub id in the cache, whose weights are in the safetensors format"
+        ) from problem
 
 
 def inputs_of(loss: Callable[..., Any]) -> Inputs | None:

@@ -1,7 +1,8 @@
 """Mined hard negatives: made once from pairs and a model, then read from a file whose name says what decides it.
 
-By sentence-transformers' `mine_hard_negatives`, which is not asked for rows but for triplets, as its rows put negatives
-to the wrong anchor where an anchor stands in several rows that are not neighbours (6.2.0, `output_format="n-tuple"`).
+By sentence-transformers' `mine_hard_negatives`, which is not asked for rows but for triplets: its rows
+(`output_format="n-tuple"`) leave out every anchor for which it finds fewer negatives than were asked for, and come in
+the order of distinct anchors, not in that of the pairs. Triplets keep what was found, and rows stay equal.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ class _StateOf:
             return "failed"
         if record.outcome == "ok" and record.stage != "tune":
             wanted = set(self.ablation.testbed.tasks) - self.unavailable
-            if any(f"mteb/{task}" not in record.scores for task in wanted):
+            if any(record.lacks(task) and not record.is_unfit_for(task) for task in wanted):
                 return "to do"
         return "done"
 

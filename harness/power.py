@@ -39,6 +39,8 @@ def power(n: int, size: float, spread: float, alpha: float = stats.ALPHA) -> flo
 
     if n < 2:
         raise ValueError(f"n={n}: a paired t needs at least two seeds")
+    if spread == 0:
+        return float(size > 0)
     return float(1 - nctdtr(n - 1, size / spread * math.sqrt(n), stdtrit(n - 1, 1 - alpha / 2)))
 
 

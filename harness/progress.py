@@ -6,10 +6,11 @@ pipe that could fill. A lost one only leaves a bar where it was. Everything goes
 
 from __future__ import annotations
 
-import json
+import hmac
+import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from types import TracebackType
 
@@ -21,14 +22,20 @@ from harness.plan import Plan
 EVERY = 0.5
 """Seconds between two datagrams of a run."""
 
+LOST = (Exception, SystemExit)
+"""What rich raises when its output has gone away, and later because it has: progress is never worth a run."""
+
+AT_ONCE = 1000
+"""Datagrams that a driver reads before it goes on with its work."""
+
 
 class Reporter:
     """A worker's end: tells the driver's port how far a run is."""
 
-    def __init__(self, port: int | None, run_id: str) -> None:
+    def __init__(self, port: int | None, run_id: str, token: str = "") -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if port else None
         self._address = ("127.0.0.1", port or 0)
-        self._run_id = run_id
+        self._run_id, self._token = run_id, token
         self._last = 0.0
 
     def tell(self, share: float) -> None:
@@ -38,7 +45,7 @@ class Reporter:
             return
         self._last = now
         with suppress(OSError):  # progress is never worth a run
-            self._socket.sendto(json.dumps([self._run_id, share]).encode(), self._address)
+            self._socket.sendto(f"{self._token} {self._run_id} {share}".encode(), self._address)
 
 
 class Board:
@@ -50,6 +57,7 @@ class Board:
         self._socket.bind(("127.0.0.1", 0))
         self._socket.setblocking(False)
         self.port = int(self._socket.getsockname()[1])
+        self.token = secrets.token_hex()  # any program of this machine can send to the port
         self._shares: dict[str, float] = {}
         self._bars: dict[str, TaskID] = {}
         self._next_drawing = 0.0
@@ -66,30 +74,34 @@ class Board:
         self._total = self._progress.add_task("all runs", total=None, note="")
 
     def __enter__(self) -> Board:
-        self._progress.start()
+        with suppress(*LOST):
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        with suppress(*LOST):
+            self._progress.stop()
         self._socket.close()
 
     def line(self, text: str) -> None:
         """Print a line above the bars."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        with suppress(*LOST):
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, planned: Callable[[], Plan], running: dict[str, str]) -> None:
         """Draw the plan's state; `running` maps the ids of runs under way to their studies.
 
         On a terminal alone, and so seldom that drawing a large plan never takes more than a tenth of the driver's time.
         """
-        for run_id, share in self._received():
-            self._shares[run_id] = share
+        self._shares |= self._received(running)
         began = time.monotonic()
         if self._progress.disable or (running and began < self._next_drawing):
             return
-        self._draw(planned(), running)
+        plan = planned()
+        with suppress(*LOST):
+            self._draw(plan, running)
         self._next_drawing = began + max(0.2, 10 * (time.monotonic() - began))
 
     def _draw(self, plan: Plan, running: dict[str, str]) -> None:
@@ -107,15 +119,19 @@ class Board:
         ended = sum(run.state in ("done", "failed") for run in plan.runs)
         self._progress.update(self._total, total=len(plan.runs), completed=ended, note=left)
 
-    def _received(self) -> Iterator[tuple[str, float]]:
-        while True:
+    def _received(self, running: Collection[str]) -> dict[str, float]:
+        """Read what waits at the port, so much at most; what is not from a run that is under way is dropped."""
+        shares = {}
+        for _ in range(AT_ONCE):
             try:
-                run_id, share = json.loads(self._socket.recv(4096))
-                yield str(run_id), float(share)
-            except BlockingIOError:
-                return
-            except (ValueError, TypeError):
-                continue  # not from one of ours
+                token, run_id, share = self._socket.recv(4096).split()
+                if hmac.compare_digest(token, self.token.encode()) and run_id.decode() in running:
+                    shares[run_id.decode()] = min(1.0, max(0.0, float(share)))
+            except OSError:  # nothing is left
+                break
+            except ValueError:
+                continue
+        return shares
 
 
 def spell(seconds: float) -> str:

@@ -10,8 +10,10 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +47,49 @@ CODE = "harness code"
 _DECIDES = ("work.py", "evaluation.py", "mining.py", "losses.py", "data/*.py", "testbeds/*.py", "training/*.py")
 
 
+_NOTHING_RUNS = {
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "protocol.allow": "never",
+}
+"""Settings that keep git from starting what a repository's own ones name: they may be a stranger's."""
+
+_OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
+
+
 def git(folder: Path) -> dict[str, Any]:
-    """Return the commit that `folder` stands at and whether its tree has changes; None where there is no repository."""
+    """Return the commit that `folder` stands at and whether its tree has changes; None where that cannot be told.
 
-    def ask(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
+    Nothing that the repository's settings name is started: no monitor, no hook, no filter. A file that a filter of its
+    own would change back counts as changed.
+    """
+    commit = _asked(folder, {}, "rev-parse", "HEAD")
+    listed = _asked(folder, {}, "config", "--null", "--show-scope", "--list")
+    status = None
+    if listed is not None:
+        fields = listed.split("\0")
+        keys = {entry.partition("\n")[0] for scope, entry in pairwise(fields) if scope in ("local", "worktree")}
+        off = {key: "false" if key.endswith(".required") else "" for key in keys if key.startswith("filter.")}
+        status = _asked(folder, off, "status", "--porcelain", "--ignore-submodules=dirty")
+    return {"commit": None if commit is None else commit.strip(), "dirty": None if status is None else bool(status)}
 
-    status = ask("status", "--porcelain")
-    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+def _asked(folder: Path, settings: Mapping[str, str], *arguments: str) -> str | None:
+    """Return what git prints, asked with these settings; None if it cannot tell."""
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
+    environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
+    given = int(environment.get("GIT_CONFIG_COUNT", "0"))  # by the environment: a filter's name may hold a "="
+    for number, (key, value) in enumerate((_NOTHING_RUNS | {**settings}).items(), given):
+        environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        environment["GIT_CONFIG_COUNT"] = str(number + 1)
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=10, env=environment, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 @cache

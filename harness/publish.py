@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from harness.records import OBJECTIVE, Record
-from harness.store import writing
+from harness.store import RUN_ID, writing
 
 
 def publish(store: Path, staging: Path, record: Record, keep_model: bool) -> None:
@@ -45,6 +46,15 @@ def drop_models(store: Path, records: Sequence[Record]) -> None:
     """Delete these runs' models, where there are any."""
     for record in records:
         shutil.rmtree(model_folder(store, record), ignore_errors=True)
+
+
+def clear(staging: Path) -> None:
+    """Delete what runs left in a store's staging folder, and it, if it then is empty."""
+    with suppress(OSError):
+        for folder in staging.iterdir():
+            if RUN_ID.fullmatch(folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+        staging.rmdir()
 
 
 def _card(record: Record) -> ModelCard:

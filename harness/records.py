@@ -22,6 +22,8 @@ Stage: TypeAlias = Literal["untrained", "tune", "final"]
 Outcome: TypeAlias = Literal["ok", "pruned", "infeasible", "diverged", "failed"]
 
 DEV, TEST = "stsb-dev", "stsb-test"
+UNFIT = "unfit: "
+"""What the reason begins with where a task's score is missing because of the model: no later run would have one."""
 OBJECTIVE = f"{DEV}/spearman_cosine"
 HEADLINE = f"{TEST}/spearman_cosine"
 
@@ -77,6 +79,21 @@ class Record:
     def mendable(self) -> bool:
         """Tell whether doing the run again may give something else: it failed, or memory ran out, on this machine."""
         return self.outcome in ("failed", "infeasible")
+
+    def figures_of(self, task: str) -> tuple[str, ...]:
+        """Return the names of a task's scores: one, or one a subset where the run found it to have several."""
+        subsets = self.provenance.get("subsets", {})
+        return tuple(f"mteb/{name}" for name in subsets.get(task, (task,)))
+
+    def lacks(self, task: str) -> bool:
+        """Tell whether a score of a task is missing."""
+        return any(figure not in self.scores for figure in self.figures_of(task))
+
+    def is_unfit_for(self, task: str) -> bool:
+        """Tell whether all that is missing of a task is so because of the model."""
+        lacking = [figure for figure in self.figures_of(task) if figure not in self.scores]
+        reasons = [self.missing.get(figure.removeprefix("mteb/"), self.missing.get(task, "")) for figure in lacking]
+        return bool(reasons) and all(reason.startswith(UNFIT) for reason in reasons)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON's types."""
@@ -144,6 +161,15 @@ HEAD = '{"record": '
 def as_json(value: Any) -> str:
     """Return strict JSON: no NaN, which other readers refuse."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False)
+
+
+def finite(value: Any) -> Any:
+    """Return JSON's types with None in the place of every number that is not one: what is not known is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(part) for key, part in value.items()}
+    return [finite(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _checksum(body: str) -> str:

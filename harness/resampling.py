@@ -64,6 +64,18 @@ def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = 
     return np.concatenate(result)
 
 
+def is_defined(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> bool:
+    """Tell whether no resample of n numbers draws equal ones alone, of which there is no correlation.
+
+    Where forty pairs or more differ from the most frequent number, the chance of such a resample is below exp(-40).
+    """
+    _, which, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
+    others = np.flatnonzero(which != counts.argmax())
+    if len(others) >= 40:
+        return True
+    return all(bool(block[others].any(axis=0).all()) for block in _draws(len(which), resamples, seed))
+
+
 def _checked(gold: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Floats]:
     x, ys = np.asarray(gold, float), np.atleast_2d(np.asarray(predictions, float))
     n = len(x)

@@ -8,7 +8,9 @@ not.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -104,13 +106,14 @@ def frozen(ablation: Ablation, study: Study, record: Record) -> FrozenTrial:
 class Mirror:
     """What optuna-dashboard shows: one optuna study for each study, with the same trials as the records."""
 
-    def __init__(self, ablation: Ablation, url: str, records: Iterable[Record] = (), *, durable: bool = True) -> None:
+    def __init__(self, ablation: Ablation, where: str | Path, records: Iterable[Record] = ()) -> None:
         """Open the storage and make it agree with these records; raise UsageError if it cannot be had.
 
         A study whose trials all stand for one of the records keeps them, any other is made anew.
 
         Args:
-            durable: False for an SQLite file that may be lost with the system's crash: it can be made again.
+            where: a database's address, or an SQLite file that may be lost with the system's crash, as it can be made
+                again.
         """
         self._ablation = ablation
         self._studies: dict[str, optuna.Study] = {}
@@ -119,8 +122,8 @@ class Mirror:
             if record.stage == "tune" and record.study in tuned:
                 tuned[record.study][record.id] = record
         try:
-            self._storage = optuna.storages.RDBStorage(url)
-            if not durable:
+            self._storage = _storage(where)
+            if isinstance(where, Path):
                 event.listen(self._storage.engine, "connect", _without_waiting_for_the_disk)
                 self._storage.remove_session()
                 self._storage.engine.dispose()
@@ -130,9 +133,10 @@ class Mirror:
                 for key, record in wanted.items():
                     if key not in has:
                         self._add(record)
-        except (*BROKEN, ValueError, ImportError) as problem:  # ImportError: a database whose driver is not installed
+        # LookupError: a { in the address; ImportError: a database whose driver is not installed
+        except (*BROKEN, ValueError, LookupError, ImportError) as problem:
             raise UsageError(
-                f"{provenance.without_secrets(url)}: optuna cannot use this storage ({_first_line(problem)}); "
+                f"{provenance.without_secrets(str(where))}: optuna cannot use this storage ({_first_line(problem)}); "
                 "delete it if it is a broken file, or give another by --storage"
             ) from problem
 
@@ -165,6 +169,16 @@ class Mirror:
     def close(self) -> None:
         self._storage.remove_session()
         self._storage.engine.dispose()
+
+
+def _storage(where: str | Path) -> optuna.storages.RDBStorage:
+    """Open a database by its address, or a file of any name: in an address some characters would mean other things."""
+    if isinstance(where, str):
+        return optuna.storages.RDBStorage(where)
+    file = str(where.resolve())
+    return optuna.storages.RDBStorage(
+        "sqlite:///optuna.db", {"creator": lambda: sqlite3.connect(file, check_same_thread=False)}
+    )
 
 
 def _without_waiting_for_the_disk(connection: Any, _: Any) -> None:

@@ -100,8 +100,11 @@ def _wanted(verdicts: Iterable[Verdict], seeds: Mapping[str, int], last: int) ->
 
 
 def is_open(verdict: Verdict) -> bool:
-    """Tell whether more seeds could decide a claim: it is inconclusive, and not because of the test pairs alone."""
-    if verdict.verdict != "inconclusive":
+    """Tell whether more seeds could decide a claim: it is inconclusive, and not because of the test pairs alone.
+
+    Of twins, whose scores are the very same, no seed says more.
+    """
+    if verdict.verdict != "inconclusive" or verdict.detectable == 0:
         return False
     if getattr(verdict, "kind", "beats") != "beats":
         return True

@@ -45,7 +45,10 @@ def _mean_ranks(values: ArrayLike) -> Floats:
 
 def pearson(gold: ArrayLike, prediction: ArrayLike) -> float:
     """Return Pearson's correlation of two lists of n numbers, NaN if one of them is constant."""
-    x, y = (np.asarray(v, float) - np.mean(np.asarray(v, float)) for v in (gold, prediction))
+    values = [np.asarray(v, float) for v in (gold, prediction)]
+    if any(np.all(v == v[0]) for v in values):  # their mean may differ from them in its last digit
+        return math.nan
+    x, y = (v - v.mean() for v in values)
     spread = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / spread if spread else math.nan
 
@@ -54,28 +57,34 @@ def percentile_interval(resampled: ArrayLike, alpha: float = ALPHA) -> Interval:
     """Return the percentile interval of a bootstrapped quantity (Davison and Hinkley, 1997, section 5.3).
 
     Its ends are order statistics, so that it excludes a value exactly when `bootstrap_p` is at most alpha / 2 there. It
-    reaches from the lowest to the highest resample where alpha is too small for the number of resamples.
+    reaches from the lowest to the highest resample where alpha is too small for the number of resamples. Raises
+    ValueError where the quantity is not a number in some resample: there is no such interval.
     """
     values = np.sort(np.asarray(resampled, float))
+    if not np.isfinite(values).all():
+        raise ValueError("some resamples are not numbers; a run that gives such resamples is unfit to be compared")
     tail = max(1, math.floor((len(values) + 1) * alpha / 2 + 1e-9))
     return Interval(float(values[tail - 1]), float(values[-tail]), 1 - alpha, "test pairs")
 
 
 def bootstrap_p(resampled: ArrayLike, least: float) -> float:
-    """Return the one-sided p-value of "the quantity is below `least`"; at least 1 / (resamples + 1)."""
+    """Return the one-sided p-value of "the quantity is below `least`"; at least 1 / (resamples + 1).
+
+    A resample that is not a number counts as below: it is no evidence against.
+    """
     values = np.asarray(resampled, float)
-    return float((1 + np.sum(values < least)) / (len(values) + 1))
+    return float((1 + np.sum(~(values >= least))) / (len(values) + 1))
 
 
 def t_interval(values: ArrayLike, alpha: float = ALPHA) -> Interval | None:
     """Return Student's interval for the mean over seeds, None for fewer than two: one seed knows nothing of its spread.
 
-    For a difference between two studies, give the differences seed by seed.
+    None, too, where a value is not a number. For a difference between two studies, give the differences seed by seed.
     """
     from scipy.special import stdtrit  # scipy.stats would cost half a second more
 
     sample = np.asarray(values, float)
-    if len(sample) < 2:
+    if len(sample) < 2 or not np.isfinite(sample).all():
         return None
     half = float(stdtrit(len(sample) - 1, 1 - alpha / 2)) * _standard_error(sample)
     mean = float(sample.mean())
@@ -83,11 +92,14 @@ def t_interval(values: ArrayLike, alpha: float = ALPHA) -> Interval | None:
 
 
 def t_p(values: ArrayLike, least: float) -> float:
-    """Return the one-sided p-value of "the mean over seeds is below `least`" (t test); 1 for fewer than two seeds."""
+    """Return the one-sided p-value of "the mean over seeds is below `least`" (t test).
+
+    1 for fewer than two seeds, and where a value is not a number.
+    """
     from scipy.special import stdtr
 
     sample = np.asarray(values, float)
-    if len(sample) < 2:
+    if len(sample) < 2 or not np.isfinite(sample).all():
         return 1.0
     distance, error = float(sample.mean()) - least, _standard_error(sample)
     if error == 0:
@@ -123,7 +135,7 @@ def welch_p(new: ArrayLike, old: ArrayLike, least: float) -> float:
 def _welch(new: ArrayLike, old: ArrayLike) -> tuple[float, float, float] | None:
     """Return the difference of the means, its standard error and Welch and Satterthwaite's degrees of freedom."""
     sides = [np.asarray(side, float) for side in (new, old)]
-    if min(map(len, sides)) < 2:
+    if min(map(len, sides)) < 2 or not all(np.isfinite(side).all() for side in sides):
         return None
     squares = [_standard_error(side) ** 2 for side in sides]
     mean, total = float(sides[0].mean() - sides[1].mean()), sum(squares)
@@ -142,7 +154,7 @@ def together_p(values: ArrayLike, resampled: ArrayLike, least: float) -> float:
     freedom. Pairs count as infinitely many.
 
     Args:
-        values: the differences seed by seed; with fewer than two the result is 1.
+        values: the differences seed by seed; with fewer than two, or where one or a resample is no number, it is 1.
         resampled: the bootstrapped mean differences, whose standard deviation is the standard error over pairs.
     """
     from scipy.special import stdtr
@@ -152,6 +164,8 @@ def together_p(values: ArrayLike, resampled: ArrayLike, least: float) -> float:
         return 1.0
     over_seeds, over_pairs = _standard_error(sample) ** 2, float(np.var(np.asarray(resampled, float), ddof=1))
     distance, variance = float(sample.mean()) - least, over_seeds + over_pairs
+    if not math.isfinite(variance):
+        return 1.0
     if variance == 0:
         return 0.0 if distance >= 0 else 1.0
     share = over_seeds / variance
@@ -189,11 +203,13 @@ def holm_levels(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
     """Return the level at which Holm's step-down procedure judges each claim; a claim is decided where p <= its level.
 
     The smallest of m p-values is judged at alpha / m, the next at alpha / (m - 1) and so on; from the first that is not
-    decided on, all others are judged at its level (Holm, 1979). Intervals at these levels agree with the decisions.
+    decided on, all others are judged at its level (Holm, 1979). Intervals at these levels agree with the decisions. One
+    that is not a number counts as 1, wherever it stands.
     """
-    levels = [0.0] * len(p_values)
+    known = [1.0 if math.isnan(p) else p for p in p_values]
+    levels = [0.0] * len(known)
     decided = 0
-    for index in sorted(range(len(p_values)), key=lambda i: p_values[i]):
-        levels[index] = alpha / (len(p_values) - decided)
-        decided += p_values[index] <= levels[index]
+    for index in sorted(range(len(known)), key=lambda i: known[i]):
+        levels[index] = alpha / (len(known) - decided)
+        decided += known[index] <= levels[index]
     return levels

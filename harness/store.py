@@ -18,6 +18,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 
 VERSION = 2
 """Of a store's form and of what its runs' ids are made of: 2 since ids hold contents instead of names."""
+
+RUN_ID = re.compile(r"[0-9a-f]{16}")
+
+HALF_WRITTEN = re.compile(rf"\.{RUN_ID.pattern}\.json\.[0-9a-f]{{8}}")
+"""What `write_atomically` calls a record's file until it is whole."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ class Store:
         records, moved = [], []
         with writing(self.folder):
             for unfinished in (self.folder / "records").glob(".*"):
-                unfinished.unlink()
+                if HALF_WRITTEN.fullmatch(unfinished.name):
+                    unfinished.unlink()
             for path in self._files():
                 try:
                     records.append(read_record(path))
@@ -95,7 +102,7 @@ class Store:
     def locked(self) -> Iterator[None]:
         """Hold the store for writing; raise StoreLocked if another driver does."""
         try:
-            file = (self.folder / "lock").open("a")
+            file = os.fdopen(os.open(self.folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a")
         except OSError as problem:
             raise StoreError(f"{self.folder}: not writable ({problem.strerror}); choose another --store") from problem
         with file:
@@ -160,6 +167,7 @@ def _read(path: Path) -> Record:
 
 def create(folder: Path, ablation: str, testbed: str) -> Store:
     """Open the store in `folder`, making it if need be; raise UsageError if it belongs to another ablation."""
+    _refuse_links(folder)
     try:
         (folder / "records").mkdir(parents=True, exist_ok=True)
         if not (folder / "store.json").exists():
@@ -170,6 +178,24 @@ def create(folder: Path, ablation: str, testbed: str) -> Store:
             f"{folder}: cannot make a store here ({problem.strerror}); choose a writable --store"
         ) from problem
     return load_of(folder, ablation, testbed)
+
+
+def _refuse_links(folder: Path) -> None:
+    """Raise StoreError if anything in a store is a symbolic link: what it leads to would be overwritten or deleted.
+
+    The store itself may be one. What lies in records/, damaged/ and .staging/ is moved or deleted as the link it is.
+    """
+    for here, folders, files in os.walk(folder):
+        inner = Path(here).relative_to(folder)
+        if inner.parts[:1] in (("records",), ("damaged",), (".staging",)):
+            folders.clear()
+            continue
+        for name in sorted([*folders, *files]):
+            if (entry := Path(here, name)).is_symlink():
+                raise StoreError(
+                    f"{entry}: a symbolic link in a store, which could lead a run to overwrite or delete other files; "
+                    "put a real file or folder in its place, or choose another --store"
+                )
 
 
 def load_of(folder: Path, ablation: str, testbed: str) -> Store:
@@ -225,7 +251,7 @@ def write_atomically(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f".{path.name}.{os.urandom(4).hex()}"
         try:
-            with temporary.open("x", encoding="utf-8") as file:
+            with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:  # a name may be no Unicode
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

@@ -1,22 +1,28 @@
 """Loading a study file: Python code, run as it is, that must define one `ablation`.
 
-As in any script, files beside it can be imported: `from all_losses import ablation as all_losses`.
+As in any script, files and packages beside it can be imported: `from all_losses import ablation as all_losses`; also in
+the body of a loss, when it is called. So its folder stays on the module path until another study file is loaded.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import cloudpickle
 
 from harness.ablation import Ablation
 from harness.errors import StudyFileError
 
-_beside: set[str] = set()
-"""Names of the modules that the last study file imported from its own folder."""
+_beside: dict[str, frozenset[str]] = {}
+"""The folder of the last study file, and the names of the modules that were imported before that file was loaded."""
 
 
 def load_study_file(path: Path) -> Ablation:
@@ -30,12 +36,10 @@ def load_study_file(path: Path) -> Ablation:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # inspect finds the source of its losses there
     folder = str(path.resolve().parent)
-    for imported in _beside:  # another folder may have files of these names
-        sys.modules.pop(imported, None)
-    before = set(sys.modules)
-    sys.path.append(folder)  # last: a study file called like an installed package hides nothing
+    _search_beside(folder)
     try:
-        spec.loader.exec_module(module)
+        with _no_bytecode():
+            spec.loader.exec_module(module)
     except StudyFileError as problem:
         raise StudyFileError(f"{path}{_line(problem, module.__file__)}: {problem}") from problem
     except SyntaxError as problem:
@@ -44,21 +48,58 @@ def load_study_file(path: Path) -> Ablation:
         raise StudyFileError(
             f"{path}{_line(problem, module.__file__)}: {type(problem).__name__}: {problem}"
         ) from problem
-    finally:
-        sys.path.remove(folder)
-        _beside.clear()
-        _beside.update(key for key in set(sys.modules) - before if _is_in(folder, key))
-    for imported in (name, *_beside):
-        cloudpickle.register_pickle_by_value(sys.modules[imported])  # workers cannot import it: losses travel whole
+    for own in (name, *_modules_of(folder)):
+        cloudpickle.register_pickle_by_value(sys.modules[own])  # a loss travels as it is now, whatever its file becomes
     ablation = getattr(module, "ablation", None)
     if not isinstance(ablation, Ablation):
         raise StudyFileError(f"{path}: defines no `ablation`; end it with ablation = Ablation(name=..., ...)")
     return ablation
 
 
-def _is_in(folder: str, module: str) -> bool:
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return file is not None and Path(file).resolve().parent == Path(folder)
+def _search_beside(folder: str) -> None:
+    """Put a study file's folder on the module path, last, and forget that of the one before, with its modules.
+
+    Last, so that a study file called like an installed package hides nothing; and forgotten, because this folder may
+    have files of the same names.
+    """
+    for old in list(_beside):
+        for module in _modules_of(old):
+            del sys.modules[module]
+        del _beside[old]
+        if sys.path[-1:] == [old]:
+            sys.path.pop()
+    importlib.invalidate_caches()
+    sys.path.append(folder)
+    _beside[folder] = frozenset(sys.modules)
+
+
+def _modules_of(folder: str) -> list[str]:
+    """Name the modules that were found in a study file's folder since it was loaded; not those installed below it."""
+    inside = os.path.join(folder, "")
+    below = [entry for entry in map(os.path.realpath, sys.path) if entry.startswith(inside) and entry != folder]
+    installed = tuple(os.path.join(entry, "") for entry in below)
+    own = []
+    for name, module in list(sys.modules.items()):
+        file = None if name in _beside[folder] or name.partition(".")[0] == "harness" else _file(module)
+        if file is not None and file.startswith(inside) and not file.startswith(installed):
+            own.append(name)
+    return own
+
+
+def _file(module: ModuleType) -> str | None:
+    """Return where a module lies; of a package without a file, its first folder."""
+    place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+    return os.path.realpath(place) if isinstance(place, str) else None
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Write no bytecode meanwhile: a helper that is edited twice in a second would be read from the first's."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _line(problem: BaseException, file: str | None) -> str:

@@ -14,13 +14,14 @@ Neither knows how far other testbeds would agree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau
 
 from harness import stats
 from harness.check import Finals, Verdict, check, difference, finals
@@ -71,10 +72,15 @@ class Agreement:
 
         seeds, studies = told(self.rho_over_seeds), told(self.rho_over_studies)
         return (
-            f"{self.left} and {self.right}, {len(self.studies)} studies: Spearman's rho {self.rho:.2f} (95 % over "
-            f"seeds {seeds}, over studies {studies}), Kendall's tau {self.tau:.2f}; "
+            f"{self.left} and {self.right}, {len(self.studies)} studies: Spearman's rho {coefficient(self.rho)} (95 % "
+            f"over seeds {seeds}, over studies {studies}), Kendall's tau {coefficient(self.tau)}; "
             f"of {self.told_apart} pairs of studies that both tell apart, {self.alike} are in the same order"
         )
+
+
+def coefficient(value: float) -> str:
+    """Write a coefficient, which is undefined where all studies of a testbed have the same mean."""
+    return "undefined" if math.isnan(value) else f"{value:.2f}"
 
 
 def side(plan: Plan) -> Side:
@@ -129,8 +135,8 @@ def _sign(of: Side, a: str, b: str) -> int:
 
 
 def rho(x: ArrayLike, y: ArrayLike) -> float:
-    """Return Spearman's rho of two lists of means."""
-    return float(spearmanr(x, y).statistic)
+    """Return Spearman's rho of two lists of means, NaN if one of them is constant."""
+    return stats.spearman(x, y)
 
 
 def _means(by_study: Sequence[Sequence[float]]) -> Floats:
@@ -173,6 +179,9 @@ def rho_over_studies(x: Floats, y: Floats, draws: int = DRAWS, seed: int = 0) ->
     return _interval([rho(x[d], y[d]) for d in chosen if len(set(x[d])) > 2 and len(set(y[d])) > 2], "studies")
 
 
-def _interval(found: list[float], over: str) -> stats.Interval:
+def _interval(found: list[float], over: str) -> stats.Interval | None:
+    """Return the middle 95 percent of what was found, None where it is not defined in all draws."""
+    if not found or not np.isfinite(found).all():
+        return None
     low, high = np.percentile(found, [2.5, 97.5])
     return stats.Interval(float(low), float(high), 1 - stats.ALPHA, over)

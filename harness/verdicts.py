@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from harness import stats
@@ -13,6 +14,7 @@ Judgement: TypeAlias = Literal["holds", "violated", "inconclusive", "incomplete"
 Kind: TypeAlias = Literal["beats", "within", "at least", "baseline"]
 
 ONE_SEED = "One final seed cannot tell a difference from luck with the seed; two or more can."
+ONE_RUN = "One deterministic run, without an interval: the score itself is compared."
 
 
 class Refused(str):
@@ -46,8 +48,8 @@ class Verdict:
 
     `kind` says which rule judged. Where it is "beats", `better` is judged against study `worse`. Where it is "within"
     or "at least", `worse` is None, `difference` and its intervals are `better`'s `figure` less `target`, the published
-    score (from `source`), and `margin` is the tolerance. Where it is "baseline", `target` is the baseline's mean and
-    `margin` the loss that is tolerated, as a negative number.
+    score (from `source`), and `margin` is the tolerance; "within" has no interval over pairs. Where it is "baseline",
+    `target` is the baseline's mean and `margin` the loss that is tolerated, as a negative number.
     """
 
     expectation: str
@@ -90,24 +92,26 @@ def judge(claim: Claim, known: Difference | Distance | str, alpha: float) -> Ver
         return verdict(claim, "incomplete", known)
     if isinstance(known, str):
         return verdict(claim, "incomplete", f"Not all runs are there: {known}.")
-    over_pairs, over_seeds = known.over_pairs(alpha), known.over_seeds(alpha)
-    detectable = known.detectable(alpha)
+    if claim.kind == "within" and isinstance(known, Distance):
+        known = replace(known, resampled=None)  # the published score is of the same pairs
+    over_pairs, over_seeds, detectable = known.over_pairs(alpha), known.over_seeds(alpha), known.detectable(alpha)
     if isinstance(known, Distance):
         judgement, reason = _judge_score(claim, known, over_pairs, over_seeds, detectable)
+        p_value = known.p_within(claim.margin) if claim.kind == "within" else known.p_reaches()
     else:
         assert over_pairs is not None
-        judgement, reason = _judge_difference(claim.margin, known.mean, over_pairs, over_seeds, detectable)
-        if judgement != "inconclusive" and detectable is not None and known.p_value(claim.margin) > alpha:
-            judgement = "inconclusive"
-            reason = (
-                "Each interval would decide, but luck with seeds and luck with pairs together may still explain the "
-                f"difference; one {100 * detectable:.2f} points beyond would have been shown with about 80 percent "
-                "power."
-            )
+        judgement, reason = _judge_difference(claim.margin, known, over_pairs, over_seeds, detectable)
+        p_value = known.p_value(claim.margin)
+    if judgement in ("holds", "violated") and over_pairs and over_seeds and p_value > alpha:
+        judgement = "inconclusive"
+        reason = (
+            "Each interval would decide, but luck with seeds and luck with pairs together may still explain the "
+            f"difference{_beyond(detectable, 'one', 'beyond')}."
+        )
     return verdict(
         claim,
         judgement,
-        reason,
+        " ".join((reason, *_notes(known))),
         seeds=len(known.by_seed),
         level=1 - alpha,
         difference=known.mean,
@@ -115,6 +119,21 @@ def judge(claim: Claim, known: Difference | Distance | str, alpha: float) -> Ver
         over_seeds=over_seeds,
         detectable=detectable,
     )
+
+
+def _notes(known: Difference | Distance) -> tuple[str, ...]:
+    """Return what is odd about the seeds: they had no effect, or none on this figure."""
+    same = len(known.by_seed) > 1 and math.isclose(min(known.by_seed), max(known.by_seed), abs_tol=1e-12)
+    if known.notes or not same or (isinstance(known, Difference) and not known.resampled.any()):
+        return known.notes
+    return ("It is the same at every seed: the interval over seeds has no width, and does not say what new ones give.",)
+
+
+def _beyond(detectable: float | None, what: str, of_what: str) -> str:
+    """Say what would have been shown; nothing where that is less than a hundredth of a point, as between twins."""
+    if detectable is None or detectable < 0.00005:
+        return ""
+    return f"; {what} {100 * detectable:.2f} points {of_what} would have been shown with about 80 percent power"
 
 
 def verdict(
@@ -151,23 +170,29 @@ def verdict(
 
 
 def _judge_difference(
-    margin: float, mean: float, over_pairs: stats.Interval, over_seeds: stats.Interval | None, detectable: float | None
+    margin: float,
+    known: Difference,
+    over_pairs: stats.Interval,
+    over_seeds: stats.Interval | None,
+    detectable: float | None,
 ) -> tuple[Judgement, str]:
     """Apply the rule for "A beats B by `margin`"."""
     if over_seeds is None or detectable is None:
         return "inconclusive", ONE_SEED
-    both, floor = (over_pairs, over_seeds), min(0.0, margin)
+    both, floor, mean = (over_pairs, over_seeds), min(0.0, margin), known.mean
     short = [interval.over for interval in both if not (interval.low >= margin if margin else interval.low > 0)]
     above = [interval.over for interval in both if not interval.high < floor]
     if not short:
         return "holds", f"Both intervals {f'reach the margin of {100 * margin:g}' if margin else 'lie above 0'}."
     if not above:
         return "violated", f"Both intervals lie below {100 * floor:g}."
+    if not (any(known.by_seed) or known.resampled.any()):
+        return "inconclusive", "Both have the very same scores: nothing tells them apart."
     named = " and that over ".join(above if mean < floor else short)
     limit = 100 * floor if mean < floor else 100 * margin
     return "inconclusive", (
-        f"The interval over {named} does not lie {'below' if mean < floor else 'above'} {limit:g}; a true difference "
-        f"{100 * detectable:.2f} points beyond that would have been shown with about 80 percent power."
+        f"The interval over {named} does not lie {'below' if mean < floor else 'above'} {limit:g}"
+        f"{_beyond(detectable, 'a true difference', 'beyond that')}."
     )
 
 
@@ -181,13 +206,11 @@ def _judge_score(
     """Apply the rule for "A's score is within ... of, or at least, the target"."""
     if known.undecidable:
         return "inconclusive", ONE_SEED
+    if claim.kind == "within":
+        return _judge_within(claim.margin, known.mean, over_seeds)
     intervals = [interval for interval in (over_pairs, over_seeds) if interval is not None]
     if not intervals:  # the untrained model, and a figure without stored predictions: there is no chance in the number
-        met = abs(known.mean) <= claim.margin if claim.kind == "within" else known.mean >= 0
-        reason = "One deterministic run, without stored predictions: the score itself is compared."
-        return "holds" if met else "violated", reason
-    if claim.kind == "within":
-        return _judge_within(claim.margin, intervals)
+        return "holds" if known.mean >= 0 else "violated", ONE_RUN
     short = [interval.over for interval in intervals if not interval.low >= 0]
     above = [interval.over for interval in intervals if not interval.high < 0]
     if not short:
@@ -195,30 +218,21 @@ def _judge_score(
     if not above:
         return "violated", f"{_named(intervals)} {'lie' if len(intervals) > 1 else 'lies'} below the score."
     named = " and that over ".join(above if known.mean < 0 else short)
-    beyond = (
-        ""
-        if detectable is None
-        else (
-            f"; a true score {100 * detectable:.2f} points beyond it would have been shown with about 80 percent power"
-        )
-    )
+    beyond = _beyond(detectable, "a true score", "beyond it")
     return "inconclusive", f"The interval over {named} contains the score{beyond}."
 
 
-def _judge_within(tolerance: float, intervals: list[stats.Interval]) -> tuple[Judgement, str]:
+def _judge_within(tolerance: float, distance: float, over_seeds: stats.Interval | None) -> tuple[Judgement, str]:
+    """Apply the rule for "A's score is within `tolerance` of the target", which is of the same test pairs."""
+    if over_seeds is None:
+        return "holds" if abs(distance) <= tolerance else "violated", ONE_RUN
     band = f"the tolerance of {100 * tolerance:g} points"
-    beyond = [interval.over for interval in intervals if interval.low > tolerance or interval.high < -tolerance]
-    across = [
-        interval.over for interval in intervals if not (interval.low >= -tolerance and interval.high <= tolerance)
-    ]
-    if not across:
-        return "holds", f"{_named(intervals)} {'lie' if len(intervals) > 1 else 'lies'} within {band}."
-    if beyond:
-        verb = "lie" if len(beyond) > 1 else "lies"
-        return "violated", f"The interval over {' and that over '.join(beyond)} {verb} wholly outside {band}."
+    if over_seeds.low >= -tolerance and over_seeds.high <= tolerance:
+        return "holds", f"The interval over seeds lies within {band}."
+    if over_seeds.low > tolerance or over_seeds.high < -tolerance:
+        return "violated", f"The interval over seeds lies wholly outside {band}."
     return "inconclusive", (
-        f"The interval over {' and that over '.join(across)} reaches across the edge of {band}; more of them, or a "
-        "wider tolerance, could decide."
+        f"The interval over seeds reaches across the edge of {band}; more of them, or a wider tolerance, could decide."
     )
 
 

@@ -5,11 +5,9 @@ What a run leaves on disk goes to its own staging folder, which the driver publi
 
 from __future__ import annotations
 
-import logging
 import time
 import traceback
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -23,8 +21,9 @@ from pandas import DataFrame
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
-from harness import diagnostics, evaluation, provenance
+from harness import diagnostics, evaluation, heard, provenance
 from harness.ablation import Ablation
+from harness.data.clean import clean
 from harness.data.overlap import PairKey, pair_keys
 from harness.data.views import View, named
 from harness.errors import Diverged, OutOfMemory, RunFailed
@@ -35,7 +34,8 @@ from harness.progress import Reporter
 from harness.records import DEV, OBJECTIVE, TEST, Pairs, Record
 from harness.testbeds import EMBEDDED, Testbed, hub, materials
 from harness.testbeds.measure import verify
-from harness.training.base import fresh_model
+from harness.training.base import fresh_model, how_loaded
+from harness.training.certificate import Certificate, certify
 from harness.training.precision import precision_here
 from harness.training.train import Schedule, Training, train
 
@@ -56,8 +56,10 @@ def execute(job: Job) -> Record:
     assert run.id is not None
     record = Record(run.id, run.study, run.stage, run.seed, run.point, run.trial, "failed", provenance=_provenance(job))
     began = time.perf_counter()
+    warned: dict[str, None] = {}
     try:
-        record = _run(job, record)
+        with heard.heard(warned):
+            record = _run(job, record)
     except Diverged as problem:
         record = replace(record, outcome="diverged", error=str(problem), train_seconds=time.perf_counter() - began)
     except OutOfMemory as problem:
@@ -72,6 +74,7 @@ def execute(job: Job) -> Record:
         )
     error = None if record.error is None else provenance.without_secrets(record.error)
     missing = {task: provenance.without_secrets(why) for task, why in record.missing.items()}
+    record = replace(record, warnings=heard.kept(warned))
     return replace(record, error=error, missing=missing, peak_memory_mb=round(_peak_memory_mb(), 1))
 
 
@@ -86,10 +89,13 @@ def _run(job: Job, record: Record) -> Record:
         # rows first: where negatives are mined by a trained model, that may train it, which draws random numbers
         rows = None if job.run.stage == "untrained" else study_rows(job.ablation, job.run.study)
         set_seed(job.run.seed)  # before anything is built: heads start from it
-        model = fresh_model(job.ablation.testbed_of(job.run.study).sealed())
+        bed_of_study = job.ablation.testbed_of(job.run.study).sealed()
+        model = fresh_model(bed_of_study)
+        record = replace(record, provenance={**record.provenance, "model_loaded": how_loaded(bed_of_study)})
         if rows is not None:
-            training, pruned = _train(job, model, rows, dev, curve)
-            record = replace(record, rows=len(rows), **_cost(training))
+            training, pruned, certificate = _train(job, model, rows, dev, curve)
+            forward = {**certificate.as_record(), "passes": training.passes}
+            record = replace(record, rows=len(rows), forward=forward, **_cost(training))
         model.eval()
         began = time.perf_counter()
         encoder = evaluation.Encoder(model, tf32=job.ablation.precision != "fp32")
@@ -117,6 +123,8 @@ def _run(job: Job, record: Record) -> Record:
             )
             scores |= {f"mteb/{task}": score for task, score in by_task.items()}
             missing = {**job.missing, **failed}
+            if several := evaluation.subsets(job.tasks):
+                record = replace(record, provenance={**record.provenance, "subsets": several})
             geometry = diagnostics.geometry(*evaluation.unit_embeddings(encoder, dev), dev.gold)
             unshared = evaluation.score_unshared(encoder, by_task, _known_pairs(bed.sealed()))
         if job.keep_model:
@@ -136,8 +144,8 @@ def _run(job: Job, record: Record) -> Record:
 
 def _train(
     job: Job, model: SentenceTransformer, rows: DataFrame, dev: materials.StsPairs, curve: list[tuple[float, float]]
-) -> tuple[Training, bool]:
-    """Train the model in place, filling the dev curve; tell its cost, and whether a pruned search stopped it.
+) -> tuple[Training, bool, Certificate]:
+    """Train the model in place, filling the dev curve; tell its cost, whether a pruned search stopped it, and its way.
 
     A look at the dev set draws no random number, so it changes nothing of the training.
     """
@@ -145,7 +153,7 @@ def _train(
     assert run.point is not None
     assert run.id is not None
     study = ablation.study(run.study)
-    reporter = Reporter(job.progress_port, run.id)
+    reporter = Reporter(job.progress_port, run.id, job.progress_token)
     pruned = False
 
     def look(share: float) -> bool:
@@ -162,22 +170,27 @@ def _train(
 
     looks = () if run.stage == "tune" else LOOKS
 
-    loss = study.loss(model, **dict(run.point.options))
+    options = dict(run.point.options)
+    columns = Dataset.from_pandas(rows, preserve_index=False)
+    precision = precision_here(ablation.precision)
+    certificate = certify(model, study.loss, options, columns, precision)
+    loss = study.loss(model, **options)
     training = train(
         model,
         loss,
-        Dataset.from_pandas(rows, preserve_index=False),
+        columns,
         run.point,
         Schedule(ablation.budget.epochs, ablation.budget.examples, looks if job.rivals is None else CHECKPOINTS),
         seed=run.seed,
-        precision=precision_here(ablation.precision),
+        precision=precision,
+        way=certificate.path,
         folder=job.staging / "trainer",
         report_to=job.report_to,
         run_name=f"{run.study}-{run.stage}-{run.id}",
         on_step=reporter.tell,
         on_look=look,
     )
-    return training, pruned
+    return training, pruned, certificate
 
 
 def study_rows(ablation: Ablation, name: str) -> DataFrame:
@@ -191,7 +204,7 @@ def study_rows(ablation: Ablation, name: str) -> DataFrame:
 
 def base_of(bed: Testbed) -> str:
     """Return what says which base model it is."""
-    return f"{bed.identity()['model']} {bed.pooling}-pooled"
+    return f"{bed.identity()['model']} pooled by {bed.identity()['pooling']}"
 
 
 def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
@@ -204,15 +217,18 @@ def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
     rows = study_rows(ablation, source.name)
     set_seed(TUNE_SEED)
     model = fresh_model(ablation.testbed_of(source.name).sealed())
+    options, columns = dict(mining.point.options), Dataset.from_pandas(rows, preserve_index=False)
+    precision = precision_here(ablation.precision)
     with TemporaryDirectory() as folder:
         train(
             model,
-            source.loss(model, **dict(mining.point.options)),
-            Dataset.from_pandas(rows, preserve_index=False),
+            source.loss(model, **options),
+            columns,
             mining.point,
             Schedule(ablation.budget.epochs, ablation.budget.examples),
             seed=TUNE_SEED,
-            precision=precision_here(ablation.precision),
+            precision=precision,
+            way=certify(model, source.loss, options, columns, precision).path,
             folder=Path(folder),
         )
     return model
@@ -220,8 +236,11 @@ def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
 
 @lru_cache(maxsize=8)
 def view_rows(bed: Testbed, view: View) -> DataFrame:
-    """Return what a view makes of a testbed's rows, less mined negatives; raise RunFailed if that is nothing."""
-    rows = view.build(materials.load_rows(bed), bed.max_rows)
+    """Return what a view makes of a testbed's rows, less mined negatives and what cannot train, as the audit counts it.
+
+    Raises RunFailed if that is nothing.
+    """
+    rows, _ = clean(view, view.build(materials.load_rows(bed), bed.max_rows))
     if rows.empty:
         raise RunFailed(
             f"view {view.name!r} has no rows among the first {bed.max_rows} of {' + '.join(map(str, bed.sources))}; "
@@ -287,10 +306,11 @@ def _head_and_tail(text: str, lines: int = 12) -> str:
 
 
 def be_quiet() -> None:
-    """Keep libraries from writing over the driver's bars; what matters is in the record."""
-    for name in ("transformers", "sentence_transformers", "datasets", "mteb", "huggingface_hub"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
+    """Keep libraries from writing over the driver's bars; what they warn of is in the record."""
+    heard.silence()
     import datasets
+    from transformers.utils.logging import disable_progress_bar
 
-    datasets.disable_progress_bars()
+    quiet: list[Callable[[], None]] = [datasets.disable_progress_bars, disable_progress_bar]
+    for bars in quiet:
+        bars()

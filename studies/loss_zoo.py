@@ -5,6 +5,9 @@
 Losses differ in what they read, so the views differ too, and with them the rows a run sees: labelled pairs for the
 first eight, entailed pairs (a third of the rows) for the others, with a contradiction for `triplet` and `mnr+hard`.
 Every model is scored on its first half, quarter and eighth of dimensions, too, which `matryoshka` trains for.
+`gist (untrained guide)` is GISTEmbedLoss with the base model, frozen before any training, as its guide: no testbed has
+another. It is not GISTEmbed as published (Solatorio, 2024, arXiv:2402.16829), whose guide is a strong embedding model:
+`partial(losses.gist, guide=FOLDER)` takes one.
 
 Expected, as their papers claim: the classifier better over (u, v, |u - v|) than over (u, v) (Reimers and Gurevych,
 2019, arXiv:1908.10084, table 6: 80.78 and 66.04 on STSB dev), CoSENT above cosine similarity (Su, 2022,
@@ -63,7 +66,7 @@ ablation = Ablation(
         Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="pair"),
         Study("mnr-symmetric", loss=losses.MultipleNegativesSymmetricRankingLoss, view="pair"),
         Study("mnr-cached", loss=losses.CachedMultipleNegativesRankingLoss.given(mini_batch_size=16), view="pair"),
-        Study("gist", loss=losses.gist, view="pair"),
+        Study("gist (untrained guide)", loss=losses.gist, view="pair"),
         Study("matryoshka", loss=matryoshka, view="pair"),
         Study("adaptive-layers", loss=adaptive_layers, view="pair"),
         Study("mnr+hard", loss=losses.MultipleNegativesRankingLoss, view="triplet"),

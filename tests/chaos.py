@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults import KINDS, Site, all_ended, descendants
+from faults import KINDS, PATIENCE, Site, all_ended, descendants
 
 from harness.api import load
 from harness.records import Record
@@ -32,7 +32,8 @@ from harness.records import Record
 COMMAND = [sys.executable, "-m", "harness.cli", "run"]
 DISK = "24m"
 NEEDS_MOUNTS = ("disk full", "records read-only")
-TRACEBACK = re.compile(r"harness/cli\.py\", line \d+, in main")  # a worker may die with a traceback of its own
+# A worker may die with a traceback of its own.
+TRACEBACK = re.compile(r"error: unexpected|harness/cli\.py\", line \d+, in (main|_code)")
 
 
 @dataclass
@@ -132,7 +133,7 @@ def torment(
             )
             if driver.poll() is not None:
                 break
-        code = driver.wait(timeout=600)
+        code = driver.wait(timeout=PATIENCE)
         tally.codes[code] = tally.codes.get(code, 0) + 1
         if TRACEBACK.search(output(folder).read_text(errors="replace")):
             tally.wrong.append(f"a traceback for the user:\n{output(folder).read_text()[-3000:]}")

@@ -32,10 +32,13 @@ os.environ.update(ENVIRONMENT)
 for _name in ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
     os.environ.pop(_name, None)
 
-from hub import TASKS, Hub, write_content  # noqa: E402
+from hub import MORE_TASKS, TASKS, Hub, write_content  # noqa: E402
 
 CLOSED = "http://127.0.0.1:9"
 """A hub's address where nothing listens."""
+
+GUARD = 1800.0
+"""Seconds after which a process counts as hung. Nothing is proved by it, so it is long: the machine may be busy."""
 
 STUDY = """
 from harness import *
@@ -64,7 +67,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def harness(
-    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 240, **options: Any
+    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = GUARD, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end; its output is captured as text."""
     return subprocess.run(
@@ -72,7 +75,8 @@ def harness(
         cwd=cwd,
         env={**os.environ, **(env or {})},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=timeout,
         **options,
     )
@@ -96,10 +100,9 @@ def _served(hub_root: Path) -> Iterator[Hub]:
 @pytest.fixture
 def hub(_served: Hub) -> Iterator[Hub]:
     """The tiny hub, serving on loopback; faults are forgotten after each test."""
-    _served.faults.clear()
-    _served.requests.clear()
+    _served.forget()
     yield _served
-    _served.faults.clear()
+    _served.forget()
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +114,7 @@ def cache(_served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "fetch",
         "study.py",
         "--tasks",
-        ",".join(TASKS),
+        ",".join((*TASKS, *MORE_TASKS)),
         cwd=folder,
         env={"HF_ENDPOINT": _served.url, "HF_HUB_OFFLINE": "0"},
     )

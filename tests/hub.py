@@ -10,12 +10,11 @@ import hashlib
 import json
 import random
 import re
-import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Literal
 
 import pandas as pd
@@ -29,6 +28,11 @@ TASKS = (
     "NFCorpus",
 )
 """The mteb tasks whose data the tiny hub has: one of each kind that the testbed `book` names, but for reranking."""
+
+MORE_TASKS = ("STS17", "AskUbuntuDupQuestions")
+"""Two more whose data it has: one of eleven subsets, and one of reranking."""
+
+STS17 = ("ko-ko", "ar-ar", "en-ar", "en-de", "en-en", "en-tr", "es-en", "es-es", "fr-en", "it-en", "nl-en")
 
 ADJECTIVES = ("young", "old", "tall", "quiet", "happy", "busy")
 SUBJECTS = ("woman", "man", "child", "farmer", "teacher", "doctor", "sailor", "painter", "dog", "cat")
@@ -100,6 +104,9 @@ def _write_tasks(mteb: Path) -> None:
     rng = random.Random(0)
     _write_data(mteb / "sts16-sts", {"default": {"test": sts_pairs(11, 40, 5.0, "score")}})
     _write_data(mteb / "biosses-sts", {"default": {"test": sts_pairs(12, 40, 4.0, "score")}})
+    languages = (sts_pairs(20 + n, 18, 5.0, "score").assign(lang=lang) for n, lang in enumerate(STS17))
+    _write_data(mteb / "sts17-crosslingual-sts", {"default": {"test": pd.concat(languages, ignore_index=True)}})
+    _write_reranking(mteb / "AskUbuntuDupQuestions")
     intents = [(_say(words), words[1], OBJECTS.index(words[3])) for words in (_words(rng) for _ in range(240))]
     banking = pd.DataFrame(intents, columns=["text", "label_text", "label"]).drop(columns="label_text")
     _write_data(mteb / "banking77", {"default": {"train": banking[:200], "test": banking[200:]}})
@@ -120,6 +127,20 @@ def _write_tasks(mteb: Path) -> None:
         mteb / "nfcorpus",
         {"default": {"test": qrels}, "corpus": {"corpus": corpus}, "queries": {"queries": queries}},
     )
+
+
+def _write_reranking(folder: Path) -> None:
+    """Twelve queries with two right documents of ten, first in their lists and last by name, as in the real sets."""
+    rng, queries, corpus, right, listed = random.Random(1), [], [], [], []
+    for number in range(12):
+        words = _words(rng)
+        names = [f"{kind}-{number}-{n}" for kind, count in (("positive", 2), ("negative", 8)) for n in range(count)]
+        queries.append({"_id": f"q{number}", "text": _say(words)})
+        corpus += [{"_id": name, "text": _say(words if name[0] == "p" else _words(rng), short=True)} for name in names]
+        right += [{"query-id": f"q{number}", "corpus-id": name, "score": int(name[0] == "p")} for name in names]
+        listed.append({"query-id": f"q{number}", "corpus-ids": names})
+    parts = {"default": right, "corpus": corpus, "queries": queries, "top_ranked": listed}
+    _write_data(folder, {config: {"test": pd.DataFrame(rows)} for config, rows in parts.items()})
 
 
 def _write_data(folder: Path, configs: dict[str, dict[str, pd.DataFrame]]) -> None:
@@ -165,13 +186,15 @@ Fault = Literal["404", "500", "half", "hang"]
 class Hub:
     """Serves a folder; `faults` maps a repository's id (or "" for everything) to how asking for it goes wrong.
 
-    "404": no such repository; "500": an error; "half": files stop half way; "hang": no answer for a minute.
+    "404": no such repository; "500": an error; "half": files stop half way; "hang": no answer until
+    `forget` is called.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.faults: dict[str, Fault] = {}
         self.requests: list[str] = []
+        self.released = Event()
         hub = self
 
         class Handler(_Handler):
@@ -181,6 +204,13 @@ class Hub:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def forget(self) -> None:
+        """Forget all faults and requests, and let go of those who wait for an answer."""
+        self.faults.clear()
+        self.requests.clear()
+        self.released.set()
+        self.released = Event()
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -209,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
             kind, repo = "", ""
         fault = self.served.faults.get(repo) or self.served.faults.get("")
         if fault == "hang":
-            time.sleep(60)
+            self.served.released.wait()
         elif fault == "500":
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"the hub has a headache")
         elif not repo:

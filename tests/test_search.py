@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from conftest import GUARD
 
 from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, losses, search, testbeds
 from harness.errors import UsageError
@@ -130,9 +132,9 @@ def test_what_is_asked_depends_on_the_records_alone() -> None:
             input=lines,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=GUARD,
             check=True,
-            env={"PYTHONHASHSEED": hash_seed, "PATH": ""},
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
         )
         assert Point.from_dict(json.loads(there.stdout)) == here
     better = [replace(r, scores={OBJECTIVE: -r.scores[OBJECTIVE]}) for r in earlier]

@@ -90,3 +90,18 @@ def test_an_order_of_equal_studies_is_seldom_sure() -> None:
     mean, sure = simulations.sure_of_equals(800, studies=3, seeds=5)
     assert mean == pytest.approx(1 / 6, abs=0.03)
     assert sure <= 0.05
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("over_pairs", [0.001, 0.01])
+def test_agreement_with_a_published_score_is_decided_wrongly_in_5_percent(seeds: int, over_pairs: float) -> None:
+    """A published score is of the same test pairs: however far other pairs would move it, nothing changes."""
+    wrong = simulations.wrong_about_a_score("within", 4000, seeds=seeds, over_pairs=over_pairs, over_seeds=0.005)
+    assert wrong <= 0.06
+
+
+@pytest.mark.parametrize("seeds", [5, 10, 20])
+def test_reaching_a_score_takes_both_uncertainties_at_once(seeds: int) -> None:
+    options = {"seeds": seeds, "over_pairs": 0.005, "over_seeds": 0.005 * seeds**0.5}
+    assert simulations.wrong_about_a_score("at least", 2500, **options) <= 0.062
+    assert simulations.wrong_about_a_score("at least", 2500, **options, together=False) > 0.072

@@ -7,11 +7,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from conftest import STUDY
+from conftest import GUARD, STUDY
+from faults import until
 
 from harness.api import load
 
@@ -68,7 +68,7 @@ def test_the_script_is_clean() -> None:
 
 def test_without_a_study_file_it_says_how_it_is_called(tmp_path: Path) -> None:
     done = slurm(tmp_path)
-    assert done.wait(timeout=10) == 2
+    assert done.wait(timeout=GUARD) == 2
     assert done.stderr is not None
     assert "usage: sbatch" in done.stderr.read()
 
@@ -78,7 +78,7 @@ def test_two_nodes_run_an_ablation_and_nothing_stays_behind(cache: Path, tmp_pat
     (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
     port = free_port()
     job = slurm(tmp_path, "study.py", "--no-mteb", "--trials", "1", "--seeds", "1", "--store", "store", port=port)
-    output, errors = job.communicate(timeout=240)
+    output, errors = job.communicate(timeout=GUARD)
 
     assert job.returncode in (0, 1), errors
     records = load(tmp_path / "store").records()
@@ -87,10 +87,7 @@ def test_two_nodes_run_an_ablation_and_nothing_stays_behind(cache: Path, tmp_pat
         *((study, stage, "ok") for study in ("cosine", "mnr") for stage in ("tune", "final")),
     }
     assert "report:" in output
-    deadline = time.monotonic() + 20
-    while (left := of_the_cluster(port)) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert left == []
+    until(lambda: not of_the_cluster(port), "the end of the cluster's processes", GUARD)
 
 
 def of_the_cluster(port: int) -> list[str]:

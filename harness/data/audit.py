@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from math import comb
 from typing import TYPE_CHECKING
 
-from harness.data.findings import Finding
+from harness.data.clean import Dropped, numbered
+from harness.data.findings import Finding, Severity
 from harness.data.overlap import normalise
 from harness.data.views import View
 
@@ -22,6 +23,8 @@ PROBED = 32
 MANY_FALSE_NEGATIVES = 1.0
 """A batch, from which their number is a warning: then no batch is free of them on average."""
 
+ALLOW_MORE = "mend them, or allow more in the study file: testbed=replace(testbeds.NAME, max_dropped=SHARE)"
+
 
 def of_view(
     view: View, rows: DataFrame, studies: Sequence[str], most_words: int, batch_sizes: Sequence[int] = ()
@@ -29,12 +32,13 @@ def of_view(
     """Audit a view's rows.
 
     Args:
-        rows: what the view built: its text columns, then its label column if it has one.
+        rows: what the view built, without the rows that `clean` left out: its text columns, then its label column if
+            it has one.
         studies: who trains on it.
         most_words: how many tokens the model reads; a text of more words is cut for certain.
         batch_sizes: at which in-batch negatives are drawn from these rows; none if no loss draws them.
     """
-    where = f"{'study' if len(studies) == 1 else 'studies'} {', '.join(studies)}"
+    where = _where(studies)
     if rows.empty:
         return [Finding("warning", where, "no rows", 0, 0, f"View {view.name!r} makes no rows; give more with --rows.")]
     texts = list(view.columns[: view.texts])
@@ -48,37 +52,57 @@ def of_view(
     return found
 
 
+def of_dropped(
+    view: View, dropped: Sequence[Dropped], built: int, studies: Sequence[str], most: float
+) -> list[Finding]:
+    """Tell which rows were left out, of how many that the view built; an error if they are more than a share `most`."""
+    number = sum(len(each.rows) for each in dropped)
+    if not number:
+        return []
+    told = f"{number:,} of {built:,} rows of view {view.name!r} cannot train and are left out: " + "; ".join(
+        map(str, dropped)
+    )
+    if number > most * built:
+        told += f". That is more than {most:.3g} of them, so something is wrong with the rows; {ALLOW_MORE}"
+    return [Finding(_by_share(number, built, most), _where(studies), "rows left out", number, built, f"{told}.")]
+
+
+def of_null_labels(rows: Sequence[int], of: int, testbed: str, most: float) -> list[Finding]:
+    """Tell which of the testbed's rows have null for a label: no view has them. An error above a share `most`."""
+    if not rows:
+        return []
+    told = f"{len(rows):,} of {of:,} rows have a null label ({numbered(rows)}): no view trains on them"
+    if len(rows) > most * of:
+        told += f". That is more than {most:.3g} of them; {ALLOW_MORE}"
+    return [Finding(_by_share(len(rows), of, most), f"testbed {testbed}", "null labels", len(rows), of, f"{told}.")]
+
+
+def _by_share(number: int, of: int, most: float) -> Severity:
+    return "error" if number > most * of else "warning"
+
+
+def _where(studies: Sequence[str]) -> str:
+    return f"{'study' if len(studies) == 1 else 'studies'} {', '.join(studies)}"
+
+
 def _texts(view: View, texts: DataFrame, where: str, most_words: int) -> list[Finding]:
     import pandas as pd  # a third of a second that study files do not need
 
-    found = []
     lengths = pd.concat([texts[column].map(_words) for column in texts])
-    empty, long = int((lengths == 0).sum()), int((lengths > most_words).sum())
-    if empty:
-        found.append(
-            Finding(
-                "error",
-                where,
-                "empty texts",
-                empty,
-                len(lengths),
-                f"{empty:,} of the texts of view {view.name!r} are empty: all of them get one embedding, whatever the "
-                "label. Take these rows out of the testbed's rows.",
-            )
+    long = int((lengths > most_words).sum())
+    if not long:
+        return []
+    return [
+        Finding(
+            "warning",
+            where,
+            "enormous texts",
+            long,
+            len(lengths),
+            f"{long:,} of the texts of view {view.name!r} have more words than the {most_words} tokens that the base "
+            "model reads; their ends are cut off. Shorten them or use a model that reads more.",
         )
-    if long:
-        found.append(
-            Finding(
-                "warning",
-                where,
-                "enormous texts",
-                long,
-                len(lengths),
-                f"{long:,} of the texts of view {view.name!r} have more words than the {most_words} tokens that the "
-                "base model reads; their ends are cut off. Shorten them or use a model that reads more.",
-            )
-        )
-    return found
+    ]
 
 
 def _words(text: object) -> int:
@@ -86,18 +110,19 @@ def _words(text: object) -> int:
 
 
 def _duplicates(view: View, rows: DataFrame, where: str) -> list[Finding]:
-    repeated = int(rows.duplicated().sum())
-    if not repeated:
+    repeats = rows.duplicated().to_numpy().nonzero()[0].tolist()
+    if not repeats:
         return []
     return [
         Finding(
             "warning",
             where,
             "duplicate rows",
-            repeated,
+            len(repeats),
             len(rows),
-            f"{repeated:,} rows of view {view.name!r} repeat an earlier one in every column: they weigh double, and an "
-            "epoch is longer than what it teaches. Take them out of the testbed's rows, or count them in.",
+            f"{len(repeats):,} rows of view {view.name!r} repeat an earlier one in every column ({numbered(repeats)}): "
+            "they are trained on and weigh double, and an epoch is longer than what it teaches. Take them out of the "
+            "testbed's rows, or count them in.",
         )
     ]
 
@@ -106,21 +131,20 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
     anchor, positive, *negatives = keys.columns
     found = []
     for negative in negatives:
-        for column in (positive, anchor):
-            equal = int((keys[negative] == keys[column]).sum())
-            if equal:
-                found.append(
-                    Finding(
-                        "error" if column == positive else "warning",
-                        where,
-                        f"{negative} equal to {column}",
-                        equal,
-                        len(keys),
-                        f"In {equal:,} rows of view {view.name!r} the {negative} is the {column} but for case and "
-                        "punctuation: the loss is told to part what it is told to join. Take the rows out, or choose "
-                        "other negatives.",
-                    )
+        equal = int((keys[negative] == keys[anchor]).sum())
+        if equal:
+            found.append(
+                Finding(
+                    "warning",
+                    where,
+                    f"{negative} equal to {anchor}",
+                    equal,
+                    len(keys),
+                    f"In {equal:,} rows of view {view.name!r} the {negative} is the {anchor} but for case and "
+                    "punctuation: the loss is told to part what cannot be parted. Take the rows out, or choose other "
+                    "negatives.",
                 )
+            )
     equal = int((keys[anchor] == keys[positive]).sum())
     if equal:
         found.append(

@@ -55,6 +55,7 @@ class Audit:
 
     `key` is the hash of all that decides it. `overlaps` are the counts behind findings on shared pairs, those of 0 too.
     `left_out` tells for each test task that was not audited why; `missing` are the tasks whose data could not be had.
+    `studies` are those that it is of, where it is not of all of the ablation's.
     """
 
     key: str
@@ -62,6 +63,7 @@ class Audit:
     overlaps: tuple[Overlap, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()
+    studies: tuple[str, ...] = ()
 
     def of(self, severity: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.severity == severity]

@@ -7,6 +7,8 @@ that raises `WorkerDied`; the executor itself goes on.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Literal, Protocol, TypeAlias
@@ -21,6 +23,17 @@ class WorkerDied(Exception):
 def overdue(limit: float) -> WorkerDied:
     """Say that a call was stopped because it took longer than `limit` seconds."""
     return WorkerDied(f"it took longer than the time limit of {limit / 60:g} min and was stopped; raise --time-limit")
+
+
+def module_path() -> list[str]:
+    """Return where workers look for modules: where this process does, but in the current folder last.
+
+    `python -m` and `python -c` search it first, where a `socket.py` that happens to lie there hides Python's own.
+    """
+    here = os.getcwd()
+    path = [folder or here for folder in sys.path]
+    first_is_here = not sys.flags.safe_path and path[:1] == [here]
+    return [*path[1:], here] if first_is_here else path
 
 
 class Executor(Protocol):

@@ -7,23 +7,28 @@ the wrong moment (starting, idle, taking a call) breaks the pool or hangs it. He
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import Any
 
-from harness.executors import WorkerDied, overdue
+import cloudpickle
+
+import harness
+from harness import streams
+from harness.executors import WorkerDied, module_path, overdue
 from harness.interrupt import held_back
 
-_SPAWN = multiprocessing.get_context("spawn")  # never fork: the driver has threads, and CUDA cannot be forked
+BOOT = Path(__file__).with_name("boot.py")
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
@@ -66,7 +71,7 @@ class ProcessExecutor:
             worker = self._workers[slot]
             if worker is None or not worker.alive():
                 worker = self._workers[slot] = _Worker(self._environments[slot], self._prepare)
-        call = pickle.dumps((function, arguments))
+        call = cloudpickle.dumps((function, arguments))  # by value what the user's main module defines
         result: Future[Any] = Future()
         result.set_running_or_notify_cancel()
         self._busy[slot] = result
@@ -85,28 +90,35 @@ class _Worker:
     """A process, and the driver's end of the pipe to it."""
 
     def __init__(self, environment: Mapping[str, str], prepare: Callable[[], None] | None) -> None:
-        self._pipe, theirs = _SPAWN.Pipe()
+        streams.open_missing()
+        self._pipe, theirs = Pipe()
         self._asking = threading.Lock()  # of two threads that wait at once, one takes a dead process for a living one
-        self._process = _SPAWN.Process(
-            target=_serve, args=(theirs, dict(environment), os.getpid(), pickle.dumps(prepare))
-        )
+        # A new process, never a fork: the driver has threads, and CUDA cannot be forked. Nor one of multiprocessing's,
+        # which imports the user's main module again and looks for modules in the current folder first.
+        command = [sys.executable, "-P", str(BOOT), str(theirs.fileno()), str(os.getpid())]
+        surroundings = {**os.environ, "PYTHONUTF8": str(sys.flags.utf8_mode), **environment}
         # A terminal sends Ctrl-C to workers, too. They inherit that it is blocked, from before their first instruction.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._process.start()
+            self._process = subprocess.Popen(
+                command, env=surroundings, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # so that the worker's death ends the pipe
+        with suppress(OSError):  # it may have died already, which its first call will notice
+            self._pipe.send((module_path(), harness.__file__))
+            self._pipe.send_bytes(cloudpickle.dumps(prepare))
 
     def alive(self) -> bool:
         with self._asking:
-            return self._process.is_alive()
+            return self._process.poll() is None
 
     def kill(self) -> None:
         """End the process, even one that is stopped or stuck outside of Python."""
         with self._asking:
             self._process.kill()
-            self._process.join()
+            self._process.wait()
 
     def answer(self, result: Future[Any], call: bytes, time_limit: float | None) -> None:
         """Have the process carry out a pickled call, and put into `result` what came of it. Runs in a thread."""
@@ -129,7 +141,7 @@ class _Worker:
             good, value = self._pipe.recv()
         except (EOFError, OSError):
             self.kill()
-            value = WorkerDied(f"the worker process died (exit code {self._process.exitcode})")
+            value = WorkerDied(f"the worker process died (exit code {self._process.returncode})")
         except Exception as problem:  # what it sent cannot be unpickled here
             value = problem
         clock.cancel()
@@ -151,12 +163,12 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
         executor.stop()
 
 
-def _serve(pipe: Connection, environment: Mapping[str, str], driver: int, prepare: bytes) -> None:
+def serve(pipe: Connection, driver: int) -> None:
     """Be a worker: prepare, then carry out one call after the other, until the driver ends."""
-    os.environ.update(environment)  # before anything heavy is imported
+    streams.guard()
     _end_with(driver)
     with suppress(Exception):  # what it meets the first call will meet again, and tell
-        if (ready := pickle.loads(prepare)) is not None:  # pickled until now: it imports what reads the environment
+        if (ready := pickle.loads(pipe.recv_bytes())) is not None:
             ready()
     while True:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -13,14 +14,17 @@ import ray
 from ray.exceptions import RayTaskError
 
 from harness.errors import UsageError
-from harness.executors import WorkerDied, overdue
+from harness.executors import WorkerDied, module_path, overdue
 from harness.interrupt import held_back
 
 RETRIES = 2
 """How often Ray makes a call again after its worker or node was lost: on a cluster that is nobody's fault."""
 
 
-def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...], path: list[str], here: str) -> Any:
+    """Make a call that finds the driver's modules, too, after the node's own; Ray puts the current folder first."""
+    own = [folder for folder in sys.path if folder != here]
+    sys.path[:] = [*own, *(folder for folder in path if folder not in own)]
     return function(*arguments)
 
 
@@ -75,7 +79,7 @@ class RayExecutor:
             raise RuntimeError("no free slot")
         result: Future[Any] = Future()
         result.set_running_or_notify_cancel()
-        reference, late = self._task.remote(function, arguments), threading.Event()
+        reference, late = self._task.remote(function, arguments, module_path(), os.getcwd()), threading.Event()
         self._running[result] = reference
 
         def kill() -> None:

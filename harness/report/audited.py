@@ -22,7 +22,14 @@ def section(facts: Facts) -> Iterable[str]:
         yield f"Not audited: {why}. `harness run FILE --audit-only` makes one."
     else:
         numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(found.of(s))])
-        yield f"Before training, rows and sets were looked through: {numbers}. No error may stand for a run to start."
+        yield (
+            f"Before training, rows and sets were looked through: {numbers}. No error may stand for a run to start."
+            + (
+                f" Of {', '.join(map(escape, found.studies))} alone: no other study was to run."
+                if found.studies
+                else ""
+            )
+        )
         grave = [finding for finding in found.findings if finding.severity != "note"]
         if grave:
             yield _findings(grave).markdown()
@@ -49,8 +56,9 @@ def doubts(facts: Facts) -> list[str]:
         )
     if not warned:
         return []
+    part = f" It is of {', '.join(map(escape, found.studies))} alone." if found.studies else ""
     listed = "; ".join(f"{escape(what)} ({escape(', '.join(where))})" for what, where in warned.items())
-    return [f"The audit of the data warns of {listed}."]
+    return [f"The audit of the data warns of {listed}.{part}"]
 
 
 def amount(value: float) -> str:

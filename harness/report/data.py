@@ -7,7 +7,7 @@ import io
 from dataclasses import replace
 from typing import Any
 
-from harness.records import as_json
+from harness.records import as_json, finite
 from harness.report.facts import Facts, without_paths
 
 
@@ -37,7 +37,7 @@ def scores_csv(facts: Facts) -> str:
                 record.id,
                 record.outcome,
                 *(point.get(name, "") for name in point_columns),
-                *(record.scores.get(name, "") for name in scores),
+                *(finite(record.scores.get(name, "")) for name in scores),
             ]
         )
     return text.getvalue()
@@ -51,7 +51,7 @@ def records_json(facts: Facts) -> str:
     for record in facts.records:
         plain = replace(record, pairs={}).as_dict()  # else each file would be read for what is thrown away
         del plain["pairs"]
-        lines.append(as_json(_published(plain)))
+        lines.append(as_json(_published(finite(plain))))
     return head + ",\n".join(lines) + "\n]}\n"
 
 

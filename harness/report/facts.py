@@ -130,9 +130,27 @@ class Facts:
         found = {run.record.id: run.record for run in self.plan.runs if run.record is not None}
         return [found[key] for key in sorted(found)]
 
-    @property
+    @cached_property
     def tasks(self) -> tuple[str, ...]:
-        return self.plan.ablation.testbed.tasks
+        """The testbed's tasks, and in the place of one that runs found to have several subsets, these."""
+        found: dict[str, None] = {}
+        for task in self.plan.ablation.testbed.tasks:
+            figures = {name: None for record in self._tested for name in record.figures_of(task)} or {
+                f"mteb/{task}": None
+            }
+            found |= {name.removeprefix("mteb/"): None for name in figures}
+        return tuple(found)
+
+    @cached_property
+    def languages(self) -> dict[str, str]:
+        """The languages of each subset of a task that has several."""
+        known = (r.provenance.get("subsets", {}).values() for r in self._tested)
+        found = {name: languages for by_task in known for subsets in by_task for name, languages in subsets.items()}
+        return {name: found[name] for name in self.tasks if name in found}
+
+    @cached_property
+    def _tested(self) -> list[Record]:
+        return [record for row in self.rows for record in succeeded(row.best + row.default)]
 
     @cached_property
     def common_tasks(self) -> tuple[str, ...]:
@@ -144,12 +162,12 @@ class Facts:
     def missing(self) -> dict[str, str]:
         """The tasks that a finished final run, or the untrained model's, lacks, each with a reason."""
         reasons: dict[str, str] = {}
-        for record in (record for row in self.rows for record in succeeded(row.best + row.default)):
+        for record in self._tested:
             for task in self.tasks:
                 if f"mteb/{task}" not in record.scores:
                     reasons.setdefault(task, "not evaluated yet")
-                    if task in record.missing:
-                        reasons[task] = record.missing[task]
+                    why = record.missing.get(task) or record.missing.get(task.partition(":")[0])
+                    reasons[task] = why or reasons[task]
         return {task: reasons[task] for task in self.tasks if task in reasons}
 
     def task_mean(self, row: Row) -> float | None:

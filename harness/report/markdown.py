@@ -210,6 +210,9 @@ def _ranking(facts: Facts) -> Iterable[str]:
 
 def _tasks(facts: Facts, drawn: Collection[str]) -> Iterable[str]:
     yield _figure("tasks", drawn, "no final run is done")
+    if facts.languages:
+        named = "; ".join(f"{escape(name)} ({escape(languages)})" for name, languages in facts.languages.items())
+        yield f"Subsets of tasks, each a score of its own, with their languages: {named}."
     if facts.missing:
         yield "\n".join(
             ["Missing tasks:", ""]

@@ -56,7 +56,8 @@ def _seeds(facts: Facts) -> list[str]:
     found = (
         [f"{seeds} final seeds a point are few: the intervals over seeds rest on them."] if seeds < FEW_SEEDS else []
     )
-    if widest is not None:
+    found += [text for row in facts.rows for text in row.finals.repeated]
+    if widest is not None and widest[0] >= 0.00005:
         found.append(
             f"Small differences escape these runs: between {escape(widest[1].before.name)} and "
             f"{escape(widest[1].after.name)}, a true difference below {score(widest[0])} points has less than an 80 "

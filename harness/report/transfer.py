@@ -13,7 +13,7 @@ from harness.report.figures.transfer import ranks
 from harness.report.tables import NONE, Table, escape, interval, score, signed
 from harness.store import write_atomically
 from harness.study import UNTRAINED
-from harness.transfer import Agreement, Side
+from harness.transfer import Agreement, Side, coefficient
 from harness.verdicts import Verdict
 
 
@@ -69,10 +69,10 @@ def _agreement(found: Sequence[Agreement]) -> Table:
         (
             f"{escape(a.left)}, {escape(a.right)}",
             str(len(a.studies)),
-            f"{a.rho:.2f}",
+            coefficient(a.rho),
             _coefficients(a.rho_over_seeds),
             _coefficients(a.rho_over_studies),
-            f"{a.tau:.2f}",
+            coefficient(a.tau),
             str(a.told_apart),
             str(a.alike),
         )

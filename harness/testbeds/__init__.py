@@ -21,7 +21,8 @@ POOLINGS: tuple[Pooling, ...] = ("mean", "cls", "max")
 class Ref:
     """A pinned repository of the hub; for data sets, which configuration and split of it, and which files that takes.
 
-    `score_range` is the scale of an STS set's scores, `patterns` what to download (all of it if empty).
+    `score_range` is the scale of an STS set's scores, `patterns` what to download (all of it if empty), `labels` what
+    the integers of an NLI set's labels stand for, by position, where the data set does not name them.
     """
 
     repo: str
@@ -30,6 +31,7 @@ class Ref:
     split: str | None = None
     patterns: tuple[str, ...] = ()
     score_range: tuple[float, float] = (0.0, 1.0)
+    labels: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         part = "/".join(piece for piece in (self.config, self.split) if piece)
@@ -47,8 +49,11 @@ class Testbed:
     `rows` is an NLI set with columns premise, hypothesis, label, or several that are mixed, each in its share of all;
     `max_rows` is how many of the first rows are trained on.
     `dev` and `test` are STS sets with columns sentence1, sentence2 and score (GLUE's `label`). `tasks` are names that
-    mteb knows. `lr_scale` multiplies a study file's learning rates, which are meant for a BERT base. `trials` and
-    `seeds`, where given, stand in for the study file's when `--testbed` moves a run here, so that it takes minutes.
+    mteb knows. `pooling` is added to a base model that has no modules.json (the mean if None), and takes the place of
+    the pooling of one that has. `max_dropped` is the share of a view's rows that may be left out because no loss can
+    train on them; above it the audit refuses. `lr_scale` multiplies a study file's learning rates, which are meant for
+    a BERT base. `trials` and `seeds`, where given, stand in for the study file's when `--testbed` moves a run here, so
+    that it takes minutes.
     `contents` are the hashes of what its parts hold, by part, once they were read (`harness.contents`).
     """
 
@@ -61,11 +66,16 @@ class Testbed:
     test: Ref
     tasks: tuple[str, ...]
     max_rows: int
-    pooling: Pooling = "mean"
+    pooling: Pooling | None = None
     lr_scale: float = 1.0
     trials: int | None = None
     seeds: int | None = None
+    max_dropped: float = 0.01
     contents: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_dropped <= 1:
+            raise StudyFileError(f"testbed {self.name!r}: max_dropped={self.max_dropped!r}; a share is from 0 to 1")
 
     @property
     def sources(self) -> tuple[Ref, ...]:
@@ -75,7 +85,8 @@ class Testbed:
     def revisions(self) -> dict[str, str]:
         """Say, for people, what the testbed is made of, by part; a sealed testbed has no test."""
         rows = " + ".join(map(str, self.sources))
-        parts = {"model": f"{self.model} {self.pooling}-pooled", "rows": rows, "dev": str(self.dev)}
+        pooled = f" {self.pooling}-pooled" if self.pooling else ""
+        parts = {"model": f"{self.model}{pooled}", "rows": rows, "dev": str(self.dev)}
         return parts if self.test == SEALED else {**parts, "test": str(self.test)}
 
     def declared(self) -> dict[str, str]:
@@ -86,7 +97,7 @@ class Testbed:
     def identity(self) -> dict[str, str]:
         """Return what decides a run's training and its dev and test scores, by part: its content where it is known."""
         parts = {**self.declared(), **{part: found for part, found in self.contents if part in self.declared()}}
-        return {**parts, "pooling": self.pooling}
+        return {**parts, "pooling": self.pooling or "the model's own"}
 
     def sealed(self) -> Testbed:
         """Return the testbed without test set and tasks: all that a tuning run is given."""

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import huggingface_hub
 from huggingface_hub import constants
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    IncompleteSnapshotError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 from huggingface_hub.utils import logging as library
 
 from harness.provenance import without_secrets
@@ -17,8 +22,11 @@ from harness.testbeds import Ref
 PATIENCE = 4.0
 """Seconds to wait for the hub's first answer before working from the cache alone."""
 
-WEIGHTS = ("*.json", "*.txt", "*.model", "*.safetensors")
-"""What a base model is made of; other formats of the same weights (and pickles) stay where they are."""
+WEIGHTS = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
+"""What a base model is made of, in its folders, too, as "*" includes "/": 1_Pooling/config.json and its like.
+
+Other formats of the same weights, pickles and code stay where they are.
+"""
 
 
 class CannotHave(Exception):
@@ -65,6 +73,9 @@ def snapshot(ref: Ref, *, is_model: bool, online: bool) -> Path:
         )
     except RepositoryNotFoundError as problem:
         raise CannotHave(f"{endpoint()} has no such repository") from problem
+    except IncompleteSnapshotError as problem:
+        lacks = str(problem).partition("is incomplete: ")[2].partition(". ")[0]
+        raise CannotHave(f"its snapshot in the cache is incomplete: {lacks}") from problem
     except LocalEntryNotFoundError as problem:
         raise CannotHave(
             "it is not in the cache" + ("" if online else f", and {endpoint()} cannot be asked")

@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from harness import embedded
-from harness.errors import TestbedUnavailable
-from harness.testbeds import EMBEDDED, SEALED, Ref, Testbed, hub
+from harness.data.labels import known
+from harness.errors import AuditFailed, TestbedUnavailable
+from harness.testbeds import EMBEDDED, SEALED, Ref, Testbed, files, hub
 
 
 @dataclass(frozen=True)
@@ -101,45 +102,73 @@ def locate(ref: Ref, *, is_model: bool = False) -> Path:
         raise TestbedUnavailable(f"{ref}: {problem}; run `harness fetch FILE` where there is a network") from problem
 
 
-def _load_split(ref: Ref) -> pd.DataFrame:
+def _load_split(ref: Ref) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """Return a split's rows and the names of its class labels, by column."""
     if ref.repo == EMBEDDED:
-        return pd.read_parquet(locate(ref) / f"{ref.split}.parquet")
-    from datasets import load_dataset  # imports torch where it can; `fetch` must stay light
-
-    try:
-        data: Any = load_dataset(str(locate(ref)), ref.config, split=ref.split)
-    except TestbedUnavailable:
-        raise
-    except Exception as problem:
-        raise TestbedUnavailable(
-            f"{ref}: its files in {locate(ref)} cannot be read ({str(problem)[:300]}); delete it and fetch again"
-        ) from problem
-    frame: pd.DataFrame = data.to_pandas()
-    return frame
+        return pd.read_parquet(locate(ref) / f"{ref.split}.parquet"), {}
+    return files.read(locate(ref), ref)
 
 
 def load_rows(testbed: Testbed) -> pd.DataFrame:
-    """Return all NLI rows of a testbed: premise, hypothesis, label (0 entailment, 1 neutral, 2 contradiction)."""
-    return _load_rows(testbed.sources)
+    """Return all NLI rows of a testbed: premise, hypothesis, label (0 entailment, 1 neutral, 2 contradiction, -1 none).
+
+    A text that is null is empty here, and a null label is -1. Raises AuditFailed for columns of another form.
+    """
+    return _load_rows(testbed.sources)[0]
+
+
+def null_labels(testbed: Testbed) -> tuple[int, ...]:
+    """Return which of `load_rows`' rows have null for a label: by their place, counted from 0."""
+    return _load_rows(testbed.sources)[1]
 
 
 @lru_cache(maxsize=2)
-def _load_rows(sources: tuple[Ref, ...]) -> pd.DataFrame:
+def _load_rows(sources: tuple[Ref, ...]) -> tuple[pd.DataFrame, tuple[int, ...]]:
     """Read the sources and mix them: whatever number of first rows is taken, each source has its share of them."""
-    read = [_load_split(ref)[["premise", "hypothesis", "label"]] for ref in sources]
-    if len(read) == 1:
-        return read[0]
+    read = [_nli(ref) for ref in sources]
     place = np.concatenate([(np.arange(len(rows)) + 0.5) / len(rows) for rows in read])
-    return pd.concat(read, ignore_index=True).iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
+    mixed = pd.concat(read, ignore_index=True).iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
+    return mixed.drop(columns="null"), tuple(np.flatnonzero(mixed["null"]).tolist())
+
+
+def _nli(ref: Ref) -> pd.DataFrame:
+    """Return an NLI set's texts as strings, its labels as integers, and whether each label was null."""
+    data, names = _load_split(ref)
+    data = _columns(data, ("premise", "hypothesis", "label"), ref)
+    labels = known(data["label"], ref.labels or names.get("label", ()), str(ref))
+    texts = {name: _texts(data[name], ref).fillna("") for name in ("premise", "hypothesis")}
+    return pd.DataFrame({**texts, "label": labels, "null": data["label"].isna()})
+
+
+def _columns(data: pd.DataFrame, wanted: tuple[str, ...], ref: Ref) -> pd.DataFrame:
+    lacks = [name for name in wanted if name not in data]
+    if lacks:
+        raise AuditFailed(
+            f"{ref}: no column {', '.join(lacks)}; it has {', '.join(map(str, data))}. Name another set or config"
+        )
+    return data[list(wanted)]
+
+
+def _texts(column: pd.Series[Any], ref: Ref) -> pd.Series[Any]:
+    """Return a column of texts and nulls; raise AuditFailed, with an example, if it holds anything else."""
+    other = next((value for value in column[column.notna()] if not isinstance(value, str)), None)
+    if other is not None:
+        raise AuditFailed(f"{ref}: column {column.name!r} holds {other!r} ({type(other).__name__}), which is no text")
+    return column
 
 
 @lru_cache(maxsize=4)
 def load_sts(ref: Ref) -> StsPairs:
-    """Return an STS set with its scores brought to between 0 and 1."""
-    data = _load_split(ref)
+    """Return an STS set with its scores brought to between 0 and 1; the audit judges whether they lie there."""
+    data, _ = _load_split(ref)
+    score = "score" if "score" in data else "label"
+    data = _columns(data, ("sentence1", "sentence2", score), ref)
     low, high = ref.score_range
-    gold = (data["score" if "score" in data else "label"].astype(float) - low) / (high - low)
-    return StsPairs(tuple(data["sentence1"]), tuple(data["sentence2"]), tuple(gold))
+    try:
+        gold = (data[score].astype(float) - low) / (high - low)
+    except (ValueError, TypeError) as problem:
+        raise AuditFailed(f"{ref}: column {score!r} holds what is no number: {problem}") from problem
+    return StsPairs(tuple(_texts(data["sentence1"], ref)), tuple(_texts(data["sentence2"], ref)), tuple(gold))
 
 
 def embedded_pairs(task: str) -> StsPairs | None:

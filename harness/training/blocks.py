@@ -79,7 +79,7 @@ class Blocks:
             self.blocks.append(Block(rows, cells, count, longest, hidden))
             row, cell = rows.stop, cells.stop
         self.heads, self.cells = heads, cell
-        self._places: dict[tuple[int, int], Tensor] = {}
+        self._places: dict[tuple[str, int], Tensor] = {}
         first = (padded.cumsum() - padded)[packing.sentence] * heads + packing.position
         back = (first[:, None] + np.arange(heads) * padded[packing.sentence][:, None]).ravel()
         order = np.full(row, -1)
@@ -93,20 +93,23 @@ class Blocks:
         Not in bf16: oneDNN compiles a product for each shape that it meets, which takes longer than these products do.
         """
         n, width = len(x), x.shape[-1] // self.heads
-        rows = x.reshape(-1, width).index_select(0, self._of_each(n, self.order, len(self.back)))
+        rows = x.reshape(-1, width).index_select(0, self._of_each("gather", n, self.order, len(self.back)))
         return (rows.float() if rows.dtype == torch.bfloat16 else rows).view(n, -1, width)
 
     def scatter(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         """Bring n tensors' rows of blocks back: (n, rows, width) to (n, tokens, heads * width)."""
         n, made, width = rows.shape
-        back = rows.reshape(-1, width).index_select(0, self._of_each(n, self.back, made))
+        back = rows.reshape(-1, width).index_select(0, self._of_each("scatter", n, self.back, made))
         return back.view(n, -1, self.heads * width).to(dtype)
 
-    def _of_each(self, n: int, places: Tensor, rows: int) -> Tensor:
-        """Return the same places in each of n tensors of so many rows, one after another."""
+    def _of_each(self, way: str, n: int, places: Tensor, rows: int) -> Tensor:
+        """Return the same places in each of n tensors of so many rows, one after another; kept by way and n.
+
+        The number of rows tells the two ways apart only where some rows are padding.
+        """
         if n == 1:
             return places
-        key = (n, rows)
+        key = (way, n)
         if key not in self._places:
             self._places[key] = (places + torch.arange(n)[:, None] * rows).flatten()
         return self._places[key]

@@ -7,7 +7,7 @@ shape alone, so packed batches are filled up to a multiple of `GRID` tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -46,6 +46,9 @@ class CapturedPasses:
         self._pool: Any = None
         self._works = True
 
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> CapturedPasses:
+        return CapturedPasses(self._capture)  # a copied model has parameters of its own, which no graph knows
+
     def embed(self, model: nn.Module, features: Features, embed: Embed) -> Tensor:
         """Return `embed(features)`, shape (sentences, dimension), for a packed batch: captured where that can be had.
 
@@ -55,7 +58,8 @@ class CapturedPasses:
         tensors = {name: value for name, value in features.items() if isinstance(value, Tensor)}
         others = {name: value for name, value in features.items() if name not in tensors and name != "packing"}
         longest = max(GRID, 1 << (int(features["packing"].longest) - 1).bit_length())
-        shape = (longest, repr(others), *((name, value.shape) for name, value in tensors.items()))
+        shapes = tuple((name, value.shape) for name, value in tensors.items())
+        shape = (longest, repr(others), shapes, _settings(model, next(iter(tensors.values())).device))
         if shape not in self._passes and self._works:
             earlier = self._met.pop(shape, None)
             if earlier is None:  # a shape that is met but once is not worth it
@@ -113,6 +117,14 @@ class _Pass(nn.Module):
         features = dict(zip(self.names, tensors, strict=True))
         packing = Borders(features["cu_seq_lens_q"], self._longest)
         return self.embed({**features, **self._others, "packing": packing})
+
+
+def _settings(model: nn.Module, device: torch.device) -> Hashable:
+    """Return what a graph keeps as it was: modes, dropouts' shares, what learns, and autocast's type."""
+    shares = tuple((module.training, getattr(module, "p", None)) for module in model.modules())
+    learns = tuple(parameter.requires_grad for parameter in model.parameters())
+    low = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+    return shares, learns, low
 
 
 def _outcome(embeddings: Tensor, parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:

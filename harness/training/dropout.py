@@ -5,6 +5,10 @@ At widths of a few hundred torch's own dropout is a tenth to a sixth of a traini
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,24 +16,28 @@ from torch import Tensor, nn
 LEVELS = 2**16
 
 
-class Dropout16(nn.Module):
-    """Inverted dropout (Srivastava et al., 2014) whose probability is `p` rounded to a multiple of 1/65,536.
+@contextmanager
+def quick_dropout() -> Iterator[None]:
+    """Let every `nn.Dropout` draw by `dropped` on a CPU; whoever looks for these modules, to set `p`, finds them."""
+    with patch.object(nn.Dropout, "forward", _forward):
+        yield
 
-    What is kept is scaled by the rounded probability's inverse, so that the expectation is exactly the input. Its bits'
+
+def dropped(input: Tensor, p: float) -> Tensor:
+    """Return inverted dropout (Srivastava et al., 2014) with `p` rounded to a multiple of 1/65,536.
+
+    What is kept is scaled by the rounded probability's inverse, so that the expectation is exactly the input. The bits'
     seed is drawn from torch's global generator, so seeds work as usual.
     """
+    return input * factors(random_bits(input.numel()), p, input.dtype).view(input.shape)
 
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
 
-    def forward(self, input: Tensor) -> Tensor:
-        if not self.training or not self.p:
-            return input
-        return input * factors(random_bits(input.numel()), self.p, input.dtype).view(input.shape)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
+def _forward(module: nn.Dropout, input: Tensor) -> Tensor:
+    if not module.training or not module.p:
+        return input
+    if module.inplace or input.device.type != "cpu" or not input.is_floating_point():
+        return nn.functional.dropout(input, module.p, module.training, module.inplace)
+    return dropped(input, module.p)
 
 
 def random_bits(count: int) -> Tensor:
@@ -49,12 +57,3 @@ def factors(bits: Tensor, p: float, dtype: torch.dtype) -> Tensor:
         return torch.zeros(bits.shape, dtype=dtype)
     factor = torch.ge(bits, dropped - LEVELS // 2, out=torch.empty(bits.shape, dtype=dtype))  # no pass for booleans
     return factor.mul_(LEVELS / (LEVELS - dropped))
-
-
-def quicken_dropout(module: nn.Module) -> None:
-    """Put Dropout16 in the place of every nn.Dropout below `module`; it must train on a CPU."""
-    for name, child in module.named_children():
-        if type(child) is nn.Dropout:
-            setattr(module, name, Dropout16(child.p))
-        else:
-            quicken_dropout(child)

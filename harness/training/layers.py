@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from transformers.activations import GELUActivation
 
 from harness.training.blocks import Blocks, attend, attend_backward
-from harness.training.dropout import Dropout16, factors, random_bits
+from harness.training.dropout import factors, random_bits
 from harness.training.packing import Features, Packing
 
 PARTS: dict[str, tuple[type[nn.Module], ...]] = {
@@ -29,9 +29,9 @@ PARTS: dict[str, tuple[type[nn.Module], ...]] = {
     "output.dense": (nn.Linear,),
     "attention.output.LayerNorm": (nn.LayerNorm,),
     "output.LayerNorm": (nn.LayerNorm,),
-    "attention.self.dropout": (nn.Dropout, Dropout16),
-    "attention.output.dropout": (nn.Dropout, Dropout16),
-    "output.dropout": (nn.Dropout, Dropout16),
+    "attention.self.dropout": (nn.Dropout,),
+    "attention.output.dropout": (nn.Dropout,),
+    "output.dropout": (nn.Dropout,),
     "intermediate.intermediate_act_fn": (GELUActivation,),
 }
 """What a layer consists of, if it is one of BERT's, RoBERTa's or their like."""

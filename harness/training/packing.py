@@ -53,10 +53,11 @@ def packed(
 
     Returns the features that a transformer and its pooling read, in sentence-transformers' form for flash attention
     (`cu_seq_lens_q`, `seq_idx`) with the `packing` besides, and where each sentence of the columns went, shape
-    (sentences,); None if the columns have features that are neither alike nor one value a token.
+    (sentences,); None if the columns have features that are neither alike nor one value a token, or positions
+    of their own.
     """
     first = columns[0]
-    if any(not _alike(first, column) for column in columns):
+    if "position_ids" in first or any(not _alike(first, column) for column in columns):
         return None
     device = first["attention_mask"].device
     widths = np.concatenate([np.full(len(c["attention_mask"]), c["attention_mask"].shape[1]) for c in columns])
@@ -81,6 +82,11 @@ def packed(
         "packing": packing,
     }
     return features, on(device, inverse(order)[: len(widths)])
+
+
+def padded_on_the_right(mask: Tensor) -> bool:
+    """Tell whether each sentence of an attention mask has its tokens first, without gaps, and all padding behind."""
+    return mask.shape[1] > 0 and bool(mask[:, 0].all()) and not bool((mask[:, 1:] > mask[:, :-1]).any())
 
 
 def inverse(order: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,20 @@ LIMIT = 2**20
 """Sentences remembered at most: a few hundred megabytes."""
 
 Preprocess = Callable[[Sequence[str]], dict[str, Any]]
+
+
+def state_of(transformer: Any) -> Hashable | None:
+    """Return what decides the tokens of a sentence, the vocabulary's words aside: read before each use of a memory.
+
+    None where that is not known, or tokens are drawn at random: then nothing may be remembered.
+    """
+    tokenizer = getattr(transformer, "tokenizer", None)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if tokenizer is None or backend is None or getattr(backend.model, "dropout", None):
+        return None
+    parts = (backend.normalizer, backend.pre_tokenizer, backend.post_processor, tokenizer.added_tokens_decoder)
+    sides = (tokenizer.padding_side, tokenizer.truncation_side, tokenizer.pad_token_id, tokenizer.model_max_length)
+    return *map(repr, parts), *sides, backend.get_vocab_size(), repr(getattr(transformer, "processing_kwargs", None))
 
 
 class TokenMemory:

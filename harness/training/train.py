@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,8 +23,10 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 
 from harness.errors import Diverged, FrozenLoss, FrozenModel
 from harness.space import Point
-from harness.training.forward import FastSentenceTransformer
+from harness.training.dropout import quick_dropout
+from harness.training.forward import FastSentenceTransformer, Way
 from harness.training.optimizer import ClippedAdamW
+from harness.training.packing import padded_on_the_right
 
 WARM_UP = 0.1
 """Share of the steps over which the learning rate rises; it then falls linearly to zero."""
@@ -57,11 +60,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Training:
-    """What training took: steps, examples (rows seen), wall seconds."""
+    """What training took: steps, examples (rows seen), wall seconds; and the model's passes, by the way they went."""
 
     steps: int
     examples_seen: int
     seconds: float
+    passes: Mapping[str, int]
 
 
 def train(
@@ -74,6 +78,7 @@ def train(
     seed: int,
     precision: str,
     folder: Path,
+    way: Way = "plain",
     report_to: Sequence[str] = (),
     run_name: str = "",
     on_step: Callable[[float], None] = lambda share: None,
@@ -84,6 +89,7 @@ def train(
     Args:
         seed: of shuffling and dropout; model and loss must have been built after seeding, too.
         precision: "bf16", "fp16" or "fp32", as `precision.precision_here` gives it.
+        way: how a FastSentenceTransformer runs, as `certificate.certify` found it; any other model runs as it is.
         folder: where the trainer and `report_to` (tensorboard, wandb, mlflow) may write.
         on_step: told the share of steps done after each.
         on_look: called at each of the schedule's looks; training stops early when it returns True.
@@ -119,7 +125,7 @@ def train(
     trainer = _Trainer(model=model, args=arguments, train_dataset=rows, loss=loss, callbacks=[watch])
     trainer.remove_callback(PrinterCallback)
     began = time.perf_counter()
-    with _standing(model):
+    with _standing(model), _going(model, way) as ran, quick_dropout():
         result = trainer.train()
     seconds = time.perf_counter() - began - watch.seconds_looking
     # accelerate leaves its autocast around the model's forward: what came after would be made in bf16, too
@@ -138,7 +144,7 @@ def train(
             "untrained model's (does the loss use the embeddings that it is given, with their gradients?)"
         )
     done = int(trainer.state.global_step)
-    return Training(done, _examples(done, len(rows), point.batch_size), seconds)
+    return Training(done, _examples(done, len(rows), point.batch_size), seconds, dict(ran))
 
 
 class _Collator(SentenceTransformerDataCollator):
@@ -148,7 +154,7 @@ class _Collator(SentenceTransformerDataCollator):
         batch: dict[str, Any] = super().__call__(features)
         masks = {name: value for name, value in batch.items() if name.endswith("_attention_mask") and value.ndim == 2}
         for name, mask in masks.items():
-            if bool(mask[:, 0].all()):
+            if padded_on_the_right(mask):
                 # an array stays where it is: a tensor would travel, and a list is walked through number by number
                 batch[name.removesuffix("attention_mask") + LENGTHS] = mask.sum(dim=1).numpy()
         return batch
@@ -183,7 +189,7 @@ class _Trainer(SentenceTransformerTrainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
         # the fast model merges all columns itself, for which it must be handed each; the library merges but some
-        merges = isinstance(self.model, FastSentenceTransformer) and (self.model.packs or self.args.use_cpu)
+        merges = isinstance(self.model, FastSentenceTransformer) and self.model.way != "plain"
         with column_merging_disabled() if merges else nullcontext():
             return super().compute_loss(model, inputs, *arguments, **options)
 
@@ -223,6 +229,7 @@ def _standing(model: nn.Module) -> Iterator[None]:
     While the optimizer holds the parameters, they and the modules stay the same.
     """
     parameters, train = list(model.parameters()), model.train
+    model.train()  # a model as loaded is told to be training, though its modules are not
     model.parameters = lambda recurse=True: iter(parameters if recurse else model._parameters.values())  # type: ignore
     model.train = lambda mode=True: model if model.training == mode else train(mode)  # type: ignore
     try:
@@ -231,6 +238,19 @@ def _standing(model: nn.Module) -> Iterator[None]:
         del model.parameters, model.train
         if isinstance(model, FastSentenceTransformer):
             model.forget()
+
+
+@contextmanager
+def _going(model: SentenceTransformer, way: Way) -> Iterator[Mapping[Any, int]]:
+    """Let a model train one way, counting its passes by the way that each went; any other but the fast one as it is."""
+    if not isinstance(model, FastSentenceTransformer):
+        yield {}
+        return
+    before, model.way, model.ran = model.way, way, Counter()
+    try:
+        yield model.ran
+    finally:
+        model.way = before
 
 
 def _sums(model: nn.Module) -> Tensor:

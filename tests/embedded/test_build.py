@@ -107,23 +107,27 @@ def test_nothing_that_looks_finished_is_left_after_a_failure(tmp_path: Path, mon
 
 
 _RACE = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from harness.embedded import build, pretrain, rows
 rows.NLI_PREMISES, rows.STS_PAIRS, rows.UNLABELLED = 5, 12, 20
 def slow(lines, folder, progress):
     print("building", flush=True)
-    time.sleep(1.5)
+    while len(list(Path(sys.argv[2]).iterdir())) < 2:
+        time.sleep(0.01)
     folder.mkdir()
 pretrain.build_model = slow
+Path(sys.argv[2], str(os.getpid())).touch()
 print(build(Path(sys.argv[1])))
 """
 
 
 def test_two_processes_build_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _RACE, str(tmp_path / "embedded")]
+    """The one that builds does not end before the other has begun."""
+    (tmp_path / "begun").mkdir()
+    command = [sys.executable, "-c", _RACE, str(tmp_path / "embedded"), str(tmp_path / "begun")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=60)[0].splitlines() for process in both]
+    said = [process.communicate(timeout=1800)[0].splitlines() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sorted(len(lines) for lines in said) == [1, 2]
     assert {lines[-1] for lines in said} == {str(tmp_path / "embedded")}

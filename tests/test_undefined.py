@@ -1,0 +1,223 @@
+"""Numbers that are not: a score, cosine or resample that is undefined makes its run unfit, and no verdict rests on it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+
+from harness import evaluation, stats
+from harness.check import Difference, Verdict, check, exit_code, finals, unfinished
+from harness.errors import Diverged, StudyFileError
+from harness.expectations import Expectation, at_least, beats, in_order, within
+from harness.order import orders
+from harness.plan import Plan, PlannedRun
+from harness.records import HEADLINE, TEST, UNFIT, Pairs, Record, finite
+from harness.report import write_report
+from harness.resampling import is_defined, resampled_spearman
+from harness.sequential import is_open
+from harness.testbeds.materials import StsPairs
+from harness.transfer import rho_over_seeds
+
+CLAIMS = (beats("mnr", "softmax"), beats("softmax", "mnr"), within("mnr", 0.7, 0.2), at_least("mnr", 0.5))
+
+
+def plan_of(change: synthetic.Change, *expect: Expectation) -> Plan:
+    ablation = synthetic.make_ablation(("softmax", "mnr"), trials=1, expect=expect or CLAIMS)
+    return synthetic.make(ablation, change=change)
+
+
+def of_mnr(damage: Callable[[PlannedRun, Record], Record], seeds: tuple[int, ...] = (1, 2, 3)) -> synthetic.Change:
+    def change(run: PlannedRun, record: Record) -> Record:
+        hit = run.study == "mnr" and run.stage == "final" and run.seed in seeds
+        return damage(run, record) if hit else record
+
+    return change
+
+
+def predicting(record: Record, cosine: tuple[float, ...], gold: tuple[float, ...] | None = None) -> Record:
+    gold = gold or record.pairs[TEST].gold
+    score = stats.spearman(gold, cosine)
+    return replace(record, pairs={**record.pairs, TEST: Pairs(gold, cosine)}, scores={**record.scores, HEADLINE: score})
+
+
+def three_differ(run: PlannedRun, record: Record) -> Record:
+    """Cosines of which three differ from all others, at the highest gold scores: Spearman is fine, resamples are not."""
+    best = np.argsort(record.pairs[TEST].gold)[-3:]
+    return predicting(record, tuple(0.9 if row in best else 0.5 for row in range(len(record.pairs[TEST].gold))))
+
+
+def not_a_number(run: PlannedRun, record: Record) -> Record:
+    cosine = (math.nan, *record.pairs[TEST].cosine[1:])
+    return replace(record, pairs={**record.pairs, TEST: Pairs(record.pairs[TEST].gold, cosine)})
+
+
+def without_score(run: PlannedRun, record: Record) -> Record:
+    return replace(record, scores={**record.scores, HEADLINE: math.nan})
+
+
+def one_gold_score_differs(run: PlannedRun, record: Record) -> Record:
+    gold = (1.0, *(0.5,) * (len(record.pairs[TEST].gold) - 1))
+    return predicting(record, record.pairs[TEST].cosine, gold)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (three_differ, "in some resamples its correlation is not defined"),
+        (one_gold_score_differs, "in some resamples its correlation is not defined"),
+        (not_a_number, "has STSB test predictions that are not numbers"),
+        (without_score, "has a score stsb-test/spearman_cosine that is not a number"),
+    ],
+)
+def test_what_is_not_a_number_makes_its_run_unfit_with_the_reason(
+    damage: Callable[[PlannedRun, Record], Record], words: str
+) -> None:
+    plan = plan_of(of_mnr(damage))
+
+    found = check(plan)
+    assert [v.verdict for v in found] == ["incomplete"] * 4
+    assert all(words in v.reason for v in found)
+    assert all(words in text for text in finals(plan, "mnr").unfit)
+    assert not any("nan" in str(v).replace("nannan", "") for v in found)
+    assert [o.over_pairs for o in orders(plan_of(of_mnr(damage), in_order("softmax", "mnr")))] == [None]
+
+
+def test_a_report_of_such_runs_is_strict_json_and_prints_no_nan(tmp_path: Path) -> None:
+    page = write_report(plan_of(of_mnr(without_score)), tmp_path, "harness run study.py")
+    text = page.read_text(encoding="utf-8")
+    assert "that is not a number" in text
+    assert "nan" not in text.replace("domi" + "nan", "").lower().split()
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    plain = json.loads((tmp_path / "records.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    finals_ = [r for r in plain["records"] if r["study"] == "mnr" and r["stage"] == "final"]
+    assert finals_
+    assert all(r["scores"][HEADLINE] is None for r in finals_)
+    assert "nan" not in (tmp_path / "scores.csv").read_text(encoding="utf-8")
+
+
+def test_json_has_null_where_a_number_is_none() -> None:
+    document = {"a": math.nan, "b": [math.inf, 1.5, (2, None)], "c": {"d": -math.inf, "e": "nan"}}
+    assert finite(document) == {"a": None, "b": [None, 1.5, [2, None]], "c": {"d": None, "e": "nan"}}
+
+
+def test_whether_resamples_are_defined_is_what_the_resamples_say() -> None:
+    gold = tuple(i / 400 for i in range(400))
+    for differing in (1, 2, 3, 8, 20, 39, 41):
+        cosine = tuple(0.9 if row % 9 == 0 and row // 9 < differing else 0.5 for row in range(400))
+        assert is_defined(cosine) == bool(np.isfinite(resampled_spearman(gold, [cosine])).all()), differing
+
+
+def test_no_statistic_takes_what_is_not_a_number_for_evidence() -> None:
+    odd = np.array([0.5, math.nan, 0.5, 0.5])
+    assert stats.bootstrap_p(odd, 0.0) == stats.bootstrap_p(-odd, 0.0) - 3 / 5 == 2 / 5
+    with pytest.raises(ValueError, match="not numbers"):
+        stats.percentile_interval(odd)
+    assert stats.t_interval(odd) is None
+    assert stats.welch_interval(odd, [0.1, 0.2]) is None
+    assert stats.t_p(odd, 0.0) == stats.welch_p(odd, [0.1, 0.2], 0.0) == 1.0
+    assert stats.together_p([0.5, 0.6], odd, 0.0) == stats.together_p(odd, [0.5, 0.6], 0.0) == 1.0
+    assert Difference((0.5, 0.6), odd).p_value(0.0) == 1.0
+    assert math.isnan(stats.pearson([0.1, 0.2, 0.3], [0.1] * 3))
+    assert math.isnan(stats.pearson([float(i) for i in range(60)], [0.1] * 60)), "their mean is not 0.1"
+
+
+def test_holm_does_not_depend_on_where_an_undefined_claim_stands() -> None:
+    known = {0.01: 0.05 / 3, 0.02: 0.025, math.nan: 0.05}
+    for order in itertools.permutations([0.01, 0.02, math.nan]):
+        assert stats.holm_levels(order) == pytest.approx([known[p] for p in order])
+
+
+@pytest.mark.parametrize("by", [math.nan, math.inf, -math.inf, 1, 5, -1.5])
+def test_a_margin_that_cannot_be_meant_is_refused(by: float) -> None:
+    with pytest.raises(StudyFileError, match=r"by=.* must lie between -1 and 1"):
+        beats("mnr", "softmax", by)
+    assert beats("mnr", "softmax", 0.05).by == 0.05
+    assert beats("mnr", "softmax", -0.05).by == -0.05
+
+
+def the_same(*seeds: int) -> Callable[[PlannedRun, Record], Record]:
+    return lambda run, record: predicting(record, synthetic.predictions(0.8, "one").cosine)
+
+
+def test_seeds_without_effect_are_said_in_every_verdict_that_rests_on_them(tmp_path: Path) -> None:
+    all_three, two = plan_of(of_mnr(the_same())), plan_of(of_mnr(the_same(), (1, 3)))
+    for found in check(all_three):
+        assert "Seeds 1, 2 and 3 of mnr gave bit-identical predictions" in found.reason
+    for found in check(two):
+        assert "Seeds 1 and 3 of mnr gave bit-identical predictions" in found.reason
+    assert not any("bit-identical" in v.reason for v in check(plan_of(lambda run, record: record)))
+    page = write_report(two, tmp_path, "harness run study.py").read_text(encoding="utf-8")
+    assert "Seeds 1 and 3 of mnr gave bit-identical predictions" in page
+
+
+def test_a_figure_that_is_the_same_at_every_seed_is_said_to_be() -> None:
+    def same_task(run: PlannedRun, record: Record) -> Record:
+        return replace(record, scores={**record.scores, "mteb/STS12": 0.7})
+
+    (found,) = check(plan_of(of_mnr(same_task), at_least("mnr", 0.6, figure="mteb/STS12")))
+    assert found.verdict == "holds"
+    assert "the same at every seed" in found.reason
+
+
+def test_twins_are_said_to_be_equal_and_nothing_is_promised_of_differences_of_0() -> None:
+    def twin(run: PlannedRun, record: Record) -> Record:
+        if run.stage == "tune":
+            return record
+        return predicting(record, synthetic.predictions(0.7 + 0.001 * run.seed, "twin").cosine)
+
+    (found,) = check(plan_of(twin, beats("mnr", "softmax")))
+    assert (found.verdict, found.difference) == ("inconclusive", 0.0)
+    assert found.reason == "Both have the very same scores: nothing tells them apart."
+    assert not is_open(found), "no further seed would"
+    other: Verdict = replace(found, detectable=0.01, over_seeds=stats.Interval(-0.01, 0.01, 0.95, "seeds"))
+    assert is_open(other)
+
+
+def test_a_collapsed_model_diverged_and_its_record_could_be_computed_again() -> None:
+    """Cosines within 4e-8 of one another were scored, and then one distinct cosine was stored."""
+    rng = np.random.default_rng(0)
+    gold = tuple(rng.random(300))
+    texts = [f"text {n}" for n in range(600)]
+    directions = np.concatenate([np.full((600, 1), 1.0), rng.normal(0, 1e-4, (600, 3))], axis=1)
+
+    def near(scale: float) -> Callable[[object], np.ndarray]:
+        places = dict(zip(texts, directions * np.array([1, scale, scale, scale]), strict=True))
+        return lambda sentences: np.stack([places[text] for text in sentences])  # type: ignore[attr-defined]
+
+    pairs = StsPairs(tuple(texts[:300]), tuple(texts[300:]), gold)
+    with pytest.raises(Diverged, match="same cosine"):
+        evaluation.score_sts(near(0.1), pairs)
+    for scale in (1.0, 3.0, 1000.0):
+        kept, scores = evaluation.score_sts(near(scale), pairs)
+        assert scores["spearman_cosine"] == pytest.approx(stats.spearman(kept.gold, kept.cosine), abs=1e-12), scale
+
+
+def test_a_model_that_is_unfit_for_a_task_is_not_run_again_for_it_and_is_not_done_either() -> None:
+    def unfit(run: PlannedRun, record: Record) -> Record:
+        scores = {name: value for name, value in record.scores.items() if name != "mteb/SICK-R"}
+        return replace(record, scores=scores, missing={"SICK-R": f"{UNFIT}it collapsed"})
+
+    def absent(run: PlannedRun, record: Record) -> Record:
+        return replace(unfit(run, record), missing={"SICK-R": "OSError: no such file"})
+
+    plan = plan_of(of_mnr(unfit), beats("mnr", "softmax"))
+    assert {run.state for run in plan.of("mnr", "final")} == {"done"}
+    assert any("lacks scores" in line for line in unfinished(plan))
+    assert exit_code(check(plan), plan) == 3
+    assert {run.state for run in plan_of(of_mnr(absent)).of("mnr", "final")} == {"to do"}
+
+
+def test_an_order_of_equal_studies_has_no_coefficient() -> None:
+    flat = [[0.5, 0.5]] * 6
+    assert rho_over_seeds(flat, [[0.1 * i, 0.1 * i] for i in range(6)]) is None
