@@ -46,7 +46,8 @@ CODE = "harness code"
 
 _DECIDES = (
     *("work.py", "encoder.py", "evaluation.py", "mteb_tasks.py", "mining.py", "losses.py", "embedded/tasks.py"),
-    *("data/clean.py", "data/labels.py", "data/views.py", "testbeds/files.py", "testbeds/materials.py", "training/*.py"),
+    *("data/clean.py", "data/labels.py", "data/views.py", "testbeds/files.py", "testbeds/materials.py"),
+    "training/*.py",
 )
 
 
