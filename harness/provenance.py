@@ -44,7 +44,11 @@ DECIDING = ("sentence-transformers", "transformers", "torch", "tokenizers", "dat
 CODE = "harness code"
 """Among the versions: a hash of the modules of this package that decide a score."""
 
-_DECIDES = ("work.py", "evaluation.py", "mining.py", "losses.py", "data/*.py", "testbeds/*.py", "training/*.py")
+_DECIDES = (
+    *("work.py", "encoder.py", "evaluation.py", "mteb_tasks.py", "mining.py", "losses.py", "embedded/tasks.py"),
+    *("data/clean.py", "data/labels.py", "data/views.py", "testbeds/files.py", "testbeds/materials.py"),
+    "training/*.py",
+)
 
 
 _NOTHING_RUNS = {
