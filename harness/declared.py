@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import StudyFileError, UsageError
 
 if TYPE_CHECKING:
     from harness.ablation import Ablation
@@ -39,12 +41,38 @@ def declared(options: argparse.Namespace) -> Ablation:
     }
     if given["rows"] is not None and given["rows"] < 1:
         raise UsageError(f"--rows {given['rows']}: training needs at least 1 row")
-    return restrict(
+    made = restrict(
         ablation,
         testbed=by_name(options.testbed) if options.testbed else None,
         tasks=None if tasks is None else tuple(task.strip() for task in tasks.split(",") if task.strip()),
         **given,
     )
+    known = {*ablation.testbed.tasks, *(by_name(options.testbed).tasks if options.testbed else ())}
+    _refuse_unknown_tasks([task for task in made.testbed.tasks if task not in known])
+    _refuse_unknown_figures(made, {*known, *made.testbed.tasks})
+    return made
+
+
+def _refuse_unknown_tasks(names: Sequence[str]) -> None:
+    """Raise UsageError for a task that mteb does not know; those of a testbed are known without its slow import."""
+    if names:
+        from harness.mteb_tasks import task_refs
+
+        task_refs(names)
+
+
+def _refuse_unknown_figures(ablation: Ablation, tasks: Collection[str]) -> None:
+    """Raise StudyFileError if an expectation is about a figure that no run will have, before any is paid."""
+    from harness.records import DEV, STS_FIGURES, TEST
+
+    known = {f"{name}/{figure}" for name in (DEV, TEST) for figure in STS_FIGURES} | {f"mteb/{task}" for task in tasks}
+    for expectation in ablation.expect:
+        figure = getattr(expectation, "figure", None)
+        if figure is not None and not {figure, figure.partition(":")[0]} & known:
+            near = ", ".join(get_close_matches(figure, known, 3, 0.5)) or ", ".join(sorted(known))
+            raise StudyFileError(
+                f"expectation '{expectation}': no run will have the figure {figure!r}; did you mean {near}?"
+            )
 
 
 def ablation_and_store(options: argparse.Namespace) -> tuple[Ablation, Path]:

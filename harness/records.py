@@ -26,6 +26,8 @@ UNFIT = "unfit: "
 """What the reason begins with where a task's score is missing because of the model: no later run would have one."""
 OBJECTIVE = f"{DEV}/spearman_cosine"
 HEADLINE = f"{TEST}/spearman_cosine"
+STS_FIGURES = ("spearman_cosine", "pearson_cosine", "spearman_half", "spearman_quarter", "spearman_eighth")
+"""Figures of each of the two STS sets; the last three are of the first part of an embedding's dimensions."""
 
 
 @dataclass(frozen=True)

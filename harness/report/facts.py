@@ -70,6 +70,11 @@ class Row:
         return sum(record.train_seconds + record.eval_seconds for record in self.records) / 60
 
     @property
+    def scored_points(self) -> set[Point | None]:
+        """The points that the best one was chosen from."""
+        return {record.point for record in succeeded(self.trials)}
+
+    @property
     def winner(self) -> Record | None:
         """The trial with the best dev score so far."""
         return best(run.record for run in self.trials if run.record is not None)
@@ -123,6 +128,13 @@ class Facts:
     @property
     def studies(self) -> tuple[Row, ...]:
         return self.rows[1:]
+
+    @cached_property
+    def got_less(self) -> list[str]:
+        """The tuned studies whose best point was chosen from fewer scored points than another study's."""
+        points = {row.name: len(row.scored_points) for row in self.studies}
+        tuned = [row for row in self.studies if all(run.state in ("done", "failed") for run in row.trials)]
+        return [row.name for row in tuned if points[row.name] < max(points.values())]
 
     @cached_property
     def records(self) -> list[Record]:

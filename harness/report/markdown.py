@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.check import Verdict
 from harness.records import HEADLINE
-from harness.report import audited, curves, evidence, explain, sweeps, tables
+from harness.report import audited, budgets, curves, evidence, explain, sweeps, tables
 from harness.report.facts import DRAWN, PUBLIC_HUB, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
@@ -43,6 +43,8 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         "## Learning rates",
         _figure("learning_rates", drawn, "no trial has succeeded"),
         curves.edges(facts),
+        "## What each study was given",
+        budgets.given(facts).markdown(),
         "## Cost",
         _figure("cost", drawn, "no final run is done"),
         tables.cost(facts).markdown(),
@@ -115,10 +117,11 @@ def budget_line(facts: Facts) -> str:
     )
     tried = sorted({len(row.trials) for row in facts.studies})
     trials = " or ".join(map(str, tried)) or "no"
-    first = ablation.default_point(ablation.studies[0])
+    firsts = {str(ablation.default_point(study)) for study in ablation.studies}
+    first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     return (
-        f"The budget of every study: {trials} trials of {length}, scored on STSB dev, the first at batch "
-        f"{first.batch_size}, learning rate {first.lr:.3g}; then {budget.seeds} final run{'s' * (budget.seeds != 1)} "
+        f"The budget of every study: {trials} trials of {length}, scored on STSB dev, the first at {first}; then "
+        f"{budget.seeds} final run{'s' * (budget.seeds != 1)} "
         "with fresh seeds at the best point and at the first. STSB test and the MTEB tasks are scored in final runs "
         "only. All scores are times 100, and differences are in those points."
     )
@@ -144,6 +147,12 @@ def _origin(facts: Facts) -> Iterable[str]:
 
 def _result(facts: Facts) -> Iterable[str]:
     yield tables.headline(facts).markdown()
+    if facts.got_less:
+        listed = ", ".join(map(escape, facts.got_less))
+        yield (
+            f"† {listed}: the best point was chosen from fewer scored points than another study's (see What each study "
+            "was given), so its tuned score is at a disadvantage."
+        )
     yield "Minutes are those of all runs of the study, training and evaluation."
     if facts.missing:
         yield f"Missing tasks: {', '.join(map(escape, facts.missing))}; the reasons stand under Tasks."

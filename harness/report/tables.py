@@ -57,6 +57,10 @@ def interval(found: stats.Interval | None, signs: bool = True) -> str:
     return NONE if found is None else f"{show(found.low)} to {show(found.high)}"
 
 
+LESS = " †"
+"""Marks a study that was given less than another, where it is ranked."""
+
+
 def headline(facts: Facts) -> Table:
     """Return the table that most readers came for: a row a study, the untrained model first."""
     tasks, named = len(facts.common_tasks), len(facts.tasks)
@@ -81,7 +85,7 @@ def headline(facts: Facts) -> Table:
         point = NONE if row.point is None else str(row.point)
         rows.append(
             (
-                escape(row.name),
+                escape(row.name) + (LESS if row.name in facts.got_less else ""),
                 escape(row.loss),
                 escape(row.view),
                 mean_over_seeds(row),

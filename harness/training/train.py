@@ -139,9 +139,15 @@ def train(
             "the optimizer never saw it (is it reachable as a parameter of the loss?)"
         )
     if torch.equal(_sums(model), untrained):
+        alone = min(len(rows), point.batch_size) == 1
+        cause = (
+            "a batch held one row, which has no other to be told from; give more rows or a larger batch"
+            if alone
+            else "does the loss use the embeddings that it is given, with their gradients?"
+        )
         raise FrozenModel(
             f"no parameter of the model moved in {steps} steps with {type(loss).__name__}: its scores would be the "
-            "untrained model's (does the loss use the embeddings that it is given, with their gradients?)"
+            f"untrained model's ({cause})"
         )
     done = int(trainer.state.global_step)
     return Training(done, _examples(done, len(rows), point.batch_size), seconds, dict(ran))

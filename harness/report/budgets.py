@@ -1,0 +1,43 @@
+"""What each study was given, told from its records: trials that were asked for, scored, and what they saw."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from harness.report.facts import Facts, Row, succeeded
+from harness.report.tables import NONE, Table, count, escape
+
+
+def given(facts: Facts) -> Table:
+    """Return a row a study: its trials by how they ended, the distinct points, and what a scored trial trained on."""
+    header = ("study", "trials", "scored", "not scored", "distinct points", "first point", "examples a trial", "steps")
+    rows = tuple(
+        (
+            escape(row.name),
+            str(len(row.trials)),
+            str(len(succeeded(row.trials))),
+            _others(row) or NONE,
+            str(len(row.scored_points)),
+            next((str(run.point) for run in row.trials if run.point is not None), NONE),
+            _range([record.examples_seen for record in succeeded(row.trials)]),
+            _range([record.steps for record in succeeded(row.trials)]),
+        )
+        for row in facts.studies
+    )
+    return Table(header, rows)
+
+
+def _others(row: Row) -> str:
+    found = Counter(
+        "not done" if run.record is None else run.record.outcome
+        for run in row.trials
+        if run.record is None or run.record.outcome != "ok"
+    )
+    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(found.items()))
+
+
+def _range(numbers: list[int]) -> str:
+    if not numbers:
+        return NONE
+    low, high = min(numbers), max(numbers)
+    return count(low) if low == high else f"{count(low)} to {count(high)}"

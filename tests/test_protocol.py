@@ -1,0 +1,216 @@
+"""Bends of the protocol that a plan, a search or a record could once be brought to, each with what happens now."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import synthetic
+from conftest import harness
+
+from harness.ablation import Ablation
+from harness.plan import PlannedRun, run_id
+from harness.planner import Planner, make_plan
+from harness.records import Record, best
+from harness.report.budgets import given
+from harness.report.facts import gather
+from harness.report.tables import headline
+from harness.search import ask
+from harness.space import Point, Space, choice, log_uniform
+
+SMALL = ("--no-mteb", "--rows", "60", "--executor", "inline")
+
+
+def searched(trials: int = 12, **space: object) -> Ablation:
+    plain = synthetic.make_ablation(["mnr"], trials=trials, seeds=1, tasks=(), expect=[])
+    return replace(plain, space=Space(batch_size=choice(16, 32), lr=log_uniform(1e-6, 2e-4)), **space)
+
+
+def finished(ablation: Ablation) -> dict[str, Record]:
+    """Records of an ablation whose later trials TPE asked for, as a driver asks."""
+    records: dict[str, Record] = {}
+    while True:
+        plan = make_plan(ablation, records.values())
+        run = next((r for r in plan.runs if r.state == "to do"), None)
+        run = run or next((r for r in plan.runs if r.state == "waiting" and r.stage == "tune"), None)
+        if run is None:
+            return records
+        if run.point is None and run.stage == "tune":
+            earlier = [t.record for t in plan.of("mnr", "tune")[: run.trial] if t.record]
+            point = ask(ablation, ablation.study("mnr"), earlier)
+            run = replace(run, point=point, id=run_id(ablation, "mnr", "tune", run.seed, point))
+        record = synthetic.make_record(run, ablation, 0.7)
+        records[record.id] = record
+
+
+OTHERS = {
+    "a narrower space": {"space": Space(batch_size=choice(16, 32), lr=log_uniform(3e-5, 1e-4))},
+    "another default": {"default": Point(32, 4e-5)},
+    "an option": {"options": {"scale": choice(10, 20)}},
+    "a fixed value": {"fixed": {"batch_size": 16}},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_changed_search_starts_anew_and_no_old_trial_wins_in_it(other: str) -> None:
+    """P1, P3: trials of the old space stayed, won, or ended in a KeyError."""
+    before, changes = searched(), dict(OTHERS[other])
+    of_study = {name: changes.pop(name) for name in ("options", "fixed") if name in changes}
+    after = replace(before, studies=[replace(study, **of_study) for study in before.studies], **changes)  # type: ignore[arg-type]
+    records = finished(before)
+    assert best(r for r in records.values() if r.stage == "tune") is not None
+    plan = make_plan(after, records.values())
+    assert {run.state for run in plan.of("mnr", "tune")} <= {"to do", "waiting"}
+    assert all(run.record is None for run in plan.of("mnr", "tune"))
+    both = {**records, **finished(after)}
+    again = make_plan(after, both.values())
+    assert again.unfinished() == 0
+    assert all(run.record is not None and run.record.id not in records for run in again.of("mnr", "tune"))
+    back = make_plan(before, both.values())
+    assert {run.record.id for run in back.of("mnr", "tune") if run.record} <= set(records)  # and the old one stands
+
+
+def test_more_trials_go_on_with_the_same_search() -> None:
+    records = finished(searched(10))
+    plan = make_plan(searched(12), records.values())
+    assert [run.state for run in plan.of("mnr", "tune")] == ["done"] * 10 + ["waiting"] * 2
+
+
+def test_a_retried_trial_keeps_its_point_and_later_ones_stand() -> None:
+    """P6: the search asked for other points, and two records of one trial stood."""
+    ablation = searched(14)
+    records = finished(ablation)
+    tuned = {r.trial: r for r in records.values() if r.stage == "tune"}
+    failed = replace(tuned[9], outcome="failed", scores={}, error="a fault of that day")
+    records[failed.id] = failed
+    planner = Planner(ablation, records.values(), retrying=[failed.id])
+    todo = [run for run in planner.plan().of("mnr", "tune") if run.state == "to do"]
+    assert [(run.trial, run.point, run.id) for run in todo] == [(9, failed.point, failed.id)]
+    planner.add(tuned[9])
+    assert [run.id for run in planner.plan().of("mnr", "tune")] == [tuned[n].id for n in range(14)]
+    planner = Planner(ablation, records.values(), retrying=[failed.id])
+    planner.add(failed)  # it failed again: once is enough
+    assert planner.plan().count("to do") == 0
+    assert planner.plan().count("failed") == 1
+
+
+def test_of_two_records_of_one_trial_the_one_that_ended_well_counts() -> None:
+    ablation = searched(10)
+    records = finished(ablation)
+    ninth = next(r for r in records.values() if r.stage == "tune" and r.trial == 9)
+    point = replace(ninth.point or Point(1, 1), lr=1.234e-5)
+    twin = replace(
+        ninth, id=run_id(ablation, "mnr", "tune", 0, point), point=point, outcome="failed", scores={}, error="x"
+    )
+    for order in ([*records.values(), twin], [twin, *records.values()]):
+        plan = make_plan(ablation, order)
+        assert [run.id for run in plan.of("mnr", "tune")][9] == ninth.id
+
+
+FOREIGN = {
+    "another seed": {"seed": 2},
+    "another stage": {"stage": "tune", "trial": 0},
+    "another point": {"point": Point(64, 1e-4)},
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_record_under_another_run_s_id_is_none_of_it(what: str) -> None:
+    """P11: its content was accepted."""
+    ablation = synthetic.make_ablation(["softmax", "mnr"], trials=2, expect=[])
+
+    def change(run: PlannedRun, record: Record) -> Record:
+        copied = run.study == "mnr" and run.stage == "final" and run.seed == 1
+        return replace(record, **FOREIGN[what]) if copied else record  # type: ignore[arg-type]
+
+    plan = make_plan(ablation, synthetic.make_records(ablation, change=change))
+    states = {run.state for run in plan.of("mnr", "final") if run.seed == 1}
+    assert states == {"to do"}
+
+
+ODD = {
+    "a text for a score": lambda plain: plain["scores"].update({"stsb-dev/spearman_cosine": "NaN"}),
+    "scores that are a text": lambda plain: plain.update(scores="none"),
+    "a cosine that is a text": lambda plain: plain["pairs"].update({"stsb-dev": {"gold": [0.1], "cosine": ["x"]}}),
+    "a stage that is none": lambda plain: plain.update(stage="last"),
+    "a truth for a seed": lambda plain: plain.update(seed=True),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_record_with_a_right_checksum_is_damaged_and_no_traceback(copy: Path, what: str) -> None:
+    from harness.records import HEAD, _checksum, as_json
+
+    path = sorted((copy / "runs" / "small-book" / "records").glob("*.json"))[0]
+    plain = json.loads(path.read_text(encoding="utf-8"))["record"]
+    ODD[what](plain)
+    body = as_json(plain)
+    path.write_text(f'{HEAD}{body}, "sha256": "{_checksum(body)}"}}\n', encoding="utf-8")
+    done = harness("check", "study.py", cwd=copy)
+    assert done.returncode == 3
+    assert "damaged record" in done.stderr
+    assert path.name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+REFUSED = {
+    "--trials 0": (["--trials", "0"], "trials=0"),
+    "--seeds 0 with --testbed": (["--seeds", "0", "--testbed", "embedded"], "seeds=0"),
+    "--trials 0 with --testbed": (["--trials", "0", "--testbed", "embedded"], "trials=0"),
+    "a task that there is not": (["--tasks", "NoSuch"], "NoSuch"),
+    "--until-decided with --only": (
+        ["--until-decided", "--max-seeds", "4", "--only", "mnr"],
+        "--until-decided needs every study",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_meant_is_refused_before_any_cost(study: Path, what: str) -> None:
+    """P13, P14, P15."""
+    options, words = REFUSED[what]
+    done = harness("run", "study.py", *options, "--dry-run", cwd=study.parent)
+    assert done.returncode == 2, done.stdout
+    assert words in done.stderr
+    assert not (study.parent / "runs").exists()
+
+
+def test_a_claim_on_a_figure_that_no_run_will_have_is_refused_by_plan(study: Path) -> None:
+    text = study.read_text(encoding="utf-8")
+    study.write_text(
+        text.replace('expect=[beats("mnr", "cosine")]', 'expect=[at_least("mnr", 0.1, figure="mteb/STS61")]'),
+        encoding="utf-8",
+    )
+    done = harness("plan", "study.py", cwd=study.parent)
+    assert done.returncode == 2
+    assert "no run will have the figure 'mteb/STS61'" in done.stderr
+    assert "mteb/STS16" in done.stderr
+
+
+def test_a_batch_of_one_row_is_named_as_the_cause(cache: Path, study: Path) -> None:
+    """P12."""
+    text = study.read_text(encoding="utf-8").replace("choice(8, 16)", "choice(1)")
+    study.write_text(text.replace("trials=2", "trials=1"), encoding="utf-8")
+    done = harness("run", "study.py", *SMALL, "--only", "mnr", cwd=study.parent)
+    shown = json.loads(harness("show", "study.py", "--json", cwd=study.parent).stdout)["records"]
+    errors = [record["error"] for record in shown if record["error"] and record["point"]["batch_size"] == 1]
+    assert done.returncode == 3 or not errors, done.stdout
+    assert all("a batch held one row" in error for error in errors)
+
+
+def test_budgets_are_told_from_records_and_whoever_got_less_is_marked() -> None:
+    """P8: three of four trials that ran out of memory were still "4 trials"."""
+    ablation = synthetic.make_ablation(["softmax", "mnr"], trials=4, expect=[], tasks=())
+
+    def change(run: PlannedRun, record: Record) -> Record:
+        short = run.study == "mnr" and run.stage == "tune" and (run.trial or 0) > 1
+        return replace(record, outcome="infeasible", scores={}, error="out of memory") if short else record
+
+    facts = gather(synthetic.make(ablation, change=change))
+    table = {row[0]: row for row in given(facts).rows}
+    assert table["softmax"][1:5] == ("4", "4", "–", "4")
+    assert table["mnr"][1:5] == ("4", "2", "2 infeasible", "2")
+    assert facts.got_less == ["mnr"]
+    assert [row[0] for row in headline(facts).rows] == ["untrained", "softmax", "mnr †"]
