@@ -16,13 +16,13 @@ from rich.console import Console
 
 from harness import audit as audits
 from harness import contents, lock, provenance, sequential
-from harness.ablation import Ablation
+from harness.ablation import Ablation, Precision
 from harness.contents import Contents
 from harness.data.audit import unprobed_label
 from harness.data.findings import Audit, Finding, by_severity
 from harness.data.views import named
-from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
-from harness.executors import ExecutorName, WorkerDied
+from harness.errors import AuditFailed, HarnessError, RunFailed, TestbedUnavailable
+from harness.executors import Executor, ExecutorName, WorkerDied
 from harness.options import Options
 from harness.plan import Plan
 from harness.records import Record
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from harness.check import Verdict
 
 __all__ = ["audit", "check", "fetch", "load", "plan", "report", "run"]
+
+
+ASKED = 3
+"""Workers that are asked in what they train, if each before dies."""
 
 
 def default_store(ablation: Ablation) -> Path:
@@ -107,7 +111,6 @@ def run(
     AuditFailed, before anything is trained, if the data have an error.
     """
     from harness.executors.start import start
-    from harness.worker import precision as precision_job
     from harness.worker import prepare
 
     console = console or Console(stderr=True)
@@ -133,7 +136,7 @@ def run(
             from harness.progress import Board
 
             missing = _fetched(ablation, console)
-            precision = where.submit(precision_job, ablation.precision).result()
+            precision = _precision(where, ablation.precision)
             ablation = _resolved(ablation, opened, known, precision, console)
             _audited(ablation, opened, missing, console, options.only)
             with Board(console) as board:
@@ -143,6 +146,19 @@ def run(
             where.stop()
         records = list({**{r.id: r for r in records}, **driver.records}.values())
         return _plan(ablation, records, opened.folder, study_file, allow_mixed)
+
+
+def _precision(where: Executor, asked: Precision) -> str:
+    """Ask a worker in what it trains; one that dies is replaced, as for a run."""
+    from harness.worker import precision
+
+    for _ in range(ASKED):
+        try:
+            found: str = where.submit(precision, asked).result()
+            return found
+        except WorkerDied as problem:
+            died = problem
+    raise RunFailed(f"{ASKED} workers in a row died before they had done anything ({died}); give the command again")
 
 
 def _resolved(ablation: Ablation, store: Store, known: Contents, precision: str, console: Console) -> Ablation:

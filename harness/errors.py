@@ -12,7 +12,7 @@
         ├── Diverged             the loss became NaN or infinite
         ├── FrozenLoss           a parameter that the loss owns never moved
         ├── FrozenModel          no parameter of the model moved
-        ├── UnsuitableDevice     the device cannot compute in the precision that was asked for
+        ├── UnsuitableDevice     exit code 2: the device cannot compute in the precision that was asked for
         └── OutOfMemory          the point does not fit the device: infeasible, not a crash
 
 Every message says what, where and the mend.
@@ -85,3 +85,5 @@ class OutOfMemory(RunFailed):
 
 class UnsuitableDevice(RunFailed):
     """The device cannot compute in the precision that was asked for."""
+
+    exit_code = 2

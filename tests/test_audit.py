@@ -486,7 +486,7 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     assert calls.count("audit") == 1
     assert first.audit == audit.read(tmp_path / "s")
     assert first.audit is not None
-    assert first.audit.key == audit.key(ablation)
+    assert first.audit.key == audit.key(first.ablation)
     more = replace(ablation, budget=Budget(trials=1, epochs=1, seeds=2))
     again = api.run(more, tmp_path / "s", Options(keep_models="none"), executor="inline", console=console)
     assert (calls.count("audit"), again.audit) == (1, first.audit)

@@ -144,7 +144,8 @@ def test_the_best_models_are_kept_and_load(finished: Path) -> None:
         assert len(kept) == 1
         record = next(r for r in records if r.id == kept[0].name)
         rivals = [r for r in records if (r.study, r.stage, r.point) == (study, "final", record.point)]
-        assert record.scores == max(rivals, key=lambda r: r.scores["stsb-dev/spearman_cosine"]).scores
+        name = "stsb-dev/spearman_cosine"  # which two seeds may share
+        assert record.scores[name] == max(rival.scores[name] for rival in rivals)
         model = SentenceTransformer(str(kept[0]), device="cpu")
         left, right = model.encode(["the old man holds the apple .", "the old man holds the boat ."])
         assert left.shape == (32,)

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
-from conftest import CLOSED, harness
+from conftest import CLOSED, GUARD, harness
 
 STUDY_FILE = Path(__file__).parents[2] / "studies" / "all_losses.py"
 # fp32, in which the bounds below were set: a processor with bf16 must not be asked for them by other arithmetic. Five
@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a first user's command ran: no cache, and a hub that nobody answers at."""
     folder = tmp_path_factory.mktemp("ordering")
     env = {"HARNESS_CACHE": str(folder / "cache"), "HF_ENDPOINT": CLOSED}
-    done = harness("run", STUDY_FILE, *SMALL, *TASKS, cwd=folder, env=env, timeout=900)
+    done = harness("run", STUDY_FILE, *SMALL, *TASKS, cwd=folder, env=env, timeout=GUARD)
     assert done.returncode == int("violated" in done.stdout), done.stdout + done.stderr
     assert "report: reports/all_losses-embedded/README.md" in done.stdout
     return folder
