@@ -1,0 +1,138 @@
+"""How often do equal studies "hold" by procedures that somebody would follow who has seen the scores?
+
+    python benchmarks/hindsight.py [--ablations 400]
+
+Two, or three, studies are equal: what differs between them is luck with seeds and with test pairs. Each procedure looks
+at the real `check` of a store whose log of designs is kept as a driver keeps it. A claim is counted once as "holds", as
+the verdict alone says it, and once as `check --strict` lets it stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from harness import lock, losses, stats, testbeds
+from harness.ablation import Ablation, Budget
+from harness.check import check
+from harness.expectations import Expectation, beats
+from harness.plan import PlannedRun
+from harness.planner import make_plan
+from harness.records import DEV, TEST, Pairs, Record
+from harness.space import Space, choice, log_uniform
+from harness.study import Study
+from harness.verdicts import Verdict
+
+MNR = losses.MultipleNegativesRankingLoss
+PAIRS, MOST = 300, 10
+SPREAD = {"seed": 0.25, "pair": 0.25}
+"""How far cosines lie from the gold scores: by a luck that a seed's pairs share with no other, and by the study's."""
+
+
+def ablation(names: Iterable[str], claims: Iterable[Expectation], seeds: int) -> Ablation:
+    return Ablation(
+        name="equal",
+        testbed=replace(testbeds.book, tasks=()),
+        studies=[Study(name, MNR.given(scale=scale), "pair") for scale, name in enumerate(names, 1)],
+        space=Space(batch_size=choice(16), lr=log_uniform(1e-6, 2e-4)),
+        budget=Budget(trials=1, seeds=seeds),
+        expect=list(claims),
+    )
+
+
+class Store:
+    """The records and the log of one store."""
+
+    def __init__(self, luck: int) -> None:
+        self._luck = luck
+        self._gold = np.random.default_rng(luck).uniform(size=PAIRS)
+        self.records: dict[str, Record] = {}
+        self.designs: tuple[lock.Design, ...] = ()
+
+    def look(self, declared: Ablation) -> list[Verdict]:
+        """Run what an ablation lacks, as a driver would, and judge it."""
+        entry = lock.design(declared, self.records.values())
+        if lock.is_news(entry, self.designs):
+            self.designs = (*self.designs, entry)
+        while runs := [run for run in make_plan(declared, self.records.values()).runs if run.state == "to do"]:
+            self.records |= {str(run.id): self._record(run) for run in runs}
+        return check(make_plan(declared, self.records.values(), designs=self.designs))
+
+    def _record(self, run: PlannedRun) -> Record:
+        study = np.random.default_rng([self._luck, *run.study.encode()])
+        seed = np.random.default_rng([self._luck, run.seed, *run.study.encode()])
+        noise = SPREAD["pair"] * study.normal(size=PAIRS) + SPREAD["seed"] * seed.normal() * seed.normal(size=PAIRS)
+        pairs = Pairs(tuple(self._gold.tolist()), tuple((self._gold + noise).tolist()))
+        score = stats.spearman(pairs.gold, pairs.cosine)
+        scores = {f"{DEV}/spearman_cosine": 0.5}
+        final = run.stage != "tune"
+        if final:
+            scores |= {f"{TEST}/spearman_cosine": score, f"{TEST}/pearson_cosine": score}
+        kept = {DEV: pairs, TEST: pairs} if final else {}
+        who = (str(run.id), run.study, run.stage, run.seed, run.point, run.trial)
+        return Record(*who, "ok", scores=scores, pairs=kept)
+
+
+AB = ("a", "b")
+A_BEATS_B, B_BEATS_A = beats("a", "b"), beats("b", "a")
+
+
+def once(store: Store) -> list[Verdict]:
+    return store.look(ablation(AB, [A_BEATS_B], MOST))
+
+
+def lower(store: Store) -> list[Verdict]:
+    """Look at ten seeds, then at the first two, three, ... and keep what holds."""
+    return [v for seeds in (MOST, *range(2, MOST)) for v in store.look(ablation(AB, [A_BEATS_B], seeds))]
+
+
+def raise_(store: Store) -> list[Verdict]:
+    """Begin with two seeds and add one as long as it does not hold."""
+    return [v for seeds in range(2, MOST + 1) for v in store.look(ablation(AB, [A_BEATS_B], seeds))]
+
+
+def turn(store: Store) -> list[Verdict]:
+    """Claim one direction, and the other if that is what came out."""
+    return [v for claim in (A_BEATS_B, B_BEATS_A) for v in store.look(ablation(AB, [claim], MOST))]
+
+
+def drop(store: Store) -> list[Verdict]:
+    """Claim that a beats b, c and d, then only that which came out best."""
+    claims = [beats("a", other) for other in "bcd"]
+    found = store.look(ablation("abcd", claims, MOST))
+    best = max(range(3), key=lambda index: found[index].difference or 0.0)
+    return [*found, *store.look(ablation("abcd", [claims[best]], MOST))]
+
+
+PROCEDURES: tuple[tuple[str, Callable[[Store], list[Verdict]]], ...] = (
+    ("ten seeds, one look", once),
+    ("ten seeds, then fewer", lower),
+    ("two seeds, then more", raise_),
+    ("the claim turned round", turn),
+    ("three claims, then the best", drop),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--ablations", type=int, default=400)
+    number = parser.parse_args().ablations
+    table = Table("procedure", "holds", "holds under --strict")
+    for name, procedure in PROCEDURES:
+        counted = [_counted(procedure, luck) for luck in range(number)]
+        table.add_row(name, *(f"{100 * sum(held) / number:.1f} %" for held in zip(*counted, strict=True)))
+    Console().print(table)
+
+
+def _counted(procedure: Callable[[Store], list[Verdict]], luck: int) -> tuple[bool, bool]:
+    held = [verdict for verdict in procedure(Store(luck)) if verdict.verdict == "holds"]
+    return bool(held), any(not verdict.late for verdict in held)
+
+
+if __name__ == "__main__":
+    main()
