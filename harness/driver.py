@@ -30,6 +30,7 @@ from harness.publish import clear, drop_models, keep_only_best, publish
 from harness.records import HEADLINE, OBJECTIVE, Record
 from harness.store import Store, writing
 from harness.study import UNTRAINED
+from harness.study_file import folder_beside
 from harness.turns import Turns
 from harness.worker import do
 
@@ -175,6 +176,7 @@ class Driver:
             progress_port=self.board.port,
             progress_token=self.board.token,
             provenance=self.provenance,
+            beside=folder_beside(),
         )
         self._running[self.executor.submit(self._work, packed(job, self.ablation.name))] = run
 

@@ -13,6 +13,7 @@
         ├── FrozenLoss           a parameter that the loss owns never moved
         ├── FrozenModel          no parameter of the model moved
         ├── UnsuitableDevice     exit code 2: the device cannot compute in the precision that was asked for
+        ├── TokensWanted         the loss reads what a fast forward does not make: the run goes the plain way
         └── OutOfMemory          the point does not fit the device: infeasible, not a crash
 
 Every message says what, where and the mend.
@@ -87,3 +88,7 @@ class UnsuitableDevice(RunFailed):
     """The device cannot compute in the precision that was asked for."""
 
     exit_code = 2
+
+
+class TokensWanted(RunFailed):
+    """A loss reads outputs of the forward that a fast one does not make."""

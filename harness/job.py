@@ -20,7 +20,8 @@ class Job:
 
     A tuning run's ablation has a sealed testbed, which names no test set. `tasks` are evaluated if the run is final or
     untrained (a tuning run has none); `missing` is recorded for those that cannot be had. `rivals`
-    are the dev curves that decide on pruning (None: no pruning). `staging` is the run's own folder.
+    are the dev curves that decide on pruning (None: no pruning). `staging` is the run's own folder, `beside`
+    the study file's, whose modules each run imports anew: what one run leaves in them is nothing to the next.
     """
 
     run: PlannedRun
@@ -34,6 +35,7 @@ class Job:
     progress_port: int | None = None
     progress_token: str = ""
     provenance: Mapping[str, Any] | None = None
+    beside: str | None = None
 
 
 def packed(what: Any, ablation: str) -> bytes:

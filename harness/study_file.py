@@ -56,6 +56,25 @@ def load_study_file(path: Path) -> Ablation:
     return ablation
 
 
+def folder_beside() -> str | None:
+    """Return the folder of the last study file, None if none was loaded."""
+    return next(iter(_beside), None)
+
+
+@contextmanager
+def imported_anew(folder: str | None) -> Iterator[None]:
+    """Let modules below a folder be imported anew within the block, and put back what was there after it."""
+    known = {} if folder is None else {name: sys.modules[name] for name in _below(folder)}
+    for name in known:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        for name in [] if folder is None else _below(folder):
+            del sys.modules[name]
+        sys.modules.update(known)
+
+
 def _search_beside(folder: str) -> None:
     """Put a study file's folder on the module path, last, and forget that of the one before, with its modules.
 
@@ -75,12 +94,17 @@ def _search_beside(folder: str) -> None:
 
 def _modules_of(folder: str) -> list[str]:
     """Name the modules that were found in a study file's folder since it was loaded; not those installed below it."""
+    return [name for name in _below(folder) if name not in _beside[folder]]
+
+
+def _below(folder: str) -> list[str]:
+    """Name the imported modules that lie below a folder; not those installed there, and not the harness's own."""
     inside = os.path.join(folder, "")
     below = [entry for entry in map(os.path.realpath, sys.path) if entry.startswith(inside) and entry != folder]
     installed = tuple(os.path.join(entry, "") for entry in below)
     own = []
     for name, module in list(sys.modules.items()):
-        file = None if name in _beside[folder] or name.partition(".")[0] == "harness" else _file(module)
+        file = None if name.partition(".")[0] in ("harness", "__main__") else _file(module)
         if file is not None and file.startswith(inside) and not file.startswith(installed):
             own.append(name)
     return own

@@ -26,7 +26,7 @@ from harness.ablation import Ablation
 from harness.data.clean import clean
 from harness.data.overlap import PairKey, pair_keys
 from harness.data.views import View, named
-from harness.errors import Diverged, OutOfMemory, RunFailed
+from harness.errors import Diverged, OutOfMemory, RunFailed, TokensWanted
 from harness.job import Job
 from harness.mining import with_negatives
 from harness.plan import TUNE_SEED
@@ -93,7 +93,13 @@ def _run(job: Job, record: Record) -> Record:
         model = fresh_model(bed_of_study)
         record = replace(record, provenance={**record.provenance, "model_loaded": how_loaded(bed_of_study)})
         if rows is not None:
-            training, pruned, certificate = _train(job, model, rows, dev, curve)
+            try:
+                training, pruned, certificate = _train(job, model, rows, dev, curve)
+            except TokensWanted as wanted:  # only now: from the beginning again, the plain way
+                curve.clear()
+                set_seed(job.run.seed)
+                model = fresh_model(bed_of_study)
+                training, pruned, certificate = _train(job, model, rows, dev, curve, Certificate.plain(str(wanted)))
             forward = {**certificate.as_record(), "passes": training.passes}
             record = replace(record, rows=len(rows), forward=forward, **_cost(training))
         model.eval()
@@ -143,10 +149,16 @@ def _run(job: Job, record: Record) -> Record:
 
 
 def _train(
-    job: Job, model: SentenceTransformer, rows: DataFrame, dev: materials.StsPairs, curve: list[tuple[float, float]]
+    job: Job,
+    model: SentenceTransformer,
+    rows: DataFrame,
+    dev: materials.StsPairs,
+    curve: list[tuple[float, float]],
+    certificate: Certificate | None = None,
 ) -> tuple[Training, bool, Certificate]:
     """Train the model in place, filling the dev curve; tell its cost, whether a pruned search stopped it, and its way.
 
+    Without a certificate one is made. Raises TokensWanted where a loss turns out to read what a fast forward lacks.
     A look at the dev set draws no random number, so it changes nothing of the training.
     """
     run, ablation = job.run, job.ablation
@@ -173,7 +185,7 @@ def _train(
     options = dict(run.point.options)
     columns = Dataset.from_pandas(rows, preserve_index=False)
     precision = precision_here(ablation.precision)
-    certificate = certify(model, study.loss, options, columns, precision)
+    certificate = certificate or certify(model, study.loss, options, columns, precision)
     loss = study.loss(model, **options)
     training = train(
         model,

@@ -31,7 +31,11 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>, glibc
 
 def do(pickled: bytes) -> Record:
     """Execute a cloudpickled job in this process."""
-    return _execute()(cloudpickle.loads(pickled))
+    from harness.study_file import imported_anew
+
+    job: Job = cloudpickle.loads(pickled)
+    with imported_anew(job.beside):
+        return _execute()(job)
 
 
 def prepare() -> None:
@@ -86,6 +90,7 @@ def fetch(testbed: Testbed) -> dict[str, str]:
 def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
     """Return the hashes of a cloudpickled testbed's parts, and of what some names stand for; see `testbeds.measure`."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # everything was fetched before
+    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TQDM_DISABLE"] = "1"
     tqdm.set_lock(threading.RLock())
     from harness.testbeds.measure import of_names, parts_of

@@ -261,7 +261,7 @@ def test_a_loss_that_reads_tokens_gets_the_plain_path(how: str, hub_root: Path, 
     found = certify(model, reading, {"how": how}, rows(), "fp32")
     assert found.path == "plain"
     assert len(found.refused) == 3
-    assert all(("KeyError" if how == "by name" else "by the loss") in reason for reason in found.refused)
+    assert all("TokensWanted: the loss reads token_embeddings" in reason for reason in found.refused)
     took = train(
         model,
         reading(model, how),
@@ -414,3 +414,92 @@ def test_cached_losses_by_prompt_and_by_tokens(options: dict[str, int], prompt: 
         loss(features, None).backward()
         found.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert all((found[1][name] - gradient).abs().max() <= 1e-12 for name, gradient in found[0].items())
+
+
+class Masking(st_losses.MultipleNegativesRankingLoss):
+    """Trains on the first three tokens of each sentence."""
+
+    def forward(self, sentence_features: Any, labels: Any = None) -> Tensor:
+        for column in sentence_features:
+            mask = column["attention_mask"]
+            column["attention_mask"] = mask * (torch.arange(mask.shape[1]) < 3)
+        return super().forward(sentence_features, labels)
+
+
+class Swapping(st_losses.MultipleNegativesRankingLoss):
+    """Changes each column in place just before it is embedded: the first one's pass must not have taken the second."""
+
+    def forward(self, sentence_features: Any, labels: Any = None) -> Tensor:
+        embedded = []
+        for column in sentence_features:
+            column["input_ids"][:, 1::2] = 4
+            embedded.append(self.model(column)["sentence_embedding"])
+        return self.compute_loss_from_embeddings(embedded, labels)
+
+
+@pytest.mark.parametrize("way", ["written out", "packed", "chunks"])
+@pytest.mark.parametrize("kind", [Masking, Swapping])
+def test_what_a_loss_does_to_a_batch_that_was_announced_is_seen(kind: Any, way: Any, hub_root: Path) -> None:
+    found = {}
+    for taken in ("plain", way):
+        torch.manual_seed(0)
+        model = make_model(hub_root, FastSentenceTransformer).train()
+        model.way = taken
+        columns = [model.preprocess(column) for column in (rows()["text0"][:9], rows()["text1"][:9])]
+        columns = [{name: v.clone() if isinstance(v, Tensor) else v for name, v in c.items()} for c in columns]
+        model.expect(columns, [column["attention_mask"].sum(dim=1).numpy() for column in columns])
+        value = kind(model)(columns, None)
+        value.backward()
+        found[taken] = [value.detach(), *(p.grad for p in model.parameters() if p.grad is not None)]
+    assert len(found[way]) == len(found["plain"])
+    for fast, plain in zip(found[way], found["plain"], strict=True):
+        assert torch.allclose(fast, plain, rtol=1e-9, atol=1e-12)
+
+
+class LateTokens(st_losses.MultipleNegativesRankingLoss):
+    """Looks for hidden states from its fourth call on, as a loss with a warm-up does."""
+
+    def __init__(self, model: Any, scale: float = 20.0, weight: float = 1.0) -> None:
+        super().__init__(model, scale=scale)
+        self.calls, self.weight = 0, weight
+
+    def forward(self, sentence_features: Any, labels: Any = None) -> Tensor:
+        self.calls += 1
+        outputs = [self.model(column) for column in sentence_features]
+        value = self.compute_loss_from_embeddings([out["sentence_embedding"] for out in outputs], labels)
+        if self.weight and self.calls > 3 and outputs[0].get("token_embeddings") is not None:
+            value = value + self.weight * outputs[0]["token_embeddings"].square().mean()
+        return value
+
+
+@pytest.mark.usefixtures("cache")
+def test_hidden_states_that_are_asked_for_late_send_the_whole_run_the_plain_way(tmp_path: Path) -> None:
+    def final(weight: float, name: str) -> Any:
+        ablation = Ablation(
+            name="late",
+            testbed=replace(testbeds.book, max_rows=200, tasks=()),
+            studies=[Study("late", lambda model: LateTokens(model, weight=weight), "pair")],
+            space=Space(batch_size=choice(8), lr=log_uniform(1e-4, 1e-2)),
+            budget=Budget(trials=1, epochs=4, seeds=1),
+            precision="fp32",
+        )
+        plan = run(ablation, tmp_path / name, executor="inline")
+        return plan.of("late", "final")[0].record
+
+    without, with_tokens = final(0.0, "without"), final(50.0, "with")
+    assert without.forward["path"] != "plain"
+    assert with_tokens.forward["path"] == "plain"
+    assert "token_embeddings" in with_tokens.forward["reason"]
+    assert any("token_embeddings" in line for line in with_tokens.warnings)
+    assert with_tokens.scores != without.scores
+
+
+def test_a_certificate_is_of_one_value_of_an_option(hub_root: Path) -> None:
+    def loss(model: SentenceTransformer, weight: float) -> nn.Module:
+        made = LateTokens(model, weight=weight)
+        made.calls = 9
+        return made
+
+    data = rows()
+    assert certify(base(hub_root), loss, {"weight": 0.0}, data, "fp32").path != "plain"
+    assert certify(base(hub_root), loss, {"weight": 50.0}, data, "fp32").path == "plain"

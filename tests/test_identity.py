@@ -25,7 +25,10 @@ from harness.study_file import load_study_file
 STUDY = '''
 """What is asked."""
 import enum
+import functools
+import os
 from functools import partial
+from pathlib import Path
 import helper
 from helper import Base, other
 from harness import *
@@ -61,6 +64,26 @@ def inside(model):
     from helper import late
     return late(model)
 
+@functools.wraps(losses.softmax)
+def wrapped(model):
+    return 1 + model
+
+class Kind(enum.Enum):
+    ONE = 1
+    def scale(self):
+        return 10
+
+SIDE = Path(__file__).parent / "side.txt"
+
+def from_file(model):
+    return float(SIDE.read_text())
+
+def beside(model):
+    return (Path(__file__).parent / "side.txt").read_text()
+
+def of_environment(model):
+    return os.environ["IDENTITY_SCALE"]
+
 def build(rows, limit):
     return rows.head(limit)[["premise", "hypothesis"]]
 
@@ -78,6 +101,11 @@ ablation = Ablation(
         Study("inside", loss=inside, view="pair"),
         Study("lambdas", loss=(lambda m: 1, lambda m: 2)[0], view="pair"),
         Study("set", loss=partial(plain, weight=frozenset({"x", "y", "z"})), view="pair"),
+        Study("wrapped", loss=wrapped, view="pair-class"),
+        Study("kind", loss=partial(plain, weight=Kind.ONE), view="pair"),
+        Study("file", loss=from_file, view="pair"),
+        Study("beside", loss=beside, view="pair"),
+        Study("environment", loss=of_environment, view="pair"),
         Study("view", loss=plain, view=views.View("mine", ("premise", "hypothesis"), "none", build)),
     ],
     space=Space(batch_size=choice(16), lr=log_uniform(1e-6, 2e-4)),
@@ -106,13 +134,13 @@ def other(model, *, size=9):
 '''
 DEEPER = "DEPTH = 1\n"
 
-ALL = {"plain", "closure", "object", "method", "attribute", "name", "mode", "inside", "lambdas", "set", "view"}
+ALL = {"wrapped", "kind", "file", "beside", "environment", "plain", "closure", "object", "method", "attribute", "name", "mode", "inside", "lambdas", "set", "view"}
 
 EDITS: dict[str, tuple[str, str, str, set[str]]] = {
-    "a constant": ("study.py", "SCALE = 20", "SCALE = 1", {"plain", "mode", "set", "view"}),
-    "a constant's inside": ("study.py", '"b": [1, 2]', '"b": [1, 9]', {"plain", "mode", "set", "view"}),
-    "a helper of the file": ("study.py", "return SCALE  # why", "return SCALE + 1", {"plain", "mode", "set", "view"}),
-    "a default": ("study.py", "weight=1.0", "weight=2.0", {"plain", "mode", "set", "view"}),
+    "a constant": ("study.py", "SCALE = 20", "SCALE = 1", {"plain", "mode", "kind", "set", "view"}),
+    "a constant's inside": ("study.py", '"b": [1, 2]', '"b": [1, 9]', {"plain", "mode", "kind", "set", "view"}),
+    "a helper of the file": ("study.py", "return SCALE  # why", "return SCALE + 1", {"plain", "mode", "kind", "set", "view"}),
+    "a default": ("study.py", "weight=1.0", "weight=2.0", {"plain", "mode", "kind", "set", "view"}),
     "a partial's argument": ("study.py", "partial(plain, weight=0.5)", "partial(plain, weight=0.6)", {"plain"}),
     "a closure": ("study.py", "closure(3)", "closure(4)", {"closure"}),
     "an object's state": ("study.py", "Weighted(7)", "Weighted(6)", {"object"}),
@@ -126,6 +154,8 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "a keyword's default": ("helper.py", "size=9", "size=8", {"name"}),
     "what is imported inside": ("helper.py", "LATE = 4", "LATE = 3", {"inside"}),
     "an enum's member": ("study.py", "weight=Mode.FAST", "weight=Mode.SLOW", {"mode"}),
+    "what a library's function is wrapped by": ("study.py", "return 1 + model", "return 2 + model", {"wrapped"}),
+    "an enum's method": ("study.py", "return 10", "return 11", {"kind"}),
     "a lambda": ("study.py", "lambda m: 1,", "lambda m: 3,", {"lambdas"}),
     "a set": ("study.py", '"x", "y", "z"', '"x", "y", "w"', {"set"}),
     "a view's function": ("study.py", '[["premise", "hypothesis"]]', '[["hypothesis", "premise"]]', {"view"}),
@@ -165,6 +195,27 @@ def test_an_edit_makes_new_runs_of_the_studies_that_it_reaches_and_of_no_others(
     assert {study for study in ALL if before[study] != after[study]} == reached
 
 
+def test_a_file_and_a_variable_of_the_environment_that_a_loss_reads_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.contents import Contents, added, resolved
+    from harness.testbeds.measure import of_names
+
+    def decided() -> dict[str, str]:
+        ablation = load_study_file(write(tmp_path))
+        found = resolved(ablation, added(Contents(), ablation, {}, of_names(ablation.names_files())))
+        return {study.name: found.decides(study)["loss"] for study in found.studies}
+
+    (tmp_path / "side.txt").write_text("1", encoding="utf-8")
+    monkeypatch.setenv("IDENTITY_SCALE", "1")
+    before = decided()
+    (tmp_path / "side.txt").write_text("20", encoding="utf-8")
+    monkeypatch.setenv("IDENTITY_SCALE", "20")
+    monkeypatch.setenv("NOBODY_READS", "20")
+    after = decided()
+    assert {name for name in before if before[name] != after[name]} == {"file", "beside", "environment"}
+
+
 def test_every_process_has_the_same_ids_whatever_its_hash_seed(tmp_path: Path) -> None:
     path = write(tmp_path)
     code = (
@@ -190,7 +241,8 @@ def test_every_process_has_the_same_ids_whatever_its_hash_seed(tmp_path: Path) -
 def test_a_copy_in_another_folder_has_the_same_ids(tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     first.mkdir(), second.mkdir()
-    assert ids(write(first)) == ids(write(second))
+    one, two = ids(write(first)), ids(write(second))
+    assert {study for study in ALL if one[study] != two[study]} == {"file"}  # a path, until what it holds was read
 
 
 def test_functions_and_enums_as_options_have_no_address_in_id_or_name() -> None:
@@ -252,6 +304,60 @@ def test_what_has_no_content_is_refused_before_anything_runs_with_study_object_a
     assert "held" in told
     assert type(held).__qualname__ in told
     assert "inside the function" in told
+
+
+def odd() -> dict[str, object]:
+    import pandas as pd
+    import torch
+
+    class Broken:
+        def __reduce_ex__(self, protocol: object) -> tuple[()]:
+            return ()
+
+    deep: list[object] = []
+    for _ in range(3000):
+        deep = [deep]
+    return {
+        "sparse": torch.eye(2).to_sparse(),
+        "meta": torch.ones(2, device="meta"),
+        "pickled in no way": Broken(),
+        "deep": deep,
+        "frame": pd.Series([[1], [2]]),
+        "conjugate": torch.ones(2, dtype=torch.complex64).conj(),
+        "huge": 10**5000,
+    }
+
+
+@pytest.mark.parametrize("what", odd())
+def test_odd_objects_are_told_or_refused_and_never_an_unexpected_error(what: str) -> None:
+    held = odd()[what]
+    refused = what in ("sparse", "meta", "pickled in no way", "deep")
+
+    def loss(model: object) -> object:
+        return held
+
+    ablation = ablation_of(Study("mine", loss=loss, view="pair"))
+    if refused:
+        with pytest.raises(StudyFileError, match="study 'mine'"):
+            api.plan(ablation, "none")
+    else:
+        assert api.plan(ablation, "none").runs
+
+
+def test_kinds_of_arrays_and_tables_are_told_apart() -> None:
+    import pandas as pd
+    import torch
+
+    pairs = [
+        (np.array([[1.0]]), np.asmatrix([[1.0]])),
+        (np.ma.masked_array([1, 2], [0, 0]), np.ma.masked_array([1, 2], [0, 1])),
+        (torch.ones(2), torch.nn.Parameter(torch.ones(2))),
+        (pd.DataFrame({"a": [1, "1"]}), pd.DataFrame({"a": ["1", 1]})),
+        (pd.Series([1], name="a"), pd.Series([1], name="b")),
+        (pd.Series(pd.Categorical(["a"], ["a", "b"])), pd.Series(pd.Categorical(["a"], ["b", "a"]))),
+    ]
+    for left, right in pairs:
+        assert digest(left) != digest(right)
 
 
 def rows_of(columns: list[str]) -> object:

@@ -374,3 +374,33 @@ def test_a_locale_of_another_encoding_is_left_for_utf8(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == "utf-8 ['plan', 'é']\n"
+
+
+def test_what_a_run_leaves_in_a_helper_module_is_nothing_to_the_next(cache: Path, tmp_path: Path) -> None:
+    """A counter in a module that a loss imports when it is called: each run begins with its own."""
+    (tmp_path / "counting.py").write_text("calls = []\n", encoding="utf-8")
+    (tmp_path / "study.py").write_text(
+        """
+from harness import *
+
+def loss(model):
+    import counting
+    counting.calls.append(1)
+    return losses.MultipleNegativesRankingLoss(model, scale=20 if len(counting.calls) < 3 else 1)
+
+ablation = Ablation(
+    name="counting", testbed=testbeds.book, studies=[Study("mine", loss=loss, view="pair")],
+    space=Space(batch_size=choice(16), lr=log_uniform(1e-4, 1e-2)), budget=Budget(trials=1, epochs=0.5, seeds=3),
+)
+""",
+        encoding="utf-8",
+    )
+    scores = {}
+    for executor in ("inline", "local"):
+        store = tmp_path / executor
+        arguments = ("--no-mteb", "--executor", executor, "--workers", "1", "--store", store, "--precision", "fp32")
+        done = harness("run", "study.py", *arguments, cwd=tmp_path, env={"OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr
+        records = json.loads(harness("show", "study.py", "--store", store, "--json", cwd=tmp_path).stdout)["records"]
+        scores[executor] = {record["id"]: round(record["scores"]["stsb-dev/spearman_cosine"], 3) for record in records}
+    assert scores["inline"] == scores["local"]

@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import linecache
+import os
 import site
 import sys
 import sysconfig
@@ -23,6 +24,9 @@ DECIDING = (
     "pandas", "optuna",
 )  # fmt: skip
 """Packages whose versions are in each record, where `harness.mixing` looks: they count by name alone."""
+
+LONGEST_NAME = 200
+"""Characters beyond which a constant names no file beside the code."""
 
 _POSITIONS = ("lineno", "col_offset", "end_lineno", "end_col_offset", "type_comment", "kind", "ctx")
 
@@ -55,8 +59,13 @@ def library(module: str) -> str | None:
     file = _file(top)
     if file is None or not any(file.is_relative_to(folder) for folder in _installed()):
         return None
+    return f"{module} {_versions(top)}"
+
+
+@cache
+def _versions(top: str) -> str:
     names = importlib.metadata.packages_distributions().get(top, [])
-    return f"{module} " + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(set(names)))
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(set(names)))
 
 
 def _file(module: str) -> Path | None:
@@ -188,9 +197,21 @@ def references(code: CodeType) -> list[Reference]:
 
 
 def constants(code: CodeType) -> Iterator[str]:
-    """Yield the texts among a code's constants: some may name files."""
+    """Yield the texts among a code's constants: some may name files, from here or from where the code lies."""
     for part in _nested(code):
-        yield from (constant for constant in part.co_consts if isinstance(constant, str))
+        for constant in part.co_consts:
+            if isinstance(constant, str):
+                yield constant
+                if constant and len(constant) < LONGEST_NAME and "\n" not in constant:
+                    yield str(Path(code.co_filename).parent / constant)
+
+
+def environment(code: CodeType) -> dict[str, str]:
+    """Return the environment variables that code which reads the environment names, with their values."""
+    if not any({"environ", "getenv"} & {*part.co_names} for part in _nested(code)):
+        return {}
+    named = {constant for part in _nested(code) for constant in part.co_consts if isinstance(constant, str)}
+    return {name: os.environ[name] for name in sorted(named & os.environ.keys())}
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

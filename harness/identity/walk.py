@@ -7,6 +7,7 @@ import enum
 import functools
 import hashlib
 import json
+import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -90,10 +91,12 @@ class _Walk:
         """Return an object's hash; `path` says how it was reached, for errors."""
         if isinstance(thing, str | PurePath):
             self.texts.add(str(thing))
-        if type(thing) is str and thing in self._files:
-            return _hash(["content", self._files[thing]])
+        if isinstance(thing, str | PurePath) and str(thing) in self._files:
+            return _hash(["content", type(thing).__name__, self._files[str(thing)]])
         if type(thing) in _PLAIN:
-            return _hash([type(thing).__name__, repr(thing)])
+            return _hash([type(thing).__name__, hex(thing) if type(thing) is int else repr(thing)])
+        if isinstance(thing, type(os.environ)):
+            return _hash(["the environment"])  # a function that reads it tells which of its variables
         if id(thing) in self._known:
             return self._known[id(thing)][1]
         if id(thing) in self._open:
@@ -101,6 +104,10 @@ class _Walk:
         self._open[id(thing)] = len(self._open)
         try:
             found = _hash(self._parts(thing, path))
+        except Unstable:
+            raise
+        except Exception as problem:  # an object's own methods may raise anything; and it may lie too deep
+            raise Unstable(path, thing, f"whose content cannot be told ({type(problem).__name__}: {problem})") from None
         finally:
             del self._open[id(thing)]
         self._known[id(thing)] = (thing, found)
@@ -125,7 +132,9 @@ class _Walk:
         if kind is dict:
             return ["dict", self._pairs(thing.items(), path)]
         if isinstance(thing, enum.Enum):
-            return ["enum", kind.__qualname__, thing.name, self.of(thing.value, f"{path}.value")]
+            own = {name: value for name, value in vars(thing).items() if not name.startswith("_")}
+            told = [self.of(kind, f"the class of {path}"), thing.name, self.of(thing.value, f"{path}.value")]
+            return ["enum", *told, self._named(own, path)]
         if isinstance(thing, functools.partial):
             given = [self.of(thing.func, f"{path}.func"), self._all(thing.args, f"{path}.args")]
             return ["partial", *given, self._named(thing.keywords, path)]
@@ -147,13 +156,17 @@ class _Walk:
             return ["property", self._all((thing.fget, thing.fset, thing.fdel), path)]
         if hasattr(thing, "cache_info") and hasattr(thing, "__wrapped__"):  # functools.cache, lru_cache
             return ["cached", self.of(thing.__wrapped__, path)]
-        numbers = _numbers(thing)
-        return ["numbers", *numbers] if numbers is not None else self._object(thing, path)
+        if (numbers := _numbers(thing)) is not None:
+            return ["numbers", *numbers, self._named(getattr(thing, "__dict__", {}), path)]
+        table = _table(thing)
+        return self._object(thing, path) if table is None else ["table", self._all(table, path)]
 
     def _function(self, function: types.FunctionType, path: str) -> list[Any]:
-        owner = code.library(function.__module__ or "__main__")
-        if owner is not None and "<locals>" not in function.__qualname__ and function.__name__ != "<lambda>":
-            return ["library", owner, function.__qualname__]
+        # by its globals and its code: `functools.wraps` copies the name and module of what it wraps
+        owner = code.library(str(function.__globals__.get("__name__", "__main__")))
+        name = function.__code__.co_qualname
+        if owner is not None and "<locals>" not in name and "<lambda>" not in name:
+            return ["library", owner, name]
         self.texts.update(code.constants(function.__code__))
         cells = {}
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -172,6 +185,7 @@ class _Walk:
             self._named(cells, f"{path}, closure"),
             self._named(own, path),
             [] if owner is not None else self._read(function, path),
+            [] if owner is not None else code.environment(function.__code__),
         ]
 
     def _read(self, function: types.FunctionType, path: str) -> list[Any]:
@@ -182,6 +196,8 @@ class _Walk:
             where = f"{reference.name}, which {path} reads," if not reference.imported else reference.name
             if reference.imported:
                 found.append([reference.name, self._import(reference, package, where)])
+            elif reference.name in ("__file__", "__spec__", "__path__"):
+                found.append([reference.name, "where it lies"])  # which is another place on each machine
             elif reference.name in function.__globals__:
                 value = function.__globals__[reference.name]
                 if isinstance(value, types.ModuleType):
@@ -225,14 +241,17 @@ class _Walk:
 
     def _class(self, cls: type, path: str) -> list[Any]:
         owner = code.library(cls.__module__)
-        if owner is not None and "<locals>" not in cls.__qualname__:
+        if owner is not None and "<locals>" not in cls.__qualname__ and _is_at(cls.__module__, cls.__qualname__, cls):
             return ["library", owner, cls.__qualname__]
         fields = getattr(cls, "__dataclass_fields__", {})
         parts = {}
         for name, value in vars(cls).items():
             made = fields and isinstance(value, types.FunctionType) and value.__code__.co_filename == "<string>"
             descriptor = isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType)
-            if name not in _OF_CLASSES_ALONE and not made and not descriptor:
+            of_enum = issubclass(cls, enum.Enum) and (name.startswith("_") and not name.startswith("__"))
+            if isinstance(value, enum.Enum) and isinstance(value, cls):
+                parts[name] = value.value
+            elif name not in _OF_CLASSES_ALONE and not made and not descriptor and not of_enum:
                 parts[name] = value
         declared = [[name, self._all((f.default, f.default_factory, f.init), path)] for name, f in fields.items()]
         return [
@@ -240,6 +259,7 @@ class _Walk:
             self._all(cls.__bases__, f"a base of {path}"),
             self.of(type(cls), f"the metaclass of {path}"),
             declared,
+            str(getattr(cls, "__dataclass_params__", "")),
             self._named(parts, path),
         ]
 
@@ -252,6 +272,8 @@ class _Walk:
             raise Unstable(path, thing, f"whose content cannot be told ({problem})") from problem
         if isinstance(made, str):
             return ["global", code.library(getattr(thing, "__module__", None) or "builtins") or "own", made]
+        if not isinstance(made, tuple) or len(made) < 2:
+            raise Unstable(path, thing, "whose way of being pickled is none")
         function, arguments, *rest = made
         state, items, pairs = [*rest, None, None, None][:3]
         return [
@@ -274,17 +296,34 @@ def _by_name(state: Any) -> bool:
     return type(state) is dict and all(type(name) is str for name in state)
 
 
+def _is_at(module: str, name: str, thing: object) -> bool:
+    """Tell whether an object is what its module has under its name: names can be copied."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is thing
+
+
 def _numbers(thing: Any) -> list[Any] | None:
-    """Return type, shape and bytes of a numpy array or torch tensor, and of pandas objects; None for other things."""
+    """Return type, shape and bytes of a numpy array or torch tensor; None for other things and kinds of these."""
     modules = sys.modules
-    if (np := modules.get("numpy")) is not None and isinstance(thing, np.ndarray) and not thing.dtype.hasobject:
-        return [str(thing.dtype), list(thing.shape), hashlib.sha256(np.ascontiguousarray(thing).tobytes()).hexdigest()]
+    if (np := modules.get("numpy")) is not None and type(thing) is np.ndarray and not thing.dtype.hasobject:
+        content = np.ascontiguousarray(thing).tobytes()
+        return [str(thing.dtype), list(thing.shape), hashlib.sha256(content).hexdigest()]
     if (torch := modules.get("torch")) is not None and isinstance(thing, torch.Tensor):
-        flat = thing.detach().cpu().contiguous().flatten()
+        flat = thing.detach().cpu().contiguous().resolve_conj().resolve_neg().flatten()
         content = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
-        return [str(thing.dtype), list(thing.shape), thing.requires_grad, hashlib.sha256(content).hexdigest()]
-    if (pd := modules.get("pandas")) is not None and isinstance(thing, pd.DataFrame | pd.Series):
-        frame = pd.DataFrame(thing)
-        rows = pd.util.hash_pandas_object(frame, index=True).to_numpy().tobytes()
-        return [list(map(str, frame.columns)), list(map(str, frame.dtypes)), hashlib.sha256(rows).hexdigest()]
+        told = [type(thing).__name__, str(thing.dtype), list(thing.shape), thing.requires_grad]
+        return [*told, hashlib.sha256(content).hexdigest()]
     return None
+
+
+def _table(thing: Any) -> list[Any] | None:
+    """Return what a pandas object holds, as plain values; None for other things."""
+    pd = sys.modules.get("pandas")
+    if pd is None or not isinstance(thing, pd.DataFrame | pd.Series):
+        return None
+    frame = pd.DataFrame(thing)
+    names = [list(frame.columns), list(frame.index.names), frame.index.tolist(), dict(thing.attrs)]
+    columns = [(repr(frame.dtypes.iloc[n]), frame.iloc[:, n].tolist()) for n in range(frame.shape[1])]
+    return [type(thing).__name__, *names, *columns]

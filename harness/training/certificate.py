@@ -58,6 +58,12 @@ class Certificate:
     seconds: float = 0.0
     refused: tuple[str, ...] = ()
 
+    @classmethod
+    def plain(cls, reason: str) -> Certificate:
+        """Return that of a run that goes the plain way, and tell listeners why."""
+        heard.repeat([f"a fast forward is not taken: {reason}"])
+        return cls("plain", refused=(reason,))
+
     def as_record(self) -> dict[str, Any]:
         """Return it as JSON's types, for `Record.forward`."""
         plain: dict[str, Any] = {
@@ -81,15 +87,14 @@ def certify(
     The model is left as it was, and so is every random number to come: a copy is tried, with a loss of its own.
 
     Args:
-        loss: what builds the loss from a model and `options`, as in `Study.loss`; it is not kept apart by numbers among
-            those options that are no integers, such as a scale.
+        loss: what builds the loss from a model and `options`, as in `Study.loss`.
         rows: columns in the loss's order.
         precision: "bf16", "fp16" or "fp32", in which the run trains.
     """
     if not isinstance(model, FastSentenceTransformer) or not model.ways:
         return Certificate("plain")
     began = time.perf_counter()
-    kinds = tuple(sorted((name, None if isinstance(value, float) else repr(value)) for name, value in options.items()))
+    kinds = tuple(sorted((name, repr(value)) for name, value in options.items()))  # a weight of 0 leaves a term out
     key = (_content(model), digest(loss), kinds, precision, str(model.device))
     known = _KEPT.get(key)
     if known is None:
@@ -237,7 +242,8 @@ class _Trial:
         set_seed(0)  # for losses that draw
         for batch in batches:
             features = [self._features(column, batch) for column in batch.columns]
-            model.expect(features if batch.announced else ())
+            announced = features if batch.announced else []
+            model.expect(announced, _lengths(announced))
             with _autocast(model, precision):
                 if batch.by_loss:
                     with nullcontext() if way == "plain" else column_merging_disabled():
@@ -272,6 +278,13 @@ class _Trial:
             }
         moved: Features = batch_to_device(dict(features), model.device)
         return moved
+
+
+def _lengths(columns: Sequence[Features]) -> list[np.ndarray] | None:
+    """Return the lengths that the trainer's collator tells of a batch; None if it tells none."""
+    masks = [column["attention_mask"] for column in columns if "attention_mask" in column]
+    told = len(masks) == len(columns) and all(mask.ndim == 2 and bool(mask[:, 0].all()) for mask in masks)
+    return [mask.sum(dim=1).cpu().numpy() for mask in masks] if told else None
 
 
 def _batches(model: FastSentenceTransformer, rows: Dataset) -> list[_Batch]:
