@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from harness import audit as audits
-from harness import contents, lock, provenance, sequential
-from harness.ablation import Ablation, Precision
-from harness.contents import Contents
+from harness import contents, lock, provenance, resolve, sequential
+from harness.ablation import Ablation
 from harness.data.audit import unprobed_label
 from harness.data.findings import Audit, Finding, by_severity
 from harness.data.views import named
-from harness.errors import AuditFailed, HarnessError, RunFailed, TestbedUnavailable
-from harness.executors import Executor, ExecutorName, WorkerDied
+from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
+from harness.executors import ExecutorName, WorkerDied
 from harness.options import Options
 from harness.plan import Plan
 from harness.records import Record
@@ -32,10 +31,6 @@ if TYPE_CHECKING:
     from harness.check import Verdict
 
 __all__ = ["audit", "check", "fetch", "load", "plan", "report", "run"]
-
-
-ASKED = 3
-"""Workers that are asked in what they train, if each before dies."""
 
 
 def default_store(ablation: Ablation) -> Path:
@@ -127,7 +122,7 @@ def run(
             found, records, pruning=options.prune, only=options.only, designs=log, retrying=retrying
         )
         runs = as_planned.unfinished()
-        if not runs and _unchanged(ablation, known):
+        if not runs and resolve.unchanged(ablation, known):
             return _plan(found, records, opened.folder, study_file, allow_mixed)
         where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=max(1, runs))  # they import torch
         try:
@@ -136,8 +131,8 @@ def run(
             from harness.progress import Board
 
             missing = _fetched(ablation, console)
-            precision = _precision(where, ablation.precision)
-            ablation = _resolved(ablation, opened, known, precision, console)
+            precision = resolve.precision_of(where, ablation.precision)
+            ablation = resolve.resolved(ablation, opened, known, precision, console)
             _audited(ablation, opened, missing, console, options.only)
             with Board(console) as board:
                 driver = Driver(ablation, opened, where, board, options, missing, _provenance(study_file), records)
@@ -146,54 +141,6 @@ def run(
             where.stop()
         records = list({**{r.id: r for r in records}, **driver.records}.values())
         return _plan(ablation, records, opened.folder, study_file, allow_mixed)
-
-
-def _precision(where: Executor, asked: Precision) -> str:
-    """Ask a worker in what it trains; one that dies is replaced, as for a run."""
-    from harness.worker import precision
-
-    for _ in range(ASKED):
-        try:
-            found: str = where.submit(precision, asked).result()
-            return found
-        except WorkerDied as problem:
-            died = problem
-    raise RunFailed(f"{ASKED} workers in a row died before they had done anything ({died}); give the command again")
-
-
-def _resolved(ablation: Ablation, store: Store, known: Contents, precision: str, console: Console) -> Ablation:
-    """Read what the ablation's names stand for, keep it in the store, and tell what has changed since its last run."""
-    parts, files = _measured(ablation, only_there=False)
-    found = contents.added(replace(known, precision=precision), ablation, parts, files)
-    for change in contents.changes(known, found):
-        _tell(console, f"changed since the last run, so runs are new: {change}")
-    contents.write(store.folder, found)
-    return contents.resolved(ablation, found)
-
-
-def _unchanged(ablation: Ablation, known: Contents) -> bool:
-    """Tell whether what of the ablation's data is on this machine is what a finished store's runs were made with."""
-    parts, files = _measured(ablation, only_there=True)
-    return contents.added(known, ablation, parts, files) == known
-
-
-def _measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the hashes of what is behind an ablation's names: parts of its testbed, and files of losses and views."""
-    from harness.executors.processes import in_fresh_process
-    from harness.job import packed
-    from harness.worker import measure
-
-    asked = packed((ablation.testbed, ablation.names_files()), ablation.name)
-    try:
-        found: tuple[dict[str, str], dict[str, str]] = in_fresh_process(measure, asked, only_there)
-    except HarnessError:
-        raise
-    except Exception as problem:  # the process was killed, or had no memory
-        raise TestbedUnavailable(
-            f"testbed {ablation.testbed.name!r}: the process that reads its parts ended early "
-            f"({type(problem).__name__}: {problem}); nothing was trained; give the same command again"
-        ) from problem
-    return found
 
 
 def _tell(console: Console, line: str) -> None:
@@ -219,7 +166,7 @@ def audit(
     opened = create(Path(store) if store else default_store(ablation), ablation.name, ablation.testbed.name)
     with opened.locked():
         missing = _fetched(ablation, console or Console(stderr=True))
-        parts, files = _measured(ablation, only_there=False)
+        parts, files = resolve.measured(ablation, only_there=False)
         found = contents.added(contents.read(opened.folder), ablation, parts, files)
         contents.write(opened.folder, found)
         return _audit(contents.resolved(ablation, found), opened, missing, only)

@@ -64,7 +64,7 @@ def resolved(ablation: Ablation, contents: Contents) -> Ablation:
     return replace(
         ablation,
         testbed=replace(ablation.testbed, contents=known),
-        files={name: contents.files[name] for name in ablation.names_files() if name in contents.files},
+        files=contents.files,
         precision=cast(Precision, precision),
     )
 

@@ -172,7 +172,7 @@ def test_it_is_kept_by_model_loss_and_precision(hub_root: Path, monkeypatch: pyt
     assert count() == 0
     assert count(model=copy.deepcopy(model)) == 0
     assert count(scale=10.0) == 1, "an option more"
-    assert count(scale=30.0) == 0, "its value is tuned"
+    assert count(scale=30.0) == 1, "another value: one of 0 may switch a part of a loss off"
     assert count(precision="bf16") == 1
     assert count(losses.CachedMultipleNegativesRankingLoss, mini_batch_size=2) == 1
     assert count(losses.CachedMultipleNegativesRankingLoss, mini_batch_size=5) == 1

@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from harness.identity import code
+from harness.identity.numbers import numbers, table
 
 LONGEST_PATH = 1000
 """Characters beyond which a text names no file."""
@@ -156,10 +157,10 @@ class _Walk:
             return ["property", self._all((thing.fget, thing.fset, thing.fdel), path)]
         if hasattr(thing, "cache_info") and hasattr(thing, "__wrapped__"):  # functools.cache, lru_cache
             return ["cached", self.of(thing.__wrapped__, path)]
-        if (numbers := _numbers(thing)) is not None:
-            return ["numbers", *numbers, self._named(getattr(thing, "__dict__", {}), path)]
-        table = _table(thing)
-        return self._object(thing, path) if table is None else ["table", self._all(table, path)]
+        if (found := numbers(thing)) is not None:
+            return ["numbers", *found, self._named(getattr(thing, "__dict__", {}), path)]
+        held = table(thing)
+        return self._object(thing, path) if held is None else ["table", self._all(held, path)]
 
     def _function(self, function: types.FunctionType, path: str) -> list[Any]:
         # by its globals and its code: `functools.wraps` copies the name and module of what it wraps
@@ -302,28 +303,3 @@ def _is_at(module: str, name: str, thing: object) -> bool:
     for part in name.split("."):
         found = getattr(found, part, None)
     return found is thing
-
-
-def _numbers(thing: Any) -> list[Any] | None:
-    """Return type, shape and bytes of a numpy array or torch tensor; None for other things and kinds of these."""
-    modules = sys.modules
-    if (np := modules.get("numpy")) is not None and type(thing) is np.ndarray and not thing.dtype.hasobject:
-        content = np.ascontiguousarray(thing).tobytes()
-        return [str(thing.dtype), list(thing.shape), hashlib.sha256(content).hexdigest()]
-    if (torch := modules.get("torch")) is not None and isinstance(thing, torch.Tensor):
-        flat = thing.detach().cpu().contiguous().resolve_conj().resolve_neg().flatten()
-        content = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
-        told = [type(thing).__name__, str(thing.dtype), list(thing.shape), thing.requires_grad]
-        return [*told, hashlib.sha256(content).hexdigest()]
-    return None
-
-
-def _table(thing: Any) -> list[Any] | None:
-    """Return what a pandas object holds, as plain values; None for other things."""
-    pd = sys.modules.get("pandas")
-    if pd is None or not isinstance(thing, pd.DataFrame | pd.Series):
-        return None
-    frame = pd.DataFrame(thing)
-    names = [list(frame.columns), list(frame.index.names), frame.index.tolist(), dict(thing.attrs)]
-    columns = [(repr(frame.dtypes.iloc[n]), frame.iloc[:, n].tolist()) for n in range(frame.shape[1])]
-    return [type(thing).__name__, *names, *columns]

@@ -32,14 +32,9 @@ from transformers import set_seed
 from harness import heard
 from harness.identity import digest
 from harness.training.agreement import GRADIENT, LOSS, ROUNDING, Gap, Outcome, beside_float64, in_float32, rounded
+from harness.training.batches import CUT, ROWS, Batch, batches_of, lengths_of
 from harness.training.forward import FastSentenceTransformer, Way
 from harness.training.packing import Features
-
-SAMPLE, ROWS, CUT = 64, 3, 64
-"""Rows among which batches are sought, rows of a batch (a loss gets as many more), tokens at which most are cut."""
-
-LABELS = ("label", "labels", "score", "scores")
-"""What sentence-transformers takes for a label, by the column's name."""
 
 _KEPT: dict[Hashable, Certificate] = {}
 
@@ -136,21 +131,6 @@ def _without(problem: BaseException) -> Certificate:
     return Certificate("plain", refused=(f"the plain path failed on a small batch ({_line(problem)})",))
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Columns of sentences, and how they are embedded."""
-
-    name: str
-    columns: Sequence[Sequence[str]]
-    longest: int | None = CUT
-    """Tokens at which sentences are cut; None for the model's own maximum."""
-    piece: bool = False
-    """Whether only the last two rows are embedded, padded as the whole batch is."""
-    announced: bool = False
-    by_loss: bool = False
-    labels: Tensor | None = None
-
-
 class _PlainPathFailed(Exception):
     """The plain path raised what is this error's cause."""
 
@@ -181,7 +161,7 @@ class _Trial:
         for module in self.model:
             module.eval()
         self.model.training = True  # dropout is off, but fast ways are taken
-        *batches, by_loss = _batches(self.model, rows)
+        *batches, by_loss = batches_of(self.model, rows)
         both = ("fp32",) if precision == "fp32" else ("fp32", precision)
         self.groups = [(batches[:3], both), (batches[3:], ("fp32",)), ([by_loss], ("fp32",))]
 
@@ -211,7 +191,7 @@ class _Trial:
     def _fast_passes(self) -> int:
         return self.model.ran.total() - self.model.ran["plain"]
 
-    def _compared(self, batches: Sequence[_Batch], plain: Outcome, fast: Outcome, precision: str) -> list[Gap]:
+    def _compared(self, batches: Sequence[Batch], plain: Outcome, fast: Outcome, precision: str) -> list[Gap]:
         name = ", ".join(batch.name for batch in batches)
         if precision != "fp32":
             return rounded(name, plain, self._plain(batches, precision), fast, ROUNDING[precision][1])
@@ -227,13 +207,13 @@ class _Trial:
             self.model.float(), self.loss.float()
         return beside_float64(name, exact, plain, fast)
 
-    def _plain(self, batches: Sequence[_Batch], precision: str) -> Outcome:
+    def _plain(self, batches: Sequence[Batch], precision: str) -> Outcome:
         try:
             return self._outcome(batches, "plain", precision)
         except Exception as problem:  # whatever a loss may raise
             raise _PlainPathFailed from problem
 
-    def _outcome(self, batches: Sequence[_Batch], way: Way, precision: str) -> Outcome:
+    def _outcome(self, batches: Sequence[Batch], way: Way, precision: str) -> Outcome:
         """Return what batches give, one way, in one precision: embeddings or the loss of each, and their gradients."""
         model, values = self.model, {}
         for parameter in self.parameters.values():
@@ -243,7 +223,7 @@ class _Trial:
         for batch in batches:
             features = [self._features(column, batch) for column in batch.columns]
             announced = features if batch.announced else []
-            model.expect(announced, _lengths(announced))
+            model.expect(announced, lengths_of(announced))
             with _autocast(model, precision):
                 if batch.by_loss:
                     with nullcontext() if way == "plain" else column_merging_disabled():
@@ -261,7 +241,7 @@ class _Trial:
         }
         return values | gradients
 
-    def _features(self, sentences: Sequence[str], batch: _Batch) -> Features:
+    def _features(self, sentences: Sequence[str], batch: Batch) -> Features:
         model = self.model
         usual = model.max_seq_length
         if batch.longest is not None and (usual is None or batch.longest < usual):
@@ -278,59 +258,6 @@ class _Trial:
             }
         moved: Features = batch_to_device(dict(features), model.device)
         return moved
-
-
-def _lengths(columns: Sequence[Features]) -> list[np.ndarray] | None:
-    """Return the lengths that the trainer's collator tells of a batch; None if it tells none."""
-    masks = [column["attention_mask"] for column in columns if "attention_mask" in column]
-    told = len(masks) == len(columns) and all(mask.ndim == 2 and bool(mask[:, 0].all()) for mask in masks)
-    return [mask.sum(dim=1).cpu().numpy() for mask in masks] if told else None
-
-
-def _batches(model: FastSentenceTransformer, rows: Dataset) -> list[_Batch]:
-    """Return the batches on which ways are compared, made from a sample of a run's rows."""
-    names = [name for name in rows.column_names if name not in LABELS]
-    label = next((name for name in LABELS if name in rows.column_names), None)
-    sample = rows.select(_spread(len(rows), SAMPLE))
-    # where two texts of a row are one, |u - v| has no derivative
-    apart = [place for place, row in enumerate(sample) if len({str(row[name]) for name in names}) == len(names)]
-    sample = sample.select(apart) if apart else sample
-    columns = [list(sample[name]) for name in names]
-    some = _spread(len(sample), 2 * ROWS - 1)
-    chosen = [[column[place] for place in some] for column in columns]
-    labels = None if label is None else torch.tensor([sample[label][place] for place in some], device=model.device)
-    texts = sorted(dict.fromkeys(text for column in columns for text in column), key=lambda text: (len(text), text))
-    mixed = [texts[-1], texts[0], texts[len(texts) // 2]]
-    equal, shorter = _of_one_length(model, texts)
-    few = [column[:ROWS] for column in chosen]
-    return [
-        _Batch("rows as they come", few, announced=True),
-        _Batch("one row", [column[:1] for column in few], announced=True),
-        _Batch("sentences of one length", [equal]),
-        _Batch("sentences cut at the maximum", [texts[-2:]], shorter),
-        _Batch("a cached loss's last piece", [mixed], piece=True),
-        _Batch("long beside short", [mixed], None),
-        _Batch("by the loss", chosen, announced=True, by_loss=True, labels=labels),
-    ]
-
-
-def _spread(rows: int, most: int) -> list[int]:
-    """Return the places of at most so many rows, spread evenly."""
-    return sorted({round(place) for place in np.linspace(0, rows - 1, min(most, rows)).tolist()})
-
-
-def _of_one_length(model: FastSentenceTransformer, texts: Sequence[str]) -> tuple[list[str], int | None]:
-    """Return two sentences of as many tokens, or one twice, and a length that cuts the longest two.
-
-    None for models that do not tell how many tokens a sentence has.
-    """
-    mask = model.features(list(texts)).get("attention_mask")
-    if mask is None or mask.ndim != 2:
-        return [texts[0]] * 2, None
-    lengths = mask.sum(dim=1).tolist()
-    usual = max(set(lengths), key=lambda length: (lengths.count(length), length))
-    equal = [text for text, length in zip(texts, lengths, strict=True) if length == usual]
-    return [equal[0], equal[-1]], max(3, min(*lengths[-2:], CUT) - 1)
 
 
 def _weights(embeddings: Tensor) -> Tensor:

@@ -30,9 +30,9 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize,
 from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
-from harness.errors import TokensWanted
 from harness.training import capture, chunks
 from harness.training.attention import packed_attention
+from harness.training.embedded import stamps, with_embedding
 from harness.training.layers import is_watched, token_embeddings
 from harness.training.packing import Features, Lengths, inverse, packed, padded_on_the_right
 from harness.training.tokens import TokenMemory, state_of
@@ -48,9 +48,6 @@ OF_ANOTHER_MAKE = (NotImplementedError, TypeError, ValueError, KeyError, IndexEr
 
 Way = Literal["captured", "written out", "packed", "chunks", "plain"]
 """How a batch is embedded: packed, by CUDA graphs, by layers written out or by the modules; in chunks; or padded."""
-
-OUTPUTS = ("token_embeddings", "all_layer_embeddings")
-"""What a transformer's forward gives beside, and the fast ways do not keep."""
 
 AGREEMENT = 1e-5
 """How far float32's results may be from the plain path's, as a share of a tensor's largest value."""
@@ -68,44 +65,6 @@ def _products(precision: str) -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-class Embedded(dict[str, Any]):
-    """Features with their embedding, of which a fast way made no hidden states: whoever looks for them is told.
-
-    Raises TokensWanted where a transformer's outputs are asked for, by whatever method; a plain dictionary would answer
-    "there are none" to `get` and `in`, and a loss would leave a part of itself out.
-    """
-
-    def __getitem__(self, name: str) -> Any:
-        self._has(name)
-        return super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self._has(name)
-        return super().get(name, default)
-
-    def __contains__(self, name: object) -> bool:
-        self._has(name)
-        return super().__contains__(name)
-
-    def _has(self, name: object) -> None:
-        if name in OUTPUTS and name not in self.keys():
-            raise TokensWanted(f"the loss reads {name}, which a fast forward does not make")
-
-
-def _stamps(features: Features) -> tuple[tuple[str, int, int], ...]:
-    """Tell which objects features are, and in which state: a tensor that is written to has another version."""
-    return tuple(
-        (name, id(value), value._version if isinstance(value, Tensor) else 0)
-        for name, value in features.items()
-        if name != "sentence_embedding"
-    )
-
-
-def _with(features: Features, embedding: Tensor) -> Features:
-    features["sentence_embedding"] = embedding
-    return Embedded(features)
 
 
 class FastSentenceTransformer(SentenceTransformer):
@@ -212,7 +171,7 @@ class FastSentenceTransformer(SentenceTransformer):
         `lengths` are each column's in tokens, if it is known that they are padded on the right.
         """
         self._columns, self._lengths, self._embedded = columns, lengths, {}
-        self._announced = [_stamps(column) for column in columns]
+        self._announced = [stamps(column) for column in columns]
         self._together = True
 
     def forget(self) -> None:
@@ -230,24 +189,24 @@ class FastSentenceTransformer(SentenceTransformer):
         if not self.training or self.way == "plain" or any("forward" in vars(module) for module in self):
             return self._plain(input, **kwargs)
         column = next((i for i, announced in enumerate(self._columns) if announced is input), None)
-        if column is None or not torch.is_grad_enabled() or kwargs or _stamps(input) != self._announced[column]:
+        if column is None or not torch.is_grad_enabled() or kwargs or stamps(input) != self._announced[column]:
             return self._alone(input, **kwargs)  # a loss may have changed a batch, also since it was embedded
         if self._together:
             self._together = False
-            if any(_stamps(c) != stamps for c, stamps in zip(self._columns, self._announced, strict=True)):
+            if any(stamps(c) != then for c, then in zip(self._columns, self._announced, strict=True)):
                 return self._alone(input)
             together = self._without_padding(self._columns, self._lengths, self.passes)
             self._embedded = dict(enumerate(together.chunk(len(self._columns)))) if together is not None else {}
         known = self._embedded.pop(column, None)
         if known is None:  # asked for again: a second pass draws dropout anew, as the inherited one would
             return self._alone(input)
-        return _with(input, known)
+        return with_embedding(input, known)
 
     def _alone(self, input: Features, lengths: Lengths | None = None, **kwargs: Any) -> Features:
         embedded = None if kwargs else self._without_padding([input], lengths)
         if embedded is None:
             return self._plain(input, **kwargs)
-        return _with(input, embedded)
+        return with_embedding(input, embedded)
 
     def _plain(self, input: Features, **kwargs: Any) -> Features:
         self._count("plain")

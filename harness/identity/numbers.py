@@ -1,0 +1,32 @@
+"""Arrays, tensors and tables by what they hold. None of their libraries is imported: who has one has it imported."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import Any
+
+
+def numbers(thing: Any) -> list[Any] | None:
+    """Return type, shape and bytes of a numpy array or torch tensor; None for other things and kinds of these."""
+    modules = sys.modules
+    if (np := modules.get("numpy")) is not None and type(thing) is np.ndarray and not thing.dtype.hasobject:
+        content = np.ascontiguousarray(thing).tobytes()
+        return [str(thing.dtype), list(thing.shape), hashlib.sha256(content).hexdigest()]
+    if (torch := modules.get("torch")) is not None and isinstance(thing, torch.Tensor):
+        flat = thing.detach().cpu().contiguous().resolve_conj().resolve_neg().flatten()
+        content = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+        told = [type(thing).__name__, str(thing.dtype), list(thing.shape), thing.requires_grad]
+        return [*told, hashlib.sha256(content).hexdigest()]
+    return None
+
+
+def table(thing: Any) -> list[Any] | None:
+    """Return what a pandas object holds, as plain values; None for other things."""
+    pd = sys.modules.get("pandas")
+    if pd is None or not isinstance(thing, pd.DataFrame | pd.Series):
+        return None
+    frame = pd.DataFrame(thing)
+    names = [list(frame.columns), list(frame.index.names), frame.index.tolist(), dict(thing.attrs)]
+    columns = [(repr(frame.dtypes.iloc[n]), frame.iloc[:, n].tolist()) for n in range(frame.shape[1])]
+    return [type(thing).__name__, *names, *columns]
