@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ import numpy as np
 from harness import stats
 from harness.check import Finals, Verdict, finals
 from harness.errors import UsageError
+from harness.mixing import of_studies
 from harness.plan import Plan
 from harness.records import HEADLINE
 from harness.study import UNTRAINED
@@ -42,11 +43,15 @@ _COLUMNS = {"study", "stage", "roles", "seed", "id", "outcome"}
 
 @dataclass(frozen=True)
 class Baseline:
-    """The scores of an earlier report: by study and figure, then by seed. `untrained_id` is its untrained run's."""
+    """The scores of an earlier report: by study and figure, then by seed. `untrained_id` is its untrained run's.
+
+    `subjects` say by study what it trained and was scored on (`plan.subject_id`), where the report tells it.
+    """
 
     scores: Mapping[tuple[str, str], Mapping[int, float]]
     figures: tuple[str, ...]
     untrained_id: str | None
+    subjects: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def studies(self) -> tuple[str, ...]:
@@ -71,12 +76,15 @@ def read_baseline(path: Path) -> Baseline:
         )
     figures = tuple(name for name in columns if "/" in name)
     scores: dict[tuple[str, str], dict[int, float]] = {}
+    subjects: dict[str, str] = {}
     untrained_id = None
     for number, line in enumerate(lines, start=2):
         untrained = line["stage"] == UNTRAINED
         if not (untrained or "best" in (line["roles"] or "").split("+")) or line["outcome"] != "ok":
             continue
         untrained_id = line["id"] if untrained else untrained_id
+        if line.get("subject"):
+            subjects[line["study"]] = line["subject"]
         for figure in figures:
             if line[figure]:
                 scores.setdefault((line["study"], figure), {})[_seed(line, path, number)] = _score(
@@ -86,7 +94,7 @@ def read_baseline(path: Path) -> Baseline:
         raise UsageError(
             f"--baseline {path}: holds no final run at a best point; give the scores.csv of a finished ablation"
         )
-    return Baseline(scores, figures, untrained_id)
+    return Baseline(scores, figures, untrained_id, subjects)
 
 
 def _seed(line: Mapping[str, str], path: Path, number: int) -> int:
@@ -133,7 +141,7 @@ def against(
     found = [_compared(plan, claim, baseline) for claim in claims]
     levels = stats.holm_levels([1.0 if isinstance(known, str) else known.p_value(tolerance) for known in found])
     return [
-        _judge(claim, known, level, _elsewhere(plan, baseline))
+        _judge(claim, known, level, _elsewhere(plan, baseline, claim.better))
         for claim, known, level in zip(claims, found, levels, strict=True)
     ]
 
@@ -180,18 +188,25 @@ def _compared(plan: Plan, claim: Claim, baseline: Baseline) -> _Sides | str:
         return "the baseline has it and the ablation does not; keep a new baseline if it was taken out on purpose"
     if then is None:
         return "the baseline does not have it; keep a new one that does"
+    differing = None if plan.allow_mixed else of_studies(plan, [claim.better])
+    if differing is not None:
+        return f"its runs of today were not all made alike: {differing} (--allow-mixed judges them all the same)"
     known: Finals = finals(plan, claim.better, figure=claim.figure)
     if known.lacking:
         return "; ".join(known.lacking[:3])
     return _Sides({seed or 0: score for seed, score in known.scores.items()}, then, known.constant)
 
 
-def _elsewhere(plan: Plan, baseline: Baseline) -> str:
-    """Say that the baseline comes from elsewhere where its untrained model is another run than the plan's."""
+def _elsewhere(plan: Plan, baseline: Baseline, study: str) -> str:
+    """Say what a study's baseline is of, where that is not what the plan's runs are of."""
     own = next((run.id for run in plan.of(UNTRAINED)), None)
-    if None in (own, baseline.untrained_id) or own == baseline.untrained_id:
-        return ""
-    return " The baseline was made on another testbed, or by another recipe: its untrained model is another run."
+    if None not in (own, baseline.untrained_id) and own != baseline.untrained_id:
+        return " The baseline was made on another testbed, or by another recipe: its untrained model is another run."
+    declared = None if plan.present is None else plan.present.studies.get(study)
+    then = baseline.subjects.get(study)
+    if declared is not None and then not in (None, declared.subject):
+        return " The baseline's runs trained something else: other rows, or another loss or view."
+    return ""
 
 
 def _judge(claim: Claim, known: _Sides | str, alpha: float, note: str) -> Verdict:

@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 
 from harness.check import Finals, difference, finals
 from harness.expectations import InOrder
+from harness.mixing import of_studies
 from harness.plan import Plan
 
 DRAWS = 99_999
@@ -49,7 +50,7 @@ class Order:
 
     def __str__(self) -> str:
         if self.over_pairs is None:
-            return f"as a whole: {self.expectation}: not all runs are there"
+            return f"as a whole: {self.expectation}: not all runs are there and made alike"
         over_seeds = "unknown from one seed" if self.over_seeds is None else probability(self.over_seeds)
         return (
             f"as a whole: {self.expectation}: probability over test pairs {probability(self.over_pairs)}, "
@@ -71,7 +72,7 @@ def orders(plan: Plan) -> list[Order]:
 
 def _order(plan: Plan, expectation: InOrder) -> Order:
     sides = [finals(plan, name) for name in expectation.studies]
-    if any(side.lacking for side in sides):
+    if any(side.lacking for side in sides) or (not plan.allow_mixed and of_studies(plan, expectation.studies)):
         return Order(str(expectation))
     steps = [difference(after, before) for before, after in pairwise(_at_common_seeds(sides))]
     known = [step for step in steps if step is not None]

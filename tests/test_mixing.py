@@ -12,11 +12,15 @@ import pytest
 from conftest import harness
 from synthetic import PROVENANCE, make_ablation, make_records
 
+from harness.baseline import against, read_baseline
 from harness.check import check, exit_code
 from harness.mixing import made_otherwise
-from harness.plan import Plan, PlannedRun
+from harness.order import orders
+from harness.plan import Plan, PlannedRun, trained
 from harness.planner import make_plan
 from harness.records import Record
+from harness.report.data import scores_csv
+from harness.report.facts import gather
 
 
 def plan_of(change: Callable[[PlannedRun, Record], Record | None]) -> Plan:
@@ -66,6 +70,35 @@ def test_a_claim_on_runs_of_two_makings_gets_no_verdict_unless_that_is_asked_for
     allowed = check(replace(plan, allow_mixed=True))
     assert [v.verdict for v in allowed] == [v.verdict for v in check(plan_of(lambda run, record: record))]
     assert made_otherwise(plan)  # of a run that no claim is about, too
+
+
+def test_orders_and_baselines_do_not_mix_either(tmp_path: Path) -> None:
+    plan = plan_of(made_by(lambda run: run.study == "cosine" and run.seed == 2, **OTHER))
+    assert orders(plan)[0].over_pairs is None
+    assert orders(replace(plan, allow_mixed=True))[0].over_pairs is not None
+    (tmp_path / "scores.csv").write_text(scores_csv(gather(plan_of(lambda run, record: record))), encoding="utf-8")
+    baseline = read_baseline(tmp_path / "scores.csv")
+    judged = {verdict.better: verdict for verdict in against(plan, baseline)}
+    assert judged["cosine"].verdict == "incomplete"
+    assert "not all made alike" in judged["cosine"].reason
+    assert judged["mnr"].verdict == "holds"
+
+
+def test_a_baseline_of_another_loss_or_other_rows_is_named(tmp_path: Path) -> None:
+    def told(rows: int) -> set[str]:
+        plain = make_ablation(trials=2, seeds=3)
+        then = replace(plain, testbed=replace(plain.testbed, max_rows=rows))
+
+        def change(run: PlannedRun, record: Record) -> Record:
+            return replace(record, provenance={**record.provenance, **trained(then, run.study)})
+
+        csv = scores_csv(gather(make_plan(then, make_records(then, change=change), pruning=True)))
+        (tmp_path / "scores.csv").write_text(csv, encoding="utf-8")
+        verdicts = against(plan_of(lambda run, record: record), read_baseline(tmp_path / "scores.csv"))
+        return {v.better for v in verdicts if "trained something else" in v.reason}
+
+    assert told(1200) == set()
+    assert told(300) == {"softmax", "cosine", "mnr", "mnr+hard"}
 
 
 def test_builds_of_one_version_are_one_version() -> None:

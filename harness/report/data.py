@@ -25,7 +25,7 @@ def scores_csv(facts: Facts) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     point_columns = ["batch_size", "lr", *options]
-    writer.writerow(["study", "stage", "roles", "seed", "id", "outcome", *point_columns, *scores])
+    writer.writerow(["study", "stage", "roles", "seed", "id", "outcome", "subject", *point_columns, *scores])
     for run, record in zip(runs, records, strict=True):
         point = record.point.as_dict() if record.point else {}
         writer.writerow(
@@ -36,6 +36,7 @@ def scores_csv(facts: Facts) -> str:
                 record.seed,
                 record.id,
                 record.outcome,
+                record.provenance.get("subject", ""),
                 *(point.get(name, "") for name in point_columns),
                 *(finite(record.scores.get(name, "")) for name in scores),
             ]
