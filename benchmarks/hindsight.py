@@ -23,7 +23,7 @@ from harness.check import check
 from harness.expectations import Expectation, beats
 from harness.plan import PlannedRun
 from harness.planner import make_plan
-from harness.records import DEV, TEST, Pairs, Record
+from harness.records import DEV, TEST, Design, Pairs, Record
 from harness.space import Space, choice, log_uniform
 from harness.study import Study
 from harness.verdicts import Verdict
@@ -52,7 +52,7 @@ class Store:
         self._luck = luck
         self._gold = np.random.default_rng(luck).uniform(size=PAIRS)
         self.records: dict[str, Record] = {}
-        self.designs: tuple[lock.Design, ...] = ()
+        self.designs: tuple[Design, ...] = ()
 
     def look(self, declared: Ablation) -> list[Verdict]:
         """Run what an ablation lacks, as a driver would, and judge it."""

@@ -16,7 +16,7 @@ import numpy as np
 from harness import lock, stats
 from harness.errors import UsageError
 from harness.mixing import mixed
-from harness.records import Record, best, by_trial
+from harness.records import Design, Record, best, by_trial
 from harness.store import Store
 from harness.study import UNTRAINED
 
@@ -89,7 +89,7 @@ def planned(store: Store) -> list[Record]:
     return records
 
 
-def _belongs(record: Record, design: lock.Design) -> bool:
+def _belongs(record: Record, design: Design) -> bool:
     if record.study == UNTRAINED:
         return record.provenance.get("subject") == design.untrained
     given, made = design.studies.get(record.study), record.provenance

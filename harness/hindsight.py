@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from harness.lock import Declared, Design, claims
+from harness.lock import claims
 from harness.plan import Plan
+from harness.records import Declared, Design
 from harness.study import UNTRAINED
 
 

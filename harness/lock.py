@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,46 +19,11 @@ from harness.ablation import Ablation
 from harness.errors import StoreError
 from harness.expectations import Beats, InOrder
 from harness.plan import search_id, subject_id
-from harness.records import DEV, Record, as_json
+from harness.records import DEV, Declared, Design, Record, as_json
 from harness.store import write_atomically
 from harness.study import UNTRAINED
 
 LOG = "designs.json"
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What a design gives a study: what it trains (`plan.subject_id`), its search, and how many trials."""
-
-    subject: str
-    search: str
-    trials: int
-
-
-@dataclass(frozen=True)
-class Design:
-    """What was declared when a driver started.
-
-    Attributes:
-        studies: by name, what each was given.
-        untrained: what the untrained model is scored on, and in which precision, as `Declared.subject` says it.
-        claims: the claims that verdicts would be given on, as `claims` writes them, each with its studies.
-        seeds, max_seeds: final seeds, and the most of them where seeds are added until decided.
-        scored: the studies that had test scores by then: of them, this design was not declared blindly.
-        records: how many records the store held.
-        at: the time (UTC, ISO 8601), which no report prints.
-        study_file: the hash of the study file, None where it is not known.
-    """
-
-    studies: Mapping[str, Declared]
-    untrained: str
-    claims: Mapping[str, tuple[str, ...]]
-    seeds: int
-    max_seeds: int | None = None
-    scored: tuple[str, ...] = ()
-    records: int = 0
-    at: str = ""
-    study_file: str | None = None
 
 
 def claims(ablation: Ablation) -> dict[str, tuple[str, ...]]:

@@ -8,17 +8,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from harness.ablation import Ablation
 from harness.data.findings import Audit
 from harness.data.views import named
-from harness.records import Record, Stage, as_json
+from harness.records import Design, Record, Stage, as_json
 from harness.space import Point, Value
 from harness.study import UNTRAINED, Study
-
-if TYPE_CHECKING:
-    from harness.lock import Design
 
 RECIPE = 6
 """Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""

@@ -9,9 +9,9 @@ from functools import cache, cached_property, partial
 
 from harness.ablation import Ablation
 from harness.data.views import named
-from harness.lock import Design, design, scored
+from harness.lock import design, scored
 from harness.plan import TUNE_SEED, Plan, PlannedRun, State, run_id, start_up_points
-from harness.records import Record, Stage, best, by_trial
+from harness.records import Design, Record, Stage, best, by_trial
 from harness.space import Point
 from harness.study import UNTRAINED, Study
 

@@ -160,6 +160,41 @@ HEAD = '{"record": '
 """What a record's text begins with; then come what its checksum is of, and the checksum."""
 
 
+@dataclass(frozen=True)
+class Declared:
+    """What a design gives a study: what it trains (`plan.subject_id`), its search, and how many trials."""
+
+    subject: str
+    search: str
+    trials: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """What was declared when a driver started.
+
+    Attributes:
+        studies: by name, what each was given.
+        untrained: what the untrained model is scored on, and in which precision, as `Declared.subject` says it.
+        claims: the claims that verdicts would be given on, as `claims` writes them, each with its studies.
+        seeds, max_seeds: final seeds, and the most of them where seeds are added until decided.
+        scored: the studies that had test scores by then: of them, this design was not declared blindly.
+        records: how many records the store held.
+        at: the time (UTC, ISO 8601), which no report prints.
+        study_file: the hash of the study file, None where it is not known.
+    """
+
+    studies: Mapping[str, Declared]
+    untrained: str
+    claims: Mapping[str, tuple[str, ...]]
+    seeds: int
+    max_seeds: int | None = None
+    scored: tuple[str, ...] = ()
+    records: int = 0
+    at: str = ""
+    study_file: str | None = None
+
+
 def as_json(value: Any) -> str:
     """Return strict JSON: no NaN, which other readers refuse."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False)

@@ -14,10 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.ablation import Ablation
 from harness.check import Verdict, check
-from harness.lock import Design
 from harness.plan import Plan
 from harness.planner import Planner
-from harness.records import Record
+from harness.records import Design, Record
 from harness.spending import looks_between
 from harness.stats import Interval
 from harness.study import UNTRAINED

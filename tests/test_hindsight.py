@@ -16,7 +16,7 @@ from harness.check import check, exit_code
 from harness.expectations import beats, in_order, within
 from harness.plan import Plan
 from harness.planner import make_plan
-from harness.records import Record
+from harness.records import Design, Record
 from harness.space import Point, Space, choice, log_uniform
 
 NAMES = ("softmax", "cosine", "mnr")
@@ -32,7 +32,7 @@ class Store:
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
-        self.designs: tuple[lock.Design, ...] = ()
+        self.designs: tuple[Design, ...] = ()
 
     def run(self, ablation: Ablation) -> Plan:
         entry = lock.design(ablation, self.records.values())
