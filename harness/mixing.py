@@ -41,7 +41,8 @@ def of_studies(plan: Plan, studies: Iterable[str]) -> str | None:
 def _making(record: Record) -> dict[str, str]:
     """Return what decides scores beside the run's id, less a build's suffix: torch 2.13.0+cpu is torch 2.13.0."""
     versions = record.provenance.get("versions") or {}
-    found = {name: str(versions.get(name, "unknown")).partition("+")[0] for name in (*DECIDING, CODE)}
+    sampler = ("optuna",) if record.stage == "tune" else ()  # it decides which points are tried, and no score
+    found = {name: str(versions.get(name, "unknown")).partition("+")[0] for name in (*DECIDING, *sampler, CODE)}
     return {**found, "precision": str(record.provenance.get("precision", "unknown"))}
 
 

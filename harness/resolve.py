@@ -33,7 +33,8 @@ def precision_of(where: Executor, asked: Precision) -> str:
 def resolved(ablation: Ablation, store: Store, known: Contents, precision: str, console: Console) -> Ablation:
     """Read what the ablation's names stand for, keep it in the store, and tell what has changed since its last run."""
     parts, files = measured(ablation, only_there=False)
-    found = contents.added(replace(known, precision=precision), ablation, parts, files)
+    auto = precision if ablation.precision == "auto" else known.precision  # one that was asked for says nothing of it
+    found = contents.added(replace(known, precision=auto), ablation, parts, files)
     for change in contents.changes(known, found):
         told = f"changed since the last run, so runs are new: {change}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)

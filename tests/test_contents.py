@@ -73,7 +73,9 @@ def test_another_precision_makes_new_runs_and_its_name_goes_on_with_the_old(copy
     same = harness("run", "study.py", *options, "--precision", str(precision), cwd=copy)
     assert records(copy) == first, same.stderr
     other = "fp32" if precision != "fp32" else "bf16"
-    harness("run", "study.py", *options, "--precision", other, cwd=copy)
+    told = harness("run", "study.py", *options, "--precision", other, cwd=copy)
+    assert "changed since the last run" not in told.stderr  # it was asked for
+    assert contents(copy)["precision"] == precision  # and is not what "auto" comes to
     assert len(records(copy) - first) == 1 + 2 * 2
 
 

@@ -45,6 +45,10 @@ MIXED = {
     "tuning alone": (lambda run: run.study == "cosine" and run.stage == "tune", OTHER),
     "the untrained model has no say": (lambda run: run.study == "untrained", OTHER),
     "precision": (lambda run: run.study == "cosine" and run.seed == 2, {"precision": "bf16"}),
+    "the sampler's library": (
+        lambda run: run.study == "cosine" and run.stage == "tune" and run.trial == 1,
+        {"versions": {"optuna": "4.9.0"}},
+    ),
     "the harness's own code": (lambda run: run.study == "cosine", {"versions": {"harness code": "abc"}}),
 }
 
@@ -99,6 +103,11 @@ def test_a_baseline_of_another_loss_or_other_rows_is_named(tmp_path: Path) -> No
 
     assert told(1200) == set()
     assert told(300) == {"softmax", "cosine", "mnr", "mnr+hard"}
+
+
+def test_the_sampler_s_version_is_nothing_to_final_runs() -> None:
+    plan = plan_of(made_by(lambda run: run.stage == "final", versions={"optuna": "4.9.0"}))
+    assert made_otherwise(plan) == []
 
 
 def test_builds_of_one_version_are_one_version() -> None:
