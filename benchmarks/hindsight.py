@@ -21,9 +21,9 @@ from harness import lock, losses, stats, testbeds
 from harness.ablation import Ablation, Budget
 from harness.check import check
 from harness.expectations import Expectation, beats
-from harness.plan import PlannedRun
-from harness.planner import make_plan
+from harness.plan import Plan, PlannedRun
 from harness.records import DEV, TEST, Design, Pairs, Record
+from harness.sequential import grown
 from harness.space import Space, choice, log_uniform
 from harness.study import Study
 from harness.verdicts import Verdict
@@ -34,13 +34,13 @@ SPREAD = {"seed": 0.6, "pair": 0.25}
 """How far cosines lie from the gold scores: by a luck that a seed's pairs share with no other, and by the study's."""
 
 
-def ablation(names: Iterable[str], claims: Iterable[Expectation], seeds: int) -> Ablation:
+def ablation(names: Iterable[str], claims: Iterable[Expectation], seeds: int, most: int | None = None) -> Ablation:
     return Ablation(
         name="equal",
         testbed=replace(testbeds.book, tasks=()),
         studies=[Study(name, MNR.given(scale=scale), "pair") for scale, name in enumerate(names, 1)],
         space=Space(batch_size=choice(16), lr=log_uniform(1e-6, 2e-4)),
-        budget=Budget(trials=1, seeds=seeds),
+        budget=Budget(trials=1, seeds=seeds, max_seeds=most),
         expect=list(claims),
     )
 
@@ -59,9 +59,12 @@ class Store:
         entry = lock.design(declared, self.records.values())
         if lock.is_news(entry, self.designs):
             self.designs = (*self.designs, entry)
-        while runs := [run for run in make_plan(declared, self.records.values()).runs if run.state == "to do"]:
+        while runs := [run for run in self._plan(declared).runs if run.state == "to do"]:
             self.records |= {str(run.id): self._record(run) for run in runs}
-        return check(make_plan(declared, self.records.values(), designs=self.designs))
+        return check(self._plan(declared))
+
+    def _plan(self, declared: Ablation) -> Plan:
+        return grown(declared, self.records.values(), designs=self.designs)
 
     def _record(self, run: PlannedRun) -> Record:
         study = np.random.default_rng([self._luck, *run.study.encode()])
@@ -96,6 +99,16 @@ def raise_(store: Store) -> list[Verdict]:
     return [v for seeds in range(2, MOST + 1) for v in store.look(ablation(AB, [A_BEATS_B], seeds))]
 
 
+def extend(store: Store) -> list[Verdict]:
+    """Add seeds until it is decided, at most 4; if it is not, at most 7; then at most 10."""
+    return [v for most in (4, 7, MOST) for v in store.look(ablation(AB, [A_BEATS_B], 3, most))]
+
+
+def swap(store: Store) -> list[Verdict]:
+    """Put another study, and the claim to beat it, in the place of one that was not beaten."""
+    return [v for other in "bcd" for v in store.look(ablation(("a", other), [beats("a", other)], MOST))]
+
+
 def turn(store: Store) -> list[Verdict]:
     """Claim one direction, and the other if that is what came out."""
     return [v for claim in (A_BEATS_B, B_BEATS_A) for v in store.look(ablation(AB, [claim], MOST))]
@@ -113,7 +126,9 @@ PROCEDURES: tuple[tuple[str, Callable[[Store], list[Verdict]]], ...] = (
     ("ten seeds, one look", once),
     ("ten seeds, then fewer", lower),
     ("two seeds, then more", raise_),
+    ("until decided: at most 4 seeds, then 7, then 10", extend),
     ("the claim turned round", turn),
+    ("another study in the place of the one not beaten", swap),
     ("three claims, then the best", drop),
 )
 

@@ -84,6 +84,7 @@ def run(
     options: Options | None = None,
     *,
     workers: int | None = None,
+    threads: int | None = None,
     executor: ExecutorName = "local",
     runs_per_gpu: int = 1,
     time_limit: float | None = None,
@@ -95,7 +96,8 @@ def run(
 
     Args:
         store: the store's folder; `runs/<ablation>-<testbed>` if None.
-        workers: worker processes; `runs_per_gpu` a GPU, or one a core, if None.
+        workers: worker processes; `runs_per_gpu` a GPU, or one for every `threads` cores, if None.
+        threads: of each worker; if None one, or its share of the cores if it has a GPU. Not for "inline".
         executor: "local" for worker processes, "ray" for a Ray cluster, "inline" for this process.
         time_limit: seconds after which a run is stopped and has failed; not for "inline".
         study_file: recorded, with its hash, as where the ablation comes from.
@@ -124,7 +126,8 @@ def run(
         runs = as_planned.unfinished()
         if not runs and resolve.unchanged(ablation, known):
             return _plan(found, records, opened.folder, study_file, allow_mixed)
-        where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=max(1, runs))  # they import torch
+        # Workers import torch from here on.
+        where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=max(1, runs), threads=threads)
         try:
             import harness.report  # noqa: F401  # matplotlib, which whoever runs will need at the end
             from harness.driver import Driver  # Optuna

@@ -134,7 +134,13 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--strict", action="store_true", help="exit with 3 if a verdict is inconclusive")
     for each in (plan, run):
         each.add_argument(
-            "--workers", metavar="N", type=int, help="worker processes (default: one a GPU, or one a core)"
+            "--workers", metavar="N", type=int, help="worker processes (default: one a GPU, or one for every --threads)"
+        )
+        each.add_argument(
+            "--threads",
+            metavar="N",
+            type=int,
+            help="threads of each worker (default: 1, or a GPU's share of the cores); others move scores by some 5e-5",
         )
     check.add_argument(
         "--baseline", metavar="FILE", type=Path, help="judge each study against an earlier report's scores.csv, too"

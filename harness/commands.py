@@ -33,7 +33,7 @@ def plan(options: argparse.Namespace) -> int:
     found = _detections(plan, options)
     if options.json:
         return _print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in found]} if found else {}))
-    _print_plan(plan, options.workers)
+    _print_plan(plan, options.workers, options.threads)
     for detection in found:
         print(detection)
     return 0
@@ -50,13 +50,13 @@ def _detections(plan: Plan, options: argparse.Namespace) -> list[Detection]:
     return detections(plan, options.detect, options.sd)
 
 
-def _print_plan(plan: Plan, workers: int | None) -> int:
+def _print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
     from harness import provenance
     from harness.listing import plan_summary, plan_table
     from harness.mixing import made_otherwise
 
     _print_table(plan_table(plan))
-    print("\n".join(plan_summary(plan, workers or provenance.default_workers())))
+    print("\n".join(plan_summary(plan, workers or provenance.default_workers(threads or 1))))
     for note in made_otherwise(plan):
         print(f"note: {note}")
     return 0
@@ -74,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
         options.tasks = ""
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers {options.workers}: give at least 1, or leave it out")
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"--threads {options.threads}: give at least 1, or leave it out")
     if options.runs_per_gpu < 1:
         raise UsageError(f"--runs-per-gpu {options.runs_per_gpu}: give at least 1, or leave it out")
     if options.time_limit is not None and not options.time_limit > 0:
@@ -97,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     if options.audit_only:
         return _audit_only(ablation, folder, options.only)
     if options.dry_run:
-        return _print_plan(api.plan(ablation, folder), options.workers)
+        return _print_plan(api.plan(ablation, folder), options.workers, options.threads)
     end_on_sigterm_too()
     with create(folder, ablation.name, ablation.testbed.name).locked():  # a driver that is refused changes nothing
         write_atomically(folder / "last_run.json", as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
@@ -114,6 +116,7 @@ def run(options: argparse.Namespace) -> int:
             storage=options.storage,
         ),
         workers=options.workers,
+        threads=options.threads,
         executor=options.executor,
         runs_per_gpu=options.runs_per_gpu,
         time_limit=60 * options.time_limit if options.time_limit else None,

@@ -109,4 +109,6 @@ def command(options: argparse.Namespace) -> str:
         if value is not None:
             parts += ["--until-decided"] if name == "max_seeds" else []
             parts += [f"--{name.replace('_', '-')}", str(value)]
+    if getattr(options, "threads", None) is not None:
+        parts += ["--threads", str(options.threads)]
     return shlex.join(parts)

@@ -77,6 +77,8 @@ class Driver:
     def drive(self) -> Plan:
         """Do every run that can be done; returns the plan as it stands at the end."""
         sequential.grow(self._planner)
+        for note in self._planner.plan().stray_trials():
+            self.board.line(note)
         with held_back():
             mirror = self._mirror()
         try:

@@ -48,18 +48,28 @@ def of_study(plan: Plan, study: str) -> list[str]:
 
 def withdrawn(plan: Plan) -> list[str]:
     """Return the claims that were made blindly and are no longer made: Holm's correction still counts them."""
+    return sorted(_withdrawn(plan))
+
+
+def _withdrawn(plan: Plan) -> dict[str, tuple[str, ...]]:
     made, ever = claims(plan.ablation), {c: studies for entry in plan.designs for c, studies in entry.claims.items()}
-    return sorted(
-        claim
+    return {
+        claim: studies
         for claim, studies in ever.items()
         if claim not in made and _known(plan, studies) and claim in getattr(_reference(plan, studies), "claims", ())
-    )
+    }
 
 
 def _late(plan: Plan, claim: str, studies: Collection[str]) -> Iterator[str]:
     reference = _reference(plan, studies)
     if reference is not None and _known(plan, studies) and claim not in reference.claims:
         yield f"'{claim}' was claimed after its test scores were known."
+    # Whoever puts one claim in another's place until one holds spends the whole level each time.
+    first = next((entry for entry in plan.designs if claim in entry.claims), None)
+    known = plan.scored if first is None else set(first.scored)
+    for other, named in sorted(_withdrawn(plan).items()):
+        if {study for study in named if study != UNTRAINED} <= known:
+            yield f"'{claim}' was claimed after the scores of '{other}' were known, which is no longer claimed."
 
 
 def _reference(plan: Plan, studies: Collection[str]) -> Design | None:

@@ -30,6 +30,7 @@ def plan_as_dict(plan: Plan) -> dict[str, Any]:
         "precision": ablation.precision,
         "contents": dict(ablation.testbed.contents),
         "seconds_left": plan.seconds_left(),
+        "trials_of_other_searches": dict(plan.strays),
         "runs": [
             {
                 "id": run.id if known else None,
@@ -95,6 +96,7 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
             lines.append(
                 f"{study.name}: {trials} trials, not {plan.ablation.budget.trials}: its space holds no more points"
             )
+    lines += plan.stray_trials()
     asked = plan.ablation.testbed.max_rows
     held = [r.record.rows for r in plan.runs if r.record and r.record.rows]
     pair_class = [

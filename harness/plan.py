@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -60,6 +60,7 @@ class Plan:
         audit: what the store knows of the data (`harness.audit`).
         allow_mixed: judge runs of several versions all the same (`harness.mixing`).
         study_file: the hash of the study file as it is today.
+        strays: how many trials of each study the store holds that are none of this plan's.
     """
 
     ablation: Ablation
@@ -71,6 +72,7 @@ class Plan:
     audit: Audit | None = None
     allow_mixed: bool = False
     study_file: str | None = None
+    strays: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, study: str, stage: Stage | None = None, role: str | None = None) -> list[PlannedRun]:
         """Return a study's runs, of one stage or final role if given."""
@@ -88,6 +90,14 @@ class Plan:
         """Count the runs that were made while the study file read otherwise than it does today; 0 where unknown."""
         made = [run.record.provenance.get("study_file") for run in self.runs if run.record is not None]
         return 0 if self.study_file is None else sum(known not in (None, self.study_file) for known in made)
+
+    def stray_trials(self) -> list[str]:
+        """Return a sentence for each study of which the store holds trials that are none of this plan's."""
+        return [
+            f"{study}: the store holds {number} trial{'s' * (number > 1)} of another search (its space, default, "
+            "options, loss, rows or number of trials differed); kept, not counted"
+            for study, number in self.strays.items()
+        ]
 
     def count(self, state: State) -> int:
         return sum(run.state == state for run in self.runs)

@@ -129,7 +129,17 @@ class Planner:
             scored(record for known in self._known.values() for record in known.values()),
             self.looks,
             allow_mixed=self.allow_mixed,
+            strays=self._strays(),
         )
+
+    def _strays(self) -> dict[str, int]:
+        """Count, by study, the tuning records of searches that nobody declares any more."""
+        planned = {study: {run.id for run in self.part(study).of(study, "tune")} for study in self.studies}
+        numbers = {
+            study: sum(r.stage == "tune" and r.id not in ids for r in self._known.get(study, {}).values())
+            for study, ids in planned.items()
+        }
+        return {study: number for study, number in numbers.items() if number}
 
     @cached_property
     def _design(self) -> Design:

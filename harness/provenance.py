@@ -152,9 +152,9 @@ def gpus() -> tuple[str, ...]:
     return names if visible is None else names[: len(visible.split(","))]
 
 
-def default_workers() -> int:
-    """Return how many runs to do at once: one a GPU, else one a core, up to eight for the sake of memory."""
-    return len(gpus()) or min(cores(), 8)
+def default_workers(threads: int = 1) -> int:
+    """Return how many runs to do at once: one a GPU, else as many as have cores, up to eight for the sake of memory."""
+    return len(gpus()) or min(max(1, cores() // threads), 8)
 
 
 @cache

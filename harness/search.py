@@ -2,7 +2,8 @@
 
 The records are the truth; what optuna knows is rebuilt from them. `ask` is a function of the trials before the one
 asked for, so an ablation that was killed and resumed, on any number of workers, tries the same points as one that was
-not.
+not. Scores enter as they are: rounded ones swap ranks no less often when a score moves by 5e-5 (docs/log.md,
+2026-11-26), so what keeps a search the same is that a run has the same threads on any number of workers.
 """
 
 from __future__ import annotations

@@ -13,11 +13,13 @@ import pytest
 from torch import Tensor, nn
 
 from harness import Ablation, Budget, Space, Study, api, beats, choice, log_uniform, losses, testbeds
+from harness.ablation import Precision
 from harness.errors import StudyFileError, UsageError
 from harness.executors import Executor
 from harness.executors.start import start
 from harness.options import Options
 from harness.plan import Plan
+from harness.training.precision import precision_here
 
 
 def closure(power: float) -> Callable[..., nn.Module]:
@@ -149,7 +151,6 @@ def test_a_loss_that_changed_is_another_run(done: tuple[Plan, Path]) -> None:
     [
         {"testbed": replace(testbeds.book, tasks=(), max_rows=91)},
         {"budget": Budget(trials=2, epochs=1, seeds=2, examples=33)},
-        {"precision": "fp32"},
         {
             "testbed": replace(
                 testbeds.book, tasks=(), max_rows=90, model=replace(testbeds.book.model, revision="0" * 40)
@@ -160,6 +161,11 @@ def test_a_loss_that_changed_is_another_run(done: tuple[Plan, Path]) -> None:
 )
 def test_what_decides_a_result_makes_another_run(change: dict[str, Any], done: tuple[Plan, Path]) -> None:
     assert {run.state for run in api.plan(make_ablation(**change), done[1]).of("closure", "tune")} == {"to do"}
+
+
+def test_another_precision_than_this_machines_own_makes_another_run(done: tuple[Plan, Path]) -> None:
+    other: Precision = "bf16" if precision_here("auto") == "fp32" else "fp32"
+    assert {run.state for run in api.plan(make_ablation(precision=other), done[1]).of("closure", "tune")} == {"to do"}
 
 
 @pytest.mark.parametrize("change", [{"expect": []}, {"testbed": replace(testbeds.book, tasks=("STS12",), max_rows=90)}])

@@ -148,6 +148,33 @@ def test_no_more_workers_start_ahead_than_have_something_to_do() -> None:
         executor.stop()
 
 
+@pytest.mark.parametrize(("workers", "asked", "given"), [(1, None, "1"), (2, None, "1"), (1, 3, "3")])
+def test_a_workers_threads_do_not_turn_on_how_many_workers_there_are(
+    workers: int, asked: int | None, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.provenance.gpus", lambda: ())
+    monkeypatch.setattr("harness.provenance.cores", lambda: 8)
+    executor = start("local", workers, threads=asked)
+    try:
+        assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == given
+    finally:
+        executor.stop()
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, "4"), (3, "3")])
+def test_a_worker_that_has_a_gpu_gets_its_share_of_the_cores(
+    asked: int | None, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.provenance.gpus", lambda: ("one", "another"))
+    monkeypatch.setattr("harness.provenance.cores", lambda: 8)
+    executor = start("local", threads=asked)
+    try:
+        assert executor.slots == 2
+        assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == given
+    finally:
+        executor.stop()
+
+
 def test_a_workers_environment_is_set_before_it_imports_what_prepares_it() -> None:
     executor = ProcessExecutor([{"TOLD": "yes"}], prepare=Reader())
     try:

@@ -143,6 +143,25 @@ def test_a_claim_that_is_dropped_after_the_look_still_counts_in_holm_s_correctio
     assert (kept.level or 0) > (alone.level or 0)
 
 
+def test_a_claim_in_the_place_of_another_that_did_not_hold_is_told() -> None:
+    """Each new claim is tested blindly, at its own level: whoever goes on until one holds spends more than that."""
+    store = Store()
+    two = replace(declared(), studies=list(declared().studies)[:2], expect=[beats("cosine", "softmax")])
+    store.run(two)
+    swapped = replace(declared(), expect=[beats("mnr", "softmax")])
+    for plan in (store.plan(swapped), store.run(swapped)):
+        told = [
+            "'mnr beats softmax' was claimed after the scores of 'cosine beats softmax' were known, "
+            "which is no longer claimed."
+        ]
+        assert [note for note in hindsight.notes(plan) if "were known, which" in note] == told
+    (verdict,) = check(plan)
+    assert list(verdict.late) == told
+    # whoever keeps the old claim shows it, too
+    both = replace(declared(), expect=[beats("cosine", "softmax"), beats("mnr", "softmax")])
+    assert not any(verdict.late for verdict in check(store.plan(both)))
+
+
 def test_check_with_fewer_seeds_than_the_log_knows_says_so_and_strict_does_not_hold(copy: Path) -> None:
     before = harness("check", "study.py", "--strict", cwd=copy)
     fewer = harness("check", "study.py", "--seeds", "1", "--strict", cwd=copy)

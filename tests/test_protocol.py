@@ -11,6 +11,7 @@ import synthetic
 from conftest import harness
 
 from harness.ablation import Ablation
+from harness.listing import plan_as_dict, plan_summary
 from harness.plan import PlannedRun, run_id
 from harness.planner import Planner, make_plan
 from harness.records import Record, best
@@ -70,6 +71,22 @@ def test_a_changed_search_starts_anew_and_no_old_trial_wins_in_it(other: str) ->
     assert all(run.record is not None and run.record.id not in records for run in again.of("mnr", "tune"))
     back = make_plan(before, both.values())
     assert {run.record.id for run in back.of("mnr", "tune") if run.record} <= set(records)  # and the old one stands
+
+
+def test_trials_of_another_search_are_kept_named_and_not_counted() -> None:
+    """P1: nothing told that the store held them."""
+    before = searched(trials=10)
+    records = list(finished(before).values())
+    after = replace(before, space=Space(batch_size=choice(16, 32), lr=log_uniform(3e-5, 1e-4)))
+
+    plan = make_plan(after, records)
+    assert plan.strays == {"mnr": 10}
+    assert plan_as_dict(plan)["trials_of_other_searches"] == {"mnr": 10}
+    assert any(line.startswith("mnr: the store holds 10 trials of another search") for line in plan_summary(plan, 1))
+    assert given(gather(plan)).rows[0][-1] == "10"
+    fewer = make_plan(replace(before, budget=replace(before.budget, trials=9)), records)
+    assert fewer.strays == {"mnr": 1}
+    assert make_plan(before, records).strays == {}
 
 
 def test_more_trials_go_on_with_the_same_search() -> None:

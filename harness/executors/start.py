@@ -31,14 +31,18 @@ def start(
     time_limit: float | None = None,
     prepare: Callable[[], None] | None = None,
     ahead: int | None = None,
+    threads: int | None = None,
 ) -> Executor:
     """Start an executor.
 
     Args:
-        workers: how many runs at once; if None as many as there are cores, or GPUs times `runs_per_gpu`.
+        workers: how many runs at once; if None, `runs_per_gpu` a GPU, or one for every `threads` cores.
         time_limit: seconds that a run may take; a longer one is stopped, with its worker.
         prepare: what worker processes of this machine do as soon as they start, which is now.
         ahead: how many of them start now, the others when they are needed; all if None.
+        threads: of each worker. If None, 1, whatever the number of workers: sums in another order give scores that
+            differ by some 5e-5, and with them a search may ask for other points. A worker that has a GPU gets its
+            share of the cores instead, since no score is summed on them.
 
     Raises UsageError if Ray is asked for and cannot be had.
     """
@@ -47,12 +51,13 @@ def start(
 
         return InlineExecutor()
     if name == "ray":
-        return _ray(workers, runs_per_gpu, time_limit)
+        return _ray(workers, runs_per_gpu, time_limit, threads or 1)
     from harness.executors.processes import ProcessExecutor
 
     gpus = len(provenance.gpus())
-    count = workers or provenance.default_workers() * (runs_per_gpu if gpus else 1)
-    environment = ENVIRONMENT | _threads(max(1, provenance.cores() // count)) | (SHARED if count > 1 else {})
+    count = workers or provenance.default_workers(threads or 1) * (runs_per_gpu if gpus else 1)
+    threads = threads or (max(1, provenance.cores() // count) if gpus else 1)
+    environment = ENVIRONMENT | _threads(threads) | (SHARED if count > 1 else {})
     devices = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
     return ProcessExecutor(
         [
@@ -65,14 +70,13 @@ def start(
     )
 
 
-def _ray(workers: int | None, runs_per_gpu: int, time_limit: float | None) -> Executor:
+def _ray(workers: int | None, runs_per_gpu: int, time_limit: float | None, threads: int) -> Executor:
     try:
         from harness.executors.ray import RayExecutor
     except ImportError as problem:
         raise UsageError(
             "--executor ray: Ray is not installed; pip install 'harness-embeddings[ray]' on every node"
         ) from problem
-    threads = 1 if workers is None else max(1, provenance.cores() // workers)
     return RayExecutor(
         ENVIRONMENT | SHARED | _threads(threads),
         threads=threads,

@@ -10,7 +10,10 @@ from harness.report.tables import NONE, Table, count, escape
 
 def given(facts: Facts) -> Table:
     """Return a row a study: its trials by how they ended, the distinct points, and what a scored trial trained on."""
-    header = ("study", "trials", "scored", "not scored", "distinct points", "first point", "examples a trial", "steps")
+    header = (
+        *("study", "trials", "scored", "not scored", "distinct points", "first point", "examples a trial", "steps"),
+        "trials of other searches",
+    )
     rows = tuple(
         (
             escape(row.name),
@@ -21,6 +24,7 @@ def given(facts: Facts) -> Table:
             next((str(run.point) for run in row.trials if run.point is not None), NONE),
             _range([record.examples_seen for record in succeeded(row.trials)]),
             _range([record.steps for record in succeeded(row.trials)]),
+            str(facts.plan.strays.get(row.name) or NONE),
         )
         for row in facts.studies
     )
