@@ -28,8 +28,8 @@ from typing import Any, TextIO
 
 STAGES = {
     "a": ("ceilings", 20, 3),
-    "b": ("certificates", 75, 12),
-    "tests": ("marked", 25, 1),
+    "b": ("certificates", 110, 12),
+    "tests": ("marked", 35, 1),
     "c": ("training", 110, 10),
     "d": ("profiles", 25, 3),
     "e": ("evaluations", 40, 3),
@@ -61,7 +61,10 @@ def main() -> int:
     parser.add_argument("--stage", choices=list(STAGES), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.stage:
-        return _child(options.stage, options.device, options.out)
+        code = _child(options.stage, options.device, options.out)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # not after seconds of setting free what it had
     options.out.mkdir(parents=True, exist_ok=True)
     names = [name for name in STAGES if name in options.only]
     began = time.monotonic()
@@ -69,7 +72,7 @@ def main() -> int:
         rows = _run_all(names, options.device, began + 60 * options.minutes, options.out, log)
         table = _table(names, rows, time.monotonic() - began)
         log.write(table)
-    print(table, end="")
+    print(table, end="", flush=True)
     judged = [row["held"] for row in rows if "held" in row]
     finished = {row["stage"] for row in rows if row["what"] == "seconds" and row["ended"] == 0}
     return 0 if all(judged) and set(CERTIFYING) & set(names) <= finished else 1
@@ -179,6 +182,8 @@ def _child(name: str, device: str, folder: Path) -> int:
     except Exception:
         traceback.print_exc()
         return 1
+    except SystemExit:
+        return OVER
     return 0
 
 

@@ -149,3 +149,15 @@ def pairs(count: int, seed: int = 0) -> Any:
     anchors = [sentence(rng) for _ in range(count)]
     positives = [f"{' '.join(text.split()[::2])} {sentence(rng, len(text.split()) // 2)}" for text in anchors]
     return Dataset.from_dict({"anchor": anchors, "positive": positives})
+
+
+def own_pairs(count: int) -> Any:
+    """Return rows of the embedded testbed, a premise and what follows from it, in the words of its own model."""
+    from datasets import Dataset
+
+    from harness.data.views import VIEWS
+    from harness.testbeds import embedded, materials
+
+    model_folder("embedded", small=False)
+    frame = VIEWS["pair"].build(materials.load_rows(embedded), 10 * count).head(count)
+    return Dataset.from_pandas(frame, preserve_index=False)

@@ -60,7 +60,7 @@ def trained(shape: str, small: bool, steps: int) -> list[float]:
 
     import torch
 
-    from gpu_stages.common import base_model, be_quiet, now, pairs
+    from gpu_stages.common import base_model, be_quiet, now, own_pairs, pairs
     from harness import losses
     from harness.space import Point
     from harness.training.certificate import certify
@@ -70,7 +70,8 @@ def trained(shape: str, small: bool, steps: int) -> list[float]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = "bf16" if device == "cuda" else "fp32"
     size = 8 if small else 32
-    rows, model, make = pairs(64 * size), base_model(shape, small), losses.MultipleNegativesRankingLoss
+    rows = own_pairs(64 * size) if shape == "embedded" else pairs(64 * size)
+    model, make = base_model(shape, small), losses.MultipleNegativesRankingLoss
     moments: list[float] = []
 
     def on_step(share: float) -> None:
