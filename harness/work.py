@@ -43,6 +43,9 @@ from harness.training.train import Schedule, Training, train
 CHECKPOINTS = (0.25, 0.5, 0.75)
 """Shares of the training at which a pruned search looks at the dev set."""
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
+"""What torch says on a GPU, on a CPU, and for NVIDIA's libraries, when memory ran out."""
+
 LOOKS = (1 / 16, 1 / 4, 1 / 2)
 """Shares of the training at which a final run does, for the report: most happens early."""
 
@@ -306,7 +309,7 @@ def _memory_errors() -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as problem:
         said = str(problem).lower()
-        if isinstance(problem, RuntimeError) and "out of memory" not in said and "can't allocate memory" not in said:
+        if isinstance(problem, RuntimeError) and not any(words in said for words in NO_MEMORY):
             raise
         raise OutOfMemory(f"out of memory: {str(problem).splitlines()[0]}") from problem
 

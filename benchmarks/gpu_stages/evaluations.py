@@ -92,6 +92,7 @@ def _scored(stage: Stage, name: str, folder: str) -> None:
         seconds=seconds,
         scores=scores,
         sentences=texts,
+        way=ours._embeds,
     )
 
 
@@ -115,12 +116,14 @@ def _corpus(stage: Stage) -> None:
         began = now(stage.device)
         ours.embed(passages, True)
         whole = many / (now(stage.device) - began)
+    all_of_them = "no time" if whole is None else f"{whole:,.0f}"
     stage.tell(
         "corpus",
         f"bert-base, passages of 70 words, texts a second: plain {usual:,.0f}, harness {fast:,.0f} "
-        f"({fast / usual:.1f}x), {many:,} of them {'no time' if whole is None else f'{whole:,.0f}'}; off by {off:.1e}",
+        f"({fast / usual:.1f}x), {many:,} of them {all_of_them}; off by {off:.1e} ({ours._embeds})",
         plain=usual,
         harness=fast,
         whole=whole,
         difference=off,
+        way=ours._embeds,
     )
