@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from gpu_stages.common import Stage, failure
@@ -12,9 +15,13 @@ from harness.executors.processes import ProcessExecutor
 from harness.executors.start import ENVIRONMENT
 
 RUNS = (1, 2, 4, 8)
-STEPS = {"bert-base": 120, "embedded": 200}
+STEPS = {"bert-base": 150, "embedded": 300}
 WARM = 0.4
-"""Share of a training before it counts: by then its graphs are recorded."""
+"""Share of a training before it counts: by then its graphs are recorded, and it waits for the others."""
+
+
+PATIENCE = 60
+"""Seconds that one training waits for the others."""
 
 
 def run(stage: Stage) -> None:
@@ -23,7 +30,10 @@ def run(stage: Stage) -> None:
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     executor = ProcessExecutor([{**ENVIRONMENT, **threads}] * max(counts))
     try:
-        ready = [executor.submit(trained, shape, stage.small, 2) for shape in ["bert-base"] * max(counts)]
+        ready = [
+            executor.submit(trained, shape, stage.small, 2, tempfile.mkdtemp(), 1)
+            for shape in ["bert-base"] * max(counts)
+        ]
         for worker in ready:
             worker.result()
         for shape, steps in STEPS.items():
@@ -45,7 +55,8 @@ def run(stage: Stage) -> None:
 
 def _together(executor: ProcessExecutor, shape: str, small: bool, steps: int, count: int) -> float:
     """Return the steps a second of `count` trainings at once, while all of them train."""
-    waiting = [executor.submit(trained, shape, small, steps) for _ in range(count)]
+    meeting = tempfile.mkdtemp()
+    waiting = [executor.submit(trained, shape, small, steps, meeting, count) for _ in range(count)]
     times = [worker.result() for worker in waiting]
     begins, ends = max(each[0] for each in times), min(each[-1] for each in times)
     if ends <= begins:
@@ -53,11 +64,8 @@ def _together(executor: ProcessExecutor, shape: str, small: bool, steps: int, co
     return float(sum(sum(begins < moment <= ends for moment in each) for each in times) / (ends - begins))
 
 
-def trained(shape: str, small: bool, steps: int) -> list[float]:
-    """Train in this process; return the moments at which steps ended, once it is warm."""
-    import tempfile
-    from pathlib import Path
-
+def trained(shape: str, small: bool, steps: int, meeting: str, count: int) -> list[float]:
+    """Train in this process; return the moments at which steps ended, once `count` trainings that meet are warm."""
     import torch
 
     from gpu_stages.common import base_model, be_quiet, now, own_pairs, pairs
@@ -75,9 +83,15 @@ def trained(shape: str, small: bool, steps: int) -> list[float]:
     moments: list[float] = []
 
     def on_step(share: float) -> None:
-        if share >= WARM:
-            now(device)
-            moments.append(time.time())
+        if share < WARM:
+            return
+        now(device)
+        if not moments:
+            (Path(meeting) / str(os.getpid())).touch()
+            patience = time.time() + PATIENCE
+            while len(os.listdir(meeting)) < count and time.time() < patience:
+                time.sleep(0.001)
+        moments.append(time.time())
 
     way: Any = certify(model, make, {}, rows, precision).path
     train(
