@@ -27,6 +27,7 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -48,7 +49,8 @@ Figures = dict[str, float]
 
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "bert-base": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
+    "bert-base": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12},
+    "minilm": {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12},
 }
 
 
@@ -177,9 +179,18 @@ def matrix_peak(device: str, precision: str) -> float:
 
 
 def train_plainly(
-    model: Any, loss: Any, rows: Any, batch_size: int, lr: float, folder: Path, device: str, seed: int = 0
+    model: Any,
+    loss: Any,
+    rows: Any,
+    batch_size: int,
+    lr: float,
+    folder: Path,
+    device: str,
+    seed: int = 0,
+    callbacks: Sequence[Any] = (),
+    **others: Any,
 ) -> tuple[float, int]:
-    """Train with the library's trainer and its defaults; return seconds and steps."""
+    """Train with the library's trainer and its defaults but for `others`; return seconds and steps."""
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from transformers import PrinterCallback
 
@@ -194,8 +205,11 @@ def train_plainly(
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
+        **others,
     )
-    trainer = SentenceTransformerTrainer(model=model, args=arguments, train_dataset=rows, loss=loss)
+    trainer = SentenceTransformerTrainer(
+        model=model, args=arguments, train_dataset=rows, loss=loss, callbacks=list(callbacks)
+    )
     trainer.remove_callback(PrinterCallback)
     began = time.perf_counter()
     trainer.train()

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -111,8 +111,13 @@ def _below(folder: str) -> list[str]:
 
 
 def _file(module: ModuleType) -> str | None:
-    """Return where a module lies; of a package without a file, its first folder."""
-    place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+    """Return where a module lies; of a package without a file, its first folder.
+
+    Its dictionary is read, as a lazy module of transformers imports something, perhaps not installed, when it is asked.
+    """
+    known = getattr(module, "__dict__", {})
+    folders = known.get("__path__")
+    place = known.get("__file__") or next(iter(folders if isinstance(folders, Iterable) else ()), None)
     return os.path.realpath(place) if isinstance(place, str) else None
 
 

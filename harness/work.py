@@ -5,6 +5,7 @@ What a run leaves on disk goes to its own staging folder, which the driver publi
 
 from __future__ import annotations
 
+import gc
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -42,6 +43,9 @@ from harness.training.train import Schedule, Training, train
 CHECKPOINTS = (0.25, 0.5, 0.75)
 """Shares of the training at which a pruned search looks at the dev set."""
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
+"""What torch says on a GPU, on a CPU, and for NVIDIA's libraries, when memory ran out."""
+
 LOOKS = (1 / 16, 1 / 4, 1 / 2)
 """Shares of the training at which a final run does, for the report: most happens early."""
 
@@ -72,10 +76,15 @@ def execute(job: Job) -> Record:
         record = replace(
             record, error=_head_and_tail(traceback.format_exc()), train_seconds=time.perf_counter() - began
         )
+    peak = round(_peak_memory_mb(), 1)
+    if record.outcome == "infeasible":  # and only now, that the error no longer holds what the run had made
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
     error = None if record.error is None else provenance.without_secrets(record.error)
     missing = {task: provenance.without_secrets(why) for task, why in record.missing.items()}
     record = replace(record, warnings=heard.kept(warned))
-    return replace(record, error=error, missing=missing, peak_memory_mb=round(_peak_memory_mb(), 1))
+    return replace(record, error=error, missing=missing, peak_memory_mb=peak)
 
 
 def _run(job: Job, record: Record) -> Record:
@@ -300,10 +309,8 @@ def _memory_errors() -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as problem:
         said = str(problem).lower()
-        if isinstance(problem, RuntimeError) and "out of memory" not in said and "can't allocate memory" not in said:
+        if isinstance(problem, RuntimeError) and not any(words in said for words in NO_MEMORY):
             raise
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
         raise OutOfMemory(f"out of memory: {str(problem).splitlines()[0]}") from problem
 
 

@@ -235,6 +235,31 @@ def test_captured_passes_are_taken_where_they_agree(
     assert len(found.refused) == (1 if fault else 0)
 
 
+class InSixteenBits(Recorder):
+    """Records as on a GPU, where attention in float32 has no kernel that reads the sentences' borders."""
+
+    def __call__(self, *given: Any, **options: Any) -> Callable[..., Tensor]:
+        if not torch.is_autocast_enabled("cpu"):
+            raise NotImplementedError("no other kernel than flash attention's")
+        return super().__call__(*given, **options)
+
+
+def test_captured_passes_that_16_bits_alone_have_are_taken(hub_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate in bf16 compares in float32, too, where nothing is captured: that says nothing against a graph."""
+    flash_serves.cache_clear()
+    monkeypatch.setattr(attention, "FLASH", by_borders)
+    monkeypatch.setattr(capture, "GRID", 64)
+    for dtype in (torch.float32, torch.bfloat16):
+        assert flash_serves(torch.device("cpu"), dtype, 2, 16)
+    model = base(hub_root)
+    model.passes = CapturedPasses(InSixteenBits())
+    found = certify(model, MNR, {}, rows(), "bf16")
+    flash_serves.cache_clear()
+
+    assert found.path == "captured"
+    assert found.refused == ()
+
+
 class Reading(nn.Module):
     """A loss that reads what the transformer's tokens became, by name or if it is there, as losses of studies do."""
 

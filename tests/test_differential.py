@@ -23,6 +23,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.merged_forward import column_merging_disabled
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, StaticEmbedding, Transformer
+from test_forward import cosine
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModel, PreTrainedTokenizerFast, set_seed
@@ -146,7 +147,7 @@ MNR, CACHED = losses.MultipleNegativesRankingLoss, losses.CachedMultipleNegative
 LOSSES = {
     "angle": Asked(losses.AnglELoss, label="score"),
     "cosent": Asked(losses.CoSENTLoss, label="score"),
-    "cosine": Asked(losses.CosineSimilarityLoss, label="score"),
+    "cosine": Asked(cosine, label="score"),
     "contrastive": Asked(losses.ContrastiveLoss, label="binary", smooth=False),
     "online contrastive": Asked(losses.OnlineContrastiveLoss, label="binary", smooth=False),
     "softmax": Asked(softmax, label="class", smooth=False),

@@ -18,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.merged_forward import column_merging_disabled
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-from torch import nn
+from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer
 
 from harness.space import Point
@@ -31,10 +31,22 @@ from harness.training.forward import FastSentenceTransformer
 from harness.training.packing import Packing, packed
 from harness.training.train import Schedule, train
 
+
+class MeanSquares(nn.MSELoss):
+    """What the cosine loss takes, which makes labels float32: torch 2.11 has no gradient where the model is float64."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return super().forward(input, target.to(input.dtype))
+
+
+def cosine(model: SentenceTransformer) -> nn.Module:
+    return losses.CosineSimilarityLoss(model, loss_fct=MeanSquares())
+
+
 LOSSES: dict[str, tuple[Callable[[SentenceTransformer], nn.Module], int]] = {
     "mnr": (losses.MultipleNegativesRankingLoss, 2),
     "mnr with negatives": (losses.MultipleNegativesRankingLoss, 3),
-    "cosine": (losses.CosineSimilarityLoss, 2),
+    "cosine": (cosine, 2),
     "softmax": (lambda model: losses.SoftmaxLoss(model, 32, 3), 2),
     "triplet": (losses.TripletLoss, 3),
     "cached mnr": (lambda model: losses.CachedMultipleNegativesRankingLoss(model, mini_batch_size=20), 2),
@@ -133,7 +145,7 @@ def test_loss_and_gradients_are_those_of_the_plain_forward(
 
 def test_a_loss_that_looks_into_the_layers_gets_the_plain_forward(hub_root: Path) -> None:
     def layers(model: SentenceTransformer) -> nn.Module:
-        return losses.AdaptiveLayerLoss(model, losses.CosineSimilarityLoss(model), n_layers_per_step=-1)
+        return losses.AdaptiveLayerLoss(model, cosine(model), n_layers_per_step=-1)
 
     columns, labels = [sentences(random.Random(i), 8) for i in range(2)], torch.rand(8, dtype=torch.float64)
     wanted = backward(make_model(hub_root, SentenceTransformer), layers, columns, labels)

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from conftest import GUARD, harness
 
 from harness.cli import main
+from harness.study_file import imported_anew
 
 HEADER = "from harness import *\n"
 ABLATION = """
@@ -242,3 +244,18 @@ def test_the_shipped_study_files_load(file: Path) -> None:
         tuned = (planned[name, "tune"], planned[name, "final"])
         assert tuned == (16, 10) or (file.stem in ("book", "nli_full") and tuned in ((1, 10), (1, 6))), name
     assert f'name="{file.stem}"' in file.read_text(encoding="utf-8"), "its store and report are named after the file"
+
+
+def test_a_module_that_imports_when_it_is_asked_for_its_place_is_left_alone(tmp_path: Path) -> None:
+    """transformers has a hundred such, which want torchvision: no run could begin where that is not installed."""
+
+    class Lazy(ModuleType):
+        def __getattr__(self, name: str) -> None:
+            raise ModuleNotFoundError("No module named 'torchvision'")
+
+    sys.modules["lazy_one"] = Lazy("lazy_one")
+    try:
+        with imported_anew(str(tmp_path)):
+            assert "lazy_one" in sys.modules
+    finally:
+        del sys.modules["lazy_one"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -260,6 +262,21 @@ def crash(value: Tensor) -> Tensor:
     raise ZeroDivisionError("a bug in the loss")
 
 
+TRAINED: list[weakref.ref[nn.Module]] = []
+
+
+class Remembered(nn.Module):
+    """A loss that never has the memory, and remembers for which models."""
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        super().__init__()
+        self.model = model
+        TRAINED.append(weakref.ref(model))
+
+    def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        return self.model(features[0])["sentence_embedding"].sum() + torch.zeros(10**15).sum()  # type: ignore[no-any-return]
+
+
 not_a_number = mishap(lambda value: value * math.nan)
 out_of_memory = mishap(lambda value: value + torch.zeros(10**15).sum())
 
@@ -304,6 +321,25 @@ def test_a_run_that_fails_is_recorded_and_others_go_on(mishaps: Plan, study: str
         assert record.outcome == outcome
         assert said in (record.error or "")
         assert ("stsb-dev/spearman_cosine" in record.scores) == (outcome == "ok")
+
+
+def test_a_run_that_ran_out_of_memory_leaves_none_of_it(cache: Path, tmp_path: Path) -> None:
+    """A model in training is part of cycles; on a GPU that others share, nobody else could have its memory."""
+    ablation = Ablation(
+        name="memory",
+        testbed=replace(testbeds.book, tasks=()),
+        studies=[Study("memory", Remembered, "pair")],
+        space=Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
+        budget=Budget(trials=1, epochs=0.2, seeds=1),
+        precision="fp32",
+    )
+    gc.disable()
+    try:
+        run(ablation, tmp_path, executor="inline")
+        assert TRAINED
+        assert not [model for model in TRAINED if model() is not None]
+    finally:
+        gc.enable()
 
 
 def test_finals_follow_the_tuning(mishaps: Plan) -> None:

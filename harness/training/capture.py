@@ -40,11 +40,12 @@ class CapturedPasses:
     def __init__(self, capture: Callable[..., Any] = torch.cuda.make_graphed_callables) -> None:
         """Take what captures: it is called as torch's function is."""
         self.used = 0
+        self.problem: str | None = None
+        """Why no graph is recorded any more; None while they may be."""
         self._capture = capture
         self._met: dict[Hashable, list[Tensor]] = {}
         self._passes: dict[Hashable, Callable[..., Tensor]] = {}
         self._pool: Any = None
-        self._works = True
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> CapturedPasses:
         return CapturedPasses(self._capture)  # a copied model has parameters of its own, which no graph knows
@@ -60,7 +61,7 @@ class CapturedPasses:
         longest = max(GRID, 1 << (int(features["packing"].longest) - 1).bit_length())
         shapes = tuple((name, value.shape) for name, value in tensors.items())
         shape = (longest, repr(others), shapes, _settings(model, next(iter(tensors.values())).device))
-        if shape not in self._passes and self._works:
+        if shape not in self._passes and self.problem is None:
             earlier = self._met.pop(shape, None)
             if earlier is None:  # a shape that is met but once is not worth it
                 self._met[shape] = list(tensors.values())
@@ -97,12 +98,16 @@ class CapturedPasses:
                 captured = self._capture(module, samples, allow_unused_input=True, pool=self._pool)
             with _dice_restored(device):
                 got = _outcome(captured(*(features[name] for name in module.names)), parameters)
-        except (RuntimeError, AssertionError):
-            self._works = False
+        except NotImplementedError:  # of this precision: attention in float32 has to be told the sentences' lengths
             return
-        self._works = all((x - y).norm() <= TOLERANCE * y.norm() for x, y in zip(got, wanted, strict=True))
-        if self._works:
+        except (RuntimeError, AssertionError) as problem:
+            self.problem = f"{type(problem).__name__}: {problem}".splitlines()[0]
+            return
+        norms = [(float((x - y).norm()), float(y.norm())) for x, y in zip(got, wanted, strict=True)]
+        if all(off <= TOLERANCE * norm for off, norm in norms):
             self._passes[shape] = captured
+        else:
+            self.problem = f"a graph's embeddings and gradients are off by (difference, norm) {norms}"
 
 
 class _Pass(nn.Module):

@@ -117,6 +117,8 @@ def train(
         report_to=list(report_to) or "none",
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
+        # by default each tensor of a batch waits until the GPU has done all that it was given
+        accelerator_config={"non_blocking": torch.cuda.is_available()},
     )
     watch = _Watch(schedule.looks, on_step, on_look)
     owned = _owned_parameters(model, loss)

@@ -1,0 +1,108 @@
+"""g. A whole ablation on the card, its verdicts beside a CPU's; and a point that cannot fit: infeasible, then go on."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gpu_stages.common import Stage
+from harness import Ablation, Budget, Space, Study, api, choice, losses, testbeds
+
+STUDY = Path(__file__).parents[2] / "studies" / "all_losses.py"
+SIZE = ("--trials", "2", "--seeds", "2", "--rows", "2000")
+SMALL = ("--trials", "1", "--seeds", "2", "--rows", "300", "--no-mteb")
+TOO_LARGE = 65_536
+SHARE = 0.01
+"""Of the card's memory, which is all that the infeasible point's process may take: no need to fill the card."""
+
+
+def run(stage: Stage) -> None:
+    """Run the ablation on the device, let a point fail for memory, and run the ablation on the CPU if time is left."""
+    here, seconds, code, said = _harness(stage, "here", {})
+    told = f"all_losses on the embedded testbed: {seconds:.0f} s, exit code {code}{said}, {len(here)} verdicts"
+    stage.tell("ablation", told, seconds=seconds, code=code, verdicts=here)
+    if stage.small:
+        stage.skipped("a point that cannot fit")
+        return
+    _too_large(stage)
+    if stage.left() < 1.2 * seconds:
+        return
+    there, seconds, code, said = _harness(stage, "cpu", {"CUDA_VISIBLE_DEVICES": ""})
+    other = [name for name in here if here[name] != there.get(name)]
+    told = f"{seconds:.0f} s, exit code {code}{said}; {len(here) - len(other)} of {len(here)} verdicts are the same"
+    stage.tell("the same on its CPU", told, verdicts=there, other=other)
+
+
+def _harness(stage: Stage, name: str, surroundings: dict[str, str]) -> tuple[dict[str, str], float, int, str]:
+    """Do `harness run`; return verdicts by claim, seconds, the exit code, and its last words if that is an error."""
+    folder = Path(tempfile.mkdtemp())
+    options = ("--testbed", "embedded", *(SMALL if stage.small else SIZE), "--store", str(folder / name))
+    shared = ("--runs-per-gpu", "4") if stage.device == "cuda" and not surroundings else ()
+    command = (sys.executable, "-m", "harness")
+    where: Any = {"capture_output": True, "text": True, "env": {**os.environ, **surroundings}, "cwd": STUDY.parents[1]}
+    began = time.perf_counter()
+    done = subprocess.run(
+        [*command, "run", str(STUDY), *options, *shared, "--report", str(folder / "report")],
+        timeout=stage.left(),
+        **where,
+    )
+    seconds = time.perf_counter() - began
+    print(done.stdout[-4000:], done.stderr[-4000:])
+    check = [
+        *command,
+        "check",
+        str(STUDY),
+        *options[: -2 if "--no-mteb" not in options else -3],
+        *options[-2:],
+        "--json",
+    ]
+    checked = subprocess.run(check, **where)
+    said = "" if done.returncode in (0, 1, 3) else f" ({done.stderr.strip().splitlines()[-1][:80]})"
+    try:
+        verdicts = {each["expectation"]: each["verdict"] for each in json.loads(checked.stdout)["verdicts"]}
+    except (ValueError, KeyError):
+        print(checked.stdout[-2000:], checked.stderr[-2000:])
+        verdicts = {}
+    return verdicts, seconds, done.returncode, said
+
+
+def _too_large(stage: Stage) -> None:
+    """Let a study need more memory than there is, then another that does not, in one process; tell what stays."""
+    torch.cuda.set_per_process_memory_fraction(SHARE)
+    mnr = losses.MultipleNegativesRankingLoss
+    ablation = Ablation(
+        name="too_large",
+        testbed=replace(testbeds.embedded, tasks=(), max_rows=50_000),
+        studies=[
+            Study("too large", loss=mnr, view="pair", fixed={"batch_size": TOO_LARGE}),
+            Study("fits", loss=mnr, view="pair", fixed={"batch_size": 32}, rows=3000),
+        ],
+        space=Space(batch_size=choice(32, 64), lr=choice(1e-4, 2e-4)),
+        budget=Budget(trials=1, epochs=1, seeds=1),
+    )
+    store = Path(tempfile.mkdtemp()) / "store"
+    api.run(ablation, store, executor="inline")
+    outcomes: dict[str, list[str]] = {}
+    for record in api.load(store).records():
+        outcomes.setdefault(record.study, []).append(record.outcome)
+    before = torch.cuda.memory_allocated() / 2**20
+    gc.collect()
+    after = torch.cuda.memory_allocated() / 2**20
+    stage.tell(
+        "a point that cannot fit",
+        f"batch {TOO_LARGE:,}: {', '.join(outcomes.get('too large', ['no record']))}; then 32: "
+        f"{', '.join(outcomes.get('fits', ['no record']))}; {after:.0f} MiB stay ({before:.0f} before collecting)",
+        outcomes=outcomes,
+        before=before,
+        after=after,
+    )

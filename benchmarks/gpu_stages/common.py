@@ -1,0 +1,163 @@
+"""What the stages share: how they tell what they find, models with random weights, and sentences as long as NLI's."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from training import SHAPES, random_weights
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+"""What takes a shape's place where there is no GPU: everything is to run to its end, nothing to be measured."""
+
+WORDS, MEAN, SIGMA, LONGEST = 30_000, 20, 0.5, 128
+"""Of the made-up language: its vocabulary, a sentence's mean length in words, its spread (log-normal), the longest."""
+
+BYTES_A_WEIGHT = 28
+"""What AdamW moves in float32: it reads weight, gradient and two means, and writes all but the gradient."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One stage at work: the device, when it must have ended, where its rows go, and what earlier stages found."""
+
+    name: str
+    device: str
+    ends: float
+    """On the clock of `time.monotonic`."""
+    to: Path
+    known: list[dict[str, Any]]
+
+    @property
+    def small(self) -> bool:
+        """Whether shapes are small, as nothing is measured."""
+        return self.device == "cpu"
+
+    def left(self) -> float:
+        """Return the seconds that are left."""
+        return self.ends - time.monotonic()
+
+    def tell(self, what: str, text: str | None, **figures: Any) -> None:
+        """Write down what was found; a row with a `text` is a line of the table, one with `held` is a certificate."""
+        row = {"stage": self.name, "what": what, "text": text, **figures}
+        with self.to.open("a", encoding="utf-8") as rows:
+            rows.write(json.dumps(row, default=str) + "\n")
+        print(json.dumps(row, default=str), file=sys.stderr, flush=True)
+
+    def skipped(self, what: str) -> None:
+        """Say that a part was left out, as it needs a GPU."""
+        self.tell(what, "skipped: it needs a GPU", skipped=True)
+
+    def found(self, stage: str, what: str) -> dict[str, Any]:
+        """Return what an earlier stage told under a name, or nothing."""
+        return next((row for row in self.known if (row["stage"], row["what"]) == (stage, what)), {})
+
+
+def be_quiet() -> None:
+    """Keep libraries' bars and warnings out of the log; as `harness.work.be_quiet`, without importing mteb."""
+    import datasets
+
+    from harness import heard
+
+    heard.silence()
+    datasets.disable_progress_bars()
+
+
+def now(device: str) -> float:
+    """Return the time when the device has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def failure(problem: BaseException) -> str:
+    """Return an error's kind and its first line."""
+    return f"{type(problem).__name__}: {problem}".splitlines()[0][:110]
+
+
+def release() -> None:
+    """Give memory that nothing holds any more back to the device."""
+    import gc
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@cache
+def model_folder(shape: str, small: bool) -> str:
+    """Return a folder with random weights of a shape and a tokenizer of the made-up words; or the embedded model's."""
+    if shape == "embedded":
+        from harness.testbeds import embedded, materials
+
+        materials.fetch(embedded, dict)  # whoever else makes it now is waited for
+        return str(materials.locate(embedded.model, is_model=True))
+    if small:
+        SHAPES[shape] = SMALL
+    return random_weights(_tokenizer(), shape)
+
+
+@cache
+def _tokenizer() -> str:
+    """Write a BERT's tokenizer whose words are w0, w1, ...; return its folder."""
+    from transformers import BertTokenizer
+
+    folder = Path(tempfile.mkdtemp())
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(WORDS))]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    tokenizer = BertTokenizer(
+        vocab={word: number for number, word in enumerate(vocabulary)}, model_max_length=4 * LONGEST
+    )
+    tokenizer.save_pretrained(str(folder))
+    return str(folder)
+
+
+def base_model(shape: str, small: bool) -> Any:
+    """Return the harness's model of a shape, on its device; copies of one know the tokens that the others met."""
+    import copy
+
+    return copy.deepcopy(_loaded(shape, small))
+
+
+@cache
+def _loaded(shape: str, small: bool) -> Any:
+    from harness.training.base import load_model
+
+    return load_model(model_folder(shape, small), "mean")
+
+
+def sentence(rng: random.Random, words: int | None = None) -> str:
+    """Return a sentence of so many words, or as long as NLI's: log-normal, 20 words in the mean."""
+    if words is None:
+        words = round(min(LONGEST, max(3, rng.lognormvariate(0, SIGMA) * MEAN * 0.88)))
+    return " ".join(f"w{int(WORDS * rng.random() ** 3)}" for _ in range(words))
+
+
+def pairs(count: int, seed: int = 0) -> Any:
+    """Return rows of an anchor and its positive, which shares half of its words."""
+    from datasets import Dataset
+
+    rng = random.Random(seed)
+    anchors = [sentence(rng) for _ in range(count)]
+    positives = [f"{' '.join(text.split()[::2])} {sentence(rng, len(text.split()) // 2)}" for text in anchors]
+    return Dataset.from_dict({"anchor": anchors, "positive": positives})
+
+
+def own_pairs(count: int) -> Any:
+    """Return rows of the embedded testbed, a premise and what follows from it, in the words of its own model."""
+    from datasets import Dataset
+
+    from harness.data.views import VIEWS
+    from harness.testbeds import embedded, materials
+
+    model_folder("embedded", small=False)
+    frame = VIEWS["pair"].build(materials.load_rows(embedded), 10 * count).head(count)
+    return Dataset.from_pandas(frame, preserve_index=False)

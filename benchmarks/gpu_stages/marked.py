@@ -1,0 +1,29 @@
+"""The tests that need a GPU, in a process of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from gpu_stages.common import Stage
+
+TESTS = Path(__file__).parents[2] / "tests" / "test_gpu.py"
+
+
+def run(stage: Stage) -> None:
+    """Run them, and tell pytest's last line, and which failed."""
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-v", "-p", "no:cacheprovider", str(TESTS)]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        code = None
+        try:
+            code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, cwd=TESTS.parents[1]).returncode
+        finally:  # also when the stage's time is over
+            output.seek(0)
+            said = output.read()
+            print(said, flush=True)
+            lines = said.strip().splitlines() or ["no word"]
+            failed = [line.partition("::")[2] for line in lines if line.startswith(("FAILED", "ERROR"))]
+            told = "; ".join([lines[-1].strip("= "), *failed])
+            stage.tell("tests/test_gpu.py", told if code is not None else f"not at an end: {told}", held=code == 0)
