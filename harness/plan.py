@@ -143,12 +143,12 @@ def search_id(ablation: Ablation, study: str) -> str:
 
 
 def subject_id(ablation: Ablation, study: str) -> str:
-    """Hash what a study trains and is scored on, whatever its points: its loss, view, rows, model and sets.
+    """Hash what a study trains and is scored on, whatever its points and name: its loss, view, rows, model and sets.
 
     Which trial of another study mines for it is not declared: tuning shows it.
     """
     decides = _decides(ablation, study, "tune", TUNE_SEED)
-    return _hashed({name: value for name, value in decides.items() if name != "mined_by"})
+    return _hashed({name: value for name, value in decides.items() if name not in ("mined_by", "study")})
 
 
 def trained(ablation: Ablation, study: str) -> dict[str, Any]:

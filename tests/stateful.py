@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
@@ -26,7 +27,11 @@ from harness.records import DEV, TEST, Pairs, Record
 START_UP = 3
 """Trials with fixed points here, so that a handful of trials already asks the sampler."""
 
-SPACES = ("choice(16, 32), lr=log_uniform(1e-6, 2e-4)", "choice(16, 32), lr=log_uniform(1e-5, 1e-4)", "choice(16, 32), lr=choice(2e-5, 5e-5)")
+SPACES = (
+    "choice(16, 32), lr=log_uniform(1e-6, 2e-4)",
+    "choice(16, 32), lr=log_uniform(1e-5, 1e-4)",
+    "choice(16, 32), lr=choice(2e-5, 5e-5)",
+)
 DEFAULTS = ("Point(32, 5e-5)", "Point(16, 4e-5)")
 
 
@@ -149,20 +154,41 @@ class Knowledge:
         points = 4 * (2 if file.studies[study].option else 1) + (file.default == 1)
         return min(file.trials, points)
 
+    def known_otherwise(self, file: File, study: str) -> bool:
+        """Was it known under another name when it was declared, or declared when a study was known that is gone?"""
+        log = [*self.log, Declared(file, None, frozenset(self.known))]
+        mine = [study in entry.file.studies and entry.file.subject(study) == file.subject(study) for entry in log]
+        began = log[mine.index(True)]
+        known = began.known - {study}
+        before = [entry.file for entry in log[: mine.index(True) + 1]]
+        same = any(n in f.studies and f.subject(n) == file.subject(study) for f in before for n in known)
+        return bool(self.log) and (same or bool(known - file.studies.keys()))
+
     def late(self, file: File, most: int | None, claim: Claim) -> bool:
         first = self.blind(claim.studies)
-        made_late = first is not None and claim.studies <= self.known and str(claim) not in map(str, first.file.claims)
-        return made_late or any(self.late_study(file, most, study) for study in claim.studies)
-
-    def gone(self, file: File) -> int:
-        """Count the claims that were made blindly, have their scores, and are no longer made."""
-        ever = {str(claim): claim for entry in self.log for claim in entry.file.claims}
-        made = {str(claim) for claim in file.claims}
-        return sum(
-            claim.studies <= self.known and (first := self.blind(claim.studies)) is not None
-            and words in map(str, first.file.claims)
-            for words, claim in ever.items() if words not in made
+        made_late = first is not None and claim.studies <= self.known and claim not in first.file.claims
+        return made_late or any(
+            self.late_study(file, most, study) or self.known_otherwise(file, study) for study in claim.studies
         )
+
+    def uncounted(self, file: File) -> int:
+        """Count the claims that were dropped when a study of theirs was known, and those that were chosen among."""
+        log = [*self.log, Declared(file, None, frozenset(self.known))]
+        gone = set()
+        for now, then in pairwise(log):
+            for claim in {*now.file.claims} - {*then.file.claims} - {*file.claims}:
+                could_hold = any(
+                    claim in entry.file.claims and not claim.studies <= entry.known for entry in log[: log.index(then)]
+                )
+                if claim.studies & then.known and could_hold:
+                    gone.add(claim)
+        against: dict[frozenset[str], list[int]] = {}
+        for claim in file.claims:
+            blind = [entry for entry in self.log if not claim.studies & entry.known]
+            first = self.blind(claim.studies)
+            if first is not None and claim.studies & first.known and not (blind and claim in blind[-1].file.claims):
+                against.setdefault(claim.studies - first.known, []).append(len(first.known))
+        return len(gone) + sum(max(0, max(known) - len(known)) for known in against.values())
 
 
 @dataclass
