@@ -49,7 +49,8 @@ def of_study(plan: Plan, study: str) -> list[str]:
     if reference is None or study not in plan.scored or study not in reference.studies:
         return named
     log = [entry for entry in plan.designs if study in entry.studies]
-    told = (*_of_search(study, present, reference, log), *_of_seeds(present, reference, log))
+    told = [*_of_search(study, present, reference, log), *_of_seeds(present, reference, log)]
+    told += ["its best trial became another one (some were done again)"] * (study in plan.otherwise and not told)
     return [*named, *(f"{study}: {words} after its test scores were known." for words in told)]
 
 
@@ -154,4 +155,4 @@ def _of_seeds(present: Design, reference: Design, log: list[Design]) -> Iterator
     elif present.seeds < most:
         yield f"final seeds were lowered from {most} to {present.seeds}"
     if limits - {reference.max_seeds}:
-        yield f"the most final seeds were changed from {reference.max_seeds} to {max(limits)}"
+        yield f"the most final seeds were changed from {reference.max_seeds} to {max(limits - {reference.max_seeds})}"

@@ -54,7 +54,8 @@ class Plan:
 
     Attributes:
         designs: the store's log of what was declared when (`harness.lock`); `present` is what is declared now, `scored`
-            the studies that have test scores.
+            the studies that have test scores; `otherwise` those that the present search once had another best point of,
+            which was scored.
         looks: the numbers of final seeds at which verdicts are looked at where seeds are added until decided
             (`harness.sequential`), else empty.
         audit: what the store knows of the data (`harness.audit`).
@@ -67,6 +68,7 @@ class Plan:
     designs: tuple[Design, ...] = ()
     present: Design | None = None
     scored: frozenset[str] = frozenset()
+    otherwise: frozenset[str] = frozenset()
     looks: tuple[int, ...] = ()
     audit: Audit | None = None
     allow_mixed: bool = False

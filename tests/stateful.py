@@ -119,6 +119,7 @@ class Knowledge:
 
     log: list[Declared] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
+    otherwise: set[str] = field(default_factory=set)
 
     def declare(self, file: File, most: int | None) -> None:
         if not self.log or (self.log[-1].file, self.log[-1].most) != (file, most):
@@ -168,7 +169,8 @@ class Knowledge:
         first = self.blind(claim.studies)
         made_late = first is not None and claim.studies <= self.known and claim not in first.file.claims
         return made_late or any(
-            self.late_study(file, most, study) or self.known_otherwise(file, study) for study in claim.studies
+            self.late_study(file, most, study) or self.known_otherwise(file, study) or study in self.otherwise
+            for study in claim.studies
         )
 
     def uncounted(self, file: File) -> int:

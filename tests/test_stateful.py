@@ -71,7 +71,7 @@ class Protocol(RuleBasedStateMachine):
         self.made_by: dict[str, tuple[Any, ...]] = {}
         self.points: dict[tuple[Any, ...], Any] = {}
         self.late: dict[tuple[str, int | None], set[str]] = {}
-        self.troubled: set[tuple[Any, ...]] = set()
+        self.planned: list[Any] = []
 
     def teardown(self) -> None:
         self._stack.close()
@@ -119,10 +119,7 @@ class Protocol(RuleBasedStateMachine):
     def ended(self, record: Record) -> None:
         """Take note of a run: which search it belongs to, and whose test scores are known from now on."""
         if record.study != "untrained":
-            self.made_by[record.id] = keys_of(self.file, record.study)
-            if record.stage == "tune" and record.outcome == "failed":
-                self.troubled.add(keys_of(self.file, record.study))
-        self.making = record
+            self.made_by.setdefault(record.id, keys_of(self.file, record.study))
 
     def litter(self) -> None:
         """Leave what a driver leaves that was killed in the middle of writing."""
@@ -165,6 +162,7 @@ class Protocol(RuleBasedStateMachine):
         """Fewer or more seeds than the file has, chosen at will: told, or refused, or incomplete."""
         code, out = self.command("check", "study.py", "--seeds", seeds, "--json", "--strict")
         if code != 2:
+            self.planned = json.loads(self.command("plan", "study.py", "--json")[1])["runs"]
             self.compare_lateness(json.loads(out), replace(self.file, seeds=seeds))
 
     @rule(failing=st.frozensets(names, max_size=2))
@@ -282,7 +280,7 @@ class Protocol(RuleBasedStateMachine):
         said = [case[0].tag if len(case) else None for case in cases]
         assert said == [*(elements[kind] for kind in kinds), "error" if document["unfinished"] else None]
 
-        runs = json.loads(self.command("plan", "study.py", "--json")[1])["runs"]
+        self.planned = runs = json.loads(self.command("plan", "study.py", "--json")[1])["runs"]
         shown = json.loads(self.command("show", "study.py", "--json")[1])["records"]
         assert sorted(record["id"] for record in shown) == sorted(records)
         self.the_winner_is_of_the_present_search(runs, records)
@@ -342,7 +340,10 @@ class Protocol(RuleBasedStateMachine):
 
     def compare_lateness(self, document: dict[str, Any], file: File) -> None:
         """What was chosen in hindsight stands in the verdict's own line, then and for ever after."""
-        self.knowledge.known = {r.study for r in load(self.store).records() if r.stage == "final" and r.scores}
+        records = load(self.store).records()
+        finals = [r for r in records if r.stage == "final" and r.scores]
+        self.knowledge.known = {r.study for r in finals}
+        self.knowledge.otherwise = {r.study for r in finals if self.is_no_longer_best(file, r)}
         for claim, verdict in zip(file.claims, document["verdicts"], strict=True):
             expected = self.knowledge.late(file, self.most, claim)
             assert bool(verdict["late"]) == expected, (str(claim), verdict["late"], self.knowledge)
@@ -351,6 +352,15 @@ class Protocol(RuleBasedStateMachine):
         assert before <= late, f"no longer told: {before - late}"
         before |= late
         self.compare_levels(document, file)
+
+    def is_no_longer_best(self, file: File, final: Record) -> bool:
+        """Was it the best point of the very search whose best point is another today?"""
+        study = final.study
+        if study not in file.studies or self.made_by[final.id] != keys_of(file, study):
+            return False
+        runs = [run for run in self.planned if run["study"] == study and run["stage"] == "final"]
+        assert final.point is not None
+        return all(run["point"] not in (None, final.point.as_dict()) for run in runs)
 
     def compare_levels(self, document: dict[str, Any], file: File) -> None:
         """Holm's strongest claim is judged among all that were made blindly, those that are gone among them."""
