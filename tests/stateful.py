@@ -255,7 +255,15 @@ def made_up(job: Job, failing: frozenset[str]) -> Record:
     if run.stage != "tune":
         scores |= {f"{TEST}/spearman_cosine": stats.spearman(test.gold, test.cosine)}
     pairs = {} if run.stage == "tune" else {TEST: test}
-    return replace(record, scores=scores, pairs=pairs, rows=60, steps=4, examples_seen=60, train_seconds=1.0)
+    return replace(
+        record,
+        scores=scores,
+        pairs=pairs,
+        rows=0 if run.point is None else 60,
+        steps=4,
+        examples_seen=60,
+        train_seconds=1.0,
+    )
 
 
 def drawn(what: str, spread: float) -> float:

@@ -239,11 +239,13 @@ class Protocol(RuleBasedStateMachine):
         if not (self.store / "store.json").exists():
             return
         records = {record.id: record for record in load(self.store).records()}
+        new = len(records) > len(self.found)
         self.nothing_is_lost(records)
         self.the_search_is_one(records)
         document = self.all_commands_agree(records)
         self.compare_lateness(document, self.file)
-        self.another_store_says_the_same(records, document)
+        if new:
+            self.another_store_says_the_same(records, document)
 
     def nothing_is_lost(self, records: dict[str, Record]) -> None:
         for key, before in self.found.items():
@@ -264,9 +266,7 @@ class Protocol(RuleBasedStateMachine):
         """`check`, its JSON and JUnit, `plan`, `show` and `report` say the same of one store."""
         code, out = self.command("check", "study.py", "--json", "--junit", "junit.xml")
         document: dict[str, Any] = json.loads(out)
-        again, text = self.command("check", "study.py")
-        strict, _ = self.command("check", "study.py", "--strict")
-        assert code == again
+        strict, text = self.command("check", "study.py", "--strict")
         kinds = [verdict["verdict"] for verdict in document["verdicts"]]
         assert [line.partition(":")[0] for line in text.splitlines()[: len(kinds)]] == kinds
         assert [line[6:] for line in text.splitlines() if line.startswith("note: ")][
