@@ -403,6 +403,7 @@ class Protocol(RuleBasedStateMachine):
 
 SCRIPTS: dict[str, Callable[[Protocol], Iterable[Any]]] = {
     "renamed after the look": lambda m: (m.edit(renamed(m.file)), m.holds(), m.run(), m.holds()),
+    "the same beside it": lambda m: (m.edit(beside(m.file)), m.holds(), m.run(), m.holds()),
     "replaced after the look": lambda m: (m.edit(replaced(m.file)), m.holds(), m.run(), m.holds()),
     "seeds lowered": lambda m: (m.edit(replace(m.file, seeds=2)), m.holds(), m.check_other_seeds(3)),
     "fewer seeds asked for": lambda m: (m.check_other_seeds(2), m.run_until_decided(2), m.holds()),
@@ -457,6 +458,10 @@ SCRIPTS: dict[str, Callable[[Protocol], Iterable[Any]]] = {
 def renamed(file: File) -> File:
     studies = {"c" if name == "a" else name: given for name, given in file.studies.items()}
     return replace(file, studies=studies, claims=(Claim("c", "b"),))
+
+
+def beside(file: File) -> File:
+    return replace(file, studies={**file.studies, "c": file.studies["a"]}, claims=(Claim("a", "b"), Claim("c", "b")))
 
 
 def replaced(file: File) -> File:
