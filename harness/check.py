@@ -38,7 +38,7 @@ from dataclasses import replace
 from harness import spending, stats
 from harness.expectations import AtLeast, Beats, InOrder, Within
 from harness.finals import Difference, Distance, Finals, difference, distance, finals
-from harness.hindsight import of_claim, withdrawn
+from harness.hindsight import of_claim, uncounted
 from harness.mixing import WAYS_OUT, of_studies
 from harness.plan import Plan
 from harness.records import Record
@@ -64,7 +64,7 @@ def check(plan: Plan) -> list[Verdict]:
     claims = _claims(plan)
     found = [_evidence(plan, claim) for claim in claims]
     p_values = [_p_value(claim, known) for claim, known in zip(claims, found, strict=True)]
-    p_values += [1.0] * len(withdrawn(plan))  # a claim that is no longer made was one of those that could have held
+    p_values += [1.0] * uncounted(plan)  # a claim that is not, or no longer, made was one of those that could have held
     holm = stats.holm_levels([spending.spent(p_value, plan.looks) for p_value in p_values])
     levels = [spending.nominal(level, plan.looks) for level in holm]
     verdicts = (judge(claim, known, level) for claim, known, level in zip(claims, found, levels, strict=False))

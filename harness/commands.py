@@ -87,9 +87,9 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "--until-decided and --max-seeds go together: add final seeds until decided, at most N a study"
         )
-    if options.until_decided and options.only:
-        raise UsageError("--until-decided needs every study's runs to look at; leave out --only")
     ablation = declared(options)
+    if ablation.budget.max_seeds is not None and options.only:
+        raise UsageError("--until-decided needs every study's runs to look at; leave out --only")
     for name in options.only:
         if name not in (study.name for study in ablation.studies):
             raise UsageError(

@@ -3,6 +3,10 @@
 A claim is as good as the design that it was tested by, if that was declared before its scores were known. For each
 study and each claim the last design that was declared blindly is the reference; whatever the present one has otherwise
 is told in the verdict's own line. Under `--strict` such a claim does not hold.
+
+A name is no blindness: a study whose loss and data were scored under another name is known, and one that was added
+when studies were known that are gone by now may be one of these, hardly changed. Claims that could have been made
+otherwise, as one of their studies was known, count as often as there were studies to choose from (`uncounted`).
 """
 
 from __future__ import annotations
@@ -39,25 +43,51 @@ def of_claim(plan: Plan, claim: str, studies: Collection[str]) -> list[str]:
 def of_study(plan: Plan, study: str) -> list[str]:
     """Return a sentence for each thing about a study that was chosen after its test scores were known."""
     reference, present = _reference(plan, [study]), plan.present
-    if present is None or reference is None or study not in plan.scored or study not in reference.studies:
+    if present is None or not plan.designs:
         return []
+    named = [f"{study}: {words}." for words in _of_name(plan, study, present.studies[study].subject)]
+    if reference is None or study not in plan.scored or study not in reference.studies:
+        return named
     log = [entry for entry in plan.designs if study in entry.studies]
-    told = (*_of_search(study, present, reference, log), *_of_seeds(present, reference, log))
-    return [f"{study}: {words} after its test scores were known." for words in told]
+    told = [*_of_search(study, present, reference, log), *_of_seeds(present, reference, log)]
+    told += ["its best trial became another one (some were done again)"] * (study in plan.otherwise and not told)
+    return [*named, *(f"{study}: {words} after its test scores were known." for words in told)]
+
+
+def uncounted(plan: Plan) -> int:
+    """Return how many claims could have been made, or were, beside those that are: Holm's correction counts them.
+
+    That is the claims that are `withdrawn`; and where a study was added and set against one whose scores were known,
+    one for each other study that it could as well have been set against.
+    """
+    chosen: dict[str, list[int]] = {}
+    for claim, studies in claims(plan.ablation).items():
+        trained = set(studies) - {UNTRAINED}
+        entry, blind = _reference(plan, studies), _blind(plan, trained)
+        if entry is not None and trained & set(entry.scored) and claim not in getattr(blind, "claims", ()):
+            (added,) = trained - set(entry.scored)
+            chosen.setdefault(added, []).append(len(entry.scored))
+    return len(withdrawn(plan)) + sum(max(0, max(known) - len(known)) for known in chosen.values())
 
 
 def withdrawn(plan: Plan) -> list[str]:
-    """Return the claims that were made blindly and are no longer made: Holm's correction still counts them."""
+    """Return the claims that were made blindly and dropped when a study of theirs was known."""
     return sorted(_withdrawn(plan))
 
 
 def _withdrawn(plan: Plan) -> dict[str, tuple[str, ...]]:
-    made, ever = claims(plan.ablation), {c: studies for entry in plan.designs for c, studies in entry.claims.items()}
-    return {
-        claim: studies
-        for claim, studies in ever.items()
-        if claim not in made and _known(plan, studies) and claim in getattr(_reference(plan, studies), "claims", ())
-    }
+    """Return the studies of each claim that is `withdrawn`."""
+    made, found = claims(plan.ablation), {}
+    following = [*(entry.claims for entry in plan.designs[1:]), made]
+    blind: set[str] = set()
+    for number, entry in enumerate(plan.designs):
+        for claim, studies in entry.claims.items():
+            trained = set(studies) - {UNTRAINED}
+            blind |= set() if trained <= set(entry.scored) else {claim}
+            dropped = claim not in following[number] and trained & {*_scored_at(plan, number + 1)}
+            if claim in blind and claim not in made and dropped:
+                found[claim] = studies
+    return found
 
 
 def _late(plan: Plan, claim: str, studies: Collection[str]) -> Iterator[str]:
@@ -76,6 +106,33 @@ def _reference(plan: Plan, studies: Collection[str]) -> Design | None:
     """Return the last design that was declared while one of these studies had no test score; None without a log."""
     trained = [study for study in studies if study != UNTRAINED]
     return next((entry for entry in reversed(plan.designs) if not set(trained) <= set(entry.scored)), None)
+
+
+def _blind(plan: Plan, trained: Collection[str]) -> Design | None:
+    """Return the last design that was declared while none of these studies had a test score; None if there is none."""
+    return next((entry for entry in reversed(plan.designs) if not set(trained) & set(entry.scored)), None)
+
+
+def _of_name(plan: Plan, study: str, subject: str) -> Iterator[str]:
+    """Yield what was known when a study was first declared as it is: it under another name, or studies now gone."""
+    began = next((n for n, e in enumerate(plan.designs) if _subject(e, study) == subject), len(plan.designs))
+    known = {*_scored_at(plan, began)} - {study}
+    twins = {name for name in known for entry in plan.designs[: began + 1] if _subject(entry, name) == subject}
+    gone = known - {declared.name for declared in plan.ablation.studies}
+    if twins:
+        yield f"the same was scored on the test sets before, as {', '.join(sorted(twins))}"
+    elif gone:
+        yield f"it was first declared when test scores of {', '.join(sorted(gone))} were known, which are gone"
+
+
+def _scored_at(plan: Plan, number: int) -> Collection[str]:
+    """Return the studies that had test scores when a design was declared; the present one comes after the log's."""
+    return plan.designs[number].scored if number < len(plan.designs) else plan.scored
+
+
+def _subject(entry: Design, study: str) -> str | None:
+    given = entry.studies.get(study)
+    return None if given is None else given.subject
 
 
 def _known(plan: Plan, studies: Collection[str]) -> bool:
@@ -109,4 +166,4 @@ def _of_seeds(present: Design, reference: Design, log: list[Design]) -> Iterator
     elif present.seeds < most:
         yield f"final seeds were lowered from {most} to {present.seeds}"
     if limits - {reference.max_seeds}:
-        yield f"the most final seeds were changed from {reference.max_seeds} to {max(limits)}"
+        yield f"the most final seeds were changed from {reference.max_seeds} to {max(limits - {reference.max_seeds})}"

@@ -98,9 +98,10 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
             )
     lines += plan.stray_trials()
     asked = plan.ablation.testbed.max_rows
+    trained = [r for r in plan.runs if r.stage != "untrained"]
     held = [r.record.rows for r in plan.runs if r.record and r.record.rows]
     pair_class = [
-        r.record for r in plan.runs if r.record and r.record.rows and plan.ablation.study(r.study).reads == "pair-class"
+        r.record for r in trained if r.record and r.record.rows and plan.ablation.study(r.study).reads == "pair-class"
     ]
     if pair_class and pair_class[0].rows < asked:
         lines.append(f"the testbed holds {pair_class[0].rows} labelled rows of the {asked} asked for")

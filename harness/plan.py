@@ -54,7 +54,8 @@ class Plan:
 
     Attributes:
         designs: the store's log of what was declared when (`harness.lock`); `present` is what is declared now, `scored`
-            the studies that have test scores.
+            the studies that have test scores; `otherwise` those that the present search once had another best point of,
+            which was scored.
         looks: the numbers of final seeds at which verdicts are looked at where seeds are added until decided
             (`harness.sequential`), else empty.
         audit: what the store knows of the data (`harness.audit`).
@@ -68,6 +69,7 @@ class Plan:
     designs: tuple[Design, ...] = ()
     present: Design | None = None
     scored: frozenset[str] = frozenset()
+    otherwise: frozenset[str] = frozenset()
     looks: tuple[int, ...] = ()
     audit: Audit | None = None
     allow_mixed: bool = False
@@ -153,12 +155,12 @@ def search_id(ablation: Ablation, study: str) -> str:
 
 
 def subject_id(ablation: Ablation, study: str) -> str:
-    """Hash what a study trains and is scored on, whatever its points: its loss, view, rows, model and sets.
+    """Hash what a study trains and is scored on, whatever its points and name: its loss, view, rows, model and sets.
 
     Which trial of another study mines for it is not declared: tuning shows it.
     """
     decides = _decides(ablation, study, "tune", TUNE_SEED)
-    return _hashed({name: value for name, value in decides.items() if name != "mined_by"})
+    return _hashed({name: value for name, value in decides.items() if name not in ("mined_by", "study")})
 
 
 def trained(ablation: Ablation, study: str) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class Planner:
             self.designs,
             self._design,
             scored(record for known in self._known.values() for record in known.values()),
+            frozenset(study.name for study in self.ablation.studies if self._was_best_otherwise(study.name)),
             self.looks,
             allow_mixed=self.allow_mixed,
             strays=self._strays(),
@@ -144,6 +145,13 @@ class Planner:
     @cached_property
     def _design(self) -> Design:
         return design(self.ablation)
+
+    def _was_best_otherwise(self, study: str) -> bool:
+        """Tell whether the present search of a study had another best point, which was scored: a trial was retried."""
+        declared, now = self._design.studies[study], {run.point for run in self.part(study).of(study, "final")}
+        finals = [r for r in self._known.get(study, {}).values() if r.stage == "final" and r.scores]
+        made = [(r.provenance.get("subject"), r.provenance.get("search")) for r in finals if r.point not in now]
+        return None not in now and (declared.subject, declared.search) in made
 
     def _with_miners(self) -> Ablation:
         if not self._mined_by.keys() - {UNTRAINED}:

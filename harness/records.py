@@ -141,12 +141,25 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "error": (str, type(None)),
 }
 
+_MADE: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("versions", "hardware", "git", "harness_git", "revisions", "subsets", "trained"), _TABLE),
+    **dict.fromkeys(("rows_asked", "threads"), (int,)),
+}
+"""The parts of a record's provenance that commands read, and what they are."""
+
 
 def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
     """Raise ValueError if a record's parts are not what they are called: its checksum may be right all the same."""
     for name, types in _TYPES.items():
         if name in plain and (not isinstance(plain[name], types) or isinstance(plain[name], bool)):
             raise ValueError(f"its {name} is a {type(plain[name]).__name__}")
+    for name, types in _MADE.items():
+        if not isinstance(plain["provenance"].get(name), (*types, type(None))):
+            raise ValueError(f"its provenance's {name} is a {type(plain['provenance'][name]).__name__}")
+    if not all(isinstance(of_task, dict) for of_task in (plain["provenance"].get("subsets") or {}).values()):
+        raise ValueError("its subsets are no tables")
+    if any(isinstance(value, (dict, list)) for value in (plain["point"] or {}).values()):
+        raise ValueError("its point is none")
     numbers = [*plain["scores"].items(), *plain["unshared"].items(), *plain["diagnostics"].items()]
     numbers += [(name, n) for name, p in plain["pairs"].items() for n in (*p["gold"], *p["cosine"])]
     odd = next((name for name, n in numbers if type(n) not in _NUMBER or not math.isfinite(n)), None)

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 import synthetic
 from conftest import harness
+from test_hindsight import Store, budget, declared
 
+from harness import hindsight, lock, losses
 from harness.ablation import Ablation
+from harness.check import check, exit_code
+from harness.expectations import beats
 from harness.listing import plan_as_dict, plan_summary
-from harness.plan import PlannedRun, run_id
+from harness.plan import PlannedRun, run_id, trained
 from harness.planner import Planner, make_plan
 from harness.records import Record, best
 from harness.report.budgets import given
@@ -153,6 +157,11 @@ ODD = {
     "a cosine that is a text": lambda plain: plain["pairs"].update({"stsb-dev": {"gold": [0.1], "cosine": ["x"]}}),
     "a stage that is none": lambda plain: plain.update(stage="last"),
     "a truth for a seed": lambda plain: plain.update(seed=True),
+    "a point that holds a list": lambda plain: plain.update(point={"batch_size": 8, "lr": 1e-4, "scale": [1]}),
+    "a curve that is a number": lambda plain: plain.update(curve=3),
+    "subsets that are texts": lambda plain: plain["provenance"].update(subsets={"STS17": "en-en"}),
+    "threads that are a text": lambda plain: plain["provenance"].update(threads="two"),
+    "versions that are a list": lambda plain: plain["provenance"].update(versions=["torch"]),
 }
 
 
@@ -176,6 +185,10 @@ REFUSED = {
     "--trials 0": (["--trials", "0"], "trials=0"),
     "--seeds 0 with --testbed": (["--seeds", "0", "--testbed", "embedded"], "seeds=0"),
     "--trials 0 with --testbed": (["--trials", "0", "--testbed", "embedded"], "trials=0"),
+    "--seeds below 0": (["--seeds", "-2"], "seeds=-2"),
+    "--epochs 0": (["--epochs", "0"], "epochs=0"),
+    "--epochs nan": (["--epochs", "nan"], "epochs=nan"),
+    "--max-seeds below --seeds": (["--seeds", "3", "--until-decided", "--max-seeds", "2"], "max_seeds=2"),
     "a task that there is not": (["--tasks", "NoSuch"], "NoSuch"),
     "--until-decided with --only": (
         ["--until-decided", "--max-seeds", "4", "--only", "mnr"],
@@ -231,3 +244,144 @@ def test_budgets_are_told_from_records_and_whoever_got_less_is_marked() -> None:
     assert table["mnr"][1:5] == ("4", "2", "2 infeasible", "2")
     assert facts.got_less == ["mnr"]
     assert [row[0] for row in headline(facts).rows] == ["untrained", "softmax", "mnr †"]
+
+
+def told(store: Store, bent: Ablation) -> str:
+    """Return the verdicts that are marked, edited alone and run again alike."""
+    lines = {" ".join(str(v) for v in check(plan) if v.late) for plan in (store.plan(bent), store.run(bent))}
+    assert len({bool(line) for line in lines}) == 1
+    return lines.pop()
+
+
+def with_study(ablation: Ablation, name: str, **changes: object) -> Ablation:
+    """Return an ablation with its mnr in another form: under another name, or beside it, or with another loss."""
+    made = replace(ablation.study("mnr"), name=name, **changes)  # type: ignore[arg-type]
+    return replace(
+        ablation, studies=[*(s for s in ablation.studies if s.name != "mnr"), made], expect=[beats(name, "cosine")]
+    )
+
+
+def test_a_study_that_is_known_is_not_blind_under_another_name() -> None:
+    """P10 in another form: the same runs gave the same scores, and "holds" without a word."""
+    store = Store()
+    store.run(declared())
+    assert "mnr again: the same was scored on the test sets before, as mnr" in told(
+        store, with_study(declared(), "mnr again")
+    )
+    assert (
+        exit_code(
+            check(store.plan(with_study(declared(), "mnr again"))),
+            replace(store.plan(declared()), runs=()),
+            strict=True,
+        )
+        == 3
+    )
+
+
+def test_a_study_that_takes_another_s_place_is_told_and_beside_it_it_is_not() -> None:
+    """P2 in another form: a loss hardly changed under a new name knows what the old one gave."""
+    store, other = Store(), losses.MultipleNegativesRankingLoss.given(scale=20.001)
+    store.run(declared())
+    in_place = with_study(declared(), "other", loss=other)
+    assert "other: it was first declared when test scores of mnr were known, which are gone" in told(store, in_place)
+    store = Store()
+    store.run(declared())
+    beside = replace(
+        in_place, studies=[*in_place.studies, declared().study("mnr")], expect=[*declared().expect, *in_place.expect]
+    )
+    assert told(store, beside) == ""
+
+
+def test_whoever_is_set_against_one_of_several_known_studies_pays_for_the_choice() -> None:
+    """Of ten equal studies one is the worst by luck; a new one that was set against it "held"."""
+    store = Store()
+    store.run(replace(declared(), expect=[]))
+    new = replace(declared().study("mnr"), name="new", loss=losses.MultipleNegativesRankingLoss.given(scale=5))
+    for expect, claims in (
+        ([beats("new", "cosine")], 3),
+        ([beats("new", "cosine"), beats("new", "softmax")], 3),
+        ([beats("new", "untrained")], 1),
+    ):
+        after = replace(declared(), studies=[*declared().studies, new], expect=expect)
+        levels = [verdict.level or 0 for verdict in check(Store.run(replace_store(store), after))]
+        assert max(levels) == pytest.approx(1 - 0.05 / claims)
+
+
+def replace_store(store: Store) -> Store:
+    copy = Store()
+    copy.records, copy.designs = dict(store.records), store.designs
+    return copy
+
+
+def test_a_claim_that_is_dropped_when_one_of_its_studies_is_known_still_counts() -> None:
+    """`--only` ran the variants without the study that they are set against; the best one's claim alone was kept."""
+    store, three = Store(), [beats(name, "softmax") for name in ("cosine", "mnr")]
+    store.designs = (lock.design(replace(declared(), expect=three)),)
+    made = {r.id: r for r in synthetic.make_records(declared())}
+    store.records = {key: r for key, r in made.items() if r.study in ("untrained", "cosine", "mnr")}
+    (kept,) = check(store.run(replace(declared(), expect=[beats("mnr", "softmax")])))
+    assert kept.level == pytest.approx(1 - 0.05 / 2)
+    assert not kept.late
+
+
+def test_a_best_trial_that_becomes_another_one_after_the_look_is_told() -> None:
+    """P6 in another form: a trial that had failed is done again, and wins, once test scores are known."""
+    ablation = declared()
+    made = {r.id: with_identity(ablation, r) for r in synthetic.make_records(ablation)}
+    winner = best(r for r in made.values() if r.study == "mnr" and r.stage == "tune")
+    assert winner is not None
+    failed = replace(winner, outcome="failed", scores={}, error="the disk was full")
+
+    def change(run: PlannedRun, record: Record) -> Record:
+        return failed if run.id == winner.id else with_identity(ablation, record)
+
+    store = Store()
+    store.designs = (lock.design(ablation),)
+    store.records = {r.id: r for r in synthetic.make_records(ablation, change=change)}
+    assert hindsight.notes(store.plan(ablation)) == []
+    store.records = {**made, **store.records, winner.id: winner}
+    (note,) = hindsight.notes(store.plan(ablation))
+    assert "mnr: its best trial became another one" in note
+    store.records = made
+    assert hindsight.notes(store.plan(ablation)) == []
+
+
+def with_identity(ablation: Ablation, record: Record) -> Record:
+    """Return a record that says what it trained, as a driver writes it."""
+    return replace(record, provenance={**record.provenance, **trained(ablation, record.study)})
+
+
+MOST = {
+    "raised": (8, "the most final seeds were changed from 6 to 8"),
+    "lowered": (4, "the most final seeds were changed from 6 to 4"),
+}
+
+
+@pytest.mark.parametrize("what", MOST)
+def test_another_most_of_seeds_is_told_by_its_number(what: str) -> None:
+    """P5: lowering it was told as "from 6 to 6"."""
+    most, words = MOST[what]
+    first = budget(replace(declared(), expect=[beats("mnr", "cosine")]), max_seeds=6)
+    store = Store()
+    store.run(first)
+    assert words in told(store, budget(first, max_seeds=most))
+
+
+def test_a_search_whose_option_is_taken_away_or_changed_starts_anew() -> None:
+    """P3 in two other forms."""
+    plain = searched(10)
+
+    def having(**options: object) -> Ablation:
+        return replace(plain, studies=[replace(s, options=options) for s in plain.studies])  # type: ignore[arg-type]
+
+    before = having(scale=choice(10, 20))
+    records = finished(before)
+    for after in (
+        plain,
+        having(scale=choice(10, 20, 40)),
+        having(scale=log_uniform(5, 50)),
+        having(margin=choice(1, 2)),
+    ):
+        plan = make_plan(after, records.values())
+        assert all(run.record is None for run in plan.of("mnr", "tune"))
+        assert make_plan(after, {**records, **finished(after)}.values()).unfinished() == 0
