@@ -168,13 +168,15 @@ class Knowledge:
     def late(self, file: File, most: int | None, claim: Claim) -> bool:
         first = self.blind(claim.studies)
         made_late = first is not None and claim.studies <= self.known and claim not in first.file.claims
-        return made_late or any(
+        when = next((entry.known for entry in self.log if claim in entry.file.claims), self.known)
+        instead = any(other.studies <= when for other in self.dropped(file))
+        return made_late or instead or any(
             self.late_study(file, most, study) or self.known_otherwise(file, study) or study in self.otherwise
             for study in claim.studies
         )
 
-    def uncounted(self, file: File) -> int:
-        """Count the claims that were dropped when a study of theirs was known, and those that were chosen among."""
+    def dropped(self, file: File) -> set[Claim]:
+        """The claims that could have held and were dropped when a study of theirs was known."""
         log = [*self.log, Declared(file, None, frozenset(self.known))]
         gone = set()
         for now, then in pairwise(log):
@@ -184,13 +186,17 @@ class Knowledge:
                 )
                 if claim.studies & then.known and could_hold:
                     gone.add(claim)
+        return gone
+
+    def uncounted(self, file: File) -> int:
+        """Count the claims that were dropped when a study of theirs was known, and those that were chosen among."""
         against: dict[frozenset[str], list[int]] = {}
         for claim in file.claims:
             blind = [entry for entry in self.log if not claim.studies & entry.known]
             first = self.blind(claim.studies)
             if first is not None and claim.studies & first.known and not (blind and claim in blind[-1].file.claims):
                 against.setdefault(claim.studies - first.known, []).append(len(first.known))
-        return len(gone) + sum(max(0, max(known) - len(known)) for known in against.values())
+        return len(self.dropped(file)) + sum(max(0, max(known) - len(known)) for known in against.values())
 
 
 @dataclass
