@@ -243,3 +243,11 @@ def test_the_shipped_study_files_load(file: Path) -> None:
         tuned = (planned[name, "tune"], planned[name, "final"])
         assert tuned == (16, 10) or (file.stem in ("book", "nli_full") and tuned in ((1, 10), (1, 6))), name
     assert f'name="{file.stem}"' in file.read_text(encoding="utf-8"), "its store and report are named after the file"
+
+
+@pytest.mark.parametrize("name", ["planted", "small_bert"])
+def test_a_study_file_may_load_one_of_another_folder(name: str) -> None:
+    file = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    done = harness("plan", file, "--store", "none", "--json", cwd=file.parent)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["runs"]

@@ -19,7 +19,7 @@ from harness.embedded import base_model
 
 # The studies of all_losses and a null planted beside them. One trial: what is claimed here is of the default point.
 STUDY_FILE = Path(__file__).parents[2] / "benchmarks" / "planted.py"
-SMALL = ("--testbed", "embedded", "--rows", "ROWS", "--trials", "1", "--seeds", "3")
+SMALL = ("--testbed", "embedded", "--trials", "1", "--seeds", "3")
 TASKS = ("--tasks", "EmbeddedSTS,EmbeddedRetrieval")
 
 
@@ -43,19 +43,17 @@ def scores(folder: Path, study: str, name: str = "stsb-test/spearman_cosine") ->
     return [r["scores"][name] for r in records if r["study"] == study and r["stage"] != "tune"]
 
 
-def test_the_books_order_holds_by_evidence_and_the_planted_null_does_not(folder: Path) -> None:
+def test_what_the_book_claims_holds_by_evidence_and_the_planted_null_does_not(folder: Path) -> None:
+    """Cosine leads softmax by a point and three seeds do not show a point: nothing is asked of that but no reversal."""
     judged = {v["expectation"]: v["verdict"] for v in document(folder, "check")["verdicts"]}
     assert judged.pop("mnr+shuffled beats mnr by 0.01 at the default point") in ("violated", "inconclusive")
-    assert judged.pop("mnr+hard beats mnr at the default point") != "violated"
-    assert judged.pop("mnr+hard beats mnr+shuffled at the default point") != "violated"
-    assert judged == {
-        "softmax < cosine at the default point": "holds",
-        "cosine < mnr at the default point": "holds",
-        "mnr beats cosine": "holds",
-    }
-    hard = mean(scores(folder, "mnr+hard"))
-    assert hard > mean(scores(folder, "mnr")) + 0.005
-    assert hard > mean(scores(folder, "mnr+shuffled")) + 0.005
+    assert "violated" not in judged.values()
+    assert judged["mnr+hard beats mnr at the default point"] == "holds"
+    for study in ("mnr", "mnr+hard"):
+        for loser in ("softmax", "cosine"):
+            assert mean(scores(folder, study)) > mean(scores(folder, loser)) + 0.07, (study, loser)
+    for loser in ("mnr", "mnr+shuffled"):
+        assert mean(scores(folder, "mnr+hard")) > mean(scores(folder, loser)) + 0.01, loser
 
 
 def test_the_untrained_model_is_middling(folder: Path) -> None:
