@@ -141,9 +141,7 @@ def _claims(plan: Plan) -> list[tuple[str, Beats]]:
     return found
 
 
-def _detection(
-    plan: Plan, words: str, claim: Beats, size: float, alpha: float, stated: float | None
-) -> Detection:
+def _detection(plan: Plan, words: str, claim: Beats, size: float, alpha: float, stated: float | None) -> Detection:
     pilot = difference(*(finals(plan, study, claim.at) for study in (claim.better, claim.worse)))
     n = len(pilot.by_seed) if pilot is not None else 0
     over_pairs = None

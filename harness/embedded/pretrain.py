@@ -244,7 +244,7 @@ def build_model(
     config = trained.config
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.1
     with _alone(recipe.seed):
-        model = BertModel(config)
+        model: Any = BertModel(config)
     model.load_state_dict(trained.bert.state_dict(), strict=False)
     with _without_bars():
         model.half().save_pretrained(str(folder))
