@@ -45,7 +45,7 @@ class Recipe:
     max_tokens: int = 64
     masked: float = 0.25
     batch: int = 64
-    epochs: int = 2
+    epochs: int = 5
     learning_rate: float = 2e-3
     warmup: float = 0.1
     weight_decay: float = 0.01
