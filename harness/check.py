@@ -1,6 +1,7 @@
 """Expectations -> verdicts: what the final runs say about the claims that a study file makes.
 
-The score is the Spearman correlation on STSB test at each study's best point. For each claim "A beats B by m":
+The score is the Spearman correlation on STSB test at each study's best point; a claim made with `at="default"` is about
+the runs at the untuned default point instead. For each claim "A beats B by m":
 
 - holds: the lower ends of both intervals of the difference A - B, the one over test pairs and the one over seeds, reach
   m. Where m is 0 they must exceed it: a study does not beat its twin. And new seeds on new pairs would have to agree:
@@ -75,7 +76,7 @@ def _late(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
     """Return what about a claim was chosen after its test scores were known."""
     if verdict.worse is None:
         return tuple(of_claim(plan, verdict.expectation, [verdict.better]))
-    claim = str(Beats(verdict.better, verdict.worse, verdict.margin))
+    claim = str(Beats(verdict.better, verdict.worse, verdict.margin, verdict.at))
     return tuple(of_claim(plan, claim, [verdict.worse, verdict.better]))
 
 
@@ -85,8 +86,9 @@ def _claims(plan: Plan) -> list[Claim]:
     for expectation in plan.ablation.expect:
         words = str(expectation)
         if isinstance(expectation, InOrder):
-            neighbours = zip(expectation.studies, expectation.studies[1:], strict=False)
-            claims += [Claim(f"{worse} < {better}", better, worse, 0.0) for worse, better in neighbours]
+            for step in expectation.steps():
+                words = str(replace(expectation, studies=step.studies))
+                claims.append(Claim(words, step.better, step.worse, 0.0, at=step.at))
         elif isinstance(expectation, Within):
             study, figure, score, source = expectation.study, expectation.figure, expectation.score, expectation.source
             claims.append(Claim(words, study, None, expectation.tolerance, "within", figure, score, source))
@@ -94,7 +96,7 @@ def _claims(plan: Plan) -> list[Claim]:
             study, figure, score, source = expectation.study, expectation.figure, expectation.score, expectation.source
             claims.append(Claim(words, study, None, 0.0, "at least", figure, score, source))
         else:
-            claims.append(Claim(words, expectation.better, expectation.worse, expectation.by))
+            claims.append(Claim(words, expectation.better, expectation.worse, expectation.by, at=expectation.at))
     return claims
 
 
@@ -103,9 +105,9 @@ def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:
     differing = None if plan.allow_mixed else of_studies(plan, filter(None, (claim.better, claim.worse)))
     if differing is not None:
         return Refused(f"Its runs were not all made alike: {differing}. {WAYS_OUT}.")
-    better = finals(plan, claim.better, figure=claim.figure)
+    better = finals(plan, claim.better, claim.at, claim.figure)
     if claim.worse is not None:
-        return _complete_difference(better, finals(plan, claim.worse))
+        return _complete_difference(better, finals(plan, claim.worse, claim.at))
     if better.lacking:
         return _in_words(better.lacking)
     known = distance(better, claim.target or 0.0)

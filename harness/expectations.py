@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import pairwise
+from typing import Literal, TypeAlias, get_args
 
 from harness.errors import StudyFileError
 from harness.records import HEADLINE
+
+At: TypeAlias = Literal["best", "default"]
+"""Which final runs a claim is about: those at each study's best point, or those at its untuned default point."""
 
 
 @dataclass(frozen=True)
@@ -14,9 +18,14 @@ class InOrder:
     """Each study beats the one before it."""
 
     studies: tuple[str, ...]
+    at: At = "best"
 
     def __str__(self) -> str:
-        return " < ".join(self.studies)
+        return " < ".join(self.studies) + _where(self.at)
+
+    def steps(self) -> list[Beats]:
+        """Return the order as the claims that it consists of, each of one study and the one before it."""
+        return [Beats(better, worse, at=self.at) for worse, better in pairwise(self.studies)]
 
 
 @dataclass(frozen=True)
@@ -26,13 +35,14 @@ class Beats:
     better: str
     worse: str
     by: float = 0.0
+    at: At = "best"
 
     @property
     def studies(self) -> tuple[str, ...]:
         return (self.worse, self.better)
 
     def __str__(self) -> str:
-        return f"{self.better} beats {self.worse}" + (f" by {self.by:g}" if self.by else "")
+        return f"{self.better} beats {self.worse}" + (f" by {self.by:g}" if self.by else "") + _where(self.at)
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,10 @@ class AtLeast:
         return f"{self.study} at least {self.score:g}{_particulars(self.figure, self.source)}"
 
 
+def _where(at: At) -> str:
+    return " at the default point" if at == "default" else ""
+
+
 def _particulars(figure: str, source: str) -> str:
     told = [part for part in ("" if figure == HEADLINE else figure, source) if part]
     return f" ({', '.join(told)})" if told else ""
@@ -78,19 +92,26 @@ def _particulars(figure: str, source: str) -> str:
 Expectation: TypeAlias = InOrder | Beats | Within | AtLeast
 
 
-def in_order(*studies: str) -> InOrder:
-    """Expect each named study to beat the one named before it."""
+def in_order(*studies: str, at: At = "best") -> InOrder:
+    """Expect each named study to beat the one named before it: at their best points, or untuned at their default ones.
+
+    Raises StudyFileError for fewer than two studies, and for another `at`.
+    """
     if len(studies) < 2:
         raise StudyFileError(f"in_order{studies}: an order needs at least two studies")
-    return InOrder(studies)
+    expectation = InOrder(studies, at)
+    _refuse_place(expectation)
+    return expectation
 
 
-def beats(better: str, worse: str, by: float = 0.0) -> Beats:
+def beats(better: str, worse: str, by: float = 0.0, *, at: At = "best") -> Beats:
     """Expect `better` to beat `worse` by at least `by`, in points of 1.0: one point of a table is 0.01.
 
-    A negative `by` tolerates a loss. Raises StudyFileError where it is no number between -1 and 1.
+    A negative `by` tolerates a loss. `at` is "best" for the studies' best points, "default" for their untuned ones.
+    Raises StudyFileError where `by` is no number between -1 and 1, and for another `at`.
     """
-    expectation = Beats(better, worse, by)
+    expectation = Beats(better, worse, by, at)
+    _refuse_place(expectation)
     if not -1 < by < 1:
         meant = f"; {by:g} points of a table are written {by / 100:g}" if 1 <= abs(by) < 100 else ""
         raise StudyFileError(
@@ -126,6 +147,13 @@ def at_least(study: str, score: float, *, figure: str = HEADLINE, source: str = 
     expectation = AtLeast(study, score, figure, source)
     _refuse(expectation)
     return expectation
+
+
+def _refuse_place(expectation: InOrder | Beats) -> None:
+    """Raise StudyFileError if a claim is about no point that studies are scored at."""
+    if expectation.at not in get_args(At):
+        choices = ", ".join(get_args(At))
+        raise StudyFileError(f"expectation '{expectation}': at={expectation.at!r}; choose from {choices}")
 
 
 def _refuse(expectation: Within | AtLeast) -> None:

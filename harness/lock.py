@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.ablation import Ablation
 from harness.errors import StoreError
-from harness.expectations import Beats, InOrder
+from harness.expectations import InOrder
 from harness.plan import search_id, subject_id
 from harness.records import DEV, Declared, Design, Record, as_json
 from harness.store import write_atomically
@@ -31,8 +31,7 @@ def claims(ablation: Ablation) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for expectation in ablation.expect:
         if isinstance(expectation, InOrder):
-            pairs = zip(expectation.studies, expectation.studies[1:], strict=False)
-            found |= {str(Beats(better, worse)): (worse, better) for worse, better in pairs}
+            found |= {str(step): step.studies for step in expectation.steps()}
         else:
             found[str(expectation)] = expectation.studies
     return found

@@ -11,7 +11,7 @@ be survived at once, so seeds get what pairs leave of d: the root of d squared l
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -130,22 +130,19 @@ def detections(plan: Plan, size: float, stated: float | None = None) -> list[Det
     return [_detection(plan, *claim, size, alpha, stated) for claim in claims]
 
 
-def _claims(plan: Plan) -> list[tuple[str, str, str]]:
-    """Return (words, better, worse) of each claim that compares two studies, as `harness.check` words them."""
-    found: list[tuple[str, str, str]] = []
+def _claims(plan: Plan) -> list[tuple[str, Beats]]:
+    """Return each claim that compares two studies, with the words that `harness.check` has for it."""
+    found: list[tuple[str, Beats]] = []
     for expectation in plan.ablation.expect:
         if isinstance(expectation, InOrder):
-            neighbours = zip(expectation.studies, expectation.studies[1:], strict=False)
-            found += [(f"{worse} < {better}", better, worse) for worse, better in neighbours]
+            found += [(str(replace(expectation, studies=step.studies)), step) for step in expectation.steps()]
         elif isinstance(expectation, Beats):
-            found.append((str(expectation), expectation.better, expectation.worse))
+            found.append((str(expectation), expectation))
     return found
 
 
-def _detection(
-    plan: Plan, words: str, better: str, worse: str, size: float, alpha: float, stated: float | None
-) -> Detection:
-    pilot = difference(finals(plan, better), finals(plan, worse))
+def _detection(plan: Plan, words: str, claim: Beats, size: float, alpha: float, stated: float | None) -> Detection:
+    pilot = difference(*(finals(plan, study, claim.at) for study in (claim.better, claim.worse)))
     n = len(pilot.by_seed) if pilot is not None else 0
     over_pairs = None
     if pilot is not None:

@@ -80,9 +80,9 @@ def looks(ablation: Ablation, log: Sequence[Design] = ()) -> tuple[int, ...]:
 
 
 def _all_ended(plan: Plan) -> bool:
-    """Tell whether this look can be taken: every final run at a best point has ended, well or not."""
-    named = {name for expectation in plan.ablation.expect for name in expectation.studies}
-    runs = [run for study in named for run in plan.of(study, "final", "best")]
+    """Tell whether this look can be taken: every final run that a claim is about has ended, well or not."""
+    named = {(name, getattr(claim, "at", "best")) for claim in plan.ablation.expect for name in claim.studies}
+    runs = [run for study, at in named for run in plan.of(study, "final", at)]
     tuned = all(run.state in ("done", "failed") for run in plan.runs if run.stage != "final")
     return tuned and all(run.state in ("done", "failed") for run in runs)
 
@@ -101,9 +101,9 @@ def _wanted(verdicts: Iterable[Verdict], seeds: Mapping[str, int], last: int) ->
 def is_open(verdict: Verdict) -> bool:
     """Tell whether more seeds could decide a claim: it is inconclusive, and not because of the test pairs alone.
 
-    Of twins, whose scores are the very same, no seed says more.
+    Of twins, whose scores are the very same, no seed says more. Default points get the seeds of the budget and no more.
     """
-    if verdict.verdict != "inconclusive" or verdict.detectable == 0:
+    if verdict.verdict != "inconclusive" or verdict.detectable == 0 or verdict.at == "default":
         return False
     if getattr(verdict, "kind", "beats") != "beats":
         return True

@@ -94,7 +94,8 @@ def _search_beside(folder: str) -> None:
 
 def _modules_of(folder: str) -> list[str]:
     """Name the modules that were found in a study file's folder since it was loaded; not those installed below it."""
-    return [name for name in _below(folder) if name not in _beside[folder]]
+    before = _beside.get(folder, frozenset())  # none if the file loaded another study file, which is the last one now
+    return [name for name in _below(folder) if name not in before]
 
 
 def _below(folder: str) -> list[str]:

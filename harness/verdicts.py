@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from harness import stats
+from harness.expectations import At
 from harness.finals import Difference, Distance
 from harness.records import HEADLINE
 
@@ -23,7 +24,10 @@ class Refused(str):
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing to judge: `better` against study `worse`, or, where that is None, against the number `target`."""
+    """One thing to judge: `better` against study `worse`, or, where that is None, against the number `target`.
+
+    `at` says which final runs of the studies are compared.
+    """
 
     words: str
     better: str
@@ -33,6 +37,7 @@ class Claim:
     figure: str = HEADLINE
     target: float | None = None
     source: str = ""
+    at: At = "best"
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Verdict:
     `kind` says which rule judged. Where it is "beats", `better` is judged against study `worse`. Where it is "within"
     or "at least", `worse` is None, `difference` and its intervals are `better`'s `figure` less `target`, the published
     score (from `source`), and `margin` is the tolerance; "within" has no interval over pairs. Where it is "baseline",
-    `target` is the baseline's mean and `margin` the loss that is tolerated, as a negative number.
+    `target` is the baseline's mean and `margin` the loss that is tolerated, as a negative number. `at` as in `Claim`.
     """
 
     expectation: str
@@ -69,6 +74,7 @@ class Verdict:
     target: float | None = None
     source: str = ""
     late: tuple[str, ...] = ()
+    at: At = "best"
 
     def __str__(self) -> str:
         numbers = "" if self.difference is None else f" ({self._measured()})"
@@ -166,6 +172,7 @@ def verdict(
         figure=claim.figure,
         target=claim.target,
         source=claim.source,
+        at=claim.at,
     )
 
 

@@ -10,12 +10,14 @@ import pytest
 import scipy.stats
 import synthetic
 
-from harness import stats
+from harness import lock, stats
 from harness.ablation import Ablation
 from harness.check import Difference, Verdict, check, exit_code
 from harness.expectations import Expectation, beats, in_order
+from harness.order import orders
 from harness.plan import Plan, PlannedRun
 from harness.planner import make_plan
+from harness.power import detections
 from harness.records import HEADLINE, TEST, Pairs, Record
 
 WIDE = {"softmax": 0.50, "cosine": 0.65, "mnr": 0.78, "mnr+hard": 0.88}
@@ -41,6 +43,34 @@ def test_an_order_is_judged_by_its_neighbours_and_each_claim_names_them() -> Non
     assert [v.expectation for v in found] == ["softmax < cosine", "cosine < mnr", "mnr+hard beats mnr"]
     assert [v.verdict for v in found] == ["holds"] * 3
     assert (found[0].worse, found[0].better, found[0].seeds) == ("softmax", "cosine", 3)
+
+
+def test_a_claim_at_the_default_point_is_about_the_untuned_runs_alone() -> None:
+    """Tuned, mnr beats cosine; at the default point the scores are planted the other way round."""
+
+    def planted(run: PlannedRun, record: Record) -> Record:
+        if run.point != claim.default or run.study == "softmax":
+            return record
+        quality = {"cosine": 0.85, "mnr": 0.55}.get(run.study, 0.7) if run.stage == "final" else 0.1
+        return synthetic.make_record(run, claim, quality)
+
+    expect = (beats("mnr", "cosine"), beats("cosine", "mnr", at="default"), in_order("mnr", "cosine", at="default"))
+    claim = ablation(*expect)
+    plan = synthetic.make(claim, quality=WIDE, change=planted)
+    assert all(len(run.roles) == 1 for run in plan.runs if run.stage == "final" and run.study in ("cosine", "mnr"))
+    found = check(plan)
+    assert [v.expectation for v in found] == [
+        "mnr beats cosine",
+        "cosine beats mnr at the default point",
+        "mnr < cosine at the default point",
+    ]
+    assert [v.verdict for v in found] == ["holds"] * 3
+    assert not any(v.late for v in found)
+    assert len(lock.claims(claim)) == 2  # an order's step and the same claim by itself are one
+    assert [(o.expectation, o.over_pairs) for o in orders(plan)] == [("mnr < cosine at the default point", 1.0)]
+    assert [d.claim for d in detections(plan, 0.01)] == [v.expectation for v in found]
+    untuned = replace(plan, runs=tuple(run for run in plan.runs if "default" not in run.roles))
+    assert [v.verdict for v in check(untuned)] == ["holds", "incomplete", "incomplete"]
 
 
 def test_swapping_two_studies_scores_flips_the_verdict() -> None:

@@ -118,6 +118,7 @@ def test_what_pairs_leave_open_gets_no_seeds() -> None:
     both = replace(verdict, over_pairs=verdict.over_seeds)  # each decides, both together do not: seeds help
     neither = replace(verdict, over_seeds=verdict.over_pairs)
     assert (is_open(both), is_open(neither), is_open(replace(both, verdict="holds"))) == (True, True, False)
+    assert not is_open(replace(both, at="default")), "untuned runs get no further seeds"
 
 
 def test_verdicts_are_judged_at_the_level_that_all_looks_leave(finished: dict[str, Record]) -> None:

@@ -97,6 +97,7 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
         ["mnr beats cosine", "no study 'cosine'", "mnr, untrained"],
     ),
     "order of no study": ({"expect": '[in_order("mnr", "best")]'}, ["no study 'best'"]),
+    "claim about no point": ({"expect": '[beats("mnr", "untrained", at="tuned")]'}, ["at='tuned'", "best, default"]),
     "order of one": ({"expect": '[in_order("mnr")]'}, ["at least two studies"]),
     "no batch sizes": (
         {"space": "Space(batch_size=choice(), lr=log_uniform(1e-5, 1e-3))"},
@@ -259,3 +260,11 @@ def test_a_module_that_imports_when_it_is_asked_for_its_place_is_left_alone(tmp_
             assert "lazy_one" in sys.modules
     finally:
         del sys.modules["lazy_one"]
+
+
+@pytest.mark.parametrize("name", ["planted", "small_bert"])
+def test_a_study_file_may_load_one_of_another_folder(name: str) -> None:
+    file = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    done = harness("plan", file, "--store", "none", "--json", cwd=file.parent)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["runs"]

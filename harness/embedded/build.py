@@ -1,4 +1,4 @@
-"""Makes the testbed's data and base model when first used, and keeps them under a name that their source decides."""
+"""Makes the testbed's data when first used, and keeps them under a name that their source decides."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ TASK_NAMES = (
 )
 
 
+_OF_THE_MODEL = ("basemodel.py", "pretrain.py")
+
+
 @cache
 def fingerprint() -> str:
-    """16 hexadecimal digits that change whenever the code of this package, and so perhaps the data or the model, does.
+    """16 hexadecimal digits that change whenever the code that makes the data does, and so perhaps the data.
 
-    Comments, docstrings and layout do not count.
+    Comments, docstrings and layout do not count, nor does the base model: it has a hash of its own, of its content.
     """
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    files = sorted(set(Path(__file__).parent.glob("*.py")) - {Path(__file__).with_name(name) for name in _OF_THE_MODEL})
     code = [[path.name, file_tokens(path.read_text(encoding="utf-8"))] for path in files]
     return hashlib.sha256(json.dumps([rows.SEED, code]).encode()).hexdigest()[:16]
 
@@ -55,9 +58,8 @@ def _write(folder: Path, tables: taskdata.Tables) -> None:
         pd.DataFrame(dict(columns)).to_parquet(folder / f"{name}.parquet", index=False)
 
 
-def write_data(root: Path, seed: int = rows.SEED) -> list[str]:
-    """Writes `nli`, `sts` and `tasks` under `root`; returns the unlabelled sentences for the base model, also in
-    `text`.
+def write_data(root: Path, seed: int = rows.SEED) -> set[Frame]:
+    """Writes `nli`, `sts` and `tasks` under `root`; returns the frames used, which the base model must not read.
 
     Training frames are drawn first and every later kind avoids those before it, so the order here decides the data.
     """
@@ -91,25 +93,21 @@ def write_data(root: Path, seed: int = rows.SEED) -> list[str]:
     )
     for name, make in zip(TASK_NAMES, makers, strict=True):
         _write(root / "tasks" / name, make(taken, seed))
-    lines = rows.unlabelled_sentences(rows.UNLABELLED, taken, seed)
-    _write(root / "text", {"unlabelled": {"text": lines}})
-    return lines
+    return taken
 
 
 def build(root: Path | None = None, progress: Progress | None = None) -> Path:
-    """The folder with everything, made now if it is not there yet: under a minute of one core.
+    """The folder with the data, made now if it is not there yet: some seconds of one core.
 
     It holds `nli/train.parquet` (premise, hypothesis, label 0 entailment, 1 neutral, 2 contradiction),
-    `sts/dev.parquet` and `sts/test.parquet` (sentence1, sentence2, score 0 to 5), `text/unlabelled.parquet`,
-    `tasks/<name>/` and `model/`.
+    `sts/dev.parquet` and `sts/test.parquet` (sentence1, sentence2, score 0 to 5), and `tasks/<name>/`.
 
     Two processes do not build twice: the second waits. The folder gets its name only when it is complete.
 
     Args:
         root: the folder to make or find; by default `embedded-<fingerprint>` in the cache folder. A folder given here
             is taken as it is when it exists.
-        progress: called with what is being made ("sentences", "base model") and the share of that which is done, 0 to
-            1.
+        progress: called with what is being made ("sentences") and the share of that which is done, 0 to 1.
 
     Raises:
         OSError: when the cache folder cannot be written.
@@ -143,8 +141,5 @@ def _silent(stage: str, share: float) -> None:
 
 def _make(folder: Path, progress: Progress) -> None:
     progress("sentences", 0.0)
-    lines = write_data(folder)
+    write_data(folder)
     progress("sentences", 1.0)
-    from .pretrain import build_model
-
-    build_model(lines, folder / "model", progress=progress)

@@ -21,7 +21,7 @@ from .surface import Wording, say
 SEED = 20240
 NLI_PREMISES = 3200
 STS_PAIRS = 900
-UNLABELLED = 34500
+UNLABELLED = 150_000
 
 _LABELS = (ENTAILMENT, NEUTRAL, CONTRADICTION)
 # One premise in ten has no entailment or no contradiction, so that nothing may rely on a triplet for each premise.

@@ -21,7 +21,7 @@ from rich.progress import Progress
 from harness import embedded
 from harness.data.labels import known
 from harness.errors import AuditFailed, TestbedUnavailable
-from harness.testbeds import EMBEDDED, SEALED, Ref, Testbed, files, hub
+from harness.testbeds import EMBEDDED, MODEL, SEALED, Ref, Testbed, files, hub
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,9 @@ def _fetch_one(ref: Ref, *, is_model: bool, online: Callable[[], bool]) -> None:
     if ref.repo != EMBEDDED:
         hub.snapshot(ref, is_model=is_model, online=online())
         return
+    if ref.config == MODEL:
+        embedded.base_model()
+        return
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         row = bar.add_task("making the embedded testbed, once", total=1.0)
@@ -95,7 +98,7 @@ def locate(ref: Ref, *, is_model: bool = False) -> Path:
     if ref == SEALED:
         raise TestbedUnavailable("the test set is sealed: only final runs and the untrained model's may read it")
     if ref.repo == EMBEDDED:
-        return embedded.build() / (ref.config or "")
+        return embedded.base_model() if ref.config == MODEL else embedded.build() / (ref.config or "")
     try:
         return hub.snapshot(ref, is_model=is_model, online=False).resolve()
     except hub.CannotHave as problem:

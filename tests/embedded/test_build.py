@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import json
 import math
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,13 +19,28 @@ import pandas as pd
 import pytest
 import torch
 
-from harness.embedded import TASK_NAMES, build, cache_folder, fingerprint, make_task, pretrain, rows, taskdata
+from harness.embedded import (
+    MODEL_HASH,
+    TASK_NAMES,
+    base_model,
+    build,
+    cache_folder,
+    fingerprint,
+    make_task,
+    pretrain,
+    rows,
+    taskdata,
+)
+from harness.embedded.basemodel import MODEL_FILES, content
 from harness.embedded.frames import Frame
 from harness.embedded.similarity import similarity
-from harness.testbeds import materials
+from harness.errors import TestbedUnavailable
+from harness.testbeds import embedded, materials, measure
 
 from .checker import constraints, entails
 from .conftest import QUICK
+
+making = importlib.import_module("harness.embedded.build")  # the package gives that name to the function
 
 
 def test_importing_the_package_is_cheap() -> None:
@@ -66,40 +84,29 @@ def test_layout(small_root: Path) -> None:
         assert list(pairs.columns) == ["sentence1", "sentence2", "score"]
         assert pairs["score"].between(0, 5).all()
     assert sorted(path.name for path in (small_root / "tasks").iterdir()) == sorted(TASK_NAMES)
-    assert (small_root / "model" / "vocab.txt").read_text().splitlines()[:5] == [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-    ]
 
 
 def test_a_finished_folder_is_not_made_again(small_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("built twice")
 
-    monkeypatch.setattr(pretrain, "build_model", fail)
+    monkeypatch.setattr(making, "write_data", fail)
     assert build(small_root) == small_root
 
 
 def test_nothing_that_looks_finished_is_left_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "NLI_PREMISES", 5)
-    monkeypatch.setattr(rows, "STS_PAIRS", 12)
-    monkeypatch.setattr(rows, "UNLABELLED", 20)
-
-    def interrupted(lines: list[str], folder: Path, **_: object) -> None:
-        folder.mkdir()
+    def interrupted(root: Path) -> None:
+        (root / "nli").mkdir()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pretrain, "build_model", interrupted)
+    monkeypatch.setattr(making, "write_data", interrupted)
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path / "embedded")
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
     (tmp_path / ".embedded.tmp-killed" / "nli").mkdir(parents=True)  # what a killed process leaves
     stages: list[tuple[str, float]] = []
-    monkeypatch.setattr(pretrain, "build_model", lambda lines, folder, progress: folder.mkdir())
+    monkeypatch.setattr(making, "write_data", lambda root: (root / "nli").mkdir())
     root = build(tmp_path / "embedded", progress=lambda stage, share: stages.append((stage, share)))
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["embedded"]
     assert stages == [("sentences", 0.0), ("sentences", 1.0)]
@@ -107,16 +114,15 @@ def test_nothing_that_looks_finished_is_left_after_a_failure(tmp_path: Path, mon
 
 
 _RACE = """
-import os, sys, time
+import importlib, os, sys, time
 from pathlib import Path
-from harness.embedded import build, pretrain, rows
-rows.NLI_PREMISES, rows.STS_PAIRS, rows.UNLABELLED = 5, 12, 20
-def slow(lines, folder, progress):
+from harness.embedded import build
+def slow(root):
     print("building", flush=True)
     while len(list(Path(sys.argv[2]).iterdir())) < 2:
         time.sleep(0.01)
-    folder.mkdir()
-pretrain.build_model = slow
+    (root / "nli").mkdir()
+importlib.import_module("harness.embedded.build").write_data = slow
 Path(sys.argv[2], str(os.getpid())).touch()
 print(build(Path(sys.argv[1])))
 """
@@ -153,7 +159,7 @@ def test_the_model_is_the_same_each_time_and_leaves_no_trace(tmp_path: Path, dra
     digests = []
     for name in ("one", "two"):
         pretrain.build_model(drawn_lines, tmp_path / name, QUICK)
-        files = [(tmp_path / name / file).read_bytes() for file in ("model.safetensors", "vocab.txt", "tokenizer.json")]
+        files = [(tmp_path / name / file).read_bytes() for file in MODEL_FILES]
         digests.append([hashlib.sha256(content).hexdigest() for content in files])
         assert random.getstate() == states[0]
         assert np.random.get_state()[1].tolist() == states[1]
@@ -184,9 +190,9 @@ def test_the_vocabulary_is_the_same_in_every_process(tmp_path: Path) -> None:
         subprocess.run(
             [sys.executable, "-c", _VOCABULARY, str(tmp_path / str(number))], check=True, capture_output=True
         )
-        vocabularies.append((tmp_path / str(number) / "vocab.txt").read_text())
-    assert len(vocabularies[0].splitlines()) == 900
-    assert len(set(vocabularies)) == 1
+        vocabularies.append(json.loads((tmp_path / str(number) / "tokenizer.json").read_text())["model"]["vocab"])
+    assert len(vocabularies[0]) == 900
+    assert vocabularies[0] == vocabularies[1] == vocabularies[2]
 
 
 def test_the_start_puts_words_of_one_topic_together(tmp_path: Path, drawn_lines: list[str]) -> None:
@@ -204,14 +210,55 @@ def test_the_start_puts_words_of_one_topic_together(tmp_path: Path, drawn_lines:
     assert cosine("moored", "ferry") > cosine("moored", "nurse")
 
 
-def test_the_model_loads_mean_pooled(small_root: Path) -> None:
+def test_the_command_makes_a_model_that_loads_and_tells_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recipe that made the model that ships, in a short form."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(str(small_root / "model"), device="cpu")
+    for name, size in (("NLI_PREMISES", 5), ("STS_PAIRS", 12), ("UNLABELLED", 1500)):
+        monkeypatch.setattr(rows, name, size)
+    monkeypatch.setattr(pretrain, "Recipe", lambda: QUICK)
+    pretrain.main([str(tmp_path / "model")])
+    assert capsys.readouterr().out.endswith(f"model: {content(tmp_path / 'model')}\n")
+    assert SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(["A dog slept."]).shape == (1, 32)
+    with pytest.raises(TestbedUnavailable, match="pip install"):
+        base_model(tmp_path / "model")
+
+
+def test_the_model_that_ships_is_the_documented_one_and_another_is_refused(tmp_path: Path) -> None:
+    assert content(base_model()) == MODEL_HASH
+    assert MODEL_HASH in (Path(__file__).parents[2] / "docs" / "embedded.md").read_text(encoding="utf-8")
+    assert MODEL_HASH in (base_model() / "README.md").read_text(encoding="utf-8")
+    folder = Path(shutil.copytree(base_model(), tmp_path / "model"))
+    assert base_model(folder) == folder
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    (other / "model.safetensors").write_bytes(weights)
+    with pytest.raises(TestbedUnavailable, match=rf"hash {content(other)}, not {MODEL_HASH}.*git checkout"):
+        base_model(other)
+    (other / "config.json").unlink()
+    with pytest.raises(TestbedUnavailable, match=r"nothing \(No such file.*config.json"):
+        base_model(other)
+
+
+def test_a_runs_id_holds_the_content_of_the_model_that_ships() -> None:
+    found = measure.parts_of(embedded)
+    assert found["model"] == measure.of_model(base_model())
+    assert MODEL_HASH in embedded.declared()["model"]
+    assert fingerprint() in embedded.declared()["rows"]
+
+
+def test_the_model_loads_mean_pooled() -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(base_model()), device="cpu")
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     assert [type(module).__name__ for module in model] == ["Transformer", "Pooling"]
     assert model.max_seq_length == 64
     assert model[0].auto_model.config.hidden_dropout_prob == 0.1
-    again = SentenceTransformer(str(small_root / "model"), device="cpu")
+    again = SentenceTransformer(str(base_model()), device="cpu")
     assert all(torch.equal(one, two) for one, two in zip(model.parameters(), again.parameters(), strict=True))
     short, long = model.encode(["A dog slept.", "In the kitchen, a dog that was tired slept calmly at dawn."])
     tokens = model[0](model.preprocess(["A dog slept."]))["token_embeddings"][0]
@@ -250,7 +297,7 @@ def test_tasks_evaluate_and_repeat(name: str, small_root: Path, monkeypatch: pyt
     from sentence_transformers import SentenceTransformer
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    model = SentenceTransformer(str(small_root / "model"), device="cpu")
+    model = SentenceTransformer(str(base_model()), device="cpu")
     scores = []
     for _ in range(2):
         task = make_task(name, small_root)

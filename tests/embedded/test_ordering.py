@@ -1,4 +1,8 @@
-"""The book's ordering, from a small run: what CI asks after an upgrade. Real language, base model and code path."""
+"""The book's ordering, from a small run: what CI asks after an upgrade. Real language, base model and code path.
+
+The base model ships, so scores differ between machines by rounding and between precisions by luck with seeds, and what
+is asked rests on verdicts: intervals over test pairs and over seeds.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,13 @@ from typing import Any
 
 import pytest
 from conftest import CLOSED, GUARD, harness
+from safetensors.torch import load_file
 
-STUDY_FILE = Path(__file__).parents[2] / "studies" / "all_losses.py"
-# fp32, in which the bounds below were set: a processor with bf16 must not be asked for them by other arithmetic.
-# Processors round differently, and each pretrains a base model of its own, so the bounds are half of what was measured or
-# less, they are of means over seeds, and no verdict on a close claim is asked for.
-SMALL = ("--testbed", "embedded", "--rows", "3000", "--trials", "1", "--seeds", "3", "--precision", "fp32")
+from harness.embedded import base_model
+
+# The studies of all_losses and a null planted beside them. One trial: what is claimed here is of the default point.
+STUDY_FILE = Path(__file__).parents[2] / "benchmarks" / "planted.py"
+SMALL = ("--testbed", "embedded", "--trials", "1", "--seeds", "3")
 TASKS = ("--tasks", "EmbeddedSTS,EmbeddedRetrieval")
 
 
@@ -25,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     env = {"HARNESS_CACHE": str(folder / "cache"), "HF_ENDPOINT": CLOSED}
     done = harness("run", STUDY_FILE, *SMALL, *TASKS, cwd=folder, env=env, timeout=GUARD)
     assert done.returncode == int("violated" in done.stdout), done.stdout + done.stderr
-    assert "report: reports/all_losses-embedded/README.md" in done.stdout
+    assert "report: reports/planted-embedded/README.md" in done.stdout
     return folder
 
 
@@ -38,41 +43,44 @@ def scores(folder: Path, study: str, name: str = "stsb-test/spearman_cosine") ->
     return [r["scores"][name] for r in records if r["study"] == study and r["stage"] != "tune"]
 
 
-def test_in_batch_negatives_beat_what_trains_on_labels_by_far(folder: Path) -> None:
-    """The step of the book that every machine's base model shows, by half of what it was wherever it was measured.
-
-    Untuned, softmax and cosine lost 8 points and more of the untrained model's score, and in-batch negatives gained 2 to
-    4. Which of the two losers leads differs between processors: nothing is asked of that.
-    """
+def test_what_the_book_claims_holds_by_evidence_and_the_planted_null_does_not(folder: Path) -> None:
+    """Cosine leads softmax by two points, which three seeds and 900 pairs do not show: it must not be reversed."""
     judged = {v["expectation"]: v["verdict"] for v in document(folder, "check")["verdicts"]}
-    assert "violated" not in (judged["cosine < mnr"], judged["mnr+hard beats mnr"])
+    assert judged.pop("mnr+shuffled beats mnr by 0.01 at the default point") in ("violated", "inconclusive")
+    assert "violated" not in judged.values()
+    assert judged["cosine < mnr at the default point"] == "holds"
     for study in ("mnr", "mnr+hard"):
         for loser in ("softmax", "cosine"):
-            assert mean(scores(folder, study)) > mean(scores(folder, loser)) + 0.05, (study, loser)
+            assert mean(scores(folder, study)) > mean(scores(folder, loser)) + 0.07, (study, loser)
+    for loser in ("mnr", "mnr+shuffled"):
+        assert mean(scores(folder, "mnr+hard")) > mean(scores(folder, loser)) + 0.004, loser
 
 
 def test_the_untrained_model_is_middling(folder: Path) -> None:
-    """Like the real BERT's .59 on STSB dev: neither nothing nor good, so that losses can gain and lose.
-
-    Processors round differently, and each pretrains a model of its own; the bounds leave room for that.
-    """
+    """Like the real BERT's .59 on STSB dev: neither nothing nor good, so that losses can gain and lose."""
     for name in ("stsb-dev/spearman_cosine", "stsb-test/spearman_cosine", "mteb/EmbeddedSTS", "mteb/EmbeddedRetrieval"):
         (score,) = scores(folder, "untrained", name)
         assert 0.4 < score < 0.85, name
 
 
 def test_ranking_losses_gain_over_the_untrained_model(folder: Path) -> None:
-    """By a quarter of what was measured: 3.9 points over three test sets together, of which STSB test gives 2 alone."""
     for study in ("mnr", "mnr+hard"):
-        gains = [
-            mean(scores(folder, study, name)) - scores(folder, "untrained", name)[0]
-            for name in ("stsb-test/spearman_cosine", "mteb/EmbeddedSTS", "mteb/EmbeddedRetrieval")
-        ]
-        assert mean(gains) > 0.01, (study, gains)
+        for name in ("stsb-test/spearman_cosine", "mteb/EmbeddedSTS"):
+            assert mean(scores(folder, study, name)) > scores(folder, "untrained", name)[0] + 0.02, (study, name)
+
+
+def test_every_weight_that_a_sentence_passes_was_trained(folder: Path) -> None:
+    before = load_file(base_model() / "model.safetensors")
+    trained = [*(folder / "runs" / "planted-embedded" / "models").rglob("model.safetensors")]
+    assert len(trained) == 5
+    for file in trained:
+        after = load_file(file)
+        still = {name for name, weight in after.items() if weight.equal(before[name].float())}
+        assert not [name for name in still if "pooler" not in name], file  # no sentence passes the pooler
 
 
 def test_the_report_is_complete(folder: Path) -> None:
-    report = folder / "reports" / "all_losses-embedded"
+    report = folder / "reports" / "planted-embedded"
     text = (report / "README.md").read_text(encoding="utf-8")
 
     assert "No figure" not in text
