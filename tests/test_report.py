@@ -133,6 +133,22 @@ def test_headline_holds_the_means_intervals_and_differences_of_the_records() -> 
     assert last[9] == f"{len(found.studies[-1].runs)} of {len(found.studies[-1].runs)}"
 
 
+def test_studies_that_do_not_gain_over_the_untrained_model_are_named(tmp_path: Path) -> None:
+    plan = synthetic.make()
+    (untrained,) = plan.of("untrained")
+    assert untrained.record is not None
+    spearman = untrained.record.scores[HEADLINE]
+    assert "Not shown to be better than the untrained model" not in page_of(plan, tmp_path / "all gain")
+
+    def as_untrained(run: PlannedRun, record: Record) -> Record:
+        if run.study != "mnr" or run.stage != "final":
+            return record
+        return replace(record, pairs=untrained.record.pairs, scores={**record.scores, HEADLINE: spearman})
+
+    page = page_of(synthetic.make(change=as_untrained), tmp_path / "one does not")
+    assert "Not shown to be better than the untrained model at the best point: mnr. Where" in page
+
+
 def test_mean_over_tasks_leaves_out_a_task_that_one_run_lacks() -> None:
     def change(run: PlannedRun, record: Record) -> Record:
         lacks = run.study == "mnr" and run.stage == "final" and run.seed == 2

@@ -9,6 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
+from harness.finals import difference
 from harness.records import DEV, OBJECTIVE, Pairs
 from harness.report.facts import Facts, Row
 from harness.report.tables import NONE, Table, count, escape, score
@@ -143,6 +144,25 @@ def _setbacks(facts: Facts, found: Sequence[Space]) -> Iterable[str]:
         below.append(f"{escape(space.row.name)} ({since})" if under else "")
     if below:
         yield f"Below the untrained model's {score(untrained)} on dev: {', '.join(below)}."
+
+
+def without_gain(facts: Facts) -> str:
+    """Name the studies that their final runs do not show to be better than the untrained model; "" if there are none.
+
+    Shown means that both 95 percent intervals of the difference, over test pairs and over seeds, lie above 0.
+    """
+    names = []
+    for row in facts.studies:
+        gain = difference(row.finals, facts.untrained.finals)
+        intervals = () if gain is None else (gain.over_pairs(), gain.over_seeds())
+        if gain is not None and not all(interval is not None and interval.low > 0 for interval in intervals):
+            names.append(escape(row.name))
+    if not names:
+        return ""
+    return (
+        f"Not shown to be better than the untrained model at the best point: {', '.join(names)}. Where no point of the "
+        "space improves on the untrained model, tuning chooses the one that changes it least."
+    )
 
 
 def _plain(value: float | None) -> str:

@@ -153,6 +153,7 @@ def _result(facts: Facts) -> Iterable[str]:
             f"† {listed}: the best point was chosen from fewer scored points than another study's (see What each study "
             "was given), so its tuned score is at a disadvantage."
         )
+    yield explain.without_gain(facts)
     yield "Minutes are those of all runs of the study, training and evaluation."
     if facts.missing:
         yield f"Missing tasks: {', '.join(map(escape, facts.missing))}; the reasons stand under Tasks."
