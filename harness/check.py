@@ -33,7 +33,7 @@ Holm's over all looks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness import spending, stats
@@ -43,6 +43,7 @@ from harness.hindsight import of_claim, uncounted
 from harness.mixing import WAYS_OUT, of_studies
 from harness.plan import Plan
 from harness.records import Record
+from harness.study import UNTRAINED
 from harness.verdicts import Claim, Judgement, Refused, Verdict, judge
 
 __all__ = [
@@ -69,7 +70,23 @@ def check(plan: Plan) -> list[Verdict]:
     holm = stats.holm_levels([spending.spent(p_value, plan.looks) for p_value in p_values])
     levels = [spending.nominal(level, plan.looks) for level in holm]
     verdicts = (judge(claim, known, level) for claim, known, level in zip(claims, found, levels, strict=False))
-    return [replace(verdict, late=_late(plan, verdict)) for verdict in verdicts]
+    return [replace(v, late=_late(plan, v), unequal=_unequal(plan, v)) for v in verdicts]
+
+
+def _unequal(plan: Plan, verdict: Verdict) -> str:
+    """Say what of its point a study of the claim had fixed that the other had not, or not at the same value."""
+    trained = {study.name: dict(study.fixed) for study in plan.ablation.studies}
+    fixed = [trained.get(name or UNTRAINED, {}) for name in (verdict.better, verdict.worse)]
+    if verdict.worse in (None, UNTRAINED) or fixed[0] == fixed[1]:
+        return ""
+    names = (verdict.better, str(verdict.worse))
+    told = [f"{name} {_values(values)}" for name, values in zip(names, fixed, strict=True)]
+    return f"They were not tuned alike: {' and '.join(told)}."
+
+
+def _values(fixed: Mapping[str, object]) -> str:
+    listed = ", ".join(f"{name} {value:g}" for name, value in fixed.items())
+    return f"has {listed} fixed" if fixed else "has nothing fixed"
 
 
 def _late(plan: Plan, verdict: Verdict) -> tuple[str, ...]:

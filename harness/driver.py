@@ -27,7 +27,7 @@ from harness.planner import Planner
 from harness.progress import Board, spell
 from harness.provenance import without_secrets
 from harness.publish import clear, drop_models, keep_only_best, publish
-from harness.records import HEADLINE, OBJECTIVE, Record
+from harness.records import HEADLINE, OBJECTIVE, Record, completed
 from harness.store import Store, writing
 from harness.study import UNTRAINED
 from harness.study_file import folder_beside
@@ -228,6 +228,7 @@ class Driver:
         # not by the worker: a tuning run's knows no test set
         known = trained(self._planner.ablation_of(run.study), run.study)
         record = replace(record, provenance={**record.provenance, **known})
+        record = completed(self.records.get(run.id), record)
         staging = self._staging / run.id
         publish(self.store.folder, staging, record, self._keeps(run))
         self._planner.add(record)

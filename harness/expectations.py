@@ -42,6 +42,8 @@ class Beats:
         return (self.worse, self.better)
 
     def __str__(self) -> str:
+        if self.by < 0:
+            return f"{self.better} at most {-self.by:g} below {self.worse}{_where(self.at)}"
         return f"{self.better} beats {self.worse}" + (f" by {self.by:g}" if self.by else "") + _where(self.at)
 
 
@@ -112,6 +114,8 @@ def beats(better: str, worse: str, by: float = 0.0, *, at: At = "best") -> Beats
     """
     expectation = Beats(better, worse, by, at)
     _refuse_place(expectation)
+    if better == worse:
+        raise StudyFileError(f"expectation '{expectation}': a study cannot beat itself; name two studies")
     if not -1 < by < 1:
         meant = f"; {by:g} points of a table are written {by / 100:g}" if 1 <= abs(by) < 100 else ""
         raise StudyFileError(

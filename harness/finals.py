@@ -194,12 +194,22 @@ def _repeated(study: str, runs: Iterable[PlannedRun]) -> tuple[str, ...]:
     for run in runs:
         if run.record is not None and run.record.outcome == "ok" and TEST in run.record.pairs:
             alike[run.record.pairs[TEST].cosine].append(run.seed)
+    scores = [run.record.scores.get(HEADLINE, math.nan) for run in runs if run.record and run.record.outcome == "ok"]
+    if len(alike) > 1 and max(scores) - min(scores) < NO_SPREAD:
+        return (
+            f"All seeds of {study} scored alike to {100 * NO_SPREAD:g} points: what differs between seeds hardly "
+            "reached its training, and no interval over seeds says what new ones would give.",
+        )
     return tuple(
         f"Seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]} of {study} gave bit-identical predictions: what "
         "differs between seeds did not reach its training, and no interval over seeds says what new ones would give."
         for seeds in alike.values()
         if len(seeds) > 1
     )
+
+
+NO_SPREAD = 0.0001
+"""Seeds whose test scores lie closer than this (a hundredth of a point) tell nothing of other seeds."""
 
 
 def _why_none(plan: Plan, study: str) -> str:

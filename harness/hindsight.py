@@ -21,12 +21,12 @@ from harness.study import UNTRAINED
 
 def notes(plan: Plan) -> list[str]:
     """Return a sentence for everything that was chosen after test scores were known."""
-    made, declared = claims(plan.ablation), {study.name for study in plan.ablation.studies}
+    made, gone = claims(plan.ablation), sorted(plan.scored - {study.name for study in plan.ablation.studies})
     return [
         *(note for study in plan.ablation.studies for note in of_study(plan, study.name)),
         *(note for claim, studies in made.items() for note in _late(plan, claim, studies)),
         *(f"'{claim}' was claimed before its test scores were known, and is no longer." for claim in withdrawn(plan)),
-        *(f"study {study} was scored on the test sets, and is no longer declared." for study in plan.scored - declared),
+        *(f"study {name} was scored on the test sets, and is no longer declared." for name in gone),
     ]
 
 
@@ -161,7 +161,7 @@ def _of_seeds(present: Design, reference: Design, log: list[Design]) -> Iterator
     """Yield what was changed of the number of final seeds."""
     most = max(entry.seeds for entry in log)
     limits = {entry.max_seeds for entry in (*log, present) if entry.max_seeds is not None}
-    if present.seeds > reference.seeds and reference.max_seeds is None:
+    if present.seeds > max(reference.seeds, reference.max_seeds or 0):
         yield f"final seeds were raised from {reference.seeds} to {present.seeds}"
     elif present.seeds < most:
         yield f"final seeds were lowered from {most} to {present.seeds}"

@@ -1,7 +1,8 @@
 """Verdicts as JUnit XML, the form in which CI systems take test results: each claim shows as a test.
 
-violated -> failure; incomplete -> error; inconclusive -> skipped, or failure under `strict`; and one test more that is
-an error while planned runs are missing. There is no time stamp: the same records give the same bytes.
+violated -> failure; incomplete -> error; inconclusive, or chosen in hindsight -> skipped, or failure under `strict`;
+and one test more that is an error while planned runs are missing. There is no time stamp: the same records give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ def junit_xml(plan: Plan, verdicts: Sequence[Verdict], strict: bool = False) -> 
     for verdict in verdicts:
         case = _case(suite, verdict.expectation, f"{ablation.name}.{verdict.kind}")
         element = _ELEMENTS.get(verdict.verdict)
+        if verdict.late and element is None:
+            element = "skipped"
         if element == "skipped" and strict:
             element = "failure"
-        _outcome(case, element, verdict.verdict, verdict.reason, str(verdict))
+        _outcome(case, element, verdict.verdict, " ".join((verdict.told, *verdict.late)), str(verdict))
     lacking = unfinished(plan)
     case = _case(suite, "every planned run is done", f"{ablation.name}.plan")
     if lacking:

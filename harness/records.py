@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from harness.errors import DamagedRecord
@@ -224,6 +224,40 @@ def finite(value: Any) -> Any:
 
 def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()
+
+
+REPEATS = 0.001
+"""How far two trainings of one run may lie apart on the test set before that is told: more than rounding explains."""
+
+
+def completed(earlier: Record | None, again: Record) -> Record:
+    """Return the record of a run that was done again for tasks that it lacked: the scores that it had first stand.
+
+    A loss whose training does not repeat would otherwise give new test scores as often as somebody asks for other
+    tasks. A record of other versions of the libraries, or of a run that did not succeed, is replaced as a whole.
+    """
+    if earlier is None or again.stage == "tune" or (earlier.outcome, again.outcome) != ("ok", "ok"):
+        return again
+    if earlier.provenance.get("versions") != again.provenance.get("versions"):
+        return again
+    told: tuple[str, ...] = ()
+    first, then = earlier.scores.get(HEADLINE, math.nan), again.scores.get(HEADLINE, math.nan)
+    if abs(first - then) > REPEATS:
+        told = (
+            f"seed {again.seed} scored {then:.4f} when it was trained again for tasks that it lacked, {first:.4f} "
+            "before: its training does not repeat; the scores that it had first stand",
+        )
+    scores = {**again.scores, **earlier.scores}
+    subsets = {**again.provenance.get("subsets", {}), **earlier.provenance.get("subsets", {})}
+    return replace(
+        earlier,
+        scores=scores,
+        unshared={**again.unshared, **earlier.unshared},
+        pairs={**again.pairs, **earlier.pairs},
+        missing={task: why for task, why in again.missing.items() if f"mteb/{task}" not in scores},
+        warnings=tuple(dict.fromkeys((*earlier.warnings, *again.warnings, *told))),
+        provenance={**earlier.provenance, "subsets": subsets},
+    )
 
 
 def by_trial(records: Iterable[Record], study: str) -> list[Record]:

@@ -55,6 +55,7 @@ class Verdict:
     or "at least", `worse` is None, `difference` and its intervals are `better`'s `figure` less `target`, the published
     score (from `source`), and `margin` is the tolerance; "within" has no interval over pairs. Where it is "baseline",
     `target` is the baseline's mean and `margin` the loss that is tolerated, as a negative number. `at` as in `Claim`.
+    `unequal` says what the two studies were not free to choose alike, and `late` what was chosen in hindsight.
     """
 
     expectation: str
@@ -75,11 +76,17 @@ class Verdict:
     source: str = ""
     late: tuple[str, ...] = ()
     at: At = "best"
+    unequal: str = ""
 
     def __str__(self) -> str:
         numbers = "" if self.difference is None else f" ({self._measured()})"
         late = f" But chosen in hindsight: {' '.join(self.late)}" if self.late else ""
-        return f"{self.verdict}: {self.expectation}{numbers}. {self.reason}{late}"
+        return f"{self.verdict}: {self.expectation}{numbers}. {self.told}{late}"
+
+    @property
+    def told(self) -> str:
+        """The reason, and what the two studies did not have in common beside loss and view."""
+        return f"{self.reason} {self.unequal}".strip()
 
     def _measured(self) -> str:
         assert self.difference is not None

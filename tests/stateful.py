@@ -142,7 +142,7 @@ class Knowledge:
                 self.trials_of(replace(file, trials=n), study) for n in trials
             )
         seeds = max(entry.file.seeds for entry in log)
-        if file.seeds < seeds or (file.seeds > then.seeds and first.most is None):
+        if file.seeds < seeds or file.seeds > max(then.seeds, first.most or 0):
             return True
         return bool({entry.most for entry in log} | {most}) and bool(
             ({entry.most for entry in log} | {most}) - {None, first.most}

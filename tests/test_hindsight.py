@@ -14,9 +14,12 @@ from harness import hindsight, lock, losses
 from harness.ablation import Ablation
 from harness.check import check, exit_code
 from harness.expectations import beats, in_order, within
+from harness.junit import junit_xml
 from harness.plan import Plan
 from harness.planner import make_plan
 from harness.records import Design, Record
+from harness.report.facts import gather
+from harness.report.markdown import page
 from harness.space import Point, Space, choice, log_uniform
 
 NAMES = ("softmax", "cosine", "mnr")
@@ -43,6 +46,10 @@ class Store:
 
     def plan(self, ablation: Ablation) -> Plan:
         return make_plan(ablation, self.records.values(), pruning=True, designs=self.designs)
+
+
+def page_of(plan: Plan) -> str:
+    return page(gather(plan), (), "harness run study.py")
 
 
 def budget(ablation: Ablation, **changes: int) -> Ablation:
@@ -95,6 +102,12 @@ def test_every_change_after_the_look_stands_in_the_verdicts_line_and_is_not_held
         assert any(words in str(verdict) for verdict in touched)
         assert any(words in note for note in hindsight.notes(plan))
     assert exit_code(touched, replace(plan, runs=()), strict=True) != 0
+    # whoever reads the report's first line, its table, or JUnit's result, is told, too
+    text, junit = page_of(plan), junit_xml(plan, touched, strict=True)
+    assert ", chosen in hindsight" in text.splitlines()[2]
+    assert text.count("Chosen in hindsight:") == len(touched)
+    assert junit.count("<failure") == len(touched)
+    assert junit_xml(plan, touched).count("<failure") == sum(v.verdict == "violated" for v in touched)
     # who declares the same before any score is known is told nothing
     assert hindsight.notes(blind.run(bent)) == []
     # the log cannot be emptied by going back and forth
@@ -141,6 +154,17 @@ def test_a_claim_that_is_dropped_after_the_look_still_counts_in_holm_s_correctio
     assert kept.level == max(verdict.level or 0 for verdict in check(store.plan(both)))
     (alone,) = check(Store().run(one))
     assert (kept.level or 0) > (alone.level or 0)
+
+
+def test_more_seeds_than_were_declared_as_the_most_are_told() -> None:
+    """Whoever declares at most 3, looks, and then asks for 4, has looked more often than the levels allow for."""
+    store = Store()
+    at_most = budget(declared(), max_seeds=3)
+    store.run(at_most)
+    assert hindsight.notes(store.plan(at_most)) == []
+    more = replace(declared(), budget=replace(declared().budget, seeds=4, max_seeds=None))
+    assert any("final seeds were raised from 3 to 4" in note for note in hindsight.notes(store.plan(more)))
+    assert all(verdict.late for verdict in check(store.run(more)))
 
 
 def test_a_claim_in_the_place_of_another_that_did_not_hold_is_told() -> None:

@@ -11,14 +11,15 @@ import synthetic
 from conftest import harness
 from test_hindsight import Store, budget, declared
 
-from harness import hindsight, lock, losses
+from harness import hindsight, lock, losses, stats
 from harness.ablation import Ablation
 from harness.check import check, exit_code
+from harness.errors import StudyFileError
 from harness.expectations import beats
 from harness.listing import plan_as_dict, plan_summary
 from harness.plan import PlannedRun, run_id, trained
 from harness.planner import Planner, make_plan
-from harness.records import Record, best
+from harness.records import HEADLINE, TEST, Pairs, Record, best, completed
 from harness.report.budgets import given
 from harness.report.facts import gather
 from harness.report.tables import headline
@@ -385,3 +386,56 @@ def test_a_search_whose_option_is_taken_away_or_changed_starts_anew() -> None:
         plan = make_plan(after, records.values())
         assert all(run.record is None for run in plan.of("mnr", "tune"))
         assert make_plan(after, {**records, **finished(after)}.values()).unfinished() == 0
+
+
+def test_a_run_that_is_done_again_for_a_task_keeps_the_scores_that_it_had_first() -> None:
+    """A loss whose training does not repeat gave new test scores as often as somebody asked for other tasks."""
+    ablation = synthetic.make_ablation(["mnr"], seeds=1, tasks=("STS12",), expect=[])
+    first = next(r for r in synthetic.make_records(ablation) if r.stage == "final")
+    drawn = {name: score + 0.01 for name, score in first.scores.items() if name != "mteb/STS12"}
+    again = replace(first, scores={**drawn, "mteb/STS16": 0.5}, missing={"STS12": "not asked for", "SICK-R": "none"})
+
+    kept = completed(first, again)
+    assert kept.scores == {**first.scores, "mteb/STS16": 0.5}
+    assert kept.pairs == first.pairs
+    assert kept.missing == {"SICK-R": "none"}
+    assert any("its training does not repeat" in line for line in kept.warnings)
+    same = replace(again, scores={**first.scores, "mteb/STS16": 0.5})
+    assert completed(first, same).warnings == first.warnings
+    upgraded = replace(again, provenance={**again.provenance, "versions": {"torch": "3"}})
+    assert completed(first, upgraded) is upgraded
+    assert completed(replace(first, outcome="failed"), again) is again
+    assert completed(None, again) is again
+
+
+def test_what_a_study_had_fixed_and_the_other_had_not_stands_in_the_verdict() -> None:
+    """The same loss at a good learning rate beats itself at a bad one: nothing but the points' cells told why."""
+    plain = synthetic.make_ablation(["softmax", "mnr"], tasks=(), expect=[beats("mnr", "softmax")])
+    (alike,) = check(synthetic.make(plain))
+    assert alike.unequal == ""
+    one = [replace(s, fixed={"lr": 2e-5}) if s.name == "softmax" else s for s in plain.studies]
+    (verdict,) = check(synthetic.make(replace(plain, studies=one)))
+    assert "not tuned alike: mnr has nothing fixed and softmax has lr 2e-05 fixed" in str(verdict)
+
+
+def test_seeds_that_hardly_differ_are_told() -> None:
+    """Not bit-identical, so that nothing was told, and all alike to four decimals."""
+    ablation = synthetic.make_ablation(["softmax", "mnr"], tasks=(), expect=[beats("mnr", "softmax")])
+
+    def pinned(run: PlannedRun, record: Record) -> Record:
+        if run.study != "mnr" or run.stage != "final":
+            return record
+        cosine = [*synthetic.predictions(0.8, "mnr").cosine]
+        cosine[0] += 1e-6 * run.seed
+        pairs = Pairs(synthetic.predictions(0.8, "mnr").gold, tuple(cosine))
+        scores = {**record.scores, HEADLINE: stats.spearman(pairs.gold, pairs.cosine)}
+        return replace(record, pairs={**record.pairs, TEST: pairs}, scores=scores)
+
+    (verdict,) = check(synthetic.make(ablation, change=pinned))
+    assert "All seeds of mnr scored alike to 0.01 points" in verdict.reason
+
+
+def test_a_study_does_not_beat_itself_and_a_tolerated_loss_is_called_so() -> None:
+    with pytest.raises(StudyFileError, match="cannot beat itself"):
+        beats("mnr", "mnr", by=-1e-9)
+    assert str(beats("mnr", "softmax", by=-1e-9)) == "mnr at most 1e-09 below softmax"

@@ -69,4 +69,4 @@ def designs(plan: Plan) -> Iterable[str]:
     header = ("design", "studies", "trials", "final seeds", "claims", "runs in the store", "studies already scored")
     yield Table(header, rows).markdown()
     late = hindsight.notes(plan)
-    yield "\n".join(f"- {escape(note)}" for note in late) or "Nothing was chosen in hindsight."
+    yield "\n".join(f"- {escape(note)}" for note in late) or "Nothing that this store knows of was chosen in hindsight."

@@ -71,7 +71,8 @@ def verdict_line(facts: Facts) -> str:
         by.setdefault(verdict.verdict, []).append(verdict)
 
     def named(judgement: str) -> str:
-        return ", ".join(escape(v.expectation) for v in by.get(judgement, []))
+        marked = [f"{v.expectation}{', chosen in hindsight' * bool(v.late)}" for v in by.get(judgement, [])]
+        return "; ".join(map(escape, marked))
 
     done = sum(run.state == "done" for run in facts.plan.runs)
     partly = "" if done == len(facts.plan.runs) else f" ({done} of {len(facts.plan.runs)} planned runs are done.)"

@@ -287,11 +287,16 @@ def checks(verdicts: Sequence[Verdict]) -> Table:
             _margin(v),
             str(v.seeds),
             score(v.detectable),
-            escape(without_paths(v.reason)),
+            escape(without_paths(f"{v.told} {in_hindsight(v)}".strip())),
         )
         for v in verdicts
     )
     return Table(header, rows, left=2, words=True)
+
+
+def in_hindsight(verdict: Verdict) -> str:
+    """Say what about a claim was chosen after its test scores were known."""
+    return f"Chosen in hindsight: {' '.join(verdict.late)}" if verdict.late else ""
 
 
 def _margin(found: Verdict) -> str:
