@@ -40,6 +40,7 @@ from harness import spending, stats
 from harness.expectations import AtLeast, Beats, InOrder, Within
 from harness.finals import Difference, Distance, Finals, difference, distance, finals
 from harness.hindsight import of_claim, uncounted
+from harness.lock import claim_of
 from harness.mixing import WAYS_OUT, of_studies
 from harness.plan import Plan
 from harness.records import Record
@@ -93,7 +94,7 @@ def _late(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
     """Return what about a claim was chosen after its test scores were known."""
     if verdict.worse is None:
         return tuple(of_claim(plan, verdict.expectation, [verdict.better]))
-    claim = str(Beats(verdict.better, verdict.worse, verdict.margin, verdict.at))
+    claim = claim_of(Beats(verdict.better, verdict.worse, verdict.margin, verdict.at))
     return tuple(of_claim(plan, claim, [verdict.worse, verdict.better]))
 
 

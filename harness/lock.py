@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.ablation import Ablation
 from harness.errors import StoreError
-from harness.expectations import InOrder
+from harness.expectations import AtLeast, Beats, InOrder, Within
 from harness.plan import search_id, subject_id
 from harness.records import DEV, Declared, Design, Record, as_json
 from harness.store import write_atomically
@@ -31,10 +31,25 @@ def claims(ablation: Ablation) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for expectation in ablation.expect:
         if isinstance(expectation, InOrder):
-            found |= {str(step): step.studies for step in expectation.steps()}
+            found |= {claim_of(step): step.studies for step in expectation.steps()}
         else:
-            found[str(expectation)] = expectation.studies
+            found[claim_of(expectation)] = expectation.studies
     return found
+
+
+def claim_of(expectation: Beats | Within | AtLeast) -> str:
+    """Return the words that the log knows a claim by.
+
+    Names of several words are quoted: a study "b at the default point" must not read like a claim about that point.
+    """
+    if not isinstance(expectation, Beats):
+        return str(expectation)
+    better, worse = _quoted(expectation.better), _quoted(expectation.worse)
+    return str(replace(expectation, better=better, worse=worse))
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False) if " " in name else name
 
 
 def design(

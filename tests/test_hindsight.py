@@ -156,6 +156,16 @@ def test_a_claim_that_is_dropped_after_the_look_still_counts_in_holm_s_correctio
     assert (kept.level or 0) > (alone.level or 0)
 
 
+def test_a_name_that_reads_like_a_claim_hides_none() -> None:
+    named = [replace(s, name="mnr at the default point") if s.name == "cosine" else s for s in declared().studies]
+    odd = beats("softmax", "mnr at the default point")
+    store = Store()
+    store.run(replace(declared(), studies=named, expect=[odd]))
+    store.run(replace(declared(), studies=named, expect=[odd]))
+    bent = replace(declared(), studies=named, expect=[beats("softmax", "mnr", at="default")])
+    assert any("was claimed after its test scores" in note for note in hindsight.notes(store.plan(bent)))
+
+
 def test_more_seeds_than_were_declared_as_the_most_are_told() -> None:
     """Whoever declares at most 3, looks, and then asks for 4, has looked more often than the levels allow for."""
     store = Store()
