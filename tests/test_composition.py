@@ -152,7 +152,8 @@ def test_what_a_study_has_of_its_own_decides_its_runs_and_no_other_studys() -> N
 
 def test_a_fixed_point_is_one_trial_and_its_learning_rate_is_the_testbeds() -> None:
     fixed = replace(MNR, fixed={"batch_size": 16, "lr": 2e-5})
-    plan = make_plan(restrict(ablation(fixed), testbed=testbeds.embedded), [])
+    scaled = replace(testbeds.embedded, lr_scale=20.0)
+    plan = make_plan(restrict(ablation(fixed), testbed=scaled), [])
 
     assert [run.point for run in plan.of("mnr", "tune")] == [Point(16, 4e-4)]
     assert {run.roles for run in plan.of("mnr", "final")} == {("best",), ("default",)}
