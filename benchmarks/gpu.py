@@ -104,6 +104,7 @@ def surroundings() -> dict[str, str]:
     """Return a stage's environment variables: this checkout's harness, and nothing asked of a network."""
     path = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]
     quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
+    quiet["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # as a worker has it
     return {**quiet, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
@@ -151,7 +152,7 @@ class _Process:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # whatever it left running
         output = (self._folder / "output").read_text(encoding="utf-8", errors="replace")
-        log.write(f"\n===== stage {self.name}, {took:.0f} s, exit code {code}\n{output[-400_000:]}")
+        log.write(f"\n===== stage {self.name}, {took:.0f} s, exit code {code}\n{output[-60_000:]}")
         log.flush()
         told = self._folder / "rows"
         lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []

@@ -65,6 +65,7 @@ def heard(into: dict[str, None]) -> Iterator[None]:
             warnings.simplefilter("default")
             for category in FOR_DEVELOPERS:
                 warnings.simplefilter("ignore", category)
+            warnings.filterwarnings("ignore", ".* attention defaults to a non-deterministic", UserWarning)  # speed.md
             try:
                 yield
             finally:

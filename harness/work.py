@@ -37,7 +37,7 @@ from harness.testbeds import EMBEDDED, Testbed, hub, materials
 from harness.testbeds.measure import verify
 from harness.training.base import fresh_model, how_loaded
 from harness.training.certificate import Certificate, certify
-from harness.training.precision import precision_here
+from harness.training.precision import add_in_one_order, precision_here
 from harness.training.train import Schedule, Training, train
 
 CHECKPOINTS = (0.25, 0.5, 0.75)
@@ -56,6 +56,7 @@ def execute(job: Job) -> Record:
     provenance.reset_peak_memory()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+        add_in_one_order()
     run = job.run
     assert run.id is not None
     record = Record(run.id, run.study, run.stage, run.seed, run.point, run.trial, "failed", provenance=_provenance(job))

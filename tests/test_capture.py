@@ -51,7 +51,7 @@ def _flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Recorder:
-    """Stands in for torch.cuda.make_graphed_callables: records the operations once, does them again on the same memory.
+    """Stands in for `graphs.record`: records the operations once, does them again on the same memory.
 
     With a fault: "stale" and "borders" do them on what was recorded, "scale" and "gradients" give something else,
     "raises" nothing.
@@ -61,10 +61,7 @@ class Recorder:
         self.fault = fault
         self._made: list[weakref.ref[Callable[..., Tensor]]] = []
 
-    def __call__(
-        self, module: nn.Module, samples: tuple[Tensor, ...], allow_unused_input: bool, pool: Any
-    ) -> Callable[..., Tensor]:
-        assert allow_unused_input
+    def __call__(self, module: nn.Module, samples: tuple[Tensor, ...], pool: Any) -> Callable[..., Tensor]:
         assert pool is None
         if self.fault == "raises":
             raise RuntimeError("operation not permitted when stream is capturing")
@@ -184,6 +181,22 @@ def test_the_kernel_is_told_of_no_shorter_sentence_than_there_is(
     assert fast.passes.used == 1
     assert TOLD, "what is recorded attends by the kernel"
     assert all(told >= longest for told in TOLD)
+
+
+def test_what_fills_a_batch_may_be_longer_than_the_model_has_positions(
+    hub_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "GRID", 512)  # the model has 64 positions
+    make, texts = LOSSES["mnr"]
+    plain, fast = make_model(hub_root, SentenceTransformer), make_model(hub_root, FastSentenceTransformer)
+    capturing(fast)
+    for columns in batches(texts, 3):
+        for model in (plain, fast):
+            model.zero_grad()
+        wanted, got = backward(plain, make, columns, None), backward(fast, make, columns, None, announced=True)
+        assert all((got[key] - gradient).abs().max() <= 1e-12 for key, gradient in wanted.items())
+
+    assert fast.passes.used == 2
 
 
 def test_large_batches_are_neither_filled_nor_captured(hub_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

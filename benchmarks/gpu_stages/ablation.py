@@ -19,7 +19,7 @@ from gpu_stages.common import Stage
 from harness import Ablation, Budget, Space, Study, api, choice, losses, testbeds
 
 STUDY = Path(__file__).parents[2] / "studies" / "all_losses.py"
-SIZE = ("--trials", "2", "--seeds", "2", "--rows", "2000")
+SIZE = ("--trials", "2", "--seeds", "2", "--rows", "1000", "--no-mteb")
 SMALL = ("--trials", "1", "--seeds", "2", "--rows", "300", "--no-mteb")
 TOO_LARGE = 65_536
 SHARE = 0.01
@@ -49,15 +49,22 @@ def _harness(stage: Stage, name: str, surroundings: dict[str, str]) -> tuple[dic
     options = ("--testbed", "embedded", *(SMALL if stage.small else SIZE), "--store", str(folder / name))
     shared = ("--runs-per-gpu", "4") if stage.device == "cuda" and not surroundings else ()
     command = (sys.executable, "-m", "harness")
-    where: Any = {"capture_output": True, "text": True, "env": {**os.environ, **surroundings}, "cwd": STUDY.parents[1]}
+    where: Any = {"env": {**os.environ, **surroundings}, "cwd": STUDY.parents[1], "text": True}
     began = time.perf_counter()
-    done = subprocess.run(
-        [*command, "run", str(STUDY), *options, *shared, "--report", str(folder / "report")],
-        timeout=stage.left(),
-        **where,
-    )
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        try:
+            done = subprocess.run(
+                [*command, "run", str(STUDY), *options, *shared, "--report", str(folder / "report")],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=max(1.0, stage.left() - 1),
+                **where,
+            )
+        finally:  # also when the stage's time is over
+            output.seek(0)
+            told = output.read()
+            print(told[-6000:], flush=True)
     seconds = time.perf_counter() - began
-    print(done.stdout[-4000:], done.stderr[-4000:])
     check = [
         *command,
         "check",
@@ -66,8 +73,8 @@ def _harness(stage: Stage, name: str, surroundings: dict[str, str]) -> tuple[dic
         *options[-2:],
         "--json",
     ]
-    checked = subprocess.run(check, **where)
-    said = "" if done.returncode in (0, 1, 3) else f" ({done.stderr.strip().splitlines()[-1][:80]})"
+    checked = subprocess.run(check, capture_output=True, **where)
+    said = "" if done.returncode in (0, 1, 3) else f" ({(told.strip().splitlines() or ['no word'])[-1][:80]})"
     try:
         verdicts = {each["expectation"]: each["verdict"] for each in json.loads(checked.stdout)["verdicts"]}
     except (ValueError, KeyError):

@@ -17,11 +17,12 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from datasets import Dataset
 from sentence_transformers.base.losses.merged_forward import column_merging_disabled
 from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
-from gpu_stages.common import Stage, base_model, failure, own_pairs, pairs, release
+from gpu_stages.common import Stage, base_model, failure, own_pairs, pairs, release, sentence
 from gpu_stages.waiting import waits
 from harness import losses
 from harness.space import Point
@@ -40,11 +41,11 @@ ROWS = 64
 def run(stage: Stage) -> None:
     """Certify bert-base, then a training of it as a whole, then the other shapes."""
     checks: tuple[tuple[str, Callable[[Stage], None]], ...] = (
+        ("embedded", lambda stage: _certified(stage, "embedded")),
         ("bert-base", lambda stage: _certified(stage, "bert-base")),
         ("the same run twice", _twice),
         ("waiting for the GPU", _waiting),
         ("minilm", lambda stage: _certified(stage, "minilm")),
-        ("embedded", lambda stage: _certified(stage, "embedded")),
     )
     for what, check in checks:
         try:
@@ -96,15 +97,15 @@ def _batches(rows: Any, small: bool) -> Iterator[tuple[str, Batch, Any]]:
     rng, columns = random.Random(1), [list(rows[name]) for name in rows.column_names]
     words = " ".join(columns[0]).split()
 
-    def sentence(length: int) -> str:
+    def of_length(length: int) -> str:
         return " ".join(rng.choices(words, k=length))
 
     for name, count in (("usual", 32), ("one row", 1), ("prime", 31)):
         yield name, Batch(name, [column[:count] for column in columns], None, announced=True), MNR
-    equal = [[sentence(18) for _ in range(16)] for _ in range(2)]
+    equal = [[of_length(18) for _ in range(16)] for _ in range(2)]
     yield "equal lengths", Batch("equal lengths", equal, None, announced=True), MNR
     yield "all cut", Batch("all cut", [column[:16] for column in columns], 8, announced=True), MNR
-    mixed = [[sentence(40 if small else 400), *(sentence(1) for _ in range(6))] for _ in range(2)]
+    mixed = [[of_length(40 if small else 400), *(of_length(1) for _ in range(6))] for _ in range(2)]
     yield "long and short", Batch("long and short", mixed, None, announced=True), MNR
     odd = Batch("GradCache", [column[:37] for column in columns], None, announced=True, by_loss=True)
     yield "GradCache", odd, CACHED
@@ -222,7 +223,10 @@ def _waiting(stage: Stage) -> None:
     if stage.device != "cuda":
         stage.skipped("waiting for the GPU")
         return
+    rng = random.Random(0)  # of one length: a shape that is met late would be recorded, for which a step waits
+    texts = [sentence(rng, 20) for _ in range(16 * ROWS)]
+    rows = Dataset.from_dict({"anchor": texts, "positive": texts[::-1]})
     for way in ("captured", "packed"):
-        places = waits(base_model("bert-base", False), MNR, pairs(16 * ROWS), way)
+        places = waits(base_model("bert-base", False), MNR, rows, way)
         told = ", ".join(f"{place} x{count}" for place, count in places.most_common(3)) or "never in ten steps"
         stage.tell(f"waiting for the GPU, {way}", told, held=not places, places=dict(places))

@@ -62,10 +62,13 @@ class Stage:
 
 
 def be_quiet() -> None:
-    """Keep libraries' bars and warnings out of the log; as `harness.work.be_quiet`, without importing mteb."""
+    """Be as a worker is: no bars and warnings in the log, sums in one order; without importing mteb."""
     import datasets
 
     from harness import heard
+    from harness.training.precision import add_in_one_order
+
+    add_in_one_order()
 
     heard.silence()
     datasets.disable_progress_bars()

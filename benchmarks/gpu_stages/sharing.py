@@ -1,4 +1,4 @@
-"""f. One, two, four and eight runs that share the device, as `--runs-per-gpu` has them: what they do together."""
+"""f. One, two and four runs that share the device, as `--runs-per-gpu` has them: what they do together."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gpu_stages.common import Stage, failure
 from harness.executors.processes import ProcessExecutor
 from harness.executors.start import ENVIRONMENT
 
-RUNS = (1, 2, 4, 8)
-STEPS = {"bert-base": 150, "embedded": 300}
+RUNS = (1, 2, 4)
+STEPS = {"bert-base": 150, "embedded": 200}
 WARM = 0.4
 """Share of a training before it counts: by then its graphs are recorded, and it waits for the others."""
 

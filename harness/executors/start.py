@@ -14,6 +14,7 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",
     "HF_HUB_OFFLINE": "1",  # everything was fetched before the first run
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # with which a GPU's products are summed in one order
 }
 """What workers are given before they import anything heavy, beside their threads and their GPU."""
 

@@ -14,15 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.training import graphs
 from harness.training.packing import Borders, Features
 
 GRID = 256
 """Tokens to a multiple of which a batch is filled: a few shapes then hold all batches of a training."""
 
-TOKENS = 8192
+TOKENS = 32_768
 """Batches of more are neither filled nor captured: they keep a GPU busy for longer than they take to launch.
 
-Reckoned for bert-base, not measured.
+Launching a pass of bert-base took 70 to 80 ms on the machine of an H100, which computes one of so many tokens in 60.
 """
 
 ROOM = 0.25
@@ -37,18 +38,20 @@ Embed = Callable[[Features], Tensor]
 class CapturedPasses:
     """The captured passes of one model in training, by shape."""
 
-    def __init__(self, capture: Callable[..., Any] = torch.cuda.make_graphed_callables) -> None:
-        """Take what captures: it is called as torch's function is."""
+    def __init__(self, record: Callable[..., graphs.Replay] = graphs.record) -> None:
+        """Take what records: it is called as `graphs.record` is."""
         self.used = 0
         self.problem: str | None = None
         """Why no graph is recorded any more; None while they may be."""
-        self._capture = capture
+        self._record = record
         self._met: dict[Hashable, list[Tensor]] = {}
-        self._passes: dict[Hashable, Callable[..., Tensor]] = {}
+        self._passes: dict[Hashable, graphs.Replay | None] = {}
+        """By shape; None for those that no graph can serve."""
+        self._modules: list[nn.Module] = []
         self._pool: Any = None
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> CapturedPasses:
-        return CapturedPasses(self._capture)  # a copied model has parameters of its own, which no graph knows
+        return CapturedPasses(self._record)  # a copied model has parameters of its own, which no graph knows
 
     def embed(self, model: nn.Module, features: Features, embed: Embed) -> Tensor:
         """Return `embed(features)`, shape (sentences, dimension), for a packed batch: captured where that can be had.
@@ -60,23 +63,34 @@ class CapturedPasses:
         others = {name: value for name, value in features.items() if name not in tensors and name != "packing"}
         longest = max(GRID, 1 << (int(features["packing"].longest) - 1).bit_length())
         shapes = tuple((name, value.shape) for name, value in tensors.items())
-        shape = (longest, repr(others), shapes, _settings(model, next(iter(tensors.values())).device))
+        shape = (longest, repr(others), shapes, self._settings(model, next(iter(tensors.values())).device))
         if shape not in self._passes and self.problem is None:
             earlier = self._met.pop(shape, None)
             if earlier is None:  # a shape that is met but once is not worth it
                 self._met[shape] = list(tensors.values())
             else:
                 self._try(shape, _Pass(model, embed, list(tensors), others, longest), earlier, features)
-        if shape not in self._passes:
+        captured = self._passes.get(shape)
+        if captured is None:
             return embed(features)
         self.used += 1
-        return self._passes[shape](*tensors.values())
+        return captured(*tensors.values())
 
     def forget(self) -> None:
         """Let go of the passes, their model and their memory."""
         self._met.clear()
         self._passes.clear()
+        self._modules.clear()
         self._pool = None
+
+    def _settings(self, model: nn.Module, device: torch.device) -> Hashable:
+        """Return what a graph keeps as it was: modes, dropouts' shares, what learns, and autocast's type."""
+        if not self._modules:  # while a model trains they stay the same; to walk through them took 2 ms a step
+            self._modules = list(model.modules())
+        shares = tuple([(module.training, vars(module).get("p")) for module in self._modules])
+        learns = tuple([parameter.requires_grad for parameter in model.parameters()])
+        low = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+        return shares, learns, low
 
     def _try(self, shape: Hashable, module: _Pass, earlier: Sequence[Tensor], features: Features) -> None:
         """Capture a pass on an earlier batch, and use it if on this one it gives what the pass itself gives.
@@ -95,13 +109,15 @@ class CapturedPasses:
                 wanted = _outcome(module.embed(features), parameters)
             samples = tuple(tensor.clone() for tensor in earlier)
             with _dice_restored(device), _uncached_autocast(device):
-                captured = self._capture(module, samples, allow_unused_input=True, pool=self._pool)
+                captured = self._record(module, samples, self._pool)
             with _dice_restored(device):
                 got = _outcome(captured(*(features[name] for name in module.names)), parameters)
-        except NotImplementedError:  # of this precision: attention in float32 has to be told the sentences' lengths
+        except NotImplementedError:  # attention in float32 has to be told the sentences' lengths
+            self._passes[shape] = None
             return
         except (RuntimeError, AssertionError) as problem:
             self.problem = f"{type(problem).__name__}: {problem}".splitlines()[0]
+            graphs.end_recording(device)
             return
         norms = [(float((x - y).norm()), float(y.norm())) for x, y in zip(got, wanted, strict=True)]
         if all(off <= TOLERANCE * norm for off, norm in norms):
@@ -122,14 +138,6 @@ class _Pass(nn.Module):
         features = dict(zip(self.names, tensors, strict=True))
         packing = Borders(features["cu_seq_lens_q"], self._longest)
         return self.embed({**features, **self._others, "packing": packing})
-
-
-def _settings(model: nn.Module, device: torch.device) -> Hashable:
-    """Return what a graph keeps as it was: modes, dropouts' shares, what learns, and autocast's type."""
-    shares = tuple((module.training, getattr(module, "p", None)) for module in model.modules())
-    learns = tuple(parameter.requires_grad for parameter in model.parameters())
-    low = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
-    return shares, learns, low
 
 
 def _outcome(embeddings: Tensor, parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:

@@ -119,7 +119,9 @@ def _certify(
             refused.append(f"{way}: {_line(problem)}")
             continue
         if worst is None:
-            refused.append(f"{way}: it does not serve this model's batches, or not with this loss")
+            problem_met = trial.model.passes.problem if trial.model.passes is not None else None
+            usual = "it does not serve this model's batches, or not with this loss"
+            refused.append(f"{way}: {problem_met if way == 'captured' and problem_met else usual}")
         elif worst.share <= 1:
             return Certificate(way, worst.difference, worst.bound, refused=tuple(refused))
         else:

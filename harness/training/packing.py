@@ -49,7 +49,8 @@ def packed(
 ) -> tuple[Features, Tensor] | None:
     """Pack the sentences of columns that are padded on the right, numbering each one's tokens from `first_position`.
 
-    One sentence more, which goes nowhere, fills the sequence up to a multiple of `grid` tokens.
+    One sentence more, which goes nowhere, fills the sequence up to a multiple of `grid` tokens. All its tokens have the
+    first position: it may be longer than the model has positions.
 
     Returns the features that a transformer and its pooling read, in sentence-transformers' form for flash attention
     (`cu_seq_lens_q`, `seq_idx`) with the `packing` besides, and where each sentence of the columns went, shape
@@ -67,6 +68,9 @@ def packed(
         flat, begins = np.append(flat, filling), np.append(begins, 0)
     order = flat.argsort(kind="stable")
     packing = Packing(flat[order], device)
+    position = packing.position
+    if filling:
+        position = np.where(order[packing.sentence] == len(widths), 0, position)
     places = on(device, np.minimum(begins[order][packing.sentence] + packing.position, widths.sum() - 1))
     features = {
         name: torch.cat([column[name].flatten() for column in columns])[places][None]
@@ -76,7 +80,7 @@ def packed(
         if name != "attention_mask"
     }
     features |= {
-        "position_ids": on(device, packing.position + first_position)[None],
+        "position_ids": on(device, position + first_position)[None],
         "cu_seq_lens_q": packing.offsets,
         "seq_idx": on(device, packing.sentence)[None],
         "packing": packing,
