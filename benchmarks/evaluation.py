@@ -38,10 +38,11 @@ OTHER_BATCH_SIZES = (24, 64)
 
 def measure(side: Side, bed: Testbed, **options: Any) -> tuple[float, dict[str, float]]:
     """Evaluate once in this process; return seconds and scores by name. Plain takes a `batch_size`."""
-    from harness import work, worker
+    from harness.engine import worker
+    from harness.executors.library_output import be_quiet
     from harness.testbeds import materials
 
-    work.be_quiet()
+    be_quiet()
     if side == "harness":
         worker.settle()
     sets = {"stsb-dev": materials.load_sts(bed.dev), "stsb-test": materials.load_sts(bed.test)}
@@ -58,7 +59,7 @@ def score_plainly(model: Any, tasks: Sequence[str], sets: dict[str, Any], **opti
     import mteb
     from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
-    from harness.evaluation import task
+    from harness.evaluation.scoring import task
 
     scores = {}
     for name, pairs in sets.items():
@@ -73,12 +74,12 @@ def score_plainly(model: Any, tasks: Sequence[str], sets: dict[str, Any], **opti
 
 
 def _by_harness(bed: Testbed, sets: dict[str, Any]) -> dict[str, float]:
-    from harness import evaluation
-    from harness.training.base import fresh_model
+    from harness.evaluation import scoring
+    from harness.model.loading import fresh_model
 
-    encoder = evaluation.Encoder(fresh_model(bed).eval())
-    scores = {name: evaluation.score_sts(encoder, pairs)[1]["spearman_cosine"] for name, pairs in sets.items()}
-    by_task, missing = evaluation.score_tasks(
+    encoder = scoring.Encoder(fresh_model(bed).eval())
+    scores = {name: scoring.score_sts(encoder, pairs)[1]["spearman_cosine"] for name, pairs in sets.items()}
+    by_task, missing = scoring.score_tasks(
         encoder, bed.tasks, name="benchmark/untrained", run_id="0", folder=Path(tempfile.mkdtemp())
     )
     if missing:

@@ -17,16 +17,20 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from harness import lock, losses, stats, testbeds
-from harness.ablation import Ablation, Budget
-from harness.check import check
-from harness.expectations import Expectation, beats
-from harness.plan import Plan, PlannedRun
-from harness.records import DEV, TEST, Design, Pairs, Record
-from harness.sequential import grown
-from harness.space import Space, choice, log_uniform
-from harness.study import Study
-from harness.verdicts import Verdict
+from harness import testbeds
+from harness.planning import unlocking
+from harness.planning.plan import Plan, PlannedRun
+from harness.scores import DEV, TEST
+from harness.spec import losses
+from harness.spec.ablation import Ablation, Budget
+from harness.spec.expectations import Expectation, beats
+from harness.spec.space import Space, choice, log_uniform
+from harness.spec.study import Study
+from harness.stats import intervals
+from harness.store.records import Design, Pairs, Record
+from harness.verdicts.judge import judge
+from harness.verdicts.rules import Verdict
+from harness.verdicts.until_decided import grown
 
 MNR = losses.MultipleNegativesRankingLoss
 PAIRS, MOST = 300, 10
@@ -56,12 +60,12 @@ class Store:
 
     def look(self, declared: Ablation) -> list[Verdict]:
         """Run what an ablation lacks, as a driver would, and judge it."""
-        entry = lock.design(declared, self.records.values())
-        if lock.is_news(entry, self.designs):
+        entry = unlocking.design(declared, self.records.values())
+        if unlocking.is_news(entry, self.designs):
             self.designs = (*self.designs, entry)
         while runs := [run for run in self._plan(declared).runs if run.state == "to do"]:
             self.records |= {str(run.id): self._record(run) for run in runs}
-        return check(self._plan(declared))
+        return judge(self._plan(declared))
 
     def _plan(self, declared: Ablation) -> Plan:
         return grown(declared, self.records.values(), designs=self.designs)
@@ -71,7 +75,7 @@ class Store:
         seed = np.random.default_rng([self._luck, run.seed, *run.study.encode()])
         noise = SPREAD["pair"] * study.normal(size=PAIRS) + SPREAD["seed"] * seed.normal() * seed.normal(size=PAIRS)
         pairs = Pairs(tuple(self._gold.tolist()), tuple((self._gold + noise).tolist()))
-        score = stats.spearman(pairs.gold, pairs.cosine)
+        score = intervals.spearman(pairs.gold, pairs.cosine)
         scores = {f"{DEV}/spearman_cosine": 0.5}
         final = run.stage != "tune"
         if final:

@@ -20,16 +20,19 @@ from pandas import DataFrame
 from rich.console import Console
 from rich.table import Table
 
-from harness import api, mining, views
-from harness.ablation import Ablation, restrict
-from harness.data.views import named
+from harness import api, views
+from harness.data import mining
+from harness.data.mining import base_of
 from harness.embedded import rows as language
 from harness.embedded.frames import Frame
 from harness.embedded.inference import subsumes
 from harness.embedded.similarity import similarity
-from harness.study_file import load_study_file
+from harness.engine.run import study_rows, view_rows
+from harness.executors.library_output import be_quiet
+from harness.spec.ablation import Ablation, restrict
+from harness.spec.loading import load_study_file
+from harness.spec.views import named
 from harness.testbeds import by_name
-from harness.work import base_of, be_quiet, study_rows, view_rows
 
 MARGINS = (0.0, 0.05, 0.1)
 ALIKE = 0.8

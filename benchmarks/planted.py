@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness import Study, beats, losses
-from harness.data.views import VIEWS, View
-from harness.study_file import load_study_file
+from harness import Study, beats
+from harness.spec import losses
+from harness.spec.loading import load_study_file
+from harness.spec.views import VIEWS, View
 
 declared = load_study_file(Path(__file__).parent.parent / "studies" / "all_losses.py")
 

@@ -20,12 +20,13 @@ from pathlib import Path
 import pandas as pd
 
 from harness import api, testbeds
-from harness.ablation import Ablation, restrict
-from harness.check import check
-from harness.plan import Plan, run_id
-from harness.planner import make_plan
-from harness.records import HEADLINE, Record
-from harness.study_file import load_study_file
+from harness.planning.plan import Plan, run_id
+from harness.planning.planner import make_plan
+from harness.scores import HEADLINE
+from harness.spec.ablation import Ablation, restrict
+from harness.spec.loading import load_study_file
+from harness.store.records import Record
+from harness.verdicts.judge import judge
 
 
 def repetition(plan: Plan, number: int, seeds: int) -> Plan:
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = api.run(restrict(declared, testbed=testbeds.embedded, trials=1, seeds=seeds, tasks=()), options.store)
     verdicts: dict[str, Counter[str]] = {}
     for number in range(options.repetitions):
-        for verdict in check(repetition(plan, number, options.seeds)):
+        for verdict in judge(repetition(plan, number, options.seeds)):
             verdicts.setdefault(verdict.expectation, Counter())[verdict.verdict] += 1
     finals = [run.record for run in plan.runs if run.stage == "final" and run.record is not None]
     scores = pd.DataFrame([(r.study, 100 * r.scores[HEADLINE]) for r in finals], columns=["study", "score"])

@@ -26,18 +26,19 @@ from pathlib import Path
 import cloudpickle
 from rich.console import Console
 
-from harness.driver import Driver
+from harness.engine.driver import Driver
+from harness.engine.job import Job
+from harness.engine.options import Options
+from harness.engine.progress import Board
 from harness.executors.start import start
-from harness.job import Job
-from harness.options import Options
-from harness.plan import PlannedRun, run_id
-from harness.planner import Planner
-from harness.progress import Board
-from harness.records import DEV, TEST, Pairs, Record
-from harness.space import Point
-from harness.stats import spearman
-from harness.store import create
-from harness.study_file import load_study_file
+from harness.planning.plan import PlannedRun, run_id
+from harness.planning.planner import Planner
+from harness.scores import DEV, TEST
+from harness.spec.loading import load_study_file
+from harness.spec.space import Point
+from harness.stats.intervals import spearman
+from harness.store.folder import create
+from harness.store.records import Pairs, Record
 
 RUNS_A_STUDY = 26
 
@@ -57,7 +58,7 @@ ablation = Ablation(
 )
 """
 
-HARNESS = [sys.executable, "-m", "harness.cli"]
+HARNESS = [sys.executable, "-m", "harness"]
 
 
 def stub(pickled: bytes) -> Record:

@@ -18,18 +18,22 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from harness import losses, spending, stats, testbeds
-from harness.ablation import Ablation, Budget
-from harness.check import Difference, Distance, check
-from harness.expectations import beats, in_order
-from harness.order import posterior_all_positive
-from harness.plan import Plan, PlannedRun
-from harness.power import power
-from harness.records import HEADLINE, TEST, Pairs, Record
+from harness import testbeds
+from harness.planning.plan import Plan, PlannedRun
 from harness.report.figures import COLOURS, GREY, MARKERS, draw
-from harness.resampling import RESAMPLES, resampled_spearman
-from harness.space import Point, Space, choice, log_uniform
-from harness.study import Study
+from harness.scores import HEADLINE, TEST
+from harness.spec import losses
+from harness.spec.ablation import Ablation, Budget
+from harness.spec.expectations import beats, in_order
+from harness.spec.space import Point, Space, choice, log_uniform
+from harness.spec.study import Study
+from harness.stats import intervals, repeated_looks
+from harness.stats.bootstrap import RESAMPLES, resampled_spearman
+from harness.store.records import Pairs, Record
+from harness.verdicts.evidence import Difference, Distance
+from harness.verdicts.judge import judge
+from harness.verdicts.order import posterior_all_positive
+from harness.verdicts.power import power
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +54,7 @@ def coverage_over_seeds(seeds: int, spread: float, samples: int, collapses: floa
     random = np.random.default_rng(seeds)
     scores = random.normal(0, spread, (samples, 2, seeds))
     scores -= 5 * spread * (random.random(scores.shape) < collapses)
-    found = [stats.t_interval(difference) for difference in 0.01 + scores[:, 1] - scores[:, 0]]
+    found = [intervals.t_interval(difference) for difference in 0.01 + scores[:, 1] - scores[:, 0]]
     return float(np.mean([i is not None and i.low <= 0.01 <= i.high for i in found]))
 
 
@@ -66,13 +70,13 @@ def coverage_over_pairs(pairs: int, samples: int, resamples: int = 399) -> float
         return gold, gold + common + own * np.array([[1.0], [0.8]])
 
     gold, models = draw(np.random.default_rng(0), 1_000_000)
-    truth = stats.spearman(gold, models[1]) - stats.spearman(gold, models[0])
+    truth = intervals.spearman(gold, models[1]) - intervals.spearman(gold, models[0])
     random = np.random.default_rng(pairs)
     covered = 0
     for seed in range(samples):
         gold, models = draw(random, pairs)
         old, new = (resampled_spearman(gold, scores, resamples, seed) for scores in models)
-        found = stats.percentile_interval(new - old)
+        found = intervals.percentile_interval(new - old)
         covered += found.low <= truth <= found.high
     return covered / samples
 
@@ -94,7 +98,7 @@ def equal_ablation(random: np.random.Generator, *, pairs: int, seeds: int, over:
             noise = (common + own) / np.sqrt(2) if over == "pairs" else common
             cosine = gold + scale * (noise + 0.02 * random.normal(size=pairs))
             predicted = Pairs(tuple(gold), tuple(cosine))
-            scores = {HEADLINE: stats.spearman(predicted.gold, predicted.cosine)}
+            scores = {HEADLINE: intervals.spearman(predicted.gold, predicted.cosine)}
             key = f"{name}{seed}"
             record = Record(key, name, "final", seed, _POINT, None, "ok", scores=scores, pairs={TEST: predicted})
             runs.append(PlannedRun(name, "final", seed, "done", _POINT, None, key, ("best",), record))
@@ -116,7 +120,7 @@ def false_verdicts(ablations: int, *, pairs: int, seeds: int, over: str) -> tupl
     """Return in which share of ablations of equal studies a claim holds, and in which any claim is decided."""
     random = np.random.default_rng(seeds)
     found = [
-        {verdict.verdict for verdict in check(equal_ablation(random, pairs=pairs, seeds=seeds, over=over))}
+        {verdict.verdict for verdict in judge(equal_ablation(random, pairs=pairs, seeds=seeds, over=over))}
         for _ in range(ablations)
     ]
     return (
@@ -151,7 +155,7 @@ def family_wise(
             Difference(tuple(scores[i] - scores[i - 1]), resampled[i] - resampled[i - 1]) for i in range(1, studies)
         ]
         p_values = [claim.p_value(0.0) if together else _two_intervals_p(claim) for claim in claims]
-        levels = stats.holm_levels(p_values) if holm else [stats.ALPHA] * len(claims)
+        levels = intervals.holm_levels(p_values) if holm else [intervals.ALPHA] * len(claims)
         wrong += any(p <= level for p, level in zip(p_values, levels, strict=True))
     return wrong / ablations
 
@@ -176,9 +180,9 @@ def wrong_about_a_score(
         resampled = np.mean(by_seed) + random.normal(0, over_pairs, 999)
         known = Distance(by_seed, resampled, constant=False)
         if kind == "within":
-            wrong += known.p_within(0.01) <= stats.ALPHA
+            wrong += known.p_within(0.01) <= intervals.ALPHA
         elif together:
-            wrong += known.p_reaches() <= stats.ALPHA
+            wrong += known.p_reaches() <= intervals.ALPHA
         else:
             wrong += all(i is not None and i.low >= 0 for i in (known.over_pairs(), known.over_seeds())) or all(
                 i is not None and i.high < 0 for i in (known.over_pairs(), known.over_seeds())
@@ -188,7 +192,7 @@ def wrong_about_a_score(
 
 def _two_intervals_p(claim: Difference) -> float:
     sides = ((claim.by_seed, claim.resampled), (np.negative(claim.by_seed), -claim.resampled))
-    return 2 * min(max(stats.bootstrap_p(pairs, 0.0), stats.t_p(seeds, 0.0)) for seeds, pairs in sides)
+    return 2 * min(max(intervals.bootstrap_p(pairs, 0.0), intervals.t_p(seeds, 0.0)) for seeds, pairs in sides)
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,7 @@ def until_decided(
     False looks as often at the levels of a single look.
     """
     random = np.random.default_rng(last)
-    looks = spending.looks_between(first, last) if spend else ()
+    looks = repeated_looks.looks_between(first, last) if spend else ()
     wrong, right, seeds = 0, 0, 0.0
     for _ in range(ablations):
         scores = random.normal(0, spread / np.sqrt(2), (claims + 1, last))
@@ -231,10 +235,10 @@ def until_decided(
         counts, decided = [first] * claims, [False] * claims
         while True:
             p_values = [
-                spending.spent(Difference(tuple(d[:n]), d[:n].mean() + r).p_value(0.0), looks)
+                repeated_looks.spent(Difference(tuple(d[:n]), d[:n].mean() + r).p_value(0.0), looks)
                 for d, r, n in zip(differences, resampled, counts, strict=True)
             ]
-            decided = [p <= level for p, level in zip(p_values, stats.holm_levels(p_values), strict=True)]
+            decided = [p <= level for p, level in zip(p_values, intervals.holm_levels(p_values), strict=True)]
             grown = [n if done else min(last, n + 1) for n, done in zip(counts, decided, strict=True)]
             if grown == counts:
                 break

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import testbeds
-from harness.study_file import load_study_file
+from harness.spec.loading import load_study_file
 
 declared = load_study_file(Path(__file__).parent.parent / "studies" / f"{os.environ.get('STUDIES', 'loss_zoo')}.py")
 

@@ -32,8 +32,9 @@ from training import plain_model, train_plainly
 
 from harness.api import load
 from harness.provenance import hardware
-from harness.records import DEV, TEST, Record
-from harness.study_file import load_study_file
+from harness.scores import DEV, TEST
+from harness.spec.loading import load_study_file
+from harness.store.records import Record
 from harness.testbeds import by_name
 
 
@@ -42,7 +43,7 @@ def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[
     from datasets import Dataset
     from transformers import set_seed
 
-    from harness.data.views import VIEWS
+    from harness.spec.views import VIEWS
     from harness.testbeds import materials
 
     ablation = replace(load_study_file(file), testbed=by_name("embedded"))
@@ -64,7 +65,7 @@ def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[
 def run_harness(file: Path, store: Path, workers: int, options: Sequence[str]) -> float:
     """Do the whole ablation from an empty store; return seconds."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "harness.cli", "run", str(file), "--testbed", "embedded", "--store", str(store)]
+    command = [sys.executable, "-m", "harness", "run", str(file), "--testbed", "embedded", "--store", str(store)]
     command += ["--report", str(store / "report")]
     ended = subprocess.run([*command, "--workers", str(workers), *options], stdout=subprocess.DEVNULL)
     if ended.returncode not in (0, 1):
@@ -117,7 +118,7 @@ def main() -> None:
     given += [] if options.seeds is None else ["--seeds", str(options.seeds)]
     folder = Path(tempfile.mkdtemp(prefix="suite-"))
     subprocess.run(
-        [sys.executable, "-m", "harness.cli", "fetch", str(options.study_file), "--testbed", "embedded"], check=True
+        [sys.executable, "-m", "harness", "fetch", str(options.study_file), "--testbed", "embedded"], check=True
     )
     first = run_harness(options.study_file, folder / "first", 2, given)
     records = load(folder / "first").records()

@@ -62,15 +62,19 @@ def measure(
     from datasets import Dataset
     from transformers import set_seed
 
-    from harness import evaluation, losses, provenance, work, worker
-    from harness.data.views import VIEWS as BUILD
-    from harness.space import Point
+    from harness import provenance
+    from harness.engine import worker
+    from harness.evaluation import scoring
+    from harness.executors.library_output import be_quiet
+    from harness.model.certificate import certify
+    from harness.spec import losses
+    from harness.spec.space import Point
+    from harness.spec.views import VIEWS as BUILD
     from harness.testbeds import materials
-    from harness.training.certificate import certify
     from harness.training.precision import precision_here
     from harness.training.train import Schedule, train
 
-    work.be_quiet()
+    be_quiet()
     if side != "plain":
         worker.settle()
     frame = BUILD[VIEWS[study]].build(materials.load_rows(bed), 10**9).head(bed.max_rows)
@@ -106,7 +110,7 @@ def measure(
     if not scored:
         return figures
     model.eval()
-    score = evaluation.score_sts(evaluation.Encoder(model), materials.load_sts(bed.dev))[1]["spearman_cosine"]
+    score = scoring.score_sts(scoring.Encoder(model), materials.load_sts(bed.dev))[1]["spearman_cosine"]
     return figures | {"score": score, "peak": matrix_peak(device, precision)}
 
 
@@ -114,8 +118,8 @@ def base_model(side: Side, bed: Testbed, device: str, shape: str | None) -> Any:
     """Load a testbed's base model as the documentation does, or as the harness does; or random weights of a shape."""
     from sentence_transformers import SentenceTransformer
 
+    from harness.model.loading import fresh_model, load_model
     from harness.testbeds import materials
-    from harness.training.base import fresh_model, load_model
 
     if shape is None:
         return plain_model(bed, device) if side == "plain" else fresh_model(bed)

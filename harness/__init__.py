@@ -3,12 +3,12 @@
 These are the names that a study file needs; the command `harness` does the rest.
 """
 
-from harness import losses, testbeds
-from harness.ablation import Ablation, Budget
-from harness.data import views
-from harness.expectations import at_least, beats, in_order, within
-from harness.space import Point, Space, choice, log_uniform
-from harness.study import Study
+from harness import testbeds
+from harness.spec import losses, views
+from harness.spec.ablation import Ablation, Budget
+from harness.spec.expectations import at_least, beats, in_order, within
+from harness.spec.space import Point, Space, choice, log_uniform
+from harness.spec.study import Study
 
 __version__ = "0.1.0"
 __all__ = [

@@ -14,21 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from harness import audit as audits
-from harness import contents, lock, provenance, resolve, sequential
-from harness.ablation import Ablation
-from harness.data.audit import unprobed_label
+from harness import provenance
+from harness.audit import cache as audits
+from harness.data.checks import unprobed_label
 from harness.data.findings import Audit, Finding, by_severity
-from harness.data.views import named
+from harness.engine import resolve
+from harness.engine.options import Options
 from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
 from harness.executors import ExecutorName, WorkerDied
-from harness.options import Options
-from harness.plan import Plan
-from harness.records import Record
-from harness.store import Store, create, load, load_of
+from harness.planning import unlocking
+from harness.planning.plan import Plan
+from harness.spec.ablation import Ablation
+from harness.spec.views import named
+from harness.store import contents
+from harness.store.folder import Store, create, load, load_of
+from harness.store.records import Record
+from harness.verdicts import until_decided
 
 if TYPE_CHECKING:
-    from harness.check import Verdict
+    from harness.verdicts.rules import Verdict
 
 __all__ = ["audit", "check", "fetch", "load", "plan", "report", "run"]
 
@@ -66,12 +70,12 @@ def _plan(
     ablation: Ablation, records: list[Record], folder: Path, study_file: Path | None, allow_mixed: bool
 ) -> Plan:
     """Plan from the store alone: what a record names as missing could not be had, and pruned trials were allowed."""
-    grown = sequential.grown(
+    grown = until_decided.grown(
         ablation,
         records,
         pruning=True,
         unavailable={task for record in records for task in record.missing},
-        designs=lock.read(folder),
+        designs=unlocking.read(folder),
         allow_mixed=allow_mixed,
     )
     today = None if study_file is None else provenance.file_hash(study_file)
@@ -107,8 +111,8 @@ def run(
     Raises StoreLocked if another driver holds the store, TestbedUnavailable if what the runs need cannot be had,
     AuditFailed, before anything is trained, if the data have an error.
     """
+    from harness.engine.worker import prepare
     from harness.executors.start import start
-    from harness.worker import prepare
 
     console = console or Console(stderr=True)
     options = options or Options()
@@ -118,9 +122,9 @@ def run(
         for aside in damaged:
             _tell(console, f"damaged record set aside: {aside}")
         retrying = [record.id for record in records if options.retry_failed and record.mendable]
-        log, known = lock.read(opened.folder), contents.read(opened.folder)
+        log, known = unlocking.read(opened.folder), contents.read(opened.folder)
         found = contents.resolved(ablation, known)
-        as_planned = sequential.grown(
+        as_planned = until_decided.grown(
             found, records, pruning=options.prune, only=options.only, designs=log, retrying=retrying
         )
         runs = as_planned.unfinished()
@@ -130,8 +134,8 @@ def run(
         where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=max(1, runs), threads=threads)
         try:
             import harness.report  # noqa: F401  # matplotlib, which whoever runs will need at the end
-            from harness.driver import Driver  # Optuna
-            from harness.progress import Board
+            from harness.engine.driver import Driver  # Optuna
+            from harness.engine.progress import Board
 
             missing = _fetched(ablation, console)
             precision = resolve.precision_of(where, ablation.precision)
@@ -191,10 +195,10 @@ def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str], only: S
     Args:
         only: audit the data of these studies and of whoever mines for them (all if empty).
     """
+    from harness.engine.job import packed
+    from harness.engine.worker import audit as audit_job
+    from harness.engine.worker import probe as probe_job
     from harness.executors.processes import in_fresh_process
-    from harness.job import packed
-    from harness.worker import audit as audit_job
-    from harness.worker import probe as probe_job
 
     known = audits.read(store.folder)
     if known is not None and audits.still_holds(known, ablation, missing) and not (only and known.of("error")):
@@ -251,8 +255,8 @@ def fetch(ablation: Ablation) -> Mapping[str, str]:
 
     Raises TestbedUnavailable if a part cannot be had without which nothing runs.
     """
+    from harness.engine.worker import fetch as fetch_job
     from harness.executors.processes import in_fresh_process
-    from harness.worker import fetch as fetch_job
 
     try:
         found: Mapping[str, str] = in_fresh_process(fetch_job, ablation.testbed)
@@ -284,7 +288,7 @@ def report(
 
 def check(ablation: Ablation, store: Path | str | None = None, *, allow_mixed: bool = False) -> list[Verdict]:
     """Return a verdict on each claim of the ablation's expectations, from a store alone; arguments as for `plan`."""
-    from harness.check import check as judge
+    from harness.verdicts.judge import judge
 
     return judge(plan(ablation, _existing(ablation, store), allow_mixed=allow_mixed))
 

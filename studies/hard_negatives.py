@@ -12,7 +12,8 @@ SimCSE reports 84.9 without and 86.2 with contradictions on STSB dev (Gao et al.
 SNLI and MNLI; that a random negative adds nothing to those of the batch is the control.
 """
 
-from harness import Ablation, Budget, Space, Study, beats, choice, log_uniform, losses, testbeds, views
+from harness import Ablation, Budget, Space, Study, beats, choice, log_uniform, testbeds, views
+from harness.spec import losses
 
 mnr = losses.MultipleNegativesRankingLoss
 

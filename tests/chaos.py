@@ -27,9 +27,9 @@ from pathlib import Path
 from faults import KINDS, PATIENCE, Site, all_ended, descendants
 
 from harness.api import load
-from harness.records import Record
+from harness.store.records import Record
 
-COMMAND = [sys.executable, "-m", "harness.cli", "run"]
+COMMAND = [sys.executable, "-m", "harness", "run"]
 DISK = "24m"
 NEEDS_MOUNTS = ("disk full", "records read-only")
 # A worker may die with a traceback of its own.

@@ -63,7 +63,7 @@ def pytest_unconfigure() -> None:
 def command(*arguments: str | Path) -> list[str]:
     """The installed command, as a list for subprocess."""
     script = Path(sys.executable).with_name("harness")
-    return [*([str(script)] if script.exists() else [sys.executable, "-m", "harness.cli"]), *map(str, arguments)]
+    return [*([str(script)] if script.exists() else [sys.executable, "-m", "harness"]), *map(str, arguments)]
 
 
 def harness(

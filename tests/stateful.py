@@ -20,9 +20,11 @@ from unittest.mock import patch
 
 import cloudpickle
 
-from harness import finals, resampling, spending, stats
-from harness.job import Job
-from harness.records import DEV, TEST, Pairs, Record
+from harness.engine.job import Job
+from harness.scores import DEV, TEST
+from harness.stats import bootstrap, intervals, repeated_looks
+from harness.store.records import Pairs, Record
+from harness.verdicts import evidence
 
 START_UP = 3
 """Trials with fixed points here, so that a handful of trials already asks the sampler."""
@@ -82,7 +84,7 @@ class File:
         studies = ", ".join(given.source(name) for name, given in self.studies.items())
         claims = ", ".join(claim.source() for claim in self.claims)
         return (
-            "from harness import *\nfrom dataclasses import replace\nfrom harness.space import Point\n"
+            "from harness import *\nfrom dataclasses import replace\nfrom harness.spec.space import Point\n"
             "ablation = Ablation(\n"
             '    name="machine", testbed=replace(testbeds.book, tasks=(), max_rows=60),\n'
             f"    studies=[{studies}],\n"
@@ -259,7 +261,7 @@ def made_up(job: Job, failing: frozenset[str]) -> Record:
         quality += 0.15
     scores, test = {f"{DEV}/spearman_cosine": round(quality, 6)}, predicted(quality, what)
     if run.stage != "tune":
-        scores |= {f"{TEST}/spearman_cosine": stats.spearman(test.gold, test.cosine)}
+        scores |= {f"{TEST}/spearman_cosine": intervals.spearman(test.gold, test.cosine)}
     pairs = {} if run.stage == "tune" else {TEST: test}
     return replace(
         record,
@@ -289,34 +291,34 @@ def without_training() -> Iterator[Callable[[Stub], None]]:
     """Let commands run in this process on a `Stub`, with small bootstraps; yields what sets the stub of the next run."""
     now = [Stub()]
     measures = {
-        "spearman_cosine": (stats.spearman, partial(resampling.resampled_spearman, resamples=99)),
-        "pearson_cosine": (stats.pearson, partial(resampling.resampled_pearson, resamples=99)),
+        "spearman_cosine": (intervals.spearman, partial(bootstrap.resampled_spearman, resamples=99)),
+        "pearson_cosine": (intervals.pearson, partial(bootstrap.resampled_pearson, resamples=99)),
     }
     replaced: dict[str, Any] = {
         "harness.executors.start.start": lambda *_, **__: now[0],
-        "harness.driver.wait": lambda *given, **named: now[0].wait(*given, **named),
+        "harness.engine.driver.wait": lambda *given, **named: now[0].wait(*given, **named),
         "harness.api.fetch": lambda _: {},
         "harness.api._audited": lambda *_: None,
-        "harness.resolve.measured": lambda *_, **__: ({}, {}),
-        "harness.resolve.precision_of": lambda *_: "fp32",
+        "harness.engine.resolve.measured": lambda *_, **__: ({}, {}),
+        "harness.engine.resolve.precision_of": lambda *_: "fp32",
         "harness.provenance.git": lambda _: {"commit": None, "dirty": None},
-        "harness.study_file._below": lambda _: [],
+        "harness.spec.loading._below": lambda _: [],
         "harness.report.figures.ALL": (),
         "harness.report.html_page": lambda *_: "",
-        "harness.plan.START_UP": START_UP,
-        "harness.search.START_UP": START_UP,
-        "harness.finals._MEASURES": measures,
-        "harness.resampling.is_defined": lambda *_: True,
-        "harness.spending.PATHS": 999,
-        "harness.order.DRAWS": 99,
+        "harness.planning.plan.START_UP": START_UP,
+        "harness.engine.search.START_UP": START_UP,
+        "harness.verdicts.evidence._MEASURES": measures,
+        "harness.stats.bootstrap.is_defined": lambda *_: True,
+        "harness.stats.repeated_looks.PATHS": 999,
+        "harness.verdicts.order.DRAWS": 99,
         "os.fsync": lambda _: None,
     }
-    import harness.driver
+    import harness.engine.driver
     import harness.report  # noqa: F401
 
     def forget() -> None:
-        spending._smallest_p.cache_clear()
-        finals._mean_resampled.cache_clear()
+        repeated_looks._smallest_p.cache_clear()
+        evidence._mean_resampled.cache_clear()
 
     forget()
     with ExitStack() as stack:

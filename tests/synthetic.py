@@ -8,16 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness import audit, losses, stats, testbeds
-from harness.ablation import Ablation, Budget
+from harness import testbeds
+from harness.audit import cache
 from harness.data.findings import Audit, Finding, Overlap
 from harness.data.overlap import DEV_SET, ROWS
-from harness.expectations import Expectation, beats, in_order
-from harness.plan import Plan, PlannedRun, run_id
-from harness.planner import make_plan
-from harness.records import DEV, TEST, Pairs, Record
-from harness.space import Point, Space, choice, log_uniform
-from harness.study import UNTRAINED, Study
+from harness.planning.plan import Plan, PlannedRun, run_id
+from harness.planning.planner import make_plan
+from harness.scores import DEV, TEST
+from harness.spec import losses
+from harness.spec.ablation import Ablation, Budget
+from harness.spec.expectations import Expectation, beats, in_order
+from harness.spec.space import Point, Space, choice, log_uniform
+from harness.spec.study import UNTRAINED, Study
+from harness.stats import intervals
+from harness.store.records import Pairs, Record
 
 LOSSES: dict[str, tuple[Callable[..., Any], str, float]] = {
     "softmax": (losses.softmax, "pair-class", 1.0),
@@ -101,7 +105,7 @@ def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: 
     scores = {f"{DEV}/spearman_cosine": round(dev, 6), f"{DEV}/pearson_cosine": round(dev - 0.004, 6)}
     if final:
         scores |= {
-            f"{TEST}/spearman_cosine": stats.spearman(test.gold, test.cosine),
+            f"{TEST}/spearman_cosine": intervals.spearman(test.gold, test.cosine),
             f"{TEST}/pearson_cosine": round(quality, 6),
         }
         scores |= {f"mteb/{task}": round(quality - 0.05 * i, 6) for i, task in enumerate(ablation.testbed.tasks)}
@@ -192,4 +196,4 @@ def make_audit(ablation: Ablation, *more: Finding) -> Audit:
         Overlap("stsb-test", DEV_SET, 1379, 4, 2550, 78),
         Overlap("mteb/STS12", DEV_SET, 2358, 121, 3100, 240),
     )
-    return audit.made(audit.key(ablation), (*findings, *more), overlaps, (), ())
+    return cache.made(cache.key(ablation), (*findings, *more), overlaps, (), ())

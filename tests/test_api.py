@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from torch import Tensor, nn
 
-from harness import Ablation, Budget, Space, Study, api, beats, choice, log_uniform, losses, testbeds
-from harness.ablation import Precision
+from harness import Ablation, Budget, Space, Study, api, beats, choice, log_uniform, testbeds
+from harness.engine.options import Options
 from harness.errors import StudyFileError, UsageError
 from harness.executors import Executor
 from harness.executors.start import start
-from harness.options import Options
-from harness.plan import Plan
+from harness.planning.plan import Plan
+from harness.spec import losses
+from harness.spec.ablation import Precision
 from harness.training.precision import precision_here
 
 

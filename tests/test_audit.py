@@ -19,8 +19,10 @@ from hub import _write_data, nli_rows, sts_pairs
 from rich.console import Console
 from torch import Tensor, nn
 
-from harness import Ablation, Budget, Space, Study, api, audit, choice, log_uniform, losses, testbeds
-from harness.data.audit import MANY_FALSE_NEGATIVES, false_negatives, of_dropped, of_view
+from harness import Ablation, Budget, Space, Study, api, choice, log_uniform, testbeds
+from harness.audit import cache
+from harness.audit.examine import examine, in_batch, probe
+from harness.data.checks import MANY_FALSE_NEGATIVES, false_negatives, of_dropped, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding, Overlap, by_severity
 from harness.data.overlap import (
@@ -34,14 +36,14 @@ from harness.data.overlap import (
     pair_key,
     pair_keys,
 )
-from harness.data.views import VIEWS
+from harness.engine.options import Options
 from harness.errors import AuditFailed, StoreError
-from harness.examine import examine, in_batch, probe
-from harness.options import Options
 from harness.report import write_report
 from harness.report.facts import gather
 from harness.report.threats import threats
-from harness.stats import spearman
+from harness.spec import losses
+from harness.spec.views import VIEWS
+from harness.stats.intervals import spearman
 from harness.testbeds import Ref, materials
 
 MNR = losses.MultipleNegativesRankingLoss
@@ -267,7 +269,7 @@ def test_findings_come_by_severity_and_keep_their_order() -> None:
 def examined(ablation: Ablation) -> Audit:
     found = examine(ablation, "key", ())
     return replace(
-        found, findings=(*found.findings, *(f for s in audit.unheard(ablation) for f in probe(ablation, s.name)))
+        found, findings=(*found.findings, *(f for s in cache.unheard(ablation) for f in probe(ablation, s.name)))
     )
 
 
@@ -433,7 +435,7 @@ def test_an_audit_that_is_killed_may_be_tried_again_and_one_that_cannot_be_made_
     """The view ends the process that audits it: nothing is wrong with the data where it was killed or out of memory."""
     view = f"""
 import os
-from harness.data.views import View
+from harness.spec.views import View
 def build(rows, limit):
     {ends}
 """
@@ -484,9 +486,9 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     console = Console(file=io.StringIO(), width=300)
     first = api.run(ablation, tmp_path / "s", Options(keep_models="none"), executor="inline", console=console)
     assert calls.count("audit") == 1
-    assert first.audit == audit.read(tmp_path / "s")
+    assert first.audit == cache.read(tmp_path / "s")
     assert first.audit is not None
-    assert first.audit.key == audit.key(first.ablation)
+    assert first.audit.key == cache.key(first.ablation)
     more = replace(ablation, budget=Budget(trials=1, epochs=1, seeds=2))
     again = api.run(more, tmp_path / "s", Options(keep_models="none"), executor="inline", console=console)
     assert (calls.count("audit"), again.audit) == (1, first.audit)
@@ -494,8 +496,8 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     assert api.audit(fewer, tmp_path / "s", console=console).key != first.audit.key
     assert calls.count("audit") == 2
     assert "Not audited: the store's is of other rows" in page(api.plan(ablation, tmp_path / "s"), tmp_path)
-    assert audit.of_plan(api.plan(fewer, tmp_path / "s")) == audit.read(tmp_path / "s")
-    assert audit.of_plan(api.plan(ablation, tmp_path / "s")) is None
+    assert cache.of_plan(api.plan(fewer, tmp_path / "s")) == cache.read(tmp_path / "s")
+    assert cache.of_plan(api.plan(ablation, tmp_path / "s")) is None
 
 
 @pytest.mark.parametrize(
@@ -511,43 +513,43 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
 )
 def test_the_key_is_of_all_that_decides_an_audit(change: dict[str, Any]) -> None:
     plain = replace(make([Study("mnr", MNR, "pair")]), testbed=testbeds.book)
-    assert audit.key(replace(plain, **change)) != audit.key(plain)
-    assert audit.key(replace(plain, budget=Budget(trials=9), expect=())) == audit.key(plain)
-    known = Audit(audit.key(plain), missing=("STS12",))
-    assert audit.still_holds(known, plain, ["STS12"])
-    assert not audit.still_holds(known, plain, [])
+    assert cache.key(replace(plain, **change)) != cache.key(plain)
+    assert cache.key(replace(plain, budget=Budget(trials=9), expect=())) == cache.key(plain)
+    known = Audit(cache.key(plain), missing=("STS12",))
+    assert cache.still_holds(known, plain, ["STS12"])
+    assert not cache.still_holds(known, plain, [])
 
 
 def test_warnings_are_told_a_line_each_and_only_errors_refuse() -> None:
     found = synthetic.make_audit(synthetic.make_ablation())
-    assert [line.split(":")[:2] for line in audit.lines(found)] == [
+    assert [line.split(":")[:2] for line in cache.lines(found)] == [
         ["warning", " study mnr"],
         ["warning", " testbed book"],
     ]
-    audit.refuse_errors(found)
-    assert audit.exit_code(found) == 0
+    cache.refuse_errors(found)
+    assert cache.exit_code(found) == 0
     one = synthetic.make_audit(
         synthetic.make_ablation(), Finding("error", "study mnr", "empty texts", 1, 2, "Mend it.")
     )
-    assert audit.exit_code(one) == 2
+    assert cache.exit_code(one) == 2
     with pytest.raises(
         AuditFailed, match=r"1 error; nothing was trained:\n- study mnr: empty texts: Mend it\."
     ) as raised:
-        audit.refuse_errors(one)
+        cache.refuse_errors(one)
     assert raised.value.exit_code == 2
 
 
 def test_an_audit_is_read_as_it_was_written_and_a_broken_one_told_with_the_mend(tmp_path: Path) -> None:
-    assert audit.read(tmp_path) is None
+    assert cache.read(tmp_path) is None
     found = replace(
         synthetic.make_audit(synthetic.make_ablation()), left_out=(("NFCorpus", "no pairs"),), missing=("X",)
     )
     for each in (found, Audit("k")):
-        audit.write(tmp_path, each)
-        assert audit.read(tmp_path) == each
-    (tmp_path / audit.FILE).write_text('{"key": 1}', encoding="utf-8")
+        cache.write(tmp_path, each)
+        assert cache.read(tmp_path) == each
+    (tmp_path / cache.FILE).write_text('{"key": 1}', encoding="utf-8")
     with pytest.raises(StoreError, match="delete it"):
-        audit.read(tmp_path)
+        cache.read(tmp_path)
 
 
 def page(plan: Any, folder: Path) -> str:
@@ -593,17 +595,17 @@ def test_a_task_without_its_shared_pairs_is_scored_on_the_rest(cache: Path, hub_
     from sentence_transformers import SentenceTransformer
     from test_forward import make_model
 
-    from harness import evaluation
+    from harness.evaluation import scoring
 
-    encoder = evaluation.Encoder(make_model(hub_root, SentenceTransformer, dtype="float32").eval())
-    pairs = evaluation.task_pairs("STS16")
+    encoder = scoring.Encoder(make_model(hub_root, SentenceTransformer, dtype="float32").eval())
+    pairs = scoring.task_pairs("STS16")
     assert pairs is not None
     assert len(pairs.gold) == 40
-    assert evaluation.task_pairs("NFCorpus") is None
+    assert scoring.task_pairs("NFCorpus") is None
     keys = pair_keys(pairs.sentence2, pairs.sentence1)
-    assert evaluation.score_unshared(encoder, ["STS16", "NFCorpus"], frozenset()) == {}
-    assert evaluation.score_unshared(encoder, ["STS16"], frozenset(keys)) == {}
-    found = evaluation.score_unshared(encoder, ["STS16", "BIOSSES"], frozenset(keys[:15]))
-    kept, whole = evaluation.score_sts(encoder, pairs)
+    assert scoring.score_unshared(encoder, ["STS16", "NFCorpus"], frozenset()) == {}
+    assert scoring.score_unshared(encoder, ["STS16"], frozenset(keys)) == {}
+    found = scoring.score_unshared(encoder, ["STS16", "BIOSSES"], frozenset(keys[:15]))
+    kept, whole = scoring.score_sts(encoder, pairs)
     assert found == {"mteb/STS16": pytest.approx(spearman(kept.gold[15:], kept.cosine[15:]), abs=1e-6)}
     assert found["mteb/STS16"] != pytest.approx(whole["spearman_cosine"], abs=1e-6)

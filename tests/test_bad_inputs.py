@@ -15,7 +15,7 @@ import pytest
 from conftest import CLOSED, GUARD, STUDY, command, harness
 from hub import Fault, Hub
 
-from harness.cli import main
+from harness.cli.main import main
 
 STORE = Path("runs", "small-book")
 

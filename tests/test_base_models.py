@@ -21,10 +21,11 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize,
 from torch import Tensor
 from transformers import AutoModel, BertConfig, BertForMaskedLM, BertModel
 
-from harness import Ablation, Budget, Space, Study, api, choice, log_uniform, losses, testbeds
+from harness import Ablation, Budget, Space, Study, api, choice, log_uniform, testbeds
 from harness.errors import RunFailed
+from harness.model.loading import how_loaded, load_model
+from harness.spec import losses
 from harness.testbeds import Ref, Testbed
-from harness.training.base import how_loaded, load_model
 
 SENTENCES = ["the tall sailor watches the stone in the park .", "never", "the cat holds the lamp at home . " * 5]
 

@@ -14,20 +14,22 @@ import pytest
 import scipy.stats
 import synthetic
 
-from harness import stats
-from harness.ablation import Ablation
-from harness.baseline import Baseline, against, read_baseline
-from harness.check import Verdict, check
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import UsageError
-from harness.expectations import Expectation, beats
-from harness.junit import junit_xml
-from harness.plan import Plan, PlannedRun
-from harness.records import HEADLINE, Record
+from harness.planning.plan import Plan, PlannedRun
 from harness.report.data import scores_csv
 from harness.report.facts import gather
-from harness.store import create
-from harness.study import UNTRAINED
+from harness.scores import HEADLINE
+from harness.spec.ablation import Ablation
+from harness.spec.expectations import Expectation, beats
+from harness.spec.study import UNTRAINED
+from harness.stats import intervals
+from harness.store.folder import create
+from harness.store.records import Record
+from harness.verdicts.baseline import Baseline, against, read_baseline
+from harness.verdicts.judge import judge
+from harness.verdicts.junit import junit_xml
+from harness.verdicts.rules import Verdict
 
 NAMES = ("softmax", "mnr")
 STUDY = """
@@ -129,11 +131,11 @@ def test_welch_p_is_scipys() -> None:
     a, b = [0.71, 0.74, 0.73], [0.70, 0.69, 0.72, 0.695]
     for least in (-0.01, 0.0, 0.03):
         known = scipy.stats.ttest_ind(np.subtract(a, least), b, equal_var=False, alternative="greater").pvalue
-        assert stats.welch_p(a, b, least) == pytest.approx(known)
-    assert stats.welch_p([0.7, 0.7], [0.6, 0.6], 0.05) == 0.0
-    assert stats.welch_p([0.7, 0.7], [0.6, 0.6], 0.15) == 1.0
-    assert stats.welch_p([0.7], [0.6, 0.6], 0.0) == 1.0
-    assert stats.welch_interval([0.7], [0.6, 0.6]) is None
+        assert intervals.welch_p(a, b, least) == pytest.approx(known)
+    assert intervals.welch_p([0.7, 0.7], [0.6, 0.6], 0.05) == 0.0
+    assert intervals.welch_p([0.7, 0.7], [0.6, 0.6], 0.15) == 1.0
+    assert intervals.welch_p([0.7], [0.6, 0.6], 0.0) == 1.0
+    assert intervals.welch_interval([0.7], [0.6, 0.6]) is None
 
 
 def test_unchanged_scores_hold_however_much_seeds_differ(tmp_path: Path) -> None:
@@ -242,7 +244,7 @@ def test_what_is_no_baseline_is_refused(content: str | None, words: str, tmp_pat
 @pytest.fixture
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a study file, a finished store of it, and the scores.csv of its report."""
-    from harness.study_file import load_study_file
+    from harness.spec.loading import load_study_file
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
@@ -339,7 +341,7 @@ def test_junit_tells_runs_that_are_not_done() -> None:
     plan = synthetic.make(
         ablation(), change=lambda run, r: None if (run.study, run.stage, run.seed) == ("mnr", "final", 2) else r
     )
-    last = ElementTree.fromstring(junit_xml(plan, check(plan)).encode())[0][-1]
+    last = ElementTree.fromstring(junit_xml(plan, judge(plan)).encode())[0][-1]
     assert (last.attrib["name"], last[0].tag) == ("every planned run is done", "error")
     assert "mnr final seed 2 is to do" in (last[0].text or "")
 

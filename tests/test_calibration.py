@@ -11,10 +11,10 @@ import pytest
 from conftest import harness
 
 from harness import testbeds
-from harness.calibration import MODELS, TOLERANCE, Row, exit_code, rows, subjects
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import UsageError
-from harness.records import HEADLINE
+from harness.evaluation.published import MODELS, TOLERANCE, Row, exit_code, rows, subjects
+from harness.scores import HEADLINE
 
 MINILM, BERT = "sentence-transformers/all-MiniLM-L6-v2", "google-bert/bert-base-uncased"
 
@@ -132,7 +132,7 @@ def test_other_weights_and_data_disagree_and_missing_ones_are_named(cache: Path,
 
 def test_the_command_line_stays_light() -> None:
     code = (
-        "import sys, harness.baseline, harness.junit, harness.calibration, harness.calibrate, harness.cli, harness.check\n"
+        "import sys, harness.verdicts.baseline, harness.verdicts.junit, harness.evaluation.published, harness.evaluation.calibrate, harness.cli, harness.verdicts.judge\n"
         "sys.exit(any(name in sys.modules for name in ('torch', 'sentence_transformers', 'mteb', 'scipy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -19,11 +19,11 @@ from test_forward import LOSSES, Counted, backward, make_model, sentences
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from harness.space import Point
-from harness.training import attention, capture
-from harness.training.attention import flash_serves
-from harness.training.capture import CapturedPasses
-from harness.training.forward import FastSentenceTransformer
+from harness.model import attention, capture
+from harness.model.attention import flash_serves
+from harness.model.capture import CapturedPasses
+from harness.model.fast import FastSentenceTransformer
+from harness.spec.space import Point
 from harness.training.train import Schedule, train
 
 TOLD: list[int] = []

@@ -21,15 +21,17 @@ from test_forward import Counted, make_model, sentences
 from tokenizers import processors
 from torch import Tensor, nn
 
-from harness import Ablation, Budget, Point, Space, Study, choice, heard, log_uniform, losses, testbeds
+from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, testbeds
 from harness.api import run
-from harness.plan import Plan
-from harness.training import attention, blocks, capture, certificate, forward, layers
-from harness.training.agreement import in_float32
-from harness.training.attention import flash_serves
-from harness.training.capture import CapturedPasses
-from harness.training.certificate import certify
-from harness.training.forward import FastSentenceTransformer
+from harness.executors import library_output
+from harness.model import attention, blocks, capture, certificate, fast, layers
+from harness.model.agreement import in_float32
+from harness.model.attention import flash_serves
+from harness.model.capture import CapturedPasses
+from harness.model.certificate import certify
+from harness.model.fast import FastSentenceTransformer
+from harness.planning.plan import Plan
+from harness.spec import losses
 from harness.training.train import Schedule, train
 
 MNR = losses.MultipleNegativesRankingLoss
@@ -107,16 +109,16 @@ def broken(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
         add = layers._add
         monkeypatch.setattr(layers, "_add", lambda x, other, mask: add(x, other, mask) * (1 + 3e-4))
     elif fault == "nothing works":
-        monkeypatch.setattr(forward, "packed", raising(ValueError("no")))
+        monkeypatch.setattr(fast, "packed", raising(ValueError("no")))
         monkeypatch.setattr(FastSentenceTransformer, "_in_chunks", raising(IndexError("neither")))
     elif fault == "chunks in another order":
         monkeypatch.setattr(blocks.Blocks, "_of_each", one_key)
         chunked = FastSentenceTransformer._in_chunks
         monkeypatch.setattr(FastSentenceTransformer, "_in_chunks", lambda self, given: chunked(self, given).flip(0))
     elif fault == "stale tokens":
-        features = forward.TokenMemory.features
+        features = fast.TokenMemory.features
         stale = lambda self, texts, ask: features(self, [text.replace("river", "park") for text in texts], ask)  # noqa: E731
-        monkeypatch.setattr(forward.TokenMemory, "features", stale)
+        monkeypatch.setattr(fast.TokenMemory, "features", stale)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -143,7 +145,7 @@ def test_a_way_that_does_not_agree_is_not_taken(
     broken(fault, monkeypatch)
     heard_first: dict[str, None] = {}
     heard_again: dict[str, None] = {}
-    with heard.heard(heard_first):
+    with library_output.heard(heard_first):
         found = certify(model, MNR, {}, rows(), precision)
 
     assert found.path == path
@@ -152,7 +154,7 @@ def test_a_way_that_does_not_agree_is_not_taken(
     assert found.as_record()["reason"] == "; ".join(found.refused)
     told = [f"a fast forward is not taken: {reason}" for reason in found.refused]
     assert [line for line in heard_first if "a fast forward" in line] == told
-    with heard.heard(heard_again):
+    with library_output.heard(heard_again):
         certify(model, MNR, {}, rows(), precision)
     assert list(heard_again) == told, "each run's record has it"
 
@@ -477,8 +479,8 @@ def test_what_a_loss_does_to_a_batch_that_was_announced_is_seen(kind: Any, way: 
         value.backward()
         found[taken] = [value.detach(), *(p.grad for p in model.parameters() if p.grad is not None)]
     assert len(found[way]) == len(found["plain"])
-    for fast, plain in zip(found[way], found["plain"], strict=True):
-        assert torch.allclose(fast, plain, rtol=1e-9, atol=1e-12)
+    for got, plain in zip(found[way], found["plain"], strict=True):
+        assert torch.allclose(got, plain, rtol=1e-9, atol=1e-12)
 
 
 class LateTokens(st_losses.MultipleNegativesRankingLoss):

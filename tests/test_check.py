@@ -10,15 +10,19 @@ import pytest
 import scipy.stats
 import synthetic
 
-from harness import lock, stats
-from harness.ablation import Ablation
-from harness.check import Difference, Verdict, check, exit_code
-from harness.expectations import Expectation, beats, in_order
-from harness.order import orders
-from harness.plan import Plan, PlannedRun
-from harness.planner import make_plan
-from harness.power import detections
-from harness.records import HEADLINE, TEST, Pairs, Record
+from harness.planning import unlocking
+from harness.planning.plan import Plan, PlannedRun
+from harness.planning.planner import make_plan
+from harness.scores import HEADLINE, TEST
+from harness.spec.ablation import Ablation
+from harness.spec.expectations import Expectation, beats, in_order
+from harness.stats import intervals
+from harness.store.records import Pairs, Record
+from harness.verdicts.evidence import Difference
+from harness.verdicts.judge import exit_code, judge
+from harness.verdicts.order import orders
+from harness.verdicts.power import detections
+from harness.verdicts.rules import Verdict
 
 WIDE = {"softmax": 0.50, "cosine": 0.65, "mnr": 0.78, "mnr+hard": 0.88}
 """Qualities so far apart that 400 pairs and 3 seeds tell them apart."""
@@ -29,7 +33,7 @@ def ablation(*expect: Expectation, seeds: int = 3) -> Ablation:
 
 
 def verdicts(plan: Plan) -> list[str]:
-    return [verdict.verdict for verdict in check(plan)]
+    return [verdict.verdict for verdict in judge(plan)]
 
 
 def final_of(study: str, seed: int | None = None) -> Callable[[PlannedRun], bool]:
@@ -37,7 +41,7 @@ def final_of(study: str, seed: int | None = None) -> Callable[[PlannedRun], bool
 
 
 def test_an_order_is_judged_by_its_neighbours_and_each_claim_names_them() -> None:
-    found = check(
+    found = judge(
         synthetic.make(ablation(in_order("softmax", "cosine", "mnr"), beats("mnr+hard", "mnr")), quality=WIDE)
     )
     assert [v.expectation for v in found] == ["softmax < cosine", "cosine < mnr", "mnr+hard beats mnr"]
@@ -58,7 +62,7 @@ def test_a_claim_at_the_default_point_is_about_the_untuned_runs_alone() -> None:
     claim = ablation(*expect)
     plan = synthetic.make(claim, quality=WIDE, change=planted)
     assert all(len(run.roles) == 1 for run in plan.runs if run.stage == "final" and run.study in ("cosine", "mnr"))
-    found = check(plan)
+    found = judge(plan)
     assert [v.expectation for v in found] == [
         "mnr beats cosine",
         "cosine beats mnr at the default point",
@@ -66,11 +70,11 @@ def test_a_claim_at_the_default_point_is_about_the_untuned_runs_alone() -> None:
     ]
     assert [v.verdict for v in found] == ["holds"] * 3
     assert not any(v.late for v in found)
-    assert len(lock.claims(claim)) == 2  # an order's step and the same claim by itself are one
+    assert len(unlocking.claims(claim)) == 2  # an order's step and the same claim by itself are one
     assert [(o.expectation, o.over_pairs) for o in orders(plan)] == [("mnr < cosine at the default point", 1.0)]
     assert [d.claim for d in detections(plan, 0.01)] == [v.expectation for v in found]
     untuned = replace(plan, runs=tuple(run for run in plan.runs if "default" not in run.roles))
-    assert [v.verdict for v in check(untuned)] == ["holds", "incomplete", "incomplete"]
+    assert [v.verdict for v in judge(untuned)] == ["holds", "incomplete", "incomplete"]
 
 
 def test_swapping_two_studies_scores_flips_the_verdict() -> None:
@@ -82,7 +86,7 @@ def test_swapping_two_studies_scores_flips_the_verdict() -> None:
 
 def test_the_difference_is_better_minus_worse_of_the_stored_scores() -> None:
     plan = synthetic.make(ablation(beats("mnr", "softmax")), quality=WIDE)
-    verdict = check(plan)[0]
+    verdict = judge(plan)[0]
     means = {}
     for name in ("mnr", "softmax"):
         runs = [run.record for run in plan.of(name, "final", "best")]
@@ -97,7 +101,7 @@ def test_the_difference_is_better_minus_worse_of_the_stored_scores() -> None:
 
 
 def test_moving_the_margin_past_the_lower_end_ends_holding() -> None:
-    first = check(synthetic.make(ablation(beats("mnr", "softmax")), quality=WIDE))[0]
+    first = judge(synthetic.make(ablation(beats("mnr", "softmax")), quality=WIDE))[0]
     assert first.over_pairs is not None
     assert first.over_seeds is not None
     end = min(first.over_pairs.low, first.over_seeds.low)
@@ -115,7 +119,7 @@ def test_a_negative_margin_allows_for_a_small_loss() -> None:
     claim, worse = beats("softmax", "mnr", by=-0.9), beats("softmax", "mnr", by=-0.01)
     assert verdicts(synthetic.make(ablation(claim), quality=WIDE)) == ["holds"]
     assert verdicts(synthetic.make(ablation(worse), quality=WIDE)) == ["violated"]
-    lost = check(synthetic.make(ablation(worse), quality=WIDE))[0].difference
+    lost = judge(synthetic.make(ablation(worse), quality=WIDE))[0].difference
     assert lost is not None
     within = beats("softmax", "mnr", by=lost)  # surely a loss, but whether it is larger than allowed is open
     assert verdicts(synthetic.make(ablation(within), quality=WIDE)) == ["inconclusive"]
@@ -129,7 +133,7 @@ def noisy(spread: float) -> synthetic.Change:
             return record
         quality = 0.7 + spread * (run.seed - 2)
         pairs = synthetic.predictions(quality, f"mnr{run.seed}")
-        scores = {**record.scores, HEADLINE: stats.spearman(pairs.gold, pairs.cosine)}
+        scores = {**record.scores, HEADLINE: intervals.spearman(pairs.gold, pairs.cosine)}
         return replace(record, pairs={TEST: pairs}, scores=scores)
 
     return change
@@ -137,12 +141,12 @@ def noisy(spread: float) -> synthetic.Change:
 
 def test_both_uncertainties_are_needed() -> None:
     claim = ablation(beats("mnr", "softmax"))
-    spread_over_seeds = check(synthetic.make(claim, quality=WIDE, change=noisy(0.2)))[0]
+    spread_over_seeds = judge(synthetic.make(claim, quality=WIDE, change=noisy(0.2)))[0]
     assert spread_over_seeds.verdict == "inconclusive"
     assert spread_over_seeds.over_pairs is not None
     assert spread_over_seeds.over_pairs.low > 0
     assert "over seeds" in spread_over_seeds.reason
-    close = check(synthetic.make(claim, quality={"mnr": 0.68, "softmax": 0.60}))[0]
+    close = judge(synthetic.make(claim, quality={"mnr": 0.68, "softmax": 0.60}))[0]
     assert close.verdict == "inconclusive"
     assert close.over_seeds is not None
     assert close.over_seeds.low > 0
@@ -150,7 +154,7 @@ def test_both_uncertainties_are_needed() -> None:
 
 
 def test_one_seed_decides_nothing() -> None:
-    verdict = check(synthetic.make(ablation(beats("mnr", "softmax"), seeds=1), quality=WIDE))[0]
+    verdict = judge(synthetic.make(ablation(beats("mnr", "softmax"), seeds=1), quality=WIDE))[0]
     assert (verdict.verdict, verdict.over_seeds, verdict.detectable) == ("inconclusive", None, None)
     assert verdict.over_pairs is not None
     assert verdict.over_pairs.low > 0
@@ -159,7 +163,7 @@ def test_one_seed_decides_nothing() -> None:
 def test_a_study_does_not_beat_its_twin() -> None:
     def twin(run: PlannedRun, record: Record) -> Record:
         pairs = synthetic.predictions(0.7, "twin")
-        same = {HEADLINE: stats.spearman(pairs.gold, pairs.cosine)}
+        same = {HEADLINE: intervals.spearman(pairs.gold, pairs.cosine)}
         return record if run.stage == "tune" else replace(record, pairs={TEST: pairs}, scores={**record.scores, **same})
 
     assert verdicts(synthetic.make(ablation(beats("mnr", "softmax")), change=twin)) == ["inconclusive"]
@@ -168,12 +172,12 @@ def test_a_study_does_not_beat_its_twin() -> None:
 def test_the_untrained_model_stands_in_claims_as_a_constant() -> None:
     claim = ablation(in_order("untrained", "softmax"), beats("untrained", "mnr"))
     plan = synthetic.make(claim, quality={"untrained": 0.3, "softmax": 0.6, "mnr": 0.8})
-    better, worse = check(plan)
+    better, worse = judge(plan)
     assert (better.verdict, better.seeds, worse.verdict) == ("holds", 3, "violated")
     base = plan.of("untrained")[0].record
     scores = [run.record.scores[HEADLINE] for run in plan.of("softmax", "final", "best") if run.record]
     assert base is not None
-    assert better.over_seeds == stats.t_interval(
+    assert better.over_seeds == intervals.t_interval(
         [score - base.scores[HEADLINE] for score in scores], 1 - (better.level or 0)
     )
 
@@ -227,7 +231,7 @@ def test_a_damaged_final_run_makes_the_claim_incomplete(
     hit = final_of("mnr", seed=2)
     claim = ablation(beats("mnr", "softmax"), beats("mnr+hard", "cosine"))
     plan = synthetic.make(claim, quality=WIDE, change=lambda run, r: damage(run, r) if hit(run) else r)
-    touched, other = check(plan)
+    touched, other = judge(plan)
     assert touched.verdict == "incomplete"
     assert words in touched.reason
     assert other.verdict == "holds"
@@ -237,14 +241,14 @@ def test_a_damaged_final_run_makes_the_claim_incomplete(
 def test_a_study_whose_trials_all_failed_has_no_verdict() -> None:
     claim = ablation(beats("mnr", "softmax"))
     plan = synthetic.make(claim, change=lambda run, r: fail(run, r) if run.study == "mnr" else r)
-    assert "none of its trials succeeded" in check(plan)[0].reason
-    assert exit_code(check(plan), plan) == 3
+    assert "none of its trials succeeded" in judge(plan)[0].reason
+    assert exit_code(judge(plan), plan) == 3
 
 
 def test_a_study_left_out_is_incomplete_not_a_crash() -> None:
     claim = ablation(beats("mnr", "softmax"))
     plan = make_plan(claim, synthetic.make_records(claim), only=["mnr"])
-    verdict = check(plan)[0]
+    verdict = judge(plan)[0]
     assert verdict.verdict == "incomplete"
     assert "softmax has no final runs: it was left out of this plan" in verdict.reason
 
@@ -285,13 +289,13 @@ def test_a_difference_that_both_kinds_of_luck_may_explain_is_inconclusive_and_sa
             return record
         pairs = synthetic.predictions(0.76 + 0.028 * (run.seed % 4 - 1.5), "mnr")
         return replace(
-            record, pairs={TEST: pairs}, scores={**record.scores, HEADLINE: stats.spearman(pairs.gold, pairs.cosine)}
+            record, pairs={TEST: pairs}, scores={**record.scores, HEADLINE: intervals.spearman(pairs.gold, pairs.cosine)}
         )
 
     found = {}
     for margin in np.linspace(0.0, 0.2, 41):
         claim = ablation(beats("mnr", "softmax", by=float(margin)), seeds=8)
-        found[float(margin)] = check(synthetic.make(claim, quality=WIDE | {"softmax": 0.6}, change=shaken))[0]
+        found[float(margin)] = judge(synthetic.make(claim, quality=WIDE | {"softmax": 0.6}, change=shaken))[0]
     judged = [v.verdict for v in found.values()]
     assert judged == sorted(judged)  # it holds up to some margin, and is inconclusive from there on
     between = [v for v in found.values() if "together" in v.reason]
@@ -305,8 +309,8 @@ def test_a_difference_that_both_kinds_of_luck_may_explain_is_inconclusive_and_sa
 def test_holm_widens_the_intervals_with_the_number_of_claims() -> None:
     undecided = [beats("mnr+hard", "softmax", by=0.1)] * 4
     quality = {**WIDE, "mnr+hard": WIDE["softmax"]}
-    alone = check(synthetic.make(ablation(beats("mnr", "cosine")), quality=quality))[0]
-    among, *others = check(synthetic.make(ablation(beats("mnr", "cosine"), *undecided), quality=quality))
+    alone = judge(synthetic.make(ablation(beats("mnr", "cosine")), quality=quality))[0]
+    among, *others = judge(synthetic.make(ablation(beats("mnr", "cosine"), *undecided), quality=quality))
     assert (alone.verdict, among.verdict) == ("holds", "holds")
     assert alone.level == pytest.approx(0.95)
     assert among.level == pytest.approx(1 - 0.05 / 5)
@@ -320,7 +324,7 @@ def test_holm_widens_the_intervals_with_the_number_of_claims() -> None:
 def test_verdicts_do_not_depend_on_the_order_of_records() -> None:
     claim = ablation(in_order("softmax", "cosine", "mnr"))
     records = synthetic.make_records(claim, quality=WIDE)
-    assert check(make_plan(claim, records)) == check(make_plan(claim, reversed(records)))
+    assert judge(make_plan(claim, records)) == judge(make_plan(claim, reversed(records)))
 
 
 def verdict(judgement: str) -> Verdict:

@@ -13,7 +13,7 @@ import pytest
 from conftest import CLOSED, GUARD, command, harness
 
 from harness.api import load
-from harness.cli import main
+from harness.cli.main import main
 
 STORE = Path("runs", "small-book")
 
@@ -283,7 +283,7 @@ def test_version_and_plain_output(finished: Path) -> None:
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("harness.commands.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.cli.commands.find_spec", lambda name: None)
 
     assert main(["run", str(tmp_path / "study.py"), "--report-to", "mlflow"]) == 2
     assert "pip install mlflow" in capsys.readouterr().err

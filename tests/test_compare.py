@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from harness import lock, stats
-from harness.ablation import Ablation
-from harness.compare import as_text, compare, provenance_differences, trained_differences
 from harness.errors import UsageError
-from harness.plan import PlannedRun, trained
-from harness.records import HEADLINE, Record
-from harness.store import Store, create
+from harness.planning import unlocking
+from harness.planning.plan import PlannedRun, trained
+from harness.scores import HEADLINE
+from harness.spec.ablation import Ablation
+from harness.stats import intervals
+from harness.store.folder import Store, create
+from harness.store.records import Record
+from harness.verdicts.compare import as_text, compare, provenance_differences, trained_differences
 
 
 def stored(folder: Path, change: synthetic.Change = lambda run, record: record, seeds: int = 3) -> Store:
@@ -40,7 +42,7 @@ def test_differences_are_right_minus_left_and_paired_by_seed(tmp_path: Path) -> 
     rows = {row["study"]: row for row in tested.to_dict("records")}
     assert len(rows) == len(tested) == 2
     assert set(frame.loc[frame["stage"] == "final", "runs"]) == {"best"}  # the default point, once
-    expected = stats.t_interval([0.01, 0.02, 0.03])
+    expected = intervals.t_interval([0.01, 0.02, 0.03])
     assert expected is not None
     assert rows["mnr"]["difference"] == pytest.approx(0.02)
     assert (rows["mnr"]["low"], rows["mnr"]["high"]) == pytest.approx((expected.low, expected.high))
@@ -116,7 +118,7 @@ def driven(folder: Path, *ablations: Ablation) -> Store:
             return replace(record, provenance={**record.provenance, **trained(ablation, run.study)})
 
         records = synthetic.make_records(ablation, change=change)
-        lock.append(folder, lock.design(ablation, store.records()))
+        unlocking.append(folder, unlocking.design(ablation, store.records()))
         for record in records:
             store.write(record)
     return store
@@ -153,6 +155,6 @@ def test_what_enters_a_run_s_id_and_differs_is_named(tmp_path: Path) -> None:
 
 def test_a_store_of_several_plans_without_its_log_is_refused(tmp_path: Path) -> None:
     both = driven(tmp_path / "a", of_rows(200), of_rows(1200))
-    (both.folder / lock.LOG).unlink()
+    (both.folder / unlocking.LOG).unlink()
     with pytest.raises(UsageError, match=r"several plans \(mnr, softmax, untrained\)|several plans \(mnr, softmax\)"):
         compare(both, both)

@@ -11,16 +11,17 @@ import pandas as pd
 import pytest
 from conftest import harness
 
-from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, losses, testbeds, views
-from harness.ablation import restrict
+from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, testbeds, views
 from harness.api import load
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import StudyFileError
 from harness.identity import digest
-from harness.plan import run_id
-from harness.planner import make_plan
-from harness.study import Swept
-from harness.study_file import load_study_file
+from harness.planning.plan import run_id
+from harness.planning.planner import make_plan
+from harness.spec import losses
+from harness.spec.ablation import restrict
+from harness.spec.loading import load_study_file
+from harness.spec.study import Swept
 from harness.testbeds import Ref, Testbed, materials
 
 SHIPPED = Path(__file__).parents[1] / "studies"

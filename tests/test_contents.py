@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import harness
 
-from harness.store import VERSION
+from harness.store.folder import VERSION
 from harness.testbeds.measure import of_frame, of_model
 
 STORE = Path("runs") / "small-book"
@@ -100,7 +100,7 @@ def test_a_run_whose_data_are_others_than_it_was_planned_with_fails_with_the_rea
     from dataclasses import replace
 
     from harness.errors import RunFailed
-    from harness.study_file import load_study_file
+    from harness.spec.loading import load_study_file
     from harness.testbeds.measure import parts_of, verify
 
     bed = load_study_file(finished / "study.py").testbed

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import synthetic
 
-from harness.plan import START_UP, PlannedRun
-from harness.planner import make_plan
-from harness.records import OBJECTIVE, Record
+from harness.planning.plan import START_UP, PlannedRun
+from harness.planning.planner import make_plan
 from harness.report import curves
 from harness.report.facts import best_so_far, gather
 from harness.report.figures import canvas
+from harness.scores import OBJECTIVE
+from harness.store.records import Record
 
 
 def scored(scores: dict[str, list[float | None]]) -> list[str]:

@@ -13,13 +13,14 @@ from synthetic import make
 from synthetic import make_ablation as synthetic_ablation
 from test_driver import MNR, driven, make_ablation
 
-from harness import testbeds, work
+from harness import testbeds
 from harness.api import load
-from harness.diagnostics import MOST, geometry
-from harness.plan import PlannedRun
-from harness.records import DEV, OBJECTIVE, Pairs, Record
+from harness.evaluation.diagnostics import MOST, geometry
+from harness.planning.plan import PlannedRun
 from harness.report import write_report
-from harness.study import UNTRAINED
+from harness.scores import DEV, OBJECTIVE
+from harness.spec.study import UNTRAINED
+from harness.store.records import Pairs, Record
 
 
 def unit(points: np.ndarray) -> np.ndarray:
@@ -79,7 +80,7 @@ def test_sentences_count_once_and_many_are_sampled() -> None:
 def test_looking_at_a_final_run_changes_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ablation = make_ablation({"a": MNR}, trials=1, testbed=replace(testbeds.book, tasks=(), max_rows=1600))
     driven(ablation, tmp_path / "looked")
-    monkeypatch.setattr(work, "LOOKS", ())
+    monkeypatch.setattr("harness.engine.run.LOOKS", ())
     driven(ablation, tmp_path / "blind")
 
     looked, blind = ({r.id: r for r in load(tmp_path / name).records()} for name in ("looked", "blind"))

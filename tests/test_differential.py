@@ -28,11 +28,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModel, PreTrainedTokenizerFast, set_seed
 
-from harness.losses import gist, softmax
-from harness.training.agreement import beside_float64, in_float32, rounded
-from harness.training.forward import FastSentenceTransformer
+from harness.model.agreement import beside_float64, in_float32, rounded
+from harness.model.fast import FastSentenceTransformer
+from harness.model.packing import Features
+from harness.spec.losses import gist, softmax
 from harness.training.optimizer import ClippedAdamW
-from harness.training.packing import Features
 
 WORDS = [f"w{number}" for number in range(60)]
 LONG, CUT = 48, 8

@@ -14,12 +14,15 @@ import torch
 from rich.console import Console
 from test_training import crash, mishap, not_a_number
 
-from harness import Ablation, Budget, Space, Study, choice, log_uniform, losses, search, testbeds
+from harness import Ablation, Budget, Space, Study, choice, log_uniform, testbeds
 from harness.api import load, plan, run
-from harness.options import Options
-from harness.plan import TUNE_SEED
-from harness.records import OBJECTIVE, Record
-from harness.store import Store
+from harness.engine import search
+from harness.engine.options import Options
+from harness.planning.plan import TUNE_SEED
+from harness.scores import OBJECTIVE
+from harness.spec import losses
+from harness.store.folder import Store
+from harness.store.records import Record
 
 MNR = losses.MultipleNegativesRankingLoss
 

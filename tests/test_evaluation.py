@@ -17,9 +17,11 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 from test_forward import make_model
 
-from harness import evaluation, stats, testbeds
+from harness import testbeds
 from harness.api import load
 from harness.errors import Diverged, UsageError
+from harness.evaluation import scoring
+from harness.stats import intervals
 from harness.testbeds import materials
 
 STORE = Path("runs", "small-book")
@@ -43,13 +45,13 @@ def test_sts_scores_are_those_of_the_plain_evaluator(part: str, models: list[Sen
     assert len(pairs.gold) == 60
     assert (min(pairs.gold), max(pairs.gold)) == (0.0, 1.0)
     for model in models:
-        kept, scores = evaluation.score_sts(evaluation.Encoder(model), pairs)
+        kept, scores = scoring.score_sts(scoring.Encoder(model), pairs)
         plain = EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))(model)
 
         # of the second model's cosines, which differ by thousandths, the seventh decimal is worth 1e-6 of Pearson's
         assert scores == {name: pytest.approx(plain[name], abs=5e-6) for name in ("pearson_cosine", "spearman_cosine")}
-        assert scores["spearman_cosine"] == pytest.approx(stats.spearman(kept.gold, kept.cosine), abs=1e-12)
-        assert scores["pearson_cosine"] == pytest.approx(stats.pearson(kept.gold, kept.cosine), abs=1e-12)
+        assert scores["spearman_cosine"] == pytest.approx(intervals.spearman(kept.gold, kept.cosine), abs=1e-12)
+        assert scores["pearson_cosine"] == pytest.approx(intervals.pearson(kept.gold, kept.cosine), abs=1e-12)
         left, right = (
             torch.nn.functional.normalize(model.encode(list(side), convert_to_tensor=True))
             for side in (pairs.sentence1, pairs.sentence2)
@@ -67,14 +69,14 @@ def test_embeddings_that_mean_nothing_are_no_score(broken: str, hub_root: Path, 
         if broken == "constant":
             next(p for n, p in model.named_parameters() if n.endswith("output.LayerNorm.bias")).fill_(1.0)
     with pytest.raises(Diverged, match="not finite" if broken == "nan" else "same cosine"):
-        evaluation.score_sts(evaluation.Encoder(model), materials.load_sts(testbeds.book.dev))
+        scoring.score_sts(scoring.Encoder(model), materials.load_sts(testbeds.book.dev))
 
 
 def plain_mteb(model: SentenceTransformer, names: Sequence[str]) -> dict[str, float]:
     """Evaluate by mteb alone, without any cache."""
     tasks = mteb.get_tasks(tasks=list(names))
     for task in tasks:
-        folder = materials.locate(evaluation.task_refs([task.metadata.name])[task.metadata.name][0])
+        folder = materials.locate(scoring.task_refs([task.metadata.name])[task.metadata.name][0])
         task.metadata = task.metadata.model_copy(update={"dataset": {**task.metadata.dataset, "path": str(folder)}})
     result = mteb.evaluate(model, tasks, cache=None, co2_tracker=False, show_progress_bar=False)
     return {found.task_name: found.get_score() for found in result.task_results}
@@ -83,8 +85,8 @@ def plain_mteb(model: SentenceTransformer, names: Sequence[str]) -> dict[str, fl
 def test_task_scores_are_mtebs_and_each_model_gets_its_own(models: list[SentenceTransformer], tmp_path: Path) -> None:
     scored = []
     for number, model in enumerate(models):
-        scores, missing = evaluation.score_tasks(
-            evaluation.Encoder(model), TASKS, name="a/same", run_id=f"run{number}", folder=tmp_path
+        scores, missing = scoring.score_tasks(
+            scoring.Encoder(model), TASKS, name="a/same", run_id=f"run{number}", folder=tmp_path
         )
         assert missing == {}
         # Embeddings in other batches differ by 1e-7; that tips a prediction or two of a classifier that has not converged
@@ -105,7 +107,7 @@ def test_task_scores_are_mtebs_and_each_model_gets_its_own(models: list[Sentence
 def test_a_task_scores_the_same_each_time(models: list[SentenceTransformer], tmp_path: Path) -> None:
     task = ["TwentyNewsgroupsClustering.v2", "Banking77Classification"]
     first, again = (
-        evaluation.score_tasks(evaluation.Encoder(models[0]), task, name="a/b", run_id=key, folder=tmp_path)[0]
+        scoring.score_tasks(scoring.Encoder(models[0]), task, name="a/b", run_id=key, folder=tmp_path)[0]
         for key in "xy"
     )
 
@@ -113,8 +115,8 @@ def test_a_task_scores_the_same_each_time(models: list[SentenceTransformer], tmp
 
 
 def test_a_task_without_data_is_missing_and_others_stand(models: list[SentenceTransformer], tmp_path: Path) -> None:
-    scores, missing = evaluation.score_tasks(
-        evaluation.Encoder(models[0]), ["SICK-R", "BIOSSES"], name="a/b", run_id="x", folder=tmp_path
+    scores, missing = scoring.score_tasks(
+        scoring.Encoder(models[0]), ["SICK-R", "BIOSSES"], name="a/b", run_id="x", folder=tmp_path
     )
 
     assert list(scores) == ["BIOSSES"]
@@ -124,7 +126,7 @@ def test_a_task_without_data_is_missing_and_others_stand(models: list[SentenceTr
 
 def test_unknown_tasks_are_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"knows no task 'STS99'; see https://mteb"):
-        evaluation.task_refs(["STS12", "STS99"])
+        scoring.task_refs(["STS12", "STS99"])
 
 
 def test_a_store_is_read_by_mtebs_own_tools(finished: Path) -> None:

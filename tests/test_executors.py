@@ -16,10 +16,10 @@ import pytest
 from conftest import GUARD, STUDY, harness
 from faults import until, workers
 
+from harness.engine.worker import settle
 from harness.executors import Executor, WorkerDied
 from harness.executors.processes import ProcessExecutor
 from harness.executors.start import start
-from harness.worker import settle
 
 KINDS = ["local", "ray"]
 

@@ -9,10 +9,10 @@ from fractions import Fraction
 import pytest
 import synthetic
 
-from harness.expected import expected_best
-from harness.plan import START_UP
+from harness.planning.plan import START_UP
 from harness.report import curves
 from harness.report.facts import gather
+from harness.stats.expected_best import expected_best
 
 
 def over_subsets(scores: list[float | None], k: int) -> float | None:

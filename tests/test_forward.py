@@ -21,14 +21,14 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer
 
-from harness.space import Point
-from harness.training import attention
-from harness.training.attention import flash_serves, jagged_attention
-from harness.training.blocks import within_sentences
-from harness.training.chunks import cheapest_chunks
-from harness.training.dropout import quick_dropout
-from harness.training.forward import FastSentenceTransformer
-from harness.training.packing import Packing, packed
+from harness.model import attention
+from harness.model.attention import flash_serves, jagged_attention
+from harness.model.blocks import within_sentences
+from harness.model.chunks import cheapest_chunks
+from harness.model.dropout import quick_dropout
+from harness.model.fast import FastSentenceTransformer
+from harness.model.packing import Packing, packed
+from harness.spec.space import Point
 from harness.training.train import Schedule, train
 
 
@@ -74,7 +74,7 @@ WORDS = [
 @pytest.fixture(autouse=True)
 def _cheap_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut this tiny model's small batches, too: at its width of 32 a chunk costs more than they hold."""
-    monkeypatch.setattr("harness.training.chunks.CHUNK_WORK", 80 * 32**2)
+    monkeypatch.setattr("harness.model.chunks.CHUNK_WORK", 80 * 32**2)
 
 
 def make_model(
@@ -309,7 +309,7 @@ def test_a_column_embedded_twice_draws_its_dropout_twice(hub_root: Path) -> None
 def test_features_from_memory_are_those_of_the_model(
     kept: int, hub_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.training.tokens.LIMIT", kept)
+    monkeypatch.setattr("harness.model.tokens.LIMIT", kept)
     fast, plain = make_model(hub_root, FastSentenceTransformer), make_model(hub_root, SentenceTransformer)
     rng = random.Random(2)
     pool = [*sentences(rng, 40, longest=300), "", " the  Man ", "the man"]

@@ -14,12 +14,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses
 from test_forward import make_model, sentences
 
-from harness.space import Point
-from harness.training.attention import flash_serves, jagged_attention
-from harness.training.blocks import within_sentences
-from harness.training.capture import CapturedPasses
-from harness.training.forward import FastSentenceTransformer
-from harness.training.packing import Packing
+from harness.model.attention import flash_serves, jagged_attention
+from harness.model.blocks import within_sentences
+from harness.model.capture import CapturedPasses
+from harness.model.fast import FastSentenceTransformer
+from harness.model.packing import Packing
+from harness.spec.space import Point
 from harness.training.precision import add_in_one_order
 from harness.training.train import Schedule, train
 

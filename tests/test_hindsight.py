@@ -10,17 +10,19 @@ import pytest
 import synthetic
 from conftest import harness
 
-from harness import hindsight, lock, losses
-from harness.ablation import Ablation
-from harness.check import check, exit_code
-from harness.expectations import beats, in_order, within
-from harness.junit import junit_xml
-from harness.plan import Plan
-from harness.planner import make_plan
-from harness.records import Design, Record
+from harness.planning import unlocking
+from harness.planning.plan import Plan
+from harness.planning.planner import make_plan
 from harness.report.facts import gather
 from harness.report.markdown import page
-from harness.space import Point, Space, choice, log_uniform
+from harness.spec import losses
+from harness.spec.ablation import Ablation
+from harness.spec.expectations import beats, in_order, within
+from harness.spec.space import Point, Space, choice, log_uniform
+from harness.store.records import Design, Record
+from harness.verdicts import hindsight
+from harness.verdicts.judge import exit_code, judge
+from harness.verdicts.junit import junit_xml
 
 NAMES = ("softmax", "cosine", "mnr")
 
@@ -38,8 +40,8 @@ class Store:
         self.designs: tuple[Design, ...] = ()
 
     def run(self, ablation: Ablation) -> Plan:
-        entry = lock.design(ablation, self.records.values())
-        if lock.is_news(entry, self.designs):
+        entry = unlocking.design(ablation, self.records.values())
+        if unlocking.is_news(entry, self.designs):
             self.designs = (*self.designs, entry)
         self.records |= {record.id: record for record in synthetic.make_records(ablation)}
         return self.plan(ablation)
@@ -94,10 +96,10 @@ def test_every_change_after_the_look_stands_in_the_verdicts_line_and_is_not_held
     store, blind = Store(), Store()
     first = store.run(declared())
     assert hindsight.notes(first) == []
-    assert all(not verdict.late for verdict in check(first))
+    assert all(not verdict.late for verdict in judge(first))
     bent = change(declared())
     for plan in (store.plan(bent), store.run(bent)):  # edited alone, and run again
-        touched = [verdict for verdict in check(plan) if verdict.late]
+        touched = [verdict for verdict in judge(plan) if verdict.late]
         assert touched, bend
         assert any(words in str(verdict) for verdict in touched)
         assert any(words in note for note in hindsight.notes(plan))
@@ -129,7 +131,7 @@ def test_going_back_to_the_blind_design_takes_the_notes_away_but_for_seeds_that_
 
 def test_edits_before_any_test_score_are_free() -> None:
     store = Store()
-    store.designs = (lock.design(budget(declared(), trials=2)), lock.design(declared()))
+    store.designs = (unlocking.design(budget(declared(), trials=2)), unlocking.design(declared()))
     store.run(declared())
     assert hindsight.notes(store.plan(declared())) == []
 
@@ -150,9 +152,9 @@ def test_a_claim_that_is_dropped_after_the_look_still_counts_in_holm_s_correctio
     both = replace(declared(), expect=[beats("mnr", "softmax"), beats("cosine", "softmax")])
     one = replace(declared(), expect=[beats("mnr", "softmax")])
     store.run(both)
-    (kept,) = check(store.plan(one))
-    assert kept.level == max(verdict.level or 0 for verdict in check(store.plan(both)))
-    (alone,) = check(Store().run(one))
+    (kept,) = judge(store.plan(one))
+    assert kept.level == max(verdict.level or 0 for verdict in judge(store.plan(both)))
+    (alone,) = judge(Store().run(one))
     assert (kept.level or 0) > (alone.level or 0)
 
 
@@ -174,7 +176,7 @@ def test_more_seeds_than_were_declared_as_the_most_are_told() -> None:
     assert hindsight.notes(store.plan(at_most)) == []
     more = replace(declared(), budget=replace(declared().budget, seeds=4, max_seeds=None))
     assert any("final seeds were raised from 3 to 4" in note for note in hindsight.notes(store.plan(more)))
-    assert all(verdict.late for verdict in check(store.run(more)))
+    assert all(verdict.late for verdict in judge(store.run(more)))
 
 
 def test_a_claim_in_the_place_of_another_that_did_not_hold_is_told() -> None:
@@ -189,11 +191,11 @@ def test_a_claim_in_the_place_of_another_that_did_not_hold_is_told() -> None:
             "which is no longer claimed."
         ]
         assert [note for note in hindsight.notes(plan) if "were known, which" in note] == told
-    (verdict,) = check(plan)
+    (verdict,) = judge(plan)
     assert list(verdict.late) == told
     # whoever keeps the old claim shows it, too
     both = replace(declared(), expect=[beats("cosine", "softmax"), beats("mnr", "softmax")])
-    assert not any(verdict.late for verdict in check(store.plan(both)))
+    assert not any(verdict.late for verdict in judge(store.plan(both)))
 
 
 def test_check_with_fewer_seeds_than_the_log_knows_says_so_and_strict_does_not_hold(copy: Path) -> None:

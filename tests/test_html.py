@@ -11,9 +11,9 @@ import browser
 import pytest
 import synthetic
 
-from harness.expectations import beats
 from harness.report import write_report
 from harness.report.html import html_page
+from harness.spec.expectations import beats
 
 COMMAND = 'harness run "studies/<b>.py" --rows 1200'
 HOSTILE = [

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from conftest import harness
 
-from harness import Ablation, Study, api, choice, log_uniform, losses, testbeds, views
-from harness.ablation import Budget
-from harness.data.views import VIEWS, View
+from harness import Ablation, Study, api, choice, log_uniform, testbeds, views
 from harness.errors import StudyFileError
 from harness.identity import digest
-from harness.space import Space
-from harness.study_file import load_study_file
+from harness.spec import losses
+from harness.spec.ablation import Budget
+from harness.spec.loading import load_study_file
+from harness.spec.space import Space
+from harness.spec.views import VIEWS, View
 
 STUDY = '''
 """What is asked."""
@@ -198,7 +199,7 @@ def test_an_edit_makes_new_runs_of_the_studies_that_it_reaches_and_of_no_others(
 def test_a_file_and_a_variable_of_the_environment_that_a_loss_reads_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.contents import Contents, added, resolved
+    from harness.store.contents import Contents, added, resolved
     from harness.testbeds.measure import of_names
 
     def decided() -> dict[str, str]:
@@ -220,7 +221,7 @@ def test_every_process_has_the_same_ids_whatever_its_hash_seed(tmp_path: Path) -
     path = write(tmp_path)
     code = (
         "import json, sys; from pathlib import Path; from harness import api; "
-        "from harness.study_file import load_study_file; "
+        "from harness.spec.loading import load_study_file; "
         "print(json.dumps([run.id for run in api.plan(load_study_file(Path(sys.argv[1])), 'none').runs]))"
     )
     found = {
@@ -420,7 +421,7 @@ ablation = Ablation(
 
 
 def test_a_guide_counts_by_its_content_and_not_by_its_name(cache: Path, tmp_path: Path) -> None:
-    from harness.contents import Contents, added, resolved
+    from harness.store.contents import Contents, added, resolved
     from harness.testbeds.measure import of_names
 
     guide = tmp_path / "guide"

@@ -16,11 +16,11 @@ from test_forward import Counted, make_model, sentences
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from harness.training.attention import packed_attention
-from harness.training.dropout import quick_dropout
-from harness.training.forward import FastSentenceTransformer
-from harness.training.layers import token_embeddings
-from harness.training.packing import Features, Packing
+from harness.model.attention import packed_attention
+from harness.model.dropout import quick_dropout
+from harness.model.fast import FastSentenceTransformer
+from harness.model.layers import token_embeddings
+from harness.model.packing import Features, Packing
 
 LENGTHS = np.array([1, 3, 3, 4, 9, 12])
 

@@ -16,16 +16,17 @@ from conftest import harness
 from datasets import Dataset
 from sentence_transformers.util import mine_hard_negatives
 
-from harness import Study, losses, testbeds, views
-from harness.ablation import Ablation
+from harness import Study, testbeds, views
 from harness.api import load
-from harness.data.views import named
+from harness.data.mining import mine, with_negatives
+from harness.engine.run import study_rows, view_rows
 from harness.errors import StudyFileError
-from harness.mining import mine, with_negatives
-from harness.planner import make_plan
+from harness.model.loading import fresh_model
+from harness.planning.planner import make_plan
+from harness.spec import losses
+from harness.spec.ablation import Ablation
+from harness.spec.views import named
 from harness.testbeds import materials
-from harness.training.base import fresh_model
-from harness.work import study_rows, view_rows
 
 MNR = losses.MultipleNegativesRankingLoss
 
@@ -206,7 +207,7 @@ def test_a_two_stage_ablation_runs_in_workers_and_the_negatives_are_the_winners(
     assert len(list((tmp_path / "cache" / "mined").glob("*.parquet"))) == 2
 
     monkeypatch.setenv("HARNESS_CACHE", os.path.join(tmp_path, "elsewhere"))  # mined again, by the winner trained again
-    from harness.study_file import load_study_file
+    from harness.spec.loading import load_study_file
 
     again = make_plan(load_study_file(tmp_path / "mined.py"), records).ablation
     mined = study_rows(again, "by mnr")

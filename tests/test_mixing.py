@@ -12,15 +12,15 @@ import pytest
 from conftest import harness
 from synthetic import PROVENANCE, make_ablation, make_records
 
-from harness.baseline import against, read_baseline
-from harness.check import check, exit_code
-from harness.mixing import made_otherwise
-from harness.order import orders
-from harness.plan import Plan, PlannedRun, trained
-from harness.planner import make_plan
-from harness.records import Record
+from harness.planning.mixing import made_otherwise
+from harness.planning.plan import Plan, PlannedRun, trained
+from harness.planning.planner import make_plan
 from harness.report.data import scores_csv
 from harness.report.facts import gather
+from harness.store.records import Record
+from harness.verdicts.baseline import against, read_baseline
+from harness.verdicts.judge import exit_code, judge
+from harness.verdicts.order import orders
 
 
 def plan_of(change: Callable[[PlannedRun, Record], Record | None]) -> Plan:
@@ -57,7 +57,7 @@ MIXED = {
 def test_a_claim_on_runs_of_two_makings_gets_no_verdict_unless_that_is_asked_for(case: str) -> None:
     which, changes = MIXED[case]
     plan = plan_of(made_by(which, **changes))
-    verdicts = {v.expectation: v for v in check(plan)}
+    verdicts = {v.expectation: v for v in judge(plan)}
     about_cosine = [verdicts["softmax < cosine"], verdicts["cosine < mnr"]]
     touched = case != "the untrained model has no say"
     for verdict in about_cosine:
@@ -71,8 +71,8 @@ def test_a_claim_on_runs_of_two_makings_gets_no_verdict_unless_that_is_asked_for
         assert "Not all runs are there" not in said
         if "versions" in changes and "sentence-transformers" in changes["versions"]:
             assert "sentence-transformers 6.1.0 (cosine), 6.2.0" in said
-    allowed = check(replace(plan, allow_mixed=True))
-    assert [v.verdict for v in allowed] == [v.verdict for v in check(plan_of(lambda run, record: record))]
+    allowed = judge(replace(plan, allow_mixed=True))
+    assert [v.verdict for v in allowed] == [v.verdict for v in judge(plan_of(lambda run, record: record))]
     assert made_otherwise(plan)  # of a run that no claim is about, too
 
 
@@ -113,7 +113,7 @@ def test_the_sampler_s_version_is_nothing_to_final_runs() -> None:
 def test_builds_of_one_version_are_one_version() -> None:
     plan = plan_of(made_by(lambda run: run.study == "cosine", versions={"torch": "2.13.0+cu130"}))
     assert made_otherwise(plan) == []
-    assert {v.verdict for v in check(plan)} != {"incomplete"}
+    assert {v.verdict for v in judge(plan)} != {"incomplete"}
 
 
 def test_check_report_and_plan_tell_and_allow_mixed_judges(copy: Path) -> None:

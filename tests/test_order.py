@@ -7,10 +7,10 @@ import pytest
 import scipy.stats
 import synthetic
 
-from harness import stats
-from harness.expectations import in_order
-from harness.order import all_positive, orders, posterior_all_positive, probability
-from harness.planner import make_plan
+from harness.planning.planner import make_plan
+from harness.spec.expectations import in_order
+from harness.stats import intervals
+from harness.verdicts.order import all_positive, orders, posterior_all_positive, probability
 
 WIDE = {"untrained": 0.40, "softmax": 0.50, "cosine": 0.65, "mnr": 0.78}
 
@@ -19,7 +19,7 @@ def test_one_step_over_seeds_is_students_t() -> None:
     sample = [0.012, -0.004, 0.009, 0.003]
     expected = scipy.stats.t.cdf(np.mean(sample) / (np.std(sample, ddof=1) / 2), 3)
     assert posterior_all_positive([sample]) == pytest.approx(expected, abs=0.005)
-    assert posterior_all_positive([sample]) == pytest.approx(1 - stats.t_p(sample, 0.0), abs=0.005)
+    assert posterior_all_positive([sample]) == pytest.approx(1 - intervals.t_p(sample, 0.0), abs=0.005)
 
 
 @pytest.mark.parametrize("n", [3, 6, 12])

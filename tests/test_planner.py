@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from synthetic import make_ablation, make_records
 
-from harness.plan import Plan, PlannedRun
-from harness.planner import Planner, make_plan
-from harness.records import Record
-from harness.turns import Turns
+from harness.engine.turns import Turns
+from harness.planning.plan import Plan, PlannedRun
+from harness.planning.planner import Planner, make_plan
+from harness.store.records import Record
 
 NAMES = ("a", "b", "c", "d", "e")
 

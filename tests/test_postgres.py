@@ -17,8 +17,8 @@ import pytest
 from conftest import GUARD, STUDY, harness
 from synthetic import make_ablation, make_records
 
-from harness import search
 from harness.api import load
+from harness.engine import search
 from harness.errors import StoreError, UsageError
 
 PASSWORD = "correct-horse-battery"

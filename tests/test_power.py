@@ -14,12 +14,12 @@ import scipy.stats
 import synthetic
 from conftest import harness
 
-from harness import stats
 from harness.errors import UsageError
-from harness.expectations import beats, in_order
-from harness.planner import make_plan
-from harness.power import MOST, detections, power, seeds_needed, upper_spread
-from harness.records import HEADLINE
+from harness.planning.planner import make_plan
+from harness.scores import HEADLINE
+from harness.spec.expectations import beats, in_order
+from harness.stats import intervals
+from harness.verdicts.power import MOST, detections, power, seeds_needed, upper_spread
 
 
 def test_power_equals_scipys_noncentral_t() -> None:
@@ -33,7 +33,7 @@ def test_power_equals_scipys_noncentral_t() -> None:
 
 def test_power_is_the_share_of_intervals_that_lie_above_zero() -> None:
     random = np.random.default_rng(0)
-    intervals = [stats.t_interval(random.normal(0.005, 0.008, 10), 0.05) for _ in range(4000)]
+    intervals = [intervals.t_interval(random.normal(0.005, 0.008, 10), 0.05) for _ in range(4000)]
     share = np.mean([found is not None and found.low > 0 for found in intervals])
     assert power(10, 0.005, 0.008) == pytest.approx(share, abs=0.025)
 
@@ -109,5 +109,5 @@ def test_plan_detect_on_the_command_line(study: Path) -> None:
 
 
 def test_planning_imports_no_torch() -> None:
-    code = "import sys, harness.power, harness.order, harness.lock; sys.exit('torch' in sys.modules)"
+    code = "import sys, harness.verdicts.power, harness.verdicts.order, harness.planning.unlocking; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 from synthetic import make_ablation
 
-from harness import progress
-from harness.plan import Plan
-from harness.planner import make_plan
-from harness.progress import Board, Reporter
+from harness.engine import progress
+from harness.engine.progress import Board, Reporter
+from harness.planning.plan import Plan
+from harness.planning.planner import make_plan
 
 RUN = "0123456789abcdef"
 

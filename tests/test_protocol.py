@@ -11,20 +11,24 @@ import synthetic
 from conftest import harness
 from test_hindsight import Store, budget, declared
 
-from harness import hindsight, lock, losses, stats
-from harness.ablation import Ablation
-from harness.check import check, exit_code
+from harness.cli.tables import plan_as_dict, plan_summary
+from harness.engine.search import ask
 from harness.errors import StudyFileError
-from harness.expectations import beats
-from harness.listing import plan_as_dict, plan_summary
-from harness.plan import PlannedRun, run_id, trained
-from harness.planner import Planner, make_plan
-from harness.records import HEADLINE, TEST, Pairs, Record, best, completed
+from harness.planning import unlocking
+from harness.planning.plan import PlannedRun, run_id, trained
+from harness.planning.planner import Planner, make_plan
 from harness.report.budgets import given
 from harness.report.facts import gather
 from harness.report.tables import headline
-from harness.search import ask
-from harness.space import Point, Space, choice, log_uniform
+from harness.scores import HEADLINE, TEST
+from harness.spec import losses
+from harness.spec.ablation import Ablation
+from harness.spec.expectations import beats
+from harness.spec.space import Point, Space, choice, log_uniform
+from harness.stats import intervals
+from harness.store.records import Pairs, Record, best, completed
+from harness.verdicts import hindsight
+from harness.verdicts.judge import exit_code, judge
 
 SMALL = ("--no-mteb", "--rows", "60", "--executor", "inline")
 
@@ -168,7 +172,8 @@ ODD = {
 
 @pytest.mark.parametrize("what", ODD)
 def test_an_odd_record_with_a_right_checksum_is_damaged_and_no_traceback(copy: Path, what: str) -> None:
-    from harness.records import HEAD, _checksum, as_json
+    from harness.files import as_json
+    from harness.store.records import HEAD, _checksum
 
     path = sorted((copy / "runs" / "small-book" / "records").glob("*.json"))[0]
     plain = json.loads(path.read_text(encoding="utf-8"))["record"]
@@ -249,7 +254,7 @@ def test_budgets_are_told_from_records_and_whoever_got_less_is_marked() -> None:
 
 def told(store: Store, bent: Ablation) -> str:
     """Return the verdicts that are marked, edited alone and run again alike."""
-    lines = {" ".join(str(v) for v in check(plan) if v.late) for plan in (store.plan(bent), store.run(bent))}
+    lines = {" ".join(str(v) for v in judge(plan) if v.late) for plan in (store.plan(bent), store.run(bent))}
     assert len({bool(line) for line in lines}) == 1
     return lines.pop()
 
@@ -271,7 +276,7 @@ def test_a_study_that_is_known_is_not_blind_under_another_name() -> None:
     )
     assert (
         exit_code(
-            check(store.plan(with_study(declared(), "mnr again"))),
+            judge(store.plan(with_study(declared(), "mnr again"))),
             replace(store.plan(declared()), runs=()),
             strict=True,
         )
@@ -304,7 +309,7 @@ def test_whoever_is_set_against_one_of_several_known_studies_pays_for_the_choice
         ([beats("new", "untrained")], 1),
     ):
         after = replace(declared(), studies=[*declared().studies, new], expect=expect)
-        levels = [verdict.level or 0 for verdict in check(Store.run(replace_store(store), after))]
+        levels = [verdict.level or 0 for verdict in judge(Store.run(replace_store(store), after))]
         assert max(levels) == pytest.approx(1 - 0.05 / claims)
 
 
@@ -317,10 +322,10 @@ def replace_store(store: Store) -> Store:
 def test_a_claim_that_is_dropped_when_one_of_its_studies_is_known_still_counts() -> None:
     """`--only` ran the variants without the study that they are set against; the best one's claim alone was kept."""
     store, three = Store(), [beats(name, "softmax") for name in ("cosine", "mnr")]
-    store.designs = (lock.design(replace(declared(), expect=three)),)
+    store.designs = (unlocking.design(replace(declared(), expect=three)),)
     made = {r.id: r for r in synthetic.make_records(declared())}
     store.records = {key: r for key, r in made.items() if r.study in ("untrained", "cosine", "mnr")}
-    (kept,) = check(store.run(replace(declared(), expect=[beats("mnr", "softmax")])))
+    (kept,) = judge(store.run(replace(declared(), expect=[beats("mnr", "softmax")])))
     assert kept.level == pytest.approx(1 - 0.05 / 2)
     assert not kept.late
 
@@ -337,7 +342,7 @@ def test_a_best_trial_that_becomes_another_one_after_the_look_is_told() -> None:
         return failed if run.id == winner.id else with_identity(ablation, record)
 
     store = Store()
-    store.designs = (lock.design(ablation),)
+    store.designs = (unlocking.design(ablation),)
     store.records = {r.id: r for r in synthetic.make_records(ablation, change=change)}
     assert hindsight.notes(store.plan(ablation)) == []
     store.records = {**made, **store.records, winner.id: winner}
@@ -411,10 +416,10 @@ def test_a_run_that_is_done_again_for_a_task_keeps_the_scores_that_it_had_first(
 def test_what_a_study_had_fixed_and_the_other_had_not_stands_in_the_verdict() -> None:
     """The same loss at a good learning rate beats itself at a bad one: nothing but the points' cells told why."""
     plain = synthetic.make_ablation(["softmax", "mnr"], tasks=(), expect=[beats("mnr", "softmax")])
-    (alike,) = check(synthetic.make(plain))
+    (alike,) = judge(synthetic.make(plain))
     assert alike.unequal == ""
     one = [replace(s, fixed={"lr": 2e-5}) if s.name == "softmax" else s for s in plain.studies]
-    (verdict,) = check(synthetic.make(replace(plain, studies=one)))
+    (verdict,) = judge(synthetic.make(replace(plain, studies=one)))
     assert "not tuned alike: mnr has nothing fixed and softmax has lr 2e-05 fixed" in str(verdict)
 
 
@@ -428,10 +433,10 @@ def test_seeds_that_hardly_differ_are_told() -> None:
         cosine = [*synthetic.predictions(0.8, "mnr").cosine]
         cosine[0] += 1e-6 * run.seed
         pairs = Pairs(synthetic.predictions(0.8, "mnr").gold, tuple(cosine))
-        scores = {**record.scores, HEADLINE: stats.spearman(pairs.gold, pairs.cosine)}
+        scores = {**record.scores, HEADLINE: intervals.spearman(pairs.gold, pairs.cosine)}
         return replace(record, pairs={**record.pairs, TEST: pairs}, scores=scores)
 
-    (verdict,) = check(synthetic.make(ablation, change=pinned))
+    (verdict,) = judge(synthetic.make(ablation, change=pinned))
     assert "All seeds of mnr scored alike to 0.01 points" in verdict.reason
 
 

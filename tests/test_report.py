@@ -18,15 +18,17 @@ from xml.etree import ElementTree
 import pytest
 import synthetic
 
-from harness import stats, testbeds
-from harness.expectations import beats
-from harness.plan import Plan, PlannedRun
-from harness.planner import make_plan
-from harness.records import HEADLINE, Record
+from harness import testbeds
+from harness.planning.plan import Plan, PlannedRun
+from harness.planning.planner import make_plan
 from harness.report import facts, figures, tables, write_report
 from harness.report.facts import edge_of, gather, without_paths
 from harness.report.threats import threats
-from harness.space import choice, log_uniform
+from harness.scores import HEADLINE
+from harness.spec.expectations import beats
+from harness.spec.space import choice, log_uniform
+from harness.stats import intervals
+from harness.store.records import Record
 
 TESTS = Path(__file__).parent
 COMMAND = "harness run studies/synthetic.py --rows 1200"
@@ -122,7 +124,7 @@ def test_headline_holds_the_means_intervals_and_differences_of_the_records() -> 
     }
     scores = {name: [record.scores[HEADLINE] for record in records[name]] for name in records}
     mnr, hard = (sum(values) / 3 for values in scores.values())
-    interval = stats.t_interval([b - a for a, b in zip(scores["mnr"], scores["mnr+hard"], strict=True)])
+    interval = intervals.t_interval([b - a for a, b in zip(scores["mnr"], scores["mnr+hard"], strict=True)])
     last = table.rows[-1]
     assert interval is not None
     assert last[3].startswith(f"{100 * hard:.2f}<br>(")

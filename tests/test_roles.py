@@ -19,13 +19,16 @@ from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimil
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Router, Transformer
 from test_forward import make_model
 
-from harness import evaluation, losses, stats, testbeds
+from harness import testbeds
 from harness.api import load
-from harness.encoder import Judged
 from harness.errors import RunFailed
-from harness.mteb_tasks import task
+from harness.evaluation import scoring
+from harness.evaluation.encoder import Judged
+from harness.evaluation.mteb_tasks import task
+from harness.model.fast import FastSentenceTransformer
+from harness.spec import losses
+from harness.stats import intervals
 from harness.testbeds import materials
-from harness.training.forward import FastSentenceTransformer
 
 PROMPTS = {
     "query": "the old sailor : ",
@@ -38,7 +41,7 @@ TASKS = ("STS16", "BIOSSES", "Banking77Classification", "NFCorpus", "AskUbuntuDu
 
 
 def scored(model: SentenceTransformer, names: Sequence[str], folder: Path) -> tuple[dict[str, float], dict[str, str]]:
-    return evaluation.score_tasks(evaluation.Encoder(model), names, name="a/b", run_id="c", folder=folder)
+    return scoring.score_tasks(scoring.Encoder(model), names, name="a/b", run_id="c", folder=folder)
 
 
 def by_mteb(model: SentenceTransformer, names: Sequence[str]) -> dict[str, float]:
@@ -73,10 +76,10 @@ def test_a_model_gets_the_prompts_that_mteb_has_for_it(
     assert differing >= {"STS16", "NFCorpus", "AskUbuntuDupQuestions"}, "a prompt changes what is measured"
 
     pairs = materials.load_sts(testbeds.book.test)
-    _, scores = evaluation.score_sts(evaluation.Encoder(model), pairs)
+    _, scores = scoring.score_sts(scoring.Encoder(model), pairs)
     judge = EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))
     assert scores["spearman_cosine"] == pytest.approx(judge(plain)["spearman_cosine"], abs=1e-5)
-    unshared = evaluation.score_unshared(evaluation.Encoder(model), ["STS16"], frozenset([("no such", "pair")]))
+    unshared = scoring.score_unshared(scoring.Encoder(model), ["STS16"], frozenset([("no such", "pair")]))
     assert unshared == {}, "nothing is shared"
 
 
@@ -84,18 +87,18 @@ def test_what_is_unshared_is_embedded_with_the_tasks_prompt(hub_root: Path, cach
     from harness.data.overlap import pair_keys
 
     model = make_model(hub_root, SentenceTransformer, dtype="float32").eval()
-    pairs = evaluation.task_pairs("STS16")
+    pairs = scoring.task_pairs("STS16")
     assert pairs is not None
     shared = frozenset(pair_keys(pairs.sentence1, pairs.sentence2)[:10])
     rest = materials.StsPairs(pairs.sentence1[10:], pairs.sentence2[10:], pairs.gold[10:])
     model.prompts = {"STS16": "happy happy dog "}
-    (found,) = evaluation.score_unshared(evaluation.Encoder(model), ["STS16"], shared).values()
+    (found,) = scoring.score_unshared(scoring.Encoder(model), ["STS16"], shared).values()
     left, right = (
         model.encode(list(side), prompt="happy happy dog ", normalize_embeddings=True)
         for side in (rest.sentence1, rest.sentence2)
     )
-    assert found == pytest.approx(stats.spearman(rest.gold, (left * right).sum(1)), abs=1e-5)
-    bare = evaluation.score_sts(evaluation.Encoder(model), rest)[1]["spearman_cosine"]
+    assert found == pytest.approx(intervals.spearman(rest.gold, (left * right).sum(1)), abs=1e-5)
+    bare = scoring.score_sts(scoring.Encoder(model), rest)[1]["spearman_cosine"]
     assert abs(found - bare) > 1e-4
 
 
@@ -133,8 +136,8 @@ def test_each_subset_of_a_task_is_a_figure_of_its_own(hub_root: Path, cache: Pat
     plain = mteb.evaluate(model, task("STS17:en-en"), cache=None, co2_tracker=False, show_progress_bar=False)
     assert one["STS17:en-en"] == pytest.approx(plain.task_results[0].get_score(), abs=1e-6)
     assert len(set(found.values())) > 6, "they are not one mean"
-    assert evaluation.subsets(["STS16", "STS17:en-de"]) == {"STS17:en-de": {"STS17:en-de": "eng-Latn, deu-Latn"}}
-    pairs = [evaluation.task_pairs(name) for name in ("STS17:en-en", "STS17")]
+    assert scoring.subsets(["STS16", "STS17:en-de"]) == {"STS17:en-de": {"STS17:en-de": "eng-Latn, deu-Latn"}}
+    pairs = [scoring.task_pairs(name) for name in ("STS17:en-en", "STS17")]
     assert [len(p.gold) for p in pairs if p is not None] == [18, 18 * len(STS17)]
 
 
@@ -237,12 +240,12 @@ def test_equal_similarities_are_ranked_by_chance_and_not_by_the_data_sets_order(
 
 
 def test_chance_orders_equal_similarities_and_no_others(hub_root: Path) -> None:
-    judged = Judged(evaluation.Encoder(make_model(hub_root, SentenceTransformer, dtype="float32")), "a/b", "c")
+    judged = Judged(scoring.Encoder(make_model(hub_root, SentenceTransformer, dtype="float32")), "a/b", "c")
     query, other = np.eye(2, dtype=np.float32)
     alike = judged.similarity(query[None], np.tile(query + other, (300, 1)))[0].numpy()
     assert len(set(alike)) > 295
     assert np.ptp(alike) < 1e-9
-    assert abs(stats.spearman(np.arange(300), alike)) < 0.3, "not by their place in the list"
+    assert abs(intervals.spearman(np.arange(300), alike)) < 0.3, "not by their place in the list"
 
     angles = np.linspace(0.5, 0.51, 300)[:, None]
     found = judged.similarity(query[None], np.hstack([np.cos(angles), np.sin(angles)]).astype(np.float32))

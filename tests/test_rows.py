@@ -24,12 +24,13 @@ from hub import Hub, _write_data, nli_rows, sts_pairs
 from rich.console import Console
 from test_audit import MNR, examined, make, plant
 
-from harness import Study, api, audit, losses, testbeds
-from harness.data.views import VIEWS, View
+from harness import Study, api, testbeds
+from harness.engine.options import Options
+from harness.engine.run import view_rows
 from harness.errors import AuditFailed, StudyFileError, TestbedUnavailable
-from harness.options import Options
+from harness.spec import losses
+from harness.spec.views import VIEWS, View
 from harness.testbeds import Ref, Testbed, files, materials
-from harness.work import view_rows
 
 STANDARD = ("entailment", "neutral", "contradiction")
 
@@ -428,9 +429,9 @@ def test_the_audit_of_some_studies_is_not_taken_for_that_of_all_or_of_others(cac
     both = make([Study("a", MNR, "pair"), Study("b", losses.softmax, "pair-class")])
     part = api.audit(both, tmp_path / "s", only=["a"])
     assert part.studies == ("a",)
-    assert audit.of_plan(api.plan(both, tmp_path / "s")) == part
-    assert audit.of_plan(api.plan(make([Study("a", MNR, "pair-of-all"), both.study("b")]), tmp_path / "s")) is None
-    assert audit.of_plan(api.plan(make([both.study("b")]), tmp_path / "s")) is None
+    assert cache.of_plan(api.plan(both, tmp_path / "s")) == part
+    assert cache.of_plan(api.plan(make([Study("a", MNR, "pair-of-all"), both.study("b")]), tmp_path / "s")) is None
+    assert cache.of_plan(api.plan(make([both.study("b")]), tmp_path / "s")) is None
     whole = api.audit(both, tmp_path / "s")
     assert whole.studies == ()
     assert {f.where for f in whole.findings} > {f.where for f in part.findings}

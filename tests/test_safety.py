@@ -14,11 +14,12 @@ import pytest
 from conftest import STUDY, harness
 from hub import Fault, Hub
 
-from harness import Ablation, Budget, Space, Study, choice, log_uniform, losses, provenance, testbeds
+from harness import Ablation, Budget, Space, Study, choice, log_uniform, provenance, testbeds
 from harness.api import load
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import StudyFileError, TestbedUnavailable
 from harness.provenance import without_secrets
+from harness.spec import losses
 from harness.testbeds import Ref, hub, materials
 
 HOSTILE = [

@@ -12,16 +12,18 @@ import pytest
 import scipy.stats
 import synthetic
 
-from harness import stats
-from harness.ablation import Ablation
-from harness.check import Distance, Verdict, check, distance, exit_code, finals
 from harness.errors import StudyFileError
-from harness.expectations import AtLeast, Expectation, Within, at_least, beats, within
-from harness.plan import Plan, PlannedRun
-from harness.records import HEADLINE, TEST, Pairs, Record
+from harness.planning.plan import Plan, PlannedRun
 from harness.report import write_report
-from harness.resampling import resampled_pearson
-from harness.verdicts import Claim, judge
+from harness.scores import HEADLINE, TEST
+from harness.spec.ablation import Ablation
+from harness.spec.expectations import AtLeast, Expectation, Within, at_least, beats, within
+from harness.stats import intervals
+from harness.stats.bootstrap import resampled_pearson
+from harness.store.records import Pairs, Record
+from harness.verdicts.evidence import Distance, distance, finals
+from harness.verdicts.judge import exit_code, judge
+from harness.verdicts.rules import Claim, Verdict, verdict_on
 
 PEARSON = "stsb-test/pearson_cosine"
 SPREAD = {1: -0.002, 2: 0.0, 3: 0.002}
@@ -38,7 +40,7 @@ def scored(quality: float = 0.75, spread: float = 1.0, pairs: int = 6_000) -> sy
         if run.study != "mnr" or run.stage != "final":
             return record
         found = _predictions(quality + spread * SPREAD[run.seed], pairs)
-        scores = {HEADLINE: stats.spearman(found.gold, found.cosine), PEARSON: stats.pearson(found.gold, found.cosine)}
+        scores = {HEADLINE: intervals.spearman(found.gold, found.cosine), PEARSON: intervals.pearson(found.gold, found.cosine)}
         task = {"mteb/STS12": 0.6 + SPREAD[run.seed]}
         return replace(record, pairs={TEST: found}, scores={**record.scores, **scores, **task})
 
@@ -57,7 +59,7 @@ def _predictions(quality: float, pairs: int) -> Pairs:
 
 
 def judged(*expect: Expectation, change: synthetic.Change | None = None, seeds: int = 3) -> list[Verdict]:
-    return check(synthetic.make(ablation(*expect, seeds=seeds), change=change or scored()))
+    return judge(synthetic.make(ablation(*expect, seeds=seeds), change=change or scored()))
 
 
 def mean_of(plan: Plan, figure: str = HEADLINE) -> float:
@@ -105,7 +107,7 @@ def test_the_verdict_says_how_far_the_score_lies_from_the_published_one() -> Non
 
 def test_the_interval_over_seeds_is_students_and_that_over_pairs_a_bootstraps() -> None:
     plan = synthetic.make(ablation(at_least("mnr", 0.7)), change=scored())
-    (found,) = check(plan)
+    (found,) = judge(plan)
     values = [r.record.scores[HEADLINE] - 0.7 for r in plan.of("mnr", "final", "best") if r.record]
     known = scipy.stats.t.interval(0.95, 2, np.mean(values), scipy.stats.sem(values))
     assert found.over_seeds is not None
@@ -175,7 +177,7 @@ def test_resampled_pearson_is_scipys_on_the_same_draws() -> None:
     for row in (0, 60, 127):
         again = [scipy.stats.pearsonr(gold[drawn[row]], p[drawn[row]]).statistic for p in predictions]
         assert found[row] == pytest.approx(np.mean(again))
-    assert stats.pearson(gold, predictions[0]) == pytest.approx(scipy.stats.pearsonr(gold, predictions[0]).statistic)
+    assert intervals.pearson(gold, predictions[0]) == pytest.approx(scipy.stats.pearsonr(gold, predictions[0]).statistic)
 
 
 def test_the_untrained_model_has_only_the_interval_over_pairs() -> None:
@@ -188,7 +190,7 @@ def test_the_untrained_model_has_only_the_interval_over_pairs() -> None:
     assert task is not None
     score = task.scores["mteb/STS12"]
     for number, judgement in ((score + 0.0009, "holds"), (score + 0.0011, "violated"), (score - 0.0011, "violated")):
-        (found,) = check(synthetic.make(ablation(within("untrained", number, 0.001, figure="mteb/STS12"))))
+        (found,) = judge(synthetic.make(ablation(within("untrained", number, 0.001, figure="mteb/STS12"))))
         assert (found.verdict, found.over_pairs, found.over_seeds) == (judgement, None, None)
         assert "the score itself is compared" in found.reason
 
@@ -244,8 +246,8 @@ def test_the_p_value_is_the_level_at_which_the_intervals_decide(kind: Any, pairs
         resampled = centre + random.normal(0, 0.004, 999) if pairs else None
         known = Distance(tuple(centre + random.normal(0, 0.006, 4)), resampled, constant=False)
         p = known.p_within(0.02) if kind == "within" else known.p_reaches()
-        assert judge(claim, known, min(p + 0.004, 0.999)).verdict != "inconclusive" or p > 0.99
-        assert judge(claim, known, p - 0.004).verdict == "inconclusive" or p < 0.005
+        assert verdict_on(claim, known, min(p + 0.004, 0.999)).verdict != "inconclusive" or p > 0.99
+        assert verdict_on(claim, known, p - 0.004).verdict == "inconclusive" or p < 0.005
         decided += p < 0.05
     assert 10 < decided < 60
 
@@ -256,7 +258,7 @@ def test_wrong_verdicts_are_rare_and_right_ones_common(truth: float) -> None:
     random = np.random.default_rng(7)
     claim = Claim("", "a", None, 0.02, "within", "mteb/STS12", 0.6)
     verdicts = [
-        judge(claim, Distance(tuple(truth + random.normal(0, 0.005, 5)), None, constant=False), 0.05).verdict
+        verdict_on(claim, Distance(tuple(truth + random.normal(0, 0.005, 5)), None, constant=False), 0.05).verdict
         for _ in range(2000)
     ]
     share = {name: verdicts.count(name) / len(verdicts) for name in ("holds", "violated")}
@@ -306,7 +308,7 @@ def test_the_report_shows_them(tmp_path: Path) -> None:
     assert "**violated**" in row
     assert "±1.00" in row
     assert "*Within* holds when both intervals" in page
-    assert exit_code(check(plan), plan) == 1
+    assert exit_code(judge(plan), plan) == 1
 
 
 def test_distance_of_nothing_is_none() -> None:

@@ -17,11 +17,14 @@ import optuna
 import pytest
 from conftest import GUARD
 
-from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, losses, search, testbeds
+from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, testbeds
+from harness.engine import search
 from harness.errors import UsageError
-from harness.plan import START_UP, run_id, start_up_points
-from harness.planner import make_plan
-from harness.records import OBJECTIVE, Outcome, Record
+from harness.planning.plan import START_UP, run_id, start_up_points
+from harness.planning.planner import make_plan
+from harness.scores import OBJECTIVE
+from harness.spec import losses
+from harness.store.records import Outcome, Record
 
 MNR = losses.MultipleNegativesRankingLoss
 WIDE = Space(batch_size=choice(16, 32, 64, 128), lr=log_uniform(1e-6, 1e-3))
@@ -110,7 +113,7 @@ PROGRAM = """
 import json, sys
 from harness import *
 from harness import search
-from harness.records import Record
+from harness.store.records import Record
 ablation = Ablation("a", testbeds.book, [Study("s", losses.MultipleNegativesRankingLoss, "pair")],
                     Space(choice(16, 32, 64, 128), log_uniform(1e-6, 1e-3)), Budget(trials=16, seeds=1))
 records = [Record.from_json(line, "stdin") for line in sys.stdin]

@@ -12,15 +12,16 @@ import pytest
 import synthetic
 from conftest import harness
 
-from harness import lock, spending, stats
-from harness.ablation import Ablation, Budget
-from harness.check import check
 from harness.errors import StudyFileError
-from harness.expectations import beats, in_order
-from harness.plan import Plan, PlannedRun
-from harness.planner import make_plan
-from harness.records import Record
-from harness.sequential import grown, is_open, looks, saved
+from harness.planning import unlocking
+from harness.planning.plan import Plan, PlannedRun
+from harness.planning.planner import make_plan
+from harness.spec.ablation import Ablation, Budget
+from harness.spec.expectations import beats, in_order
+from harness.stats import intervals, repeated_looks
+from harness.store.records import Record
+from harness.verdicts.judge import judge
+from harness.verdicts.until_decided import grown, is_open, looks, saved
 
 APART = {"softmax": 0.30, "cosine": 0.65, "mnr": 0.68, "mnr+hard": 0.93}
 
@@ -77,7 +78,7 @@ def test_seeds_are_added_where_a_verdict_is_open_and_nowhere_else(finished: dict
 def test_without_max_seeds_nothing_is_added_and_nothing_is_spent(finished: dict[str, Record]) -> None:
     plan = grown(ablation(None), finished.values())
     assert (seeds_of(plan), plan.looks) == (dict.fromkeys(APART, 3), ())
-    assert check(plan) == check(make_plan(ablation(None), finished.values()))
+    assert judge(plan) == judge(make_plan(ablation(None), finished.values()))
     assert saved(plan) is None
 
 
@@ -103,7 +104,7 @@ def test_a_failed_run_stops_no_other_claims_look(finished: dict[str, Record]) ->
     carried_out(ablation(), records)
     after = grown(ablation(), records.values())
     assert seeds_of(after)["mnr"] > 3
-    assert [v.verdict for v in check(after)][1] == "incomplete"
+    assert [v.verdict for v in judge(after)][1] == "incomplete"
 
 
 def test_what_pairs_leave_open_gets_no_seeds() -> None:
@@ -111,7 +112,7 @@ def test_what_pairs_leave_open_gets_no_seeds() -> None:
     records: dict[str, Record] = {}
     carried_out(ablation(), records, spread=0.0)
     plan = grown(ablation(), records.values())
-    verdict = check(plan)[0]
+    verdict = judge(plan)[0]
     assert verdict.verdict == "inconclusive"
     assert (verdict.over_seeds is not None and verdict.over_seeds.low > 0, is_open(verdict)) == (True, False)
     assert seeds_of(plan)["mnr"] == 3
@@ -124,24 +125,24 @@ def test_what_pairs_leave_open_gets_no_seeds() -> None:
 def test_verdicts_are_judged_at_the_level_that_all_looks_leave(finished: dict[str, Record]) -> None:
     plan = grown(ablation(), finished.values())
     assert plan.looks == (3, 4, 5, 6, 7)
-    levels = {round(1 - (v.level or 0), 9) for v in check(plan)}
-    assert levels <= {round(spending.nominal(alpha, plan.looks), 9) for alpha in (0.05, 0.025)}
-    once = check(replace(plan, looks=()))
-    for strict, plain in zip(check(plan), once, strict=True):
+    levels = {round(1 - (v.level or 0), 9) for v in judge(plan)}
+    assert levels <= {round(repeated_looks.nominal(alpha, plan.looks), 9) for alpha in (0.05, 0.025)}
+    once = judge(replace(plan, looks=()))
+    for strict, plain in zip(judge(plan), once, strict=True):
         assert strict.over_seeds is not None
         assert plain.over_seeds is not None
         assert strict.over_seeds.high - strict.over_seeds.low > plain.over_seeds.high - plain.over_seeds.low
 
 
 def test_a_store_once_run_until_decided_is_judged_so_for_good(finished: dict[str, Record]) -> None:
-    entry = lock.design(ablation(7))
+    entry = unlocking.design(ablation(7))
     plain = ablation(None)
     assert looks(plain, (entry,)) == (3, 4, 5, 6, 7)
     assert looks(plain, (replace(entry, max_seeds=None),)) == ()
     more = replace(plain, budget=replace(plain.budget, seeds=9))
     assert looks(more, (entry,)) == (3, 4, 5, 6, 7, 8, 9)
-    remembered = check(grown(plain, finished.values(), designs=(entry,)))
-    assert all((v.level or 0) > 1 - stats.ALPHA / 2 for v in remembered)
+    remembered = judge(grown(plain, finished.values(), designs=(entry,)))
+    assert all((v.level or 0) > 1 - intervals.ALPHA / 2 for v in remembered)
 
 
 def test_with_only_no_seeds_are_added(finished: dict[str, Record]) -> None:
@@ -187,8 +188,8 @@ def test_on_the_command_line(cache: Path, study: Path) -> None:
     assert "note: until decided: " in done.stdout
     found: dict[str, Any] = json.loads(harness("check", "study.py", "--store", "store", "--json", cwd=folder).stdout)
     assert found["looks"] == [2, 3]
-    assert found["verdicts"][0]["level"] == pytest.approx(1 - spending.nominal(0.05, (2, 3)))
-    assert {entry.max_seeds for entry in lock.read(folder / "store")} == {3}
+    assert found["verdicts"][0]["level"] == pytest.approx(1 - repeated_looks.nominal(0.05, (2, 3)))
+    assert {entry.max_seeds for entry in unlocking.read(folder / "store")} == {3}
     page = next((folder / "reports").glob("*/README.md")).read_text(encoding="utf-8")
     assert "--until-decided --max-seeds 3" in page
 

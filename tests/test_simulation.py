@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import spending
-from harness.power import power
+from harness.stats import repeated_looks
+from harness.verdicts.power import power
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -77,13 +77,13 @@ def test_looking_until_decided_saves_seeds_where_the_difference_is_large_and_kee
 
 
 def test_spending_is_the_identity_for_one_look_and_stricter_for_more() -> None:
-    assert (spending.spent(0.03, ()), spending.spent(0.03, (5,)), spending.nominal(0.05, (5,))) == (0.03, 0.03, 0.05)
-    few, many = spending.looks_between(5, 6), spending.looks_between(5, 12)
-    assert 0.05 / 8 < spending.nominal(0.05, many) < spending.nominal(0.05, few) < 0.05
+    assert (repeated_looks.spent(0.03, ()), repeated_looks.spent(0.03, (5,)), repeated_looks.nominal(0.05, (5,))) == (0.03, 0.03, 0.05)
+    few, many = repeated_looks.looks_between(5, 6), repeated_looks.looks_between(5, 12)
+    assert 0.05 / 8 < repeated_looks.nominal(0.05, many) < repeated_looks.nominal(0.05, few) < 0.05
     for alpha in (0.05, 0.0125, 0.001):
-        level = spending.nominal(alpha, many)
-        assert spending.spent(level, many) <= alpha < spending.spent(level * 1.05, many)
-    assert spending.looks_between(1, 4) == (2, 3, 4)
+        level = repeated_looks.nominal(alpha, many)
+        assert repeated_looks.spent(level, many) <= alpha < repeated_looks.spent(level * 1.05, many)
+    assert repeated_looks.looks_between(1, 4) == (2, 3, 4)
 
 
 def test_an_order_of_equal_studies_is_seldom_sure() -> None:

@@ -31,10 +31,11 @@ from hypothesis.stateful import (
 )
 from stateful import DEFAULTS, SPACES, START_UP, Claim, Declares, File, Killed, Knowledge, Stub, without_training
 
-from harness import lock
-from harness.cli import main
-from harness.records import Record, as_json
-from harness.store import create, load
+from harness.cli.main import main
+from harness.files import as_json
+from harness.planning import unlocking
+from harness.store.folder import create, load
+from harness.store.records import Record
 
 TIMES = int(os.environ.get("HARNESS_STATEFUL", "1"))
 STEPS = int(os.environ.get("HARNESS_STATEFUL_STEPS", "10"))
@@ -392,8 +393,8 @@ class Protocol(RuleBasedStateMachine):
             random.Random(len(shuffled)).shuffle(shuffled)
             for record in shuffled:
                 twin.write(record)
-            for entry in lock.read(self.store):
-                lock.append(twin.folder, entry)
+            for entry in unlocking.read(self.store):
+                unlocking.append(twin.folder, entry)
             for name in ("last_run.json", "contents.json"):
                 if (self.store / name).exists():
                     shutil.copy(self.store / name, twin.folder / name)

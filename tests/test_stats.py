@@ -12,8 +12,8 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from harness import stats
-from harness.resampling import resampled_spearman
+from harness.stats import intervals
+from harness.stats.bootstrap import resampled_spearman
 
 Floats = NDArray[np.float64]
 
@@ -60,8 +60,8 @@ def test_a_few_ties_and_nothing_but_ties_are_ranked_as_scipy_ranks_them(pairs: i
 def test_spearman_equals_scipy() -> None:
     gold, predictions = sts(200, 2)
     for prediction in (*predictions, -predictions[1]):
-        assert stats.spearman(gold, prediction) == pytest.approx(scipy.stats.spearmanr(gold, prediction).statistic)
-    assert math.isnan(stats.spearman(gold, np.ones(200)))
+        assert intervals.spearman(gold, prediction) == pytest.approx(scipy.stats.spearmanr(gold, prediction).statistic)
+    assert math.isnan(intervals.spearman(gold, np.ones(200)))
 
 
 def test_calls_with_one_seed_share_their_resamples() -> None:
@@ -86,7 +86,7 @@ def test_t_interval_equals_scipy() -> None:
     sample = [0.731, 0.744, 0.728, 0.751, 0.739]
     for alpha in (0.05, 0.0125):
         expected = scipy.stats.ttest_1samp(sample, 0).confidence_interval(1 - alpha)
-        found = stats.t_interval(sample, alpha)
+        found = intervals.t_interval(sample, alpha)
         assert found is not None
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
         assert (found.level, found.over) == (1 - alpha, "seeds")
@@ -95,10 +95,10 @@ def test_t_interval_equals_scipy() -> None:
 def test_t_p_equals_scipy_and_needs_two_seeds() -> None:
     sample = [0.01, 0.03, 0.02]
     expected = scipy.stats.ttest_1samp(sample, 0.005, alternative="greater").pvalue
-    assert stats.t_p(sample, 0.005) == pytest.approx(expected)
-    assert stats.t_p([0.5], 0.0) == 1.0
-    assert stats.t_interval([0.5]) is None
-    assert (stats.t_p([0.1, 0.1], 0.0), stats.t_p([0.1, 0.1], 0.2)) == (0.0, 1.0)
+    assert intervals.t_p(sample, 0.005) == pytest.approx(expected)
+    assert intervals.t_p([0.5], 0.0) == 1.0
+    assert intervals.t_interval([0.5]) is None
+    assert (intervals.t_p([0.1, 0.1], 0.0), intervals.t_p([0.1, 0.1], 0.2)) == (0.0, 1.0)
 
 
 def test_percentile_interval_excludes_what_its_p_value_rejects() -> None:
@@ -106,17 +106,17 @@ def test_percentile_interval_excludes_what_its_p_value_rejects() -> None:
     for shift in np.linspace(1.5, 2.5, 21):
         resampled = random.normal(shift, 1, 399)
         for alpha in (0.05, 0.01):
-            excluded = stats.percentile_interval(resampled, alpha).low >= 0
-            assert excluded == (stats.bootstrap_p(resampled, 0) <= alpha / 2)
+            excluded = intervals.percentile_interval(resampled, alpha).low >= 0
+            assert excluded == (intervals.bootstrap_p(resampled, 0) <= alpha / 2)
 
 
 def test_percentile_interval_agrees_with_scipys_bootstrap() -> None:
     gold, (a, b) = sts(250, 2)
     resampled = resampled_spearman(gold, a) - resampled_spearman(gold, b)
-    found = stats.percentile_interval(resampled)
+    found = intervals.percentile_interval(resampled)
 
     def difference(g: Floats, x: Floats, y: Floats) -> float:
-        return stats.spearman(g, x) - stats.spearman(g, y)
+        return intervals.spearman(g, x) - intervals.spearman(g, y)
 
     expected = scipy.stats.bootstrap(
         (gold, a, b), difference, paired=True, vectorized=False, n_resamples=3999, method="percentile", rng=1
@@ -127,25 +127,25 @@ def test_percentile_interval_agrees_with_scipys_bootstrap() -> None:
 
 def test_detectable_difference_is_shown_with_the_power_it_promises() -> None:
     for n, alpha, power in ((3, 0.05, 0.8), (5, 0.05, 0.8), (10, 0.01, 0.9)):
-        found = stats.detectable(n, 0.004, alpha, power)
+        found = intervals.detectable(n, 0.004, alpha, power)
         critical = scipy.stats.t.ppf(1 - alpha / 2, n - 1)
         assert scipy.stats.nct.sf(critical, n - 1, found / 0.004 * math.sqrt(n)) == pytest.approx(power, abs=1e-6)
-    assert stats.detectable_over_pairs(1.0) == pytest.approx(1.959964 + 0.841621, abs=1e-5)
+    assert intervals.detectable_over_pairs(1.0) == pytest.approx(1.959964 + 0.841621, abs=1e-5)
     with pytest.raises(ValueError, match="two seeds"):
-        stats.detectable(1, 0.004)
+        intervals.detectable(1, 0.004)
 
 
 def test_holm_judges_the_smallest_first_and_stops_at_the_first_that_fails() -> None:
     # Holm, 1979: .005 <= .05/4, .01 <= .05/3, then .03 > .05/2, and .04 falls with it although .04 <= .05.
-    assert stats.holm_levels([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.05 / 3, 0.025, 0.025, 0.0125])
-    assert stats.holm_levels([0.02]) == [0.05]
-    assert stats.holm_levels([]) == []
+    assert intervals.holm_levels([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.05 / 3, 0.025, 0.025, 0.0125])
+    assert intervals.holm_levels([0.02]) == [0.05]
+    assert intervals.holm_levels([]) == []
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_t_interval_covers_95_percent(seeds: int) -> None:
     random = np.random.default_rng(seeds)
-    intervals = [stats.t_interval(random.normal(0.01, 0.004, seeds)) for _ in range(4000)]
+    intervals = [intervals.t_interval(random.normal(0.01, 0.004, seeds)) for _ in range(4000)]
     coverage = np.mean([found is not None and found.low <= 0.01 <= found.high for found in intervals])
     assert 0.93 <= coverage <= 0.97
 
@@ -159,11 +159,11 @@ def test_paired_bootstrap_covers_95_percent_over_pairs() -> None:
     for seed in range(400):
         gold, a, b = mixing @ random.normal(size=(3, 200))
         resampled = [resampled_spearman(gold, scores, resamples=399, seed=seed) for scores in (a, b)]
-        found = stats.percentile_interval(resampled[0] - resampled[1])
+        found = intervals.percentile_interval(resampled[0] - resampled[1])
         covered.append(found.low <= truth <= found.high)
     assert 0.925 <= np.mean(covered) <= 0.975
 
 
 def test_importing_the_statistics_does_not_import_scipy() -> None:
-    code = "import sys, harness.check; sys.exit('scipy' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, harness.verdicts.judge; sys.exit('scipy' in sys.modules or 'torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

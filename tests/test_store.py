@@ -13,9 +13,10 @@ from conftest import STUDY, harness
 
 from harness.api import load
 from harness.errors import DamagedRecord, StoreError, UsageError
-from harness.records import Record
-from harness.space import Point
-from harness.store import create, read_record, write_atomically
+from harness.files import write_atomically
+from harness.spec.space import Point
+from harness.store.folder import create, read_record
+from harness.store.records import Record
 
 STORE = Path("runs", "small-book")
 

@@ -12,8 +12,8 @@ from types import ModuleType
 import pytest
 from conftest import GUARD, harness
 
-from harness.cli import main
-from harness.study_file import imported_anew
+from harness.cli.main import main
+from harness.spec.loading import imported_anew
 
 HEADER = "from harness import *\n"
 ABLATION = """

@@ -18,11 +18,12 @@ import cloudpickle
 import pytest
 from conftest import GUARD, STUDY, command, harness
 
-from harness import cli, commands
 from harness.api import load
-from harness.cli import main
+from harness.cli import commands
+from harness.cli import main as entry
+from harness.cli.main import main
 from harness.executors.processes import in_fresh_process
-from harness.study_file import load_study_file
+from harness.spec.loading import load_study_file
 
 SHORT = ("--no-mteb", "--trials", "1", "--seeds", "1", "--rows", "60", "--workers", "1", "--store", "store")
 
@@ -261,7 +262,7 @@ def test_every_help_ends_with_the_same_exit_codes(capsys: pytest.CaptureFixture[
         with pytest.raises(SystemExit) as ended:
             main([name, "--help"] if name else ["--help"])
         assert ended.value.code == 0
-        assert capsys.readouterr().out.rstrip().endswith(cli.EPILOG)
+        assert capsys.readouterr().out.rstrip().endswith(entry.EPILOG)
 
 
 GONE = {
@@ -302,7 +303,7 @@ def test_the_exit_code_is_the_results_whatever_becomes_of_the_output(case: str, 
 
 def test_what_was_lost_on_a_full_disk_is_not_all_well(finished: Path) -> None:
     done = shell(f"{shlex.join(command('plan', 'study.py', '--json'))} > /dev/full", finished)
-    assert done.returncode == cli.UNEXPECTED
+    assert done.returncode == entry.UNEXPECTED
     assert "stdout cannot be written (No space left on device)" in done.stderr
 
 
@@ -348,7 +349,7 @@ def test_an_unexpected_error_has_a_code_and_a_line_of_its_own(
     monkeypatch.setenv("HF_TOKEN", "hf_thisIsNobodysToken")
     monkeypatch.setattr("tempfile.tempdir", str(study.parent))
 
-    assert main(["show", str(study)]) == cli.UNEXPECTED == 70
+    assert main(["show", str(study)]) == entry.UNEXPECTED == 70
     told = capsys.readouterr().err
     assert told.startswith("error: unexpected ZeroDivisionError: nobody foresaw; ")
     assert told.count("\n") == 1
@@ -357,13 +358,13 @@ def test_an_unexpected_error_has_a_code_and_a_line_of_its_own(
     assert "in breaks" in kept.read_text(encoding="utf-8")
     assert "hf_thisIsNobodysToken" not in kept.read_text(encoding="utf-8")
     monkeypatch.setattr("tempfile.tempdir", str(study.parent / "gone"))
-    assert main(["show", str(study)]) == cli.UNEXPECTED
+    assert main(["show", str(study)]) == entry.UNEXPECTED
     assert "in breaks" in capsys.readouterr().err
 
 
 def test_a_locale_of_another_encoding_is_left_for_utf8(tmp_path: Path) -> None:
     """Else names beyond it could name no folder: the command starts again in Python's UTF-8 mode."""
-    program = "import sys; from harness import cli; cli._code = lambda given: print(sys.getfilesystemencoding(), given) or 0; cli.main()"
+    program = "import sys; from harness.cli import main as cli; cli._code = lambda given: print(sys.getfilesystemencoding(), given) or 0; cli.main()"
     done = subprocess.run(
         [sys.executable, "-c", program, "plan", "é"],
         cwd=tmp_path,

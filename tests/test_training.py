@@ -20,11 +20,13 @@ from test_forward import make_model
 from torch import Tensor, nn
 from transformers import set_seed
 
-from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, losses, search, testbeds
+from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, testbeds
 from harness.api import run
+from harness.engine import search
 from harness.errors import Diverged, FrozenLoss, FrozenModel
-from harness.plan import Plan
-from harness.training.forward import FastSentenceTransformer
+from harness.model.fast import FastSentenceTransformer
+from harness.planning.plan import Plan
+from harness.spec import losses
 from harness.training.train import Schedule, train
 
 POINT = Point(batch_size=8, lr=1e-3)

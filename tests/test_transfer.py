@@ -10,14 +10,14 @@ import pytest
 import synthetic
 
 from harness import testbeds
-from harness.ablation import Ablation
-from harness.cli import main
-from harness.expectations import in_order
-from harness.plan import Plan
-from harness.planner import make_plan
-from harness.records import Record
-from harness.store import create
-from harness.transfer import agreements, rho_over_seeds, rho_over_studies, side
+from harness.cli.main import main
+from harness.planning.plan import Plan
+from harness.planning.planner import make_plan
+from harness.spec.ablation import Ablation
+from harness.spec.expectations import in_order
+from harness.store.folder import create
+from harness.store.records import Record
+from harness.verdicts.transfer import agreements, rho_over_seeds, rho_over_studies, side
 
 NAMES = ("softmax", "cosine", "mnr", "mnr+hard")
 

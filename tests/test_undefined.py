@@ -13,18 +13,23 @@ import numpy as np
 import pytest
 import synthetic
 
-from harness import evaluation, stats
-from harness.check import Difference, Verdict, check, exit_code, finals, unfinished
 from harness.errors import Diverged, StudyFileError
-from harness.expectations import Expectation, at_least, beats, in_order, within
-from harness.order import orders
-from harness.plan import Plan, PlannedRun
-from harness.records import HEADLINE, TEST, UNFIT, Pairs, Record, finite
+from harness.evaluation import scoring
+from harness.files import finite
+from harness.planning.plan import Plan, PlannedRun
 from harness.report import write_report
-from harness.resampling import is_defined, resampled_spearman
-from harness.sequential import is_open
+from harness.scores import HEADLINE, TEST, UNFIT
+from harness.spec.expectations import Expectation, at_least, beats, in_order, within
+from harness.stats import intervals
+from harness.stats.bootstrap import is_defined, resampled_spearman
+from harness.store.records import Pairs, Record
 from harness.testbeds.materials import StsPairs
-from harness.transfer import rho_over_seeds
+from harness.verdicts.evidence import Difference, finals
+from harness.verdicts.judge import exit_code, judge, unfinished
+from harness.verdicts.order import orders
+from harness.verdicts.rules import Verdict
+from harness.verdicts.transfer import rho_over_seeds
+from harness.verdicts.until_decided import is_open
 
 CLAIMS = (beats("mnr", "softmax"), beats("softmax", "mnr"), within("mnr", 0.7, 0.2), at_least("mnr", 0.5))
 
@@ -44,7 +49,7 @@ def of_mnr(damage: Callable[[PlannedRun, Record], Record], seeds: tuple[int, ...
 
 def predicting(record: Record, cosine: tuple[float, ...], gold: tuple[float, ...] | None = None) -> Record:
     gold = gold or record.pairs[TEST].gold
-    score = stats.spearman(gold, cosine)
+    score = intervals.spearman(gold, cosine)
     return replace(record, pairs={**record.pairs, TEST: Pairs(gold, cosine)}, scores={**record.scores, HEADLINE: score})
 
 
@@ -82,7 +87,7 @@ def test_what_is_not_a_number_makes_its_run_unfit_with_the_reason(
 ) -> None:
     plan = plan_of(of_mnr(damage))
 
-    found = check(plan)
+    found = judge(plan)
     assert [v.verdict for v in found] == ["incomplete"] * 4
     assert all(words in v.reason for v in found)
     assert all(words in text for text in finals(plan, "mnr").unfit)
@@ -120,22 +125,22 @@ def test_whether_resamples_are_defined_is_what_the_resamples_say() -> None:
 
 def test_no_statistic_takes_what_is_not_a_number_for_evidence() -> None:
     odd = np.array([0.5, math.nan, 0.5, 0.5])
-    assert stats.bootstrap_p(odd, 0.0) == stats.bootstrap_p(-odd, 0.0) - 3 / 5 == 2 / 5
+    assert intervals.bootstrap_p(odd, 0.0) == intervals.bootstrap_p(-odd, 0.0) - 3 / 5 == 2 / 5
     with pytest.raises(ValueError, match="not numbers"):
-        stats.percentile_interval(odd)
-    assert stats.t_interval(odd) is None
-    assert stats.welch_interval(odd, [0.1, 0.2]) is None
-    assert stats.t_p(odd, 0.0) == stats.welch_p(odd, [0.1, 0.2], 0.0) == 1.0
-    assert stats.together_p([0.5, 0.6], odd, 0.0) == stats.together_p(odd, [0.5, 0.6], 0.0) == 1.0
+        intervals.percentile_interval(odd)
+    assert intervals.t_interval(odd) is None
+    assert intervals.welch_interval(odd, [0.1, 0.2]) is None
+    assert intervals.t_p(odd, 0.0) == intervals.welch_p(odd, [0.1, 0.2], 0.0) == 1.0
+    assert intervals.together_p([0.5, 0.6], odd, 0.0) == intervals.together_p(odd, [0.5, 0.6], 0.0) == 1.0
     assert Difference((0.5, 0.6), odd).p_value(0.0) == 1.0
-    assert math.isnan(stats.pearson([0.1, 0.2, 0.3], [0.1] * 3))
-    assert math.isnan(stats.pearson([float(i) for i in range(60)], [0.1] * 60)), "their mean is not 0.1"
+    assert math.isnan(intervals.pearson([0.1, 0.2, 0.3], [0.1] * 3))
+    assert math.isnan(intervals.pearson([float(i) for i in range(60)], [0.1] * 60)), "their mean is not 0.1"
 
 
 def test_holm_does_not_depend_on_where_an_undefined_claim_stands() -> None:
     known = {0.01: 0.05 / 3, 0.02: 0.025, math.nan: 0.05}
     for order in itertools.permutations([0.01, 0.02, math.nan]):
-        assert stats.holm_levels(order) == pytest.approx([known[p] for p in order])
+        assert intervals.holm_levels(order) == pytest.approx([known[p] for p in order])
 
 
 @pytest.mark.parametrize("by", [math.nan, math.inf, -math.inf, 1, 5, -1.5])
@@ -152,11 +157,11 @@ def the_same(*seeds: int) -> Callable[[PlannedRun, Record], Record]:
 
 def test_seeds_without_effect_are_said_in_every_verdict_that_rests_on_them(tmp_path: Path) -> None:
     all_three, two = plan_of(of_mnr(the_same())), plan_of(of_mnr(the_same(), (1, 3)))
-    for found in check(all_three):
+    for found in judge(all_three):
         assert "Seeds 1, 2 and 3 of mnr gave bit-identical predictions" in found.reason
-    for found in check(two):
+    for found in judge(two):
         assert "Seeds 1 and 3 of mnr gave bit-identical predictions" in found.reason
-    assert not any("bit-identical" in v.reason for v in check(plan_of(lambda run, record: record)))
+    assert not any("bit-identical" in v.reason for v in judge(plan_of(lambda run, record: record)))
     page = write_report(two, tmp_path, "harness run study.py").read_text(encoding="utf-8")
     assert "Seeds 1 and 3 of mnr gave bit-identical predictions" in page
 
@@ -165,7 +170,7 @@ def test_a_figure_that_is_the_same_at_every_seed_is_said_to_be() -> None:
     def same_task(run: PlannedRun, record: Record) -> Record:
         return replace(record, scores={**record.scores, "mteb/STS12": 0.7})
 
-    (found,) = check(plan_of(of_mnr(same_task), at_least("mnr", 0.6, figure="mteb/STS12")))
+    (found,) = judge(plan_of(of_mnr(same_task), at_least("mnr", 0.6, figure="mteb/STS12")))
     assert found.verdict == "holds"
     assert "the same at every seed" in found.reason
 
@@ -176,11 +181,11 @@ def test_twins_are_said_to_be_equal_and_nothing_is_promised_of_differences_of_0(
             return record
         return predicting(record, synthetic.predictions(0.7 + 0.001 * run.seed, "twin").cosine)
 
-    (found,) = check(plan_of(twin, beats("mnr", "softmax")))
+    (found,) = judge(plan_of(twin, beats("mnr", "softmax")))
     assert (found.verdict, found.difference) == ("inconclusive", 0.0)
     assert found.reason == "Both have the very same scores: nothing tells them apart."
     assert not is_open(found), "no further seed would"
-    other: Verdict = replace(found, detectable=0.01, over_seeds=stats.Interval(-0.01, 0.01, 0.95, "seeds"))
+    other: Verdict = replace(found, detectable=0.01, over_seeds=intervals.Interval(-0.01, 0.01, 0.95, "seeds"))
     assert is_open(other)
 
 
@@ -197,10 +202,10 @@ def test_a_collapsed_model_diverged_and_its_record_could_be_computed_again() -> 
 
     pairs = StsPairs(tuple(texts[:300]), tuple(texts[300:]), gold)
     with pytest.raises(Diverged, match="same cosine"):
-        evaluation.score_sts(near(0.1), pairs)
+        scoring.score_sts(near(0.1), pairs)
     for scale in (1.0, 3.0, 1000.0):
-        kept, scores = evaluation.score_sts(near(scale), pairs)
-        assert scores["spearman_cosine"] == pytest.approx(stats.spearman(kept.gold, kept.cosine), abs=1e-12), scale
+        kept, scores = scoring.score_sts(near(scale), pairs)
+        assert scores["spearman_cosine"] == pytest.approx(intervals.spearman(kept.gold, kept.cosine), abs=1e-12), scale
 
 
 def test_a_model_that_is_unfit_for_a_task_is_not_run_again_for_it_and_is_not_done_either() -> None:
@@ -214,7 +219,7 @@ def test_a_model_that_is_unfit_for_a_task_is_not_run_again_for_it_and_is_not_don
     plan = plan_of(of_mnr(unfit), beats("mnr", "softmax"))
     assert {run.state for run in plan.of("mnr", "final")} == {"done"}
     assert any("lacks scores" in line for line in unfinished(plan))
-    assert exit_code(check(plan), plan) == 3
+    assert exit_code(judge(plan), plan) == 3
     assert {run.state for run in plan_of(of_mnr(absent)).of("mnr", "final")} == {"to do"}
 
 

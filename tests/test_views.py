@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from harness.data.views import VIEWS, mined, noisy
 from harness.errors import StudyFileError
-from harness.losses import INPUTS
+from harness.spec.losses import INPUTS
+from harness.spec.views import VIEWS, mined, noisy
 
 E, N, C = 0, 1, 2
 ROWS = pd.DataFrame(

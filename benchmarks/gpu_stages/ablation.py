@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from gpu_stages.common import Stage
-from harness import Ablation, Budget, Space, Study, api, choice, losses, testbeds
+from harness import Ablation, Budget, Space, Study, api, choice, testbeds
+from harness.spec import losses
 
 STUDY = Path(__file__).parents[2] / "studies" / "all_losses.py"
 SIZE = ("--trials", "2", "--seeds", "2", "--rows", "1000", "--no-mteb")

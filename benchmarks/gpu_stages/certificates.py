@@ -24,13 +24,13 @@ from torch import Tensor
 
 from gpu_stages.common import Stage, base_model, failure, own_pairs, pairs, release, sentence
 from gpu_stages.waiting import waits
-from harness import losses
-from harness.space import Point
-from harness.training import packing
-from harness.training.agreement import FLOOR, RATIO, RATIO_IN_FLOAT32, ROUNDING
-from harness.training.batches import Batch, lengths_of
-from harness.training.certificate import _autocast, _Trial, certify
-from harness.training.forward import AGREEMENT
+from harness.model import packing
+from harness.model.agreement import FLOOR, RATIO, RATIO_IN_FLOAT32, ROUNDING
+from harness.model.batches import Batch, lengths_of
+from harness.model.certificate import _autocast, _Trial, certify
+from harness.model.fast import AGREEMENT
+from harness.spec import losses
+from harness.spec.space import Point
 from harness.training.train import Schedule, train
 
 MNR = losses.MultipleNegativesRankingLoss

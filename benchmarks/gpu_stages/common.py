@@ -65,12 +65,12 @@ def be_quiet() -> None:
     """Be as a worker is: no bars and warnings in the log, sums in one order; without importing mteb."""
     import datasets
 
-    from harness import heard
+    from harness.executors import library_output
     from harness.training.precision import add_in_one_order
 
     add_in_one_order()
 
-    heard.silence()
+    library_output.silence()
     datasets.disable_progress_bars()
 
 
@@ -132,7 +132,7 @@ def base_model(shape: str, small: bool) -> Any:
 
 @cache
 def _loaded(shape: str, small: bool) -> Any:
-    from harness.training.base import load_model
+    from harness.model.loading import load_model
 
     return load_model(model_folder(shape, small), "mean")
 
@@ -158,7 +158,7 @@ def own_pairs(count: int) -> Any:
     """Return rows of the embedded testbed, a premise and what follows from it, in the words of its own model."""
     from datasets import Dataset
 
-    from harness.data.views import VIEWS
+    from harness.spec.views import VIEWS
     from harness.testbeds import embedded, materials
 
     model_folder("embedded", small=False)

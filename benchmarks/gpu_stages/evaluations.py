@@ -15,10 +15,10 @@ from sentence_transformers import SentenceTransformer
 from training import SHAPES, random_weights
 
 from gpu_stages.common import SMALL, Stage, base_model, failure, model_folder, now, release, sentence
-from harness import evaluation
-from harness.encoder import Encoder
+from harness.evaluation import scoring
+from harness.evaluation.encoder import Encoder
+from harness.model.loading import load_model
 from harness.testbeds import embedded, materials
-from harness.training.base import load_model
 
 TASKS = ("EmbeddedTopicClassification",)
 PASSAGES, PLAIN_PASSAGES = 100_000, 10_000
@@ -60,8 +60,8 @@ def _scored(stage: Stage, name: str, folder: str) -> None:
 
     def by_harness(tf32: bool) -> dict[str, float]:
         encoder = Encoder(ours, tf32)
-        scores = {each: evaluation.score_sts(encoder, pairs)[1]["spearman_cosine"] for each, pairs in sets.items()}
-        found, missing = evaluation.score_tasks(
+        scores = {each: scoring.score_sts(encoder, pairs)[1]["spearman_cosine"] for each, pairs in sets.items()}
+        found, missing = scoring.score_tasks(
             encoder, TASKS, name="gpu/benchmark", run_id="0", folder=Path(tempfile.mkdtemp())
         )
         if missing:

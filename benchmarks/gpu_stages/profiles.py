@@ -15,9 +15,9 @@ from training import train_plainly
 from transformers import TrainerCallback
 
 from gpu_stages.common import Stage, base_model, failure, model_folder, now, pairs, release
-from harness import losses
-from harness.space import Point
-from harness.training.certificate import certify
+from harness.model.certificate import certify
+from harness.spec import losses
+from harness.spec.space import Point
 from harness.training.train import Schedule, train
 
 STEPS, LONGEST = 20, 15

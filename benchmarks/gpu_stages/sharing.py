@@ -69,9 +69,9 @@ def trained(shape: str, small: bool, steps: int, meeting: str, count: int) -> li
     import torch
 
     from gpu_stages.common import base_model, be_quiet, now, own_pairs, pairs
-    from harness import losses
-    from harness.space import Point
-    from harness.training.certificate import certify
+    from harness.model.certificate import certify
+    from harness.spec import losses
+    from harness.spec.space import Point
     from harness.training.train import Schedule, train
 
     be_quiet()

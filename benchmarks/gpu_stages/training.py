@@ -23,9 +23,9 @@ from transformers import TrainerCallback
 
 from gpu_stages.ceilings import copy_rate, product_rate
 from gpu_stages.common import BYTES_A_WEIGHT, Stage, base_model, failure, model_folder, now, pairs, release
-from harness import losses
-from harness.space import Point
-from harness.training.certificate import certify
+from harness.model.certificate import certify
+from harness.spec import losses
+from harness.spec.space import Point
 from harness.training.train import Schedule, train
 
 SHAPE = "bert-base"

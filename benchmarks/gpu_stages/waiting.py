@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness.space import Point
+from harness.spec.space import Point
 from harness.training.train import Schedule, train
 
 STEPS, FIRST, LAST = 1000, 45, 55

@@ -1,1 +1,1 @@
-"""From NLI rows to the columns that losses read."""
+"""Rows as a study trains on them: what is wrong with them, cleaning, overlap, mined negatives."""

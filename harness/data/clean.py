@@ -2,7 +2,7 @@
 
 Exact duplicates stay: no loss fails on them, they weigh double as in every published result on the same set, and views
 that share their anchors (`pair-of-triplet`, `triplet`) would no longer hold the same rows. The audit counts them, and
-what they do to in-batch negatives (`harness.data.audit`).
+what they do to in-batch negatives (`harness.data.checks`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.data.overlap import normalise
-from harness.data.views import View
+from harness.spec.views import View
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.clean import numbered
 from harness.data.findings import Finding
-from harness.data.views import View
+from harness.spec.views import View
 
 if TYPE_CHECKING:
     from pandas import Series

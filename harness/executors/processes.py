@@ -24,9 +24,8 @@ from typing import Any
 import cloudpickle
 
 import harness
-from harness import streams
-from harness.executors import WorkerDied, module_path, overdue
-from harness.interrupt import held_back
+from harness.executors import WorkerDied, module_path, overdue, streams
+from harness.executors.signals import held_back
 
 BOOT = Path(__file__).with_name("boot.py")
 

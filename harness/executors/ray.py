@@ -15,7 +15,7 @@ from ray.exceptions import RayTaskError
 
 from harness.errors import UsageError
 from harness.executors import WorkerDied, module_path, overdue
-from harness.interrupt import held_back
+from harness.executors.signals import held_back
 
 RETRIES = 2
 """How often Ray makes a call again after its worker or node was lost: on a cluster that is nobody's fault."""

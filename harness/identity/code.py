@@ -23,7 +23,7 @@ DECIDING = (
     "harness", "torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mteb", "numpy", "scipy",
     "pandas", "optuna",
 )  # fmt: skip
-"""Packages whose versions are in each record, where `harness.mixing` looks: they count by name alone."""
+"""Packages whose versions are in each record, where `harness.planning.mixing` looks: they count by name alone."""
 
 LONGEST_NAME = 200
 """Characters beyond which a constant names no file beside the code."""

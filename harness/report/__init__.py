@@ -21,10 +21,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from harness.plan import Plan
+from harness.files import write_atomically
+from harness.planning.plan import Plan
 from harness.report import data, facts, figures, markdown
 from harness.report.html import html_page
-from harness.store import write_atomically
 
 
 def write_report(plan: Plan, folder: Path, command: str) -> Path:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
-from harness.expected import expected_best
-from harness.plan import START_UP
-from harness.records import OBJECTIVE
+from harness.planning.plan import START_UP
 from harness.report.facts import Facts, Row
 from harness.report.tables import NONE, Table, escape, score
+from harness.scores import OBJECTIVE
+from harness.stats.expected_best import expected_best
 
 
 def best_against_minutes(row: Row) -> list[tuple[float, float]]:

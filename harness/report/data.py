@@ -7,7 +7,7 @@ import io
 from dataclasses import replace
 from typing import Any
 
-from harness.records import as_json, finite
+from harness.files import as_json, finite
 from harness.report.facts import Facts, without_paths
 
 

@@ -9,10 +9,11 @@ from itertools import groupby
 
 import numpy as np
 
-from harness.finals import difference
-from harness.records import DEV, OBJECTIVE, Pairs
 from harness.report.facts import Facts, Row
 from harness.report.tables import NONE, Table, count, escape, score
+from harness.scores import DEV, OBJECTIVE
+from harness.store.records import Pairs
+from harness.verdicts.evidence import difference
 
 BINS = 5
 """Gold scores are looked at in fifths, which on STSB are its five whole marks."""
@@ -25,7 +26,7 @@ class Space:
     row: Row
 
     def figure(self, name: str) -> float | None:
-        """Return a diagnostic (see `harness.diagnostics`), None if no run has it."""
+        """Return a diagnostic (see `harness.evaluation.diagnostics`), None if no run has it."""
         known = [record.diagnostics[name] for record in self.row.ended if name in record.diagnostics]
         return float(np.mean(known)) if known else None
 

@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from harness import losses
-from harness.check import Difference, Finals, Verdict, check, difference, finals
-from harness.plan import Plan, PlannedRun
-from harness.records import HEADLINE, OBJECTIVE, Record, best
-from harness.space import Choice, Dimension, LogUniform, Point
-from harness.study import UNTRAINED
+from harness.planning.plan import Plan, PlannedRun
+from harness.scores import HEADLINE, OBJECTIVE
+from harness.spec import losses
+from harness.spec.space import Choice, Dimension, LogUniform, Point
+from harness.spec.study import UNTRAINED
+from harness.store.records import Record, best
+from harness.verdicts.evidence import Difference, Finals, difference, finals
+from harness.verdicts.judge import judge
+from harness.verdicts.rules import Verdict
 
 EDGE = 0.05
 """A best value in the outer twentieth of its (logarithmic) range counts as at the edge of the space."""
@@ -245,7 +248,7 @@ def gather(plan: Plan) -> Facts:
         if study.name in planned
     ]
     steps = (Step(a, b, difference(b.finals, a.finals)) for a, b in pairwise(rows))
-    return Facts(plan, tuple(rows), tuple(steps), tuple(check(plan)))
+    return Facts(plan, tuple(rows), tuple(steps), tuple(judge(plan)))
 
 
 def succeeded(runs: Iterable[PlannedRun]) -> list[Record]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from harness.check import Verdict
-from harness.records import HEADLINE
-from harness.report import audited, budgets, curves, evidence, explain, sweeps, tables
+from harness.report import audit, budgets, curves, explain, protocol, sweeps, tables
 from harness.report.facts import DRAWN, PUBLIC_HUB, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
 from harness.report.threats import threats
+from harness.scores import HEADLINE
+from harness.verdicts.rules import Verdict
 
 
 def page(facts: Facts, drawn: Collection[str], command: str) -> str:
@@ -52,10 +52,10 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         *_unsuccessful(facts),
         "## Checks",
         *_checks(facts),
-        *evidence.orders_as_a_whole(facts.plan),
-        *audited.section(facts),
+        *protocol.orders_as_a_whole(facts.plan),
+        *audit.section(facts),
         "## Lock on the test sets",
-        *evidence.designs(facts.plan),
+        *protocol.designs(facts.plan),
         "## Threats to validity",
         "\n".join(f"- {threat}" for threat in threats(facts)),
         "## How to reproduce this",
@@ -272,7 +272,7 @@ def _checks(facts: Facts) -> Iterable[str]:
             "holds when both lower ends reach the score, and is violated when both upper ends are below it. Figures "
             "without stored predictions have no interval over test pairs, the untrained model has none over seeds."
         )
-    yield from evidence.looks(facts.plan)
+    yield from protocol.looks(facts.plan)
 
 
 def _reproduce(facts: Facts, command: str) -> Iterable[str]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import stats
-from harness.check import Verdict
-from harness.records import HEADLINE, TEST, Record
 from harness.report.facts import Facts, Row, Step, without_paths
+from harness.scores import HEADLINE, TEST
+from harness.stats import intervals
+from harness.store.records import Record
+from harness.verdicts.rules import Verdict
 
 NONE = "–"
 MINUS = "\N{MINUS SIGN}"
@@ -52,7 +53,7 @@ def count(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}"
 
 
-def interval(found: stats.Interval | None, signs: bool = True) -> str:
+def interval(found: intervals.Interval | None, signs: bool = True) -> str:
     show = signed if signs else score
     return NONE if found is None else f"{show(found.low)} to {show(found.high)}"
 
@@ -111,7 +112,7 @@ def mean_over_seeds(row: Row) -> str:
         return NONE
     text = score(float(np.mean(known)))
     if not row.finals.constant:
-        found = stats.t_interval(known)
+        found = intervals.t_interval(known)
         text += f"<br>({interval(found, signs=False)})" if found else "<br>(one seed)"
     if len(known) < row.finals.planned:
         text += f"<br>{len(known)} of {row.finals.planned} seeds"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness import hindsight
-from harness.mixing import made_otherwise
-from harness.plan import START_UP
-from harness.report.audited import doubts
+from harness.planning.mixing import made_otherwise
+from harness.planning.plan import START_UP
+from harness.report.audit import doubts
 from harness.report.facts import PUBLIC_HUB, Facts
 from harness.report.tables import count, escape, score
+from harness.verdicts import hindsight
 
 FEW_SEEDS = 5
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import stats
+from harness.files import write_atomically
 from harness.report.figures.canvas import draw
-from harness.report.figures.transfer import ranks
+from harness.report.figures.ranks import ranks
 from harness.report.tables import NONE, Table, escape, interval, score, signed
-from harness.store import write_atomically
-from harness.study import UNTRAINED
-from harness.transfer import Agreement, Side, coefficient
-from harness.verdicts import Verdict
+from harness.spec.study import UNTRAINED
+from harness.stats import intervals
+from harness.verdicts.rules import Verdict
+from harness.verdicts.transfer import Agreement, Side, coefficient
 
 
 def write_transfer(sides: Sequence[Side], found: Sequence[Agreement], folder: Path) -> Path:
@@ -81,7 +81,7 @@ def _agreement(found: Sequence[Agreement]) -> Table:
     return Table(header, tuple(rows))
 
 
-def _coefficients(found: stats.Interval | None) -> str:
+def _coefficients(found: intervals.Interval | None) -> str:
     return NONE if found is None else f"{found.low:.2f} to {found.high:.2f}"
 
 
@@ -103,7 +103,7 @@ def _scores(sides: Sequence[Side]) -> Table:
         for side, place in zip(sides, places, strict=True):
             values = list(side.of(name).scores.values())
             mean = score(float(np.mean(values))) if values else NONE
-            spread = stats.t_interval(values) if name != UNTRAINED else None
+            spread = intervals.t_interval(values) if name != UNTRAINED else None
             cells += [f"{mean}<br>({interval(spread, signs=False)})" if spread else mean, str(place.get(name, NONE))]
         rows.append(tuple(cells))
     return Table(tuple(header), tuple(rows))

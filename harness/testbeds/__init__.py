@@ -57,7 +57,7 @@ class Testbed:
     train on them; above it the audit refuses. `lr_scale` multiplies a study file's learning rates, which are meant for
     a BERT base. `trials` and `seeds`, where given, stand in for the study file's when `--testbed` moves a run here, so
     that it takes minutes.
-    `contents` are the hashes of what its parts hold, by part, once they were read (`harness.contents`).
+    `contents` are the hashes of what its parts hold, by part, once they were read (`harness.store.contents`).
     """
 
     __test__ = False  # pytest would collect it by its name

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from harness import embedded
-from harness.data.labels import known
 from harness.errors import AuditFailed, TestbedUnavailable
 from harness.testbeds import EMBEDDED, MODEL, SEALED, Ref, Testbed, files, hub
+from harness.testbeds.labels import known
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Training one run: the only home of the sentence-transformers trainer, and the fast exact forward."""
+"""Training one model with one loss on one set of rows."""

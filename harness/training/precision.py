@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch.utils import deterministic
 
-from harness.ablation import Precision
 from harness.errors import UnsuitableDevice
+from harness.spec.ablation import Precision
 
 GAIN = 1.25
 """How many times as fast a processor must multiply bf16 as float32 for it to be used: it rounds more coarsely.

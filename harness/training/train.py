@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
 from harness.errors import Diverged, FrozenLoss, FrozenModel
-from harness.space import Point
-from harness.training.dropout import quick_dropout
-from harness.training.forward import FastSentenceTransformer, Way
+from harness.model.dropout import quick_dropout
+from harness.model.fast import FastSentenceTransformer, Way
+from harness.model.packing import padded_on_the_right
+from harness.spec.space import Point
 from harness.training.optimizer import ClippedAdamW
-from harness.training.packing import padded_on_the_right
 
 WARM_UP = 0.1
 """Share of the steps over which the learning rate rises; it then falls linearly to zero."""

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from harness.records import OBJECTIVE
 from harness.report.explain import BINS, Space, spaces
 from harness.report.facts import Facts
 from harness.report.figures.canvas import GREY, legend, legend_height, look, new, short
+from harness.scores import OBJECTIVE
 
 
 def explain(facts: Facts) -> Figure | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness import stats
-from harness.records import HEADLINE
 from harness.report.facts import Facts
 from harness.report.figures.canvas import legend, legend_height, look, new, short, untrained_line
 from harness.report.sweeps import sweeps as found_sweeps
+from harness.scores import HEADLINE
+from harness.stats import intervals
 
 _LABELS = {"rows": "rows trained on", "lr": "peak learning rate", "batch_size": "batch size"}
 
@@ -30,7 +30,7 @@ def sweeps(facts: Facts) -> Figure | None:
             xs = [point.place for point in sweep.points]
             scores = [list(point.row.finals.scores.values()) for point in sweep.points]
             means = [100 * float(np.mean(values)) for values in scores]
-            intervals = [stats.t_interval(values) for values in scores]
+            intervals = [intervals.t_interval(values) for values in scores]
             reach = [0.0 if known is None else 50 * (known.high - known.low) for known in intervals]
             axes.errorbar(xs, means, yerr=reach, label=short(sweep.study), capsize=3, **looks[short(sweep.study)])
             places += xs

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from harness.records import OBJECTIVE, Record
 from harness.report.curves import best_against_minutes, expected
 from harness.report.facts import Facts, Row, best_so_far, succeeded
 from harness.report.figures.canvas import GREY, WIDTH, legend, legend_height, look, new, short, untrained_line
-from harness.space import Choice
+from harness.scores import OBJECTIVE
+from harness.spec.space import Choice
+from harness.store.records import Record
 
 
 def tuning(facts: Facts) -> Figure | None:

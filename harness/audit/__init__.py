@@ -1,0 +1,1 @@
+"""Is the data fit to train and to test on? Asked before the first run."""

@@ -1,0 +1,149 @@
+"""The audit of an ablation's data: when it has to be made, how the store keeps it, and what stops a run.
+
+`harness.data.checks` has the rules, `harness.audit.examine` applies them to a testbed in a process of its own, and
+here is what driver, commands and report need of the result: light to import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+from harness.data.findings import Audit, Finding, Overlap, by_severity
+from harness.data.overlap import BANDS, PER_BAND, SHINGLE, THRESHOLD
+from harness.errors import AuditFailed, StoreError
+from harness.files import as_json, write_atomically
+from harness.planning.plan import RECIPE, Plan
+from harness.spec import losses
+from harness.spec.ablation import Ablation
+from harness.spec.study import Study
+from harness.spec.views import named
+
+FILE = "audit.json"
+
+VERSION = 3
+"""Bumped by hand when the audit looks for more, or judges otherwise: all audits are then made anew."""
+
+
+def key(ablation: Ablation) -> str:
+    """Hash what decides an audit: rows, dev and test sets, tasks, and of each study its view, loss and batch sizes."""
+    bed = ablation.testbed
+    decides = {
+        "version": VERSION,
+        "recipe": RECIPE,
+        "near": [SHINGLE, THRESHOLD, BANDS, PER_BAND],
+        "testbed": bed.identity(),
+        "rows": bed.max_rows,
+        "max_dropped": bed.max_dropped,
+        "tasks": sorted(bed.tasks),
+        "studies": [[study.name, study.reads, ablation.decides(study)] for study in ablation.studies],
+        "batch_sizes": batch_sizes(ablation),
+    }
+    return hashlib.sha256(as_json(decides).encode()).hexdigest()[:16]
+
+
+def batch_sizes(ablation: Ablation) -> list[int]:
+    """Return every batch size that a run may have, smallest first: the space's and the default point's."""
+    return sorted({ablation.default.batch_size, *(int(size) for size in ablation.space.batch_size.values)})
+
+
+def read(folder: Path) -> Audit | None:
+    """Return a store's audit, None if it has none; raise StoreError, with the mend, if it cannot be read."""
+    path = folder / FILE
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        return Audit(
+            str(plain["key"]),
+            tuple(Finding(**{f.name: found[f.name] for f in fields(Finding)}) for found in plain["findings"]),
+            tuple(Overlap(**{f.name: found[f.name] for f in fields(Overlap)}) for found in plain["overlaps"]),
+            tuple((str(task), str(why)) for task, why in plain["left_out"]),
+            tuple(map(str, plain["missing"])),
+            tuple(map(str, plain.get("studies", ()))),
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, OSError) as problem:
+        raise StoreError(
+            f"{path}: the audit cannot be read ({problem}); delete it; `harness run FILE --audit-only` makes another"
+        ) from problem
+
+
+def write(folder: Path, audit: Audit) -> None:
+    """Replace a store's audit, a line a finding. Call it with the store locked."""
+    plain = asdict(audit)
+    lists = [f' "{name}": [{_lines(plain.pop(name))}]' for name in ("findings", "overlaps")]
+    head = as_json(plain).removesuffix("}")
+    write_atomically(folder / FILE, ",\n".join([head, *lists]) + "\n}\n")
+
+
+def _lines(items: Iterable[object]) -> str:
+    listed = ",\n  ".join(as_json(item) for item in items)
+    return f"\n  {listed}\n " if listed else ""
+
+
+def still_holds(audit: Audit, ablation: Ablation, missing: Collection[str]) -> bool:
+    """Tell whether an audit is of these very data: if so it need not be made again."""
+    return audit.key == key(ablation) and set(audit.missing) == set(missing)
+
+
+def only(ablation: Ablation, names: Collection[str]) -> Ablation:
+    """Return an ablation of these studies and whoever mines for them alone; all of it for no names."""
+    wanted = {name for study in names for name in (study, named(ablation.study(study).view).miner)}
+    kept = [study for study in ablation.studies if study.name in wanted]
+    return ablation if len(kept) in (0, len(ablation.studies)) else replace(ablation, studies=kept, expect=())
+
+
+def of_plan(plan: Plan) -> Audit | None:
+    """Return the audit that a plan's store has, None if there is none or it is of other data than the plan's.
+
+    One that is of some of the plan's studies alone names them.
+    """
+    audit = plan.audit
+    if audit is None or not set(audit.studies) <= {study.name for study in plan.ablation.studies}:
+        return None
+    return audit if audit.key == key(only(plan.ablation, audit.studies)) else None
+
+
+def refuse_errors(audit: Audit) -> None:
+    """Raise AuditFailed, naming every error and its mend, if there is one."""
+    errors = audit.of("error")
+    if errors:
+        listed = "\n".join(f"- {finding.where}: {finding.what}: {finding.explain}" for finding in errors)
+        raise AuditFailed(
+            f"the audit of the data found {len(errors)} error{'s' * (len(errors) > 1)}; nothing was trained:\n{listed}"
+        )
+
+
+def exit_code(audit: Audit) -> int:
+    """Return what a command that only audits exits with: 2 if there is an error, else 0."""
+    return AuditFailed.exit_code if audit.of("error") else 0
+
+
+def lines(audit: Audit) -> list[str]:
+    """Return the warnings, one a line."""
+    return [f"warning: {finding.where}: {finding.what}: {finding.explain}" for finding in audit.of("warning")]
+
+
+def unheard(ablation: Ablation) -> list[Study]:
+    """Return the studies whose view has a label and whose loss, a callable of a study file's own, may ignore it."""
+    return [
+        study
+        for study in ablation.studies
+        if named(study.view).label != "none"
+        and not isinstance(study.loss, losses.Loss)
+        and study.loss is not losses.softmax
+    ]
+
+
+def made(
+    key: str,
+    findings: Iterable[Finding],
+    overlaps: Iterable[Overlap],
+    left_out: Iterable[tuple[str, str]],
+    missing: Iterable[str],
+) -> Audit:
+    """Return a new audit, its findings by severity."""
+    return Audit(key, tuple(by_severity(findings)), tuple(overlaps), tuple(left_out), tuple(sorted(missing)))

@@ -1,0 +1,274 @@
+"""The audit from beginning to end, in a process of its own: rows, dev and test sets and tasks in, an `Audit` out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.audit import cache
+from harness.data.checks import PROBED, ignored_label, of_dropped, of_null_labels, of_view, unprobed_label
+from harness.data.clean import clean
+from harness.data.findings import Audit, Finding, Overlap
+from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, of_overlap, overlap, pair_keys
+from harness.data.ranges import of_labels, of_scores
+from harness.embedded import TASK_NAMES
+from harness.errors import RunFailed, TestbedUnavailable
+from harness.scores import DEV, TEST
+from harness.spec.ablation import Ablation
+from harness.spec.losses import inputs_of
+from harness.spec.study import UNTRAINED, Study
+from harness.spec.views import View, named
+from harness.testbeds import EMBEDDED, Testbed, materials
+
+DEFAULT_WORDS = 512
+"""What a base model is taken to read whose files do not say."""
+
+
+def examine(
+    ablation: Ablation, key: str, missing: Collection[str], tell: Callable[[str], None] = lambda line: None
+) -> Audit:
+    """Audit what an ablation trains on and is scored with.
+
+    Args:
+        key: `audit.key` of it, made where its losses were: elsewhere a loss may not be found in any file.
+        missing: test tasks whose data could not be had.
+        tell: given a line for each part as it is begun.
+
+    Raises TestbedUnavailable if a part of the testbed cannot be read.
+    """
+    bed = ablation.testbed
+    built: list[tuple[View, pd.DataFrame]] = []
+    findings: list[Finding] = []
+    groups: dict[tuple[View, int], list[Study]] = {}
+    for study in ablation.studies:
+        groups.setdefault((named(study.view), ablation.testbed_of(study.name).max_rows), []).append(study)
+    findings += _base_model(ablation, tell)
+    nulls = [row for row in materials.null_labels(bed) if row < bed.max_rows]
+    findings += of_null_labels(nulls, min(bed.max_rows, len(materials.load_rows(bed))), bed.name, bed.max_dropped)
+    for (view, limit), studies in groups.items():
+        tell(f"view {view}")
+        built_rows = view.build(materials.load_rows(bed), limit)
+        rows, dropped = clean(view, built_rows)
+        names = [study.name for study in studies]
+        findings += of_dropped(view, dropped, len(built_rows), names, bed.max_dropped)
+        if view.mining is not None:
+            view, rows, notes = _mined(ablation, view, rows, studies)
+            findings += notes
+        built.append((view, rows))
+        findings += _of_view(ablation, view, rows, studies)
+        if view.label != "none":
+            for study in studies:
+                findings += of_labels(view, rows[view.columns[-1]], study.name, study.loss)
+    sets = {}
+    for name, ref in ((DEV, bed.dev), (TEST, bed.test)):
+        pairs = materials.load_sts(ref)
+        findings += of_scores(name, (pairs.sentence1, pairs.sentence2), pairs.gold, ref.score_range, bed.name)
+        sets[name] = _keys(pairs)
+    tasks, left_out = _tasks(bed, missing, tell)
+    overlaps = list(_overlaps(built, sets, tasks, tell))
+    for found in overlaps:
+        findings += of_overlap(found, bed.name)
+    if left_out:
+        told = "; ".join(f"{task}: {why}" for task, why in left_out)
+        note = f"Texts of these tasks were compared with no other: {told}."
+        findings.append(Finding("note", f"testbed {bed.name}", "tasks left out", len(left_out), len(bed.tasks), note))
+    return cache.made(key, findings, overlaps, left_out, missing)
+
+
+def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding]:
+    """Load the base model once in each way that studies ask for: whether it loads is known before anything is paid.
+
+    The embedded testbed's is the harness's own.
+    """
+    bed = ablation.testbed
+    if bed.model.repo == EMBEDDED:
+        return []
+    tell("base model")
+    from harness.executors.library_output import be_quiet
+    from harness.model.loading import described, load_plain  # torch, which the embedded testbed's audits do without
+
+    be_quiet()
+    where, findings = f"testbed {bed.name}", []
+    folder = str(materials.locate(bed.model, is_model=True))
+    asked = {ablation.testbed_of(study.name).pooling: study.name for study in reversed(ablation.studies)}
+    for pooling, name in asked.items():
+        try:
+            told = described(load_plain(folder, pooling))
+        except RunFailed as problem:
+            findings.append(Finding("error", f"study {name}", "base model", 1, 1, f"{problem}."))
+        else:
+            findings.append(Finding("note", where, "base model", 1, 1, f"It was loaded as: {told}."))
+    return findings
+
+
+def _mined(
+    ablation: Ablation, view: View, pairs: pd.DataFrame, studies: list[Study]
+) -> tuple[View, pd.DataFrame, list[Finding]]:
+    """Mine a view's negatives where the base model does; a study's model is not there yet, so its pairs are audited."""
+    where = f"{'study' if len(studies) == 1 else 'studies'} {', '.join(study.name for study in studies)}"
+    assert view.mining is not None
+    if view.miner != UNTRAINED:
+        told = (
+            f"The negatives of view {view.name!r} are mined during the run, by study {view.miner!r}: its anchors and "
+            "positives were looked at. Negatives are positives of other anchors, so they add no sentence."
+        )
+        note = Finding("note", where, "negatives not mined yet", 0, len(pairs), told)
+        return replace(view, columns=view.columns[:2]), pairs, [note]
+    if len(pairs) < 2:
+        return view, pairs.reindex(columns=list(view.columns)).dropna(), []
+    from harness.data.mining import (  # torch, which most ablations' audits need not wait for
+        base_of,
+        count_drawn,
+        with_negatives,
+    )
+    from harness.executors.library_output import be_quiet
+    from harness.model.loading import fresh_model
+
+    be_quiet()
+    bed = ablation.testbed_of(studies[0].name).sealed()
+    base = base_of(bed)
+    rows = with_negatives(view, pairs, base, lambda: fresh_model(bed))
+    drawn = count_drawn(view, pairs, base)
+    told = (
+        f"In {drawn:,} rows of view {view.name!r} a negative was drawn at random, as too few of the nearest lay a "
+        f"margin of {view.mining.margin:g} below the anchor's positives."
+    )
+    return view, rows, [Finding("note", where, "random among mined negatives", drawn, len(rows), told)] if drawn else []
+
+
+def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, studies: list[Study]) -> list[Finding]:
+    """Audit a view for its studies: those whose loss draws negatives from the batch share one finding a batch size."""
+    names, drawing = [study.name for study in studies], [study.name for study in studies if in_batch(study)]
+    sizes = cache.batch_sizes(ablation) if drawing else ()
+    return of_view(view, rows, names, _most_words(ablation.testbed), sizes)
+
+
+def in_batch(study: Study) -> bool:
+    """Tell whether a study's loss takes other rows of the batch as negatives.
+
+    A loss that reads two texts and no label has nothing else to push away. Of a callable that does not say what it
+    reads, it is supposed.
+    """
+    inputs = inputs_of(study.loss)
+    return named(study.view).label == "none" and (inputs is None or inputs.fewest == 2)
+
+
+def probe(ablation: Ablation, name: str) -> list[Finding]:
+    """Try whether a study's loss reads its labels, on a few rows of different ones."""
+    study = ablation.study(name)
+    view = named(study.view)
+    rows, _ = clean(view, view.build(materials.load_rows(ablation.testbed), ablation.testbed_of(name).max_rows))
+    column = view.columns[-1]
+    few = rows.groupby(column, sort=True).head(PROBED // 2).head(PROBED)
+    if few[column].nunique() < 2:
+        return []
+    from harness.executors.library_output import be_quiet
+    from harness.model.loading import fresh_model
+    from harness.training.label_probe import reads_labels  # torch and the model, which most ablations need not wait for
+
+    be_quiet()
+    try:
+        model = fresh_model(ablation.testbed_of(name).sealed())
+        loss = study.loss(model, **dict(ablation.default_point(study).options))
+        texts = [few[name].tolist() for name in view.columns[: view.texts]]
+        read = reads_labels(model, loss, texts, few[column].tolist())
+    except Exception as problem:  # whatever a study file's loss raises: its runs will tell
+        return [unprobed_label(study.name, view, f"{type(problem).__name__} was raised")]
+    return [] if read else [ignored_label(study.name, view, len(rows))]
+
+
+def _most_words(bed: Testbed) -> int:
+    """Return how many tokens the base model reads, as its files say."""
+    folder = materials.locate(bed.model, is_model=True)
+    inner = next(iter(_json(folder / "modules.json") or [{}])).get(
+        "path", ""
+    )  # the transformer, mostly the folder itself
+    said = [
+        _json(folder / inner / file).get(name)
+        for file, name in (
+            ("config.json", "max_position_embeddings"),
+            ("tokenizer_config.json", "model_max_length"),
+            ("sentence_bert_config.json", "max_seq_length"),
+        )
+    ]
+    return min(
+        (int(value) for value in said if isinstance(value, (int, float)) and 0 < value < math.inf),
+        default=DEFAULT_WORDS,
+    )
+
+
+def _json(path: Path) -> Any:
+    """Return what a JSON file holds, nothing if it is not there or holds something else."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _keys(pairs: materials.StsPairs) -> list[PairKey]:
+    return pair_keys(pairs.sentence1, pairs.sentence2)
+
+
+def _tasks(
+    bed: Testbed, missing: Collection[str], tell: Callable[[str], None]
+) -> tuple[dict[str, list[PairKey]], list[tuple[str, str]]]:
+    """Return the pairs of each STS task, and why each other task is left out."""
+    found, left_out = {}, [(task, "its data could not be had") for task in bed.tasks if task in missing]
+    for task in (task for task in bed.tasks if task not in missing):
+        tell(f"task {task}")
+        try:
+            pairs = _task_pairs(task)
+        except TestbedUnavailable:
+            raise
+        except Exception as problem:  # a task's data or code can fail in any way; its evaluation will tell
+            left_out.append((task, f"{type(problem).__name__} was raised as it was read"))
+            continue
+        if pairs is None:
+            left_out.append((task, "it is no set of STS pairs"))
+        else:
+            found[f"mteb/{task}"] = _keys(pairs)
+    return found, left_out
+
+
+def _task_pairs(task: str) -> materials.StsPairs | None:
+    if task in TASK_NAMES:
+        return materials.embedded_pairs(task)
+    from harness.evaluation import scoring  # mteb: seconds that the embedded testbed's users need not wait
+
+    return scoring.task_pairs(task)
+
+
+def _overlaps(
+    built: list[tuple[View, pd.DataFrame]],
+    sets: dict[str, list[PairKey]],
+    tasks: dict[str, list[PairKey]],
+    tell: Callable[[str], None],
+) -> Iterator[Overlap]:
+    """Yield what every evaluation set shares with the training rows, and test set and tasks with the dev set."""
+    tell("overlap with dev set, test set and tasks")
+    trained: set[PairKey] = set()
+    for view, rows in built:
+        first, *others = view.columns[: view.texts]
+        for other in others:
+            trained.update(pair_keys(rows[first].tolist(), rows[other].tolist()))
+    in_rows = {sentence for key in trained for sentence in key}
+    new = {sentence for keys in sets.values() for key in keys for sentence in key} - in_rows
+    tell("near-duplicates")
+    near = near_duplicates(new, in_rows)
+    for name, keys in {**sets, **tasks}.items():
+        found = overlap(name, keys, ROWS, trained, in_rows)
+        if name in sets:
+            own = {sentence for key in keys for sentence in key}
+            found = replace(found, near=len(own & near))
+        yield found
+    dev = set(sets[DEV])
+    dev_sentences = {sentence for key in dev for sentence in key}
+    for name, keys in {**sets, **tasks}.items():
+        if name != DEV:
+            yield overlap(name, keys, DEV_SET, dev, dev_sentences)

@@ -1,0 +1,114 @@
+"""What a command works on: the study file's ablation with the options put in, and the store that remembers them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import StudyFileError, UsageError
+
+if TYPE_CHECKING:
+    from harness.spec.ablation import Ablation
+
+OVERRIDES: dict[str, type] = {
+    "testbed": str,
+    "rows": int,
+    "epochs": float,
+    "trials": int,
+    "seeds": int,
+    "tasks": str,
+    "precision": str,
+    "max_seeds": int,
+}
+"""Options that decide results, and what they are; a store remembers those of its last run."""
+
+
+def declared(options: argparse.Namespace) -> Ablation:
+    """Load the study file and put the options in the place of what it says."""
+    from harness.spec.ablation import restrict
+    from harness.spec.loading import load_study_file
+    from harness.testbeds import by_name
+
+    ablation = load_study_file(options.file)
+    tasks = getattr(options, "tasks", None)
+    given = {
+        name: getattr(options, name, None) for name in ("rows", "epochs", "trials", "seeds", "precision", "max_seeds")
+    }
+    if given["rows"] is not None and given["rows"] < 1:
+        raise UsageError(f"--rows {given['rows']}: training needs at least 1 row")
+    made = restrict(
+        ablation,
+        testbed=by_name(options.testbed) if options.testbed else None,
+        tasks=None if tasks is None else tuple(task.strip() for task in tasks.split(",") if task.strip()),
+        **given,
+    )
+    known = {*ablation.testbed.tasks, *(by_name(options.testbed).tasks if options.testbed else ())}
+    _refuse_unknown_tasks([task for task in made.testbed.tasks if task not in known])
+    _refuse_unknown_figures(made, {*known, *made.testbed.tasks})
+    return made
+
+
+def _refuse_unknown_tasks(names: Sequence[str]) -> None:
+    """Raise UsageError for a task that mteb does not know; those of a testbed are known without its slow import."""
+    if names:
+        from harness.evaluation.mteb_tasks import task_refs
+
+        task_refs(names)
+
+
+def _refuse_unknown_figures(ablation: Ablation, tasks: Collection[str]) -> None:
+    """Raise StudyFileError if an expectation is about a figure that no run will have, before any is paid."""
+    from harness.scores import DEV, STS_FIGURES, TEST
+
+    known = {f"{name}/{figure}" for name in (DEV, TEST) for figure in STS_FIGURES} | {f"mteb/{task}" for task in tasks}
+    for expectation in ablation.expect:
+        figure = getattr(expectation, "figure", None)
+        if figure is not None and not {figure, figure.partition(":")[0]} & known:
+            near = ", ".join(get_close_matches(figure, known, 3, 0.5)) or ", ".join(sorted(known))
+            raise StudyFileError(
+                f"expectation '{expectation}': no run will have the figure {figure!r}; did you mean {near}?"
+            )
+
+
+def ablation_and_store(options: argparse.Namespace) -> tuple[Ablation, Path]:
+    """Return the ablation and its store; options not given are those of the store's last run."""
+    from harness.api import default_store
+
+    folder: Path = options.store or default_store(declared(options))
+    last = folder / "last_run.json"
+    if last.is_file():
+        for name, value in _remembered(last).items():
+            if getattr(options, name, None) is None:
+                setattr(options, name, value)
+    return declared(options), folder
+
+
+def _remembered(last: Path) -> dict[str, Any]:
+    """Return the options of a store's last run; raise UsageError if the file does not hold them."""
+    try:
+        found = dict(json.loads(last.read_text(encoding="utf-8")))
+        values = {name: found.get(name) for name in OVERRIDES}
+        for name, kind in OVERRIDES.items():
+            if values[name] is not None and type(values[name]) not in (kind, int if kind is float else kind):
+                raise ValueError(f"{name} is {values[name]!r}")
+    except (ValueError, TypeError, OSError, RecursionError) as problem:
+        raise UsageError(f"{last}: cannot be read ({problem}); delete it and give the run's options again") from problem
+    return values
+
+
+def command(options: argparse.Namespace) -> str:
+    """Write the command that makes the same runs again, from the options that decide results."""
+    parts = ["harness", "run", str(options.file)]
+    for name in OVERRIDES:
+        value = getattr(options, name, None)
+        if value is not None:
+            parts += ["--until-decided"] if name == "max_seeds" else []
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    if getattr(options, "threads", None) is not None:
+        parts += ["--threads", str(options.threads)]
+    return shlex.join(parts)

@@ -1,0 +1,192 @@
+"""Plans and records as terminal tables and as JSON documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from harness.data.findings import SEVERITIES, Audit
+from harness.engine.progress import spell
+from harness.evaluation.published import Row
+from harness.planning.plan import Plan
+from harness.scores import HEADLINE, OBJECTIVE
+from harness.store.records import Record
+
+
+def plan_as_dict(plan: Plan) -> dict[str, Any]:
+    """Return a plan as JSON's types: the ablation's budget and every run with its state.
+
+    A run has no id before the first `harness run` has read the data, whose content is part of it.
+    """
+    ablation = plan.ablation
+    known = bool(ablation.testbed.contents)
+    return {
+        "ablation": ablation.name,
+        "testbed": ablation.testbed.name,
+        "rows": ablation.testbed.max_rows,
+        "tasks": list(ablation.testbed.tasks),
+        "precision": ablation.precision,
+        "contents": dict(ablation.testbed.contents),
+        "seconds_left": plan.seconds_left(),
+        "trials_of_other_searches": dict(plan.strays),
+        "runs": [
+            {
+                "id": run.id if known else None,
+                "study": run.study,
+                "stage": run.stage,
+                "trial": run.trial,
+                "seed": run.seed,
+                "roles": list(run.roles),
+                "state": run.state,
+                "point": run.point.as_dict() if run.point else None,
+            }
+            for run in plan.runs
+        ],
+    }
+
+
+LONG = 400
+"""A plan of more runs is shown without its trials' points: nobody reads hundreds of lines, and rich takes seconds."""
+
+
+def plan_table(plan: Plan) -> Table:
+    """Show how many runs of each stage stand how, and, unless the plan is LONG, what the next points are."""
+    table = Table(
+        title=f"{plan.ablation.name} on {plan.ablation.testbed.name}: {len(plan.runs)} runs", title_justify="left"
+    )
+    for column in ("study", "stage", "point", "seeds", "runs", "state"):
+        table.add_column(column, overflow="fold")
+    groups: dict[tuple[str, str, str], list[Any]] = {}
+    for run in plan.runs:
+        point = str(run.point) if run.point else "" if run.stage == "untrained" else "chosen by the search"
+        if run.stage == "tune" and len(plan.runs) > LONG:
+            point = "as many as trials"
+        what = run.stage if not run.roles else f"{run.stage} ({' and '.join(run.roles)})"
+        groups.setdefault((run.study, what, point), []).append(run)
+    for (study, what, point), runs in groups.items():
+        seeds = sorted({run.seed for run in runs})
+        span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+        states = Counter(run.state for run in runs)
+        table.add_row(
+            study,
+            what,
+            point,
+            span,
+            str(len(runs)),
+            ", ".join(f"{n} {s}" if len(states) > 1 else s for s, n in states.items()),
+        )
+    return table
+
+
+def plan_summary(plan: Plan, workers: int) -> list[str]:
+    """Return the lines below a plan: what is left, what it may cost, where it falls short of what was asked."""
+    counts = Counter(run.state for run in plan.runs)
+    lines = [", ".join(f"{counts[state]} {state}" for state in ("done", "to do", "waiting", "failed") if counts[state])]
+    seconds = plan.seconds_left()
+    if plan.unfinished():
+        lines.append(
+            "no estimate: nothing like it was run in this store yet"
+            if seconds is None
+            else f"about {spell(seconds / workers)} with {workers} worker{'s' * (workers > 1)}"
+        )
+    for study in plan.ablation.studies:
+        if (trials := plan.ablation.trials(study)) < plan.ablation.budget.trials:
+            lines.append(
+                f"{study.name}: {trials} trials, not {plan.ablation.budget.trials}: its space holds no more points"
+            )
+    lines += plan.stray_trials()
+    asked = plan.ablation.testbed.max_rows
+    trained = [r for r in plan.runs if r.stage != "untrained"]
+    held = [r.record.rows for r in plan.runs if r.record and r.record.rows]
+    pair_class = [
+        r.record for r in trained if r.record and r.record.rows and plan.ablation.study(r.study).reads == "pair-class"
+    ]
+    if pair_class and pair_class[0].rows < asked:
+        lines.append(f"the testbed holds {pair_class[0].rows} labelled rows of the {asked} asked for")
+    elif held and max(held) > asked:
+        lines.append(f"rows beyond the {asked} asked for were used")
+    return lines
+
+
+def records_as_dict(records: Sequence[Record]) -> dict[str, Any]:
+    """Return records as one JSON document, without per-pair predictions."""
+    plain = []
+    for record in records:
+        fields = record.as_dict()
+        del fields["pairs"]
+        plain.append(fields)
+    return {"records": plain}
+
+
+def records_table(records: Sequence[Record]) -> Table:
+    """Show a row a record: what it was, how it ended, its dev and test score (Spearman, points of 100), its cost."""
+    table = Table(title=f"{len(records)} records; STSB Spearman x 100", title_justify="left")
+    for column in ("id", "study", "stage", "trial", "seed", "point", "outcome"):
+        table.add_column(column, overflow="fold")
+    for column in ("dev", "test", "steps", "time"):
+        table.add_column(column, justify="right")
+    for r in sorted(records, key=lambda r: (r.study, r.stage != "tune", r.trial or 0, str(r.point), r.seed)):
+        dev, test = (f"{100 * r.scores[name]:.2f}" if name in r.scores else "" for name in (OBJECTIVE, HEADLINE))
+        trial = "" if r.trial is None else str(r.trial)
+        cost = spell(r.train_seconds + r.eval_seconds)
+        table.add_row(
+            r.id, r.study, r.stage, trial, str(r.seed), str(r.point or ""), r.outcome, dev, test, str(r.steps), cost
+        )
+    return table
+
+
+def audit_table(audit: Audit, testbed: str) -> Table:
+    """Show a row a finding, errors first, and the number of each severity."""
+    numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(audit.of(s))])
+    table = Table(title=f"audit of testbed {testbed}: {numbers}", title_justify="left")
+    for column in ("severity", "where", "what"):
+        table.add_column(column, overflow="fold")
+    for column in ("count", "of"):
+        table.add_column(column, justify="right")
+    for finding in audit.findings:
+        table.add_row(
+            finding.severity,
+            finding.where,
+            finding.what,
+            *(f"{n:,.4g}" if n % 1 else f"{n:,.0f}" for n in (finding.count, finding.of)),
+        )
+    return table
+
+
+def calibration_as_dicts(found: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return a calibration's rows as JSON's types; scores in points of 1.0."""
+    return [
+        {
+            "model": row.model,
+            "figure": row.figure,
+            "published": row.published,
+            "measured": row.measured,
+            "outcome": row.outcome,
+            "reason": row.reason,
+        }
+        for row in found
+    ]
+
+
+def calibration_table(found: Sequence[Row]) -> Table:
+    """Show published and measured scores side by side, times 100."""
+    table = Table()
+    for column in ("model", "figure", "published", "measured", "difference", "outcome"):
+        table.add_column(column, overflow="fold", justify="right" if column in _NUMBERS else "left")
+    for row in found:
+        known = row.published is not None and row.measured is not None
+        table.add_row(
+            row.model,
+            row.figure,
+            "" if row.published is None else f"{100 * row.published:.2f}",
+            "" if row.measured is None else f"{100 * row.measured:.2f}",
+            f"{100 * ((row.measured or 0) - (row.published or 0)):+.3f}" if known else "",
+            row.outcome + (f": {row.reason}" if row.reason else ""),
+        )
+    return table
+
+
+_NUMBERS = ("published", "measured", "difference")

@@ -1,0 +1,173 @@
+"""Mined hard negatives: made once from pairs and a model, then read from a file whose name says what decides it.
+
+By sentence-transformers' `mine_hard_negatives`, which is not asked for rows but for triplets: its rows
+(`output_format="n-tuple"`) leave out every anchor for which it finds fewer negatives than were asked for, and come in
+the order of distinct anchors, not in that of the pairs. Triplets keep what was found, and rows stay equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
+from functools import lru_cache
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import torch
+from datasets import Dataset
+from filelock import FileLock
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import mine_hard_negatives
+
+from harness.data.overlap import normalise
+from harness.embedded.build import cache_folder
+from harness.errors import RunFailed
+from harness.files import as_json
+from harness.provenance import versions
+from harness.spec.views import Mining, View
+from harness.testbeds import Testbed
+
+VERSION = 1
+"""Bumped by hand when mining changes: all negatives are then mined anew."""
+
+CANDIDATES = 100
+"""Nearest neighbours that are looked through for each anchor."""
+
+SPARE = 3
+"""Negatives beyond those asked for, as some turn out to say what the anchor or its positive says."""
+
+BATCH_SIZE = 128
+
+
+def with_negatives(
+    view: View, pairs: pd.DataFrame, base: str, model: Callable[[], SentenceTransformer]
+) -> pd.DataFrame:
+    """Return pairs with the negatives of a mined view.
+
+    Args:
+        pairs: columns anchor and positive; their order and number stay.
+        base: what says which base model mines, or was trained to: its revision and pooling.
+        model: makes the model that mines; called only where no file has these negatives yet.
+
+    Raises RunFailed where there are too few other anchors to draw negatives from.
+    """
+    assert view.mining is not None
+    path = _path(view.mining, pairs, base)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.is_file():  # another worker may have mined them while this one waited
+                _write(path, mine(pairs, view.mining, model()))
+    found = _read(path)
+    return pairs.assign(
+        **dict(zip(view.columns[2:], (found[f"negative{n}"] for n in _numbers(view.mining)), strict=True))
+    )
+
+
+def mine(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) -> pd.DataFrame:
+    """Return the negatives of each pair, columns negative1, negative2, ..., and `drawn`: how many of them are random.
+
+    A negative is a positive of another anchor whose cosine with the anchor lies at least `margin` (a share) below that
+    of the anchor's least similar positive; the most similar come first. All rows of an anchor have the same ones. None
+    says, but for case and punctuation, what the anchor or one of its positives does.
+    """
+    nearest = _nearest(pairs, mining, model)
+    own = _own(pairs)
+    corpus = list(dict.fromkeys(pairs["positive"]))
+    rows = []
+    for anchor in pairs["anchor"]:
+        kept = [text for text in nearest.get(anchor, ()) if normalise(text) not in own[anchor]][: mining.negatives]
+        drawn = list(
+            _random(anchor, corpus, own[anchor] | {normalise(text) for text in kept}, mining.negatives - len(kept))
+        )
+        rows.append([*kept, *drawn, len(drawn)])
+    return pd.DataFrame(rows, columns=[*(f"negative{n}" for n in _numbers(mining)), "drawn"])
+
+
+def count_drawn(view: View, pairs: pd.DataFrame, base: str) -> int:
+    """Return how many rows of a view that was mined have a random negative, as too few lay under the margin."""
+    assert view.mining is not None
+    return int((_read(_path(view.mining, pairs, base))["drawn"] > 0).sum())
+
+
+def _nearest(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) -> dict[str, list[str]]:
+    """Return each anchor's negatives, most similar first; anchors that have none are left out."""
+    distinct = pairs.drop_duplicates()[["anchor", "positive"]]
+    model.eval()
+    with torch.inference_mode(), redirect_stderr(StringIO()):  # its bars cannot be turned off
+        found = mine_hard_negatives(
+            Dataset.from_pandas(distinct, preserve_index=False),
+            model,
+            range_max=CANDIDATES,
+            relative_margin=mining.margin or None,
+            num_negatives=min(mining.negatives + SPARE, CANDIDATES),
+            output_format="triplet",
+            batch_size=BATCH_SIZE,
+            verbose=False,
+        )
+    by_anchor: dict[str, dict[str, None]] = {}
+    for anchor, negative in zip(found["anchor"], found["negative"], strict=True):
+        by_anchor.setdefault(anchor, {})[negative] = None  # an anchor with two positives has its negatives twice
+    return {anchor: list(negatives) for anchor, negatives in by_anchor.items()}
+
+
+def _own(pairs: pd.DataFrame) -> dict[str, frozenset[str]]:
+    """Return what must not be an anchor's negative: itself and all its positives, normalised."""
+    positives = pairs.groupby("anchor", sort=False)["positive"].agg(list)
+    return {str(anchor): frozenset(map(normalise, [str(anchor), *texts])) for anchor, texts in positives.items()}
+
+
+def _random(anchor: str, corpus: list[str], barred: frozenset[str], number: int) -> Iterator[str]:
+    """Yield texts in an order that the anchor alone decides, so that all its rows get the same."""
+    if not number:
+        return
+    start = int.from_bytes(hashlib.sha256(anchor.encode()).digest()[:8], "big")
+    for step in range(len(corpus)):
+        text = corpus[(start + step) % len(corpus)]
+        if normalise(text) not in barred:
+            yield text
+            number -= 1
+            if not number:
+                return
+    raise RunFailed("too few anchors to draw negatives from; give more rows with --rows")
+
+
+def _numbers(mining: Mining) -> range:
+    return range(1, mining.negatives + 1)
+
+
+def _path(mining: Mining, pairs: pd.DataFrame, base: str) -> Path:
+    """Return the file under a hash of what decides the negatives: the pairs themselves, the options, and the model."""
+    digest = hashlib.sha256()
+    for column in ("anchor", "positive"):
+        digest.update("\0".join(pairs[column]).encode())
+    by = {"base": base, "trial": mining.trial, "negatives": mining.negatives, "margin": mining.margin}
+    made = {"version": VERSION, "library": versions()["sentence-transformers"], "candidates": CANDIDATES}
+    decides = as_json({**made, "pairs": digest.hexdigest(), **by})
+    return cache_folder() / "mined" / f"{hashlib.sha256(decides.encode()).hexdigest()[:16]}.parquet"
+
+
+def _write(path: Path, found: pd.DataFrame) -> None:
+    """Write by rename, so that a killed worker leaves no half of it."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    os.close(handle)
+    try:
+        found.to_parquet(temporary, index=False)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+def base_of(bed: Testbed) -> str:
+    """Return what says which base model it is."""
+    return f"{bed.identity()['model']} pooled by {bed.identity()['pooling']}"

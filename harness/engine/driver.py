@@ -1,0 +1,272 @@
+"""The driver: plan, ask, submit, store, tell. One process, the only writer of its store.
+
+It keeps nothing that the store does not hold: at each step it plans from the records, a study anew when it has a new
+one, so giving the same command again after any kind of end goes on where the store stands.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.engine import search
+from harness.engine.job import Job, packed
+from harness.engine.options import Options
+from harness.engine.progress import Board, spell
+from harness.engine.turns import Turns
+from harness.engine.worker import do
+from harness.errors import StoreError, UsageError
+from harness.executors import Executor, WorkerDied
+from harness.executors.signals import held_back
+from harness.files import writing
+from harness.planning import unlocking
+from harness.planning.plan import Plan, PlannedRun, run_id, trained
+from harness.planning.planner import Planner
+from harness.provenance import without_secrets
+from harness.scores import HEADLINE, OBJECTIVE
+from harness.spec.ablation import Ablation
+from harness.spec.loading import folder_beside
+from harness.spec.study import UNTRAINED
+from harness.spec.views import named
+from harness.store.artifacts import clear, drop_models, keep_only_best, publish
+from harness.store.folder import Store
+from harness.store.records import Record, completed
+from harness.verdicts import until_decided
+
+
+class Driver:
+    """Executes an ablation's plan on a locked store. `drive` ends the executor, too."""
+
+    def __init__(
+        self,
+        ablation: Ablation,
+        store: Store,
+        executor: Executor,
+        board: Board,
+        options: Options,
+        missing: Mapping[str, str],
+        provenance: Mapping[str, Any],
+        records: Iterable[Record] | None = None,
+        work: Callable[[bytes], Record] = do,
+    ) -> None:
+        """Take what there is.
+
+        Args:
+            missing: tasks whose data cannot be had, with the reason.
+            provenance: what every record says of where the code comes from.
+            records: what the store holds, if that was read before.
+            work: what a worker is asked to do with a packed job.
+        """
+        self.ablation, self.store, self.executor, self.board, self.options = ablation, store, executor, board, options
+        self.missing, self.provenance, self._work = missing, provenance, work
+        found = store.records() if records is None else list(records)
+        self.records = {record.id: record for record in found}
+        self._planner = Planner(
+            ablation,
+            self.records.values(),
+            pruning=options.prune,
+            only=options.only,
+            unavailable=missing,
+            retrying=[record.id for record in found if options.retry_failed and record.mendable],
+        )
+        self._running: dict[Future[Record], PlannedRun] = {}
+        self._warned: set[str] = set()
+        self._log_design()
+
+    def drive(self) -> Plan:
+        """Do every run that can be done; returns the plan as it stands at the end."""
+        until_decided.grow(self._planner)
+        for note in self._planner.plan().stray_trials():
+            self.board.line(note)
+        with held_back():
+            mirror = self._mirror()
+        try:
+            with writing(self._staging):
+                self._staging.mkdir(parents=True, exist_ok=True)
+            stop, turns = False, Turns(self._planner)
+            while True:
+                while len(self._running) < self.executor.slots and not stop and (run := turns.take()):
+                    self._submit(self._with_point(run))
+                self.board.show(self._planner.plan, {run.id or "": run.study for run in self._running.values()})
+                if not self._running:
+                    return self._planner.plan()
+                ended, _ = wait(self._running, timeout=0.25, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    with held_back():
+                        record = self._finish(self._running.pop(future), future)
+                        self._tell(mirror, record)
+                    stop |= self.options.fail_fast and record.outcome == "failed"
+                    turns.look_again(record.study, *self._planner.mined_by(record.study))
+                if ended and self._grown():
+                    turns.look_again(*self._planner.studies)
+        finally:
+            with held_back():
+                self.executor.stop()
+                if mirror is not None:
+                    mirror.close()
+                clear(self._staging)
+
+    def _mirror(self) -> search.Mirror | None:
+        """Open optuna's storage; the store's own is made anew if it broke, as all of it is in the records."""
+        if self.options.storage == "none":
+            return None
+        records = [run.record for run in self._planner.plan().runs if run.record is not None]
+        if self.options.storage is not None:
+            return search.Mirror(self.ablation, self.options.storage, records)
+        own = self.store.folder / "optuna.db"
+        try:
+            return search.Mirror(self.ablation, own, records)
+        except UsageError:
+            with writing(own):
+                own.unlink(missing_ok=True)
+            return search.Mirror(self.ablation, own, records)
+
+    def _tell(self, mirror: search.Mirror | None, record: Record) -> None:
+        """Mirror a record; that it cannot be is no reason to stop, because the records have everything."""
+        try:
+            if mirror is not None:
+                mirror.tell(record)
+        except StoreError as problem:
+            self.board.line(str(problem))
+
+    def _grown(self) -> bool:
+        """Plan the final seeds that open verdicts ask for; tell whether there are more than before."""
+        before = self._planner.seeds
+        until_decided.grow(self._planner)
+        return self._planner.seeds != before
+
+    def _with_point(self, run: PlannedRun) -> PlannedRun:
+        """Ask the sampler for a waiting trial's point; all trials before it have ended."""
+        if run.point is not None or run.trial is None:
+            return run
+        ablation = self._planner.ablation_of(run.study)
+        earlier = [t.record for t in self._planner.part(run.study).of(run.study, "tune")[: run.trial] if t.record]
+        point = search.ask(ablation, ablation.study(run.study), earlier)
+        return replace(run, point=point, id=run_id(ablation, run.study, "tune", run.seed, point), state="to do")
+
+    def _log_design(self) -> None:
+        """Log, before the first run starts, what is declared now, and of which studies test scores are known."""
+        now, file = datetime.now(UTC).isoformat(timespec="seconds"), self.provenance.get("study_file")
+        entry = unlocking.design(self.ablation, self.records.values(), now, file)
+        log = unlocking.read(self.store.folder)
+        if unlocking.is_news(entry, log):
+            unlocking.append(self.store.folder, entry)
+            log = (*log, entry)
+        self._planner.designs, self._planner.looks = log, until_decided.looks(self.ablation, log)
+
+    def _submit(self, run: PlannedRun) -> None:
+        assert run.id is not None
+        ablation = self._planner.ablation_of(run.study)
+        tuning, bed = run.stage == "tune", ablation.testbed
+        staging = self._staging / run.id
+        with writing(staging):
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+        # Its own study, and whose model mines for it: all of a large ablation would cost more to send than a short run.
+        miners = {named(study.view).miner for study in ablation.studies if study.name == run.study}
+        studies = [study for study in ablation.studies if study.name in {run.study, *miners}]
+        studies = studies or [study for study in ablation.studies if named(study.view).miner in (None, UNTRAINED)][:1]
+        job = Job(
+            run=replace(run, record=None),
+            ablation=replace(ablation, testbed=bed.sealed() if tuning else bed, studies=studies, expect=()),
+            tasks=() if tuning else tuple(task for task in bed.tasks if task not in self.missing),
+            missing=self.missing,
+            staging=staging.resolve(),
+            keep_model=self._keeps(run),
+            report_to=self.options.report_to,
+            rivals=self._rivals(run) if self.options.prune and run.stage == "tune" else None,
+            progress_port=self.board.port,
+            progress_token=self.board.token,
+            provenance=self.provenance,
+            beside=folder_beside(),
+        )
+        self._running[self.executor.submit(self._work, packed(job, self.ablation.name))] = run
+
+    def _keeps(self, run: PlannedRun) -> bool:
+        """Tell whether a run saves its model: a default point's, too, which the last trial may show to be best."""
+        return run.stage == "final" and self.options.keep_models != "none"
+
+    def _sort_models(self, study: str) -> None:
+        """Keep but the best model of a study's final runs at its best point, as soon as trials have shown it.
+
+        The default point's best model stays, too, as long as a trial has failed: retried, it may make that point best.
+        """
+        plan = self._planner.part(study)
+        best = plan.of(study, "final", "best")
+        if all(run.id is not None for run in best):
+            at_best = {run.id for run in best}
+            finals = [run.record for run in plan.of(study, "final") if run.record]
+            others = [record for record in finals if record.id not in at_best]
+            unsure = any(run.record is not None and run.record.mendable for run in plan.of(study, "tune"))
+            keep_only_best(self.store.folder, [record for record in finals if record.id in at_best])
+            (keep_only_best if unsure else drop_models)(self.store.folder, others)
+
+    def _rivals(self, run: PlannedRun) -> tuple[tuple[tuple[float, float], ...], ...]:
+        """Return the dev curves that a trial is pruned against: those of its study's earlier trials."""
+        tuned = self._planner.part(run.study).of(run.study, "tune")
+        earlier = [t.record for t in tuned if t.record and (t.trial or 0) < (run.trial or 0)]
+        return tuple(record.curve for record in earlier if record.outcome == "ok" and len(record.curve) > 1)
+
+    def _finish(self, run: PlannedRun, future: Future[Record]) -> Record:
+        """Store what a run gave: its files first, then its record, whose existence says that all this was done."""
+        assert run.id is not None
+        try:
+            record = unlocking.dev_only(future.result())
+        except Exception as problem:  # the worker died, or could not even begin
+            error = str(problem) if isinstance(problem, WorkerDied) else f"{type(problem).__name__}: {problem}"
+            record = Record(
+                run.id,
+                run.study,
+                run.stage,
+                run.seed,
+                run.point,
+                run.trial,
+                "failed",
+                without_secrets(error),
+                provenance=self.provenance,
+            )
+        # not by the worker: a tuning run's knows no test set
+        known = trained(self._planner.ablation_of(run.study), run.study)
+        record = replace(record, provenance={**record.provenance, **known})
+        record = completed(self.records.get(run.id), record)
+        staging = self._staging / run.id
+        publish(self.store.folder, staging, record, self._keeps(run))
+        self._planner.add(record)
+        if self.options.keep_models == "best":
+            self._sort_models(run.study)
+        record = self.records[record.id] = self.store.write(record)
+        self._planner.add(record)
+        shutil.rmtree(staging, ignore_errors=True)
+        self.board.line(_sentence(record))
+        for line in record.warnings:
+            if line not in self._warned:
+                self._warned.add(line)
+                self.board.line(f"warning: {record.study}: {line}")
+        return record
+
+    @property
+    def _staging(self) -> Path:
+        return self.store.folder / ".staging"
+
+
+def _sentence(record: Record) -> str:
+    """Tell in one line what a run gave."""
+    what = f"{record.study}: {record.stage}"
+    if record.trial is not None:
+        what += f" trial {record.trial}"
+    elif record.stage == "final":
+        what += f" seed {record.seed}"
+    where = f" ({record.point})" if record.point else ""
+    if record.outcome != "ok":
+        return (
+            f"{what}{where}: {record.outcome}: {(record.error or '').strip().splitlines()[-1] if record.error else ''}"
+        )
+    figures = [
+        f"{name.split('/')[0]} {record.scores[name]:.4f}" for name in (OBJECTIVE, HEADLINE) if name in record.scores
+    ]
+    return f"{what}{where}: {', '.join(figures)} in {spell(record.train_seconds + record.eval_seconds)}"

@@ -1,0 +1,143 @@
+"""Progress: workers send datagrams to the driver, which draws one bar a study, or prints plain lines.
+
+Datagrams, because a worker may be killed in the middle of anything: there is no lock that it could die holding and no
+pipe that could fill. A lost one only leaves a bar where it was. Everything goes to stderr; stdout is for data.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import socket
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from harness.planning.plan import Plan
+
+EVERY = 0.5
+"""Seconds between two datagrams of a run."""
+
+LOST = (Exception, SystemExit)
+"""What rich raises when its output has gone away, and later because it has: progress is never worth a run."""
+
+AT_ONCE = 1000
+"""Datagrams that a driver reads before it goes on with its work."""
+
+
+class Reporter:
+    """A worker's end: tells the driver's port how far a run is."""
+
+    def __init__(self, port: int | None, run_id: str, token: str = "") -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if port else None
+        self._address = ("127.0.0.1", port or 0)
+        self._run_id, self._token = run_id, token
+        self._last = 0.0
+
+    def tell(self, share: float) -> None:
+        """Report the share of the run's training that is done, at most every EVERY seconds."""
+        now = time.monotonic()
+        if self._socket is None or now - self._last < EVERY:
+            return
+        self._last = now
+        with suppress(OSError):  # progress is never worth a run
+            self._socket.sendto(f"{self._token} {self._run_id} {share}".encode(), self._address)
+
+
+class Board:
+    """The driver's end: one bar a study on a terminal, a line a finished run elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setblocking(False)
+        self.port = int(self._socket.getsockname()[1])
+        self.token = secrets.token_hex()  # any program of this machine can send to the port
+        self._shares: dict[str, float] = {}
+        self._bars: dict[str, TaskID] = {}
+        self._next_drawing = 0.0
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._total = self._progress.add_task("all runs", total=None, note="")
+
+    def __enter__(self) -> Board:
+        with suppress(*LOST):
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(*LOST):
+            self._progress.stop()
+        self._socket.close()
+
+    def line(self, text: str) -> None:
+        """Print a line above the bars."""
+        with suppress(*LOST):
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, planned: Callable[[], Plan], running: dict[str, str]) -> None:
+        """Draw the plan's state; `running` maps the ids of runs under way to their studies.
+
+        On a terminal alone, and so seldom that drawing a large plan never takes more than a tenth of the driver's time.
+        """
+        self._shares |= self._received(running)
+        began = time.monotonic()
+        if self._progress.disable or (running and began < self._next_drawing):
+            return
+        plan = planned()
+        with suppress(*LOST):
+            self._draw(plan, running)
+        self._next_drawing = began + max(0.2, 10 * (time.monotonic() - began))
+
+    def _draw(self, plan: Plan, running: dict[str, str]) -> None:
+        for name in dict.fromkeys(run.study for run in plan.runs):
+            runs = plan.of(name)
+            if name not in self._bars:
+                self._bars[name] = self._progress.add_task(name, total=len(runs), note="")
+            ended = sum(run.state in ("done", "failed") for run in runs)
+            under_way = sum(self._shares.get(run_id, 0.0) for run_id, study in running.items() if study == name)
+            stages = {run.stage for run in runs if run.state in ("to do", "waiting")}
+            stage = "tuning" if "tune" in stages else "final runs" if stages else "done"
+            self._progress.update(self._bars[name], total=len(runs), completed=round(ended + under_way, 1), note=stage)
+        seconds = plan.seconds_left()
+        left = "" if seconds is None or not running else f"about {spell(seconds / len(running))} left"
+        ended = sum(run.state in ("done", "failed") for run in plan.runs)
+        self._progress.update(self._total, total=len(plan.runs), completed=ended, note=left)
+
+    def _received(self, running: Collection[str]) -> dict[str, float]:
+        """Read what waits at the port, so much at most; what is not from a run that is under way is dropped."""
+        shares = {}
+        for _ in range(AT_ONCE):
+            try:
+                token, run_id, share = self._socket.recv(4096).split()
+                if hmac.compare_digest(token, self.token.encode()) and run_id.decode() in running:
+                    shares[run_id.decode()] = min(1.0, max(0.0, float(share)))
+            except OSError:  # nothing is left
+                break
+            except ValueError:
+                continue
+        return shares
+
+
+def spell(seconds: float) -> str:
+    """Write a duration for people: 48 s, 12 min, 3.4 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

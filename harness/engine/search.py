@@ -1,0 +1,216 @@
+"""Searching a space: the only home of optuna.
+
+The records are the truth; what optuna knows is rebuilt from them. `ask` is a function of the trials before the one
+asked for, so an ablation that was killed and resumed, on any number of workers, tries the same points as one that was
+not. Scores enter as they are: rounded ones swap ranks no less often when a score moves by 5e-5 (docs/log.md,
+2026-11-26), so what keeps a search the same is that a run has the same threads on any number of workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.exceptions import StorageInternalError
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
+
+from harness import provenance
+from harness.errors import StoreError, UsageError
+from harness.planning.plan import START_UP
+from harness.scores import OBJECTIVE
+from harness.spec.ablation import Ablation
+from harness.spec.space import Choice, Dimension, Point, Value
+from harness.spec.study import Study
+from harness.store.records import Record
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+BROKEN = (SQLAlchemyError, StorageInternalError)
+"""What optuna raises when its database fails."""
+
+
+def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
+    """Choose the point of the next trial from the records of all earlier ones, in the order of their trials.
+
+    TPE (Bergstra et al., 2011; multivariate, as optuna makes it), seeded by ablation and trial number. Points that were
+    tried are not repeated: at the same seed that would only pay for a known result.
+    """
+    dimensions = ablation.dimensions(study)
+    history = [
+        frozen(ablation, study, record) for record in earlier if record.point and _inside(dimensions, record.point)
+    ]
+    tried = {record.point for record in earlier}
+    seed = int.from_bytes(hashlib.sha256(f"{ablation.name}/{len(earlier)}".encode()).digest()[:4], "big")
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=START_UP)
+    sampling = optuna.create_study(direction="maximize", sampler=sampler)
+    sampling.add_trials(history)
+    while True:
+        trial = sampling.ask(_distributions(dimensions))
+        point = Point.from_dict({name: _tidy(value, dimensions[name]) for name, value in trial.params.items()})
+        if point not in tried:
+            return point
+        if all(isinstance(dimension, Choice) for dimension in dimensions.values()):
+            return next(point for point in ablation.grid(study) if point not in tried)
+
+
+def hopeless(finished: Sequence[Sequence[tuple[float, float]]], curve: Sequence[tuple[float, float]]) -> bool:
+    """Tell whether a run's dev curve so far is below the median of finished runs' curves at the same share of training.
+
+    Optuna's MedianPruner, which needs four finished trials. Curves are (share, dev Spearman) pairs.
+    """
+    study = optuna.create_study(direction="maximize")
+    distribution: dict[str, BaseDistribution] = {}
+    for scores in finished:
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=scores[-1][1], distributions=distribution, intermediate_values=_by_percent(scores)
+            )
+        )
+    trial = study.ask(distribution)
+    for step, score in _by_percent(curve).items():
+        trial.report(score, step)
+    return bool(optuna.pruners.MedianPruner(n_startup_trials=4).prune(study, study.trials[-1]))
+
+
+def frozen(ablation: Ablation, study: Study, record: Record) -> FrozenTrial:
+    """Return a record as optuna's trial.
+
+    Infeasible and diverged points become pruned trials without a value, which TPE ranks below all others: it learns to
+    keep away. Failed ones tell nothing about their point.
+    """
+    assert record.point is not None
+    state = {
+        "ok": TrialState.COMPLETE,
+        "pruned": TrialState.PRUNED,
+        "infeasible": TrialState.PRUNED,
+        "diverged": TrialState.PRUNED,
+        "failed": TrialState.FAIL,
+    }[record.outcome]
+    # The book's default may lie outside the space; optuna then takes the trial without that parameter.
+    inside = {name: d for name, d in ablation.dimensions(study).items() if _inside({name: d}, record.point)}
+    return optuna.trial.create_trial(
+        state=state,
+        value=record.scores[OBJECTIVE] if state == TrialState.COMPLETE else None,
+        params={name: value for name, value in record.point.as_dict().items() if name in inside},
+        distributions=_distributions(inside),
+        intermediate_values=_by_percent(record.curve) if record.outcome in ("ok", "pruned") else {},
+        user_attrs={"run": record.id, "outcome": record.outcome, "seconds": record.train_seconds},
+    )
+
+
+class Mirror:
+    """What optuna-dashboard shows: one optuna study for each study, with the same trials as the records."""
+
+    def __init__(self, ablation: Ablation, where: str | Path, records: Iterable[Record] = ()) -> None:
+        """Open the storage and make it agree with these records; raise UsageError if it cannot be had.
+
+        A study whose trials all stand for one of the records keeps them, any other is made anew.
+
+        Args:
+            where: a database's address, or an SQLite file that may be lost with the system's crash, as it can be made
+                again.
+        """
+        self._ablation = ablation
+        self._studies: dict[str, optuna.Study] = {}
+        tuned: dict[str, dict[str, Record]] = {study.name: {} for study in ablation.studies}
+        for record in records:
+            if record.stage == "tune" and record.study in tuned:
+                tuned[record.study][record.id] = record
+        try:
+            self._storage = _storage(where)
+            if isinstance(where, Path):
+                event.listen(self._storage.engine, "connect", _without_waiting_for_the_disk)
+                self._storage.remove_session()
+                self._storage.engine.dispose()
+            there = set(optuna.get_all_study_names(self._storage))
+            for name, wanted in tuned.items():
+                self._studies[name], has = self._opened(f"{ablation.name}/{name}", wanted, there)
+                for key, record in wanted.items():
+                    if key not in has:
+                        self._add(record)
+        # LookupError: a { in the address; ImportError: a database whose driver is not installed
+        except (*BROKEN, ValueError, LookupError, ImportError) as problem:
+            raise UsageError(
+                f"{provenance.without_secrets(str(where))}: optuna cannot use this storage ({_first_line(problem)}); "
+                "delete it if it is a broken file, or give another by --storage"
+            ) from problem
+
+    def _opened(self, name: str, wanted: Mapping[str, Record], there: Container[str]) -> tuple[optuna.Study, set[str]]:
+        """Return a study, and the ids of the runs that it has trials of."""
+        if name in there:
+            study = optuna.load_study(study_name=name, storage=self._storage)
+            attributes = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
+            has = {str(found.get("run")): found.get("outcome") for found in attributes}
+            agreed = all(key in wanted and wanted[key].outcome == outcome for key, outcome in has.items())
+            if agreed and len(has) == len(attributes):
+                return study, set(has)
+            optuna.delete_study(study_name=name, storage=self._storage)
+        return optuna.create_study(storage=self._storage, study_name=name, direction="maximize"), set()
+
+    def _add(self, record: Record) -> None:
+        trial = frozen(self._ablation, self._ablation.study(record.study), record)
+        self._studies[record.study].add_trial(trial)
+
+    def tell(self, record: Record) -> None:
+        """Add a finished tuning run; other records are not trials and are left out. Raises StoreError if it cannot."""
+        if record.stage == "tune" and record.study in self._studies:
+            try:
+                self._add(record)
+            except BROKEN as problem:
+                raise StoreError(
+                    f"optuna's mirror lacks run {record.id} ({_first_line(problem)}); the next start adds it"
+                ) from problem
+
+    def close(self) -> None:
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+
+def _storage(where: str | Path) -> optuna.storages.RDBStorage:
+    """Open a database by its address, or a file of any name: in an address some characters would mean other things."""
+    if isinstance(where, str):
+        return optuna.storages.RDBStorage(where)
+    file = str(where.resolve())
+    return optuna.storages.RDBStorage(
+        "sqlite:///optuna.db", {"creator": lambda: sqlite3.connect(file, check_same_thread=False)}
+    )
+
+
+def _without_waiting_for_the_disk(connection: Any, _: Any) -> None:
+    """Let SQLite write when the system likes."""
+    connection.execute("PRAGMA synchronous=OFF")
+
+
+def _distributions(dimensions: dict[str, Dimension]) -> dict[str, BaseDistribution]:
+    return {
+        name: CategoricalDistribution(d.values) if isinstance(d, Choice) else FloatDistribution(d.low, d.high, log=True)
+        for name, d in dimensions.items()
+    }
+
+
+def _inside(dimensions: dict[str, Dimension], point: Point) -> bool:
+    values = point.as_dict()
+    return all(
+        values[name] in d.values if isinstance(d, Choice) else d.low <= float(values[name]) <= d.high
+        for name, d in dimensions.items()
+    )
+
+
+def _first_line(problem: Exception) -> str:
+    """Return what went wrong without the statement that sqlalchemy appends."""
+    return str(problem.__cause__ or problem).splitlines()[0]
+
+
+def _tidy(value: Value, dimension: Dimension) -> Value:
+    return value if isinstance(dimension, Choice) else float(f"{value:.4g}")
+
+
+def _by_percent(curve: Sequence[tuple[float, float]]) -> dict[int, float]:
+    return {round(100 * share): score for share, score in curve}

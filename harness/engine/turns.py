@@ -1,0 +1,58 @@
+"""Whose turn is it? Which of a plan's runs can start, and which of them is next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from harness.planning.plan import Plan, PlannedRun
+from harness.planning.planner import Planner
+
+
+class Turns:
+    """Hands out the runs that can start: the untrained model first, then the studies in turn.
+
+    A trial whose point the sampler has to choose can start once all trials before it have ended. It keeps only each
+    study's next run, so that a step of the driver costs one study's runs and not all.
+    """
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+        self._position = {study: position for position, study in enumerate(planner.studies)}
+        self._next: dict[str, tuple[int, int, PlannedRun]] = {}
+        self._taken: set[str | tuple[str, int]] = set()
+        self.look_again(*planner.studies)
+
+    def look_again(self, *studies: str) -> None:
+        """Find the next run of these studies anew: records of them were added, or runs taken."""
+        for study in studies:
+            found = _first_ready(self._planner.part(study), self._taken)
+            self._next.pop(study, None)
+            if found is not None:
+                index, run = found
+                self._next[study] = index, self._position[study], run
+
+    def take(self) -> PlannedRun | None:
+        """Return the next run and never return it again; None if none can start now. Its point may still be open."""
+        if not self._next:
+            return None
+        _, _, run = min(self._next.values(), key=lambda turn: turn[:2])
+        self._taken.add(_key(run))
+        self.look_again(run.study)
+        return run
+
+
+def _first_ready(part: Plan, taken: Collection[str | tuple[str, int]]) -> tuple[int, PlannedRun] | None:
+    """Return a study's first run that can start, and where it stands among the study's runs."""
+    tuned = True
+    for index, run in enumerate(part.runs):
+        waits = run.state == "waiting" and (run.trial is None or run.point is not None or not tuned)
+        if run.state in ("to do", "waiting") and not waits and _key(run) not in taken:
+            return index, run
+        if run.stage == "tune":
+            tuned = tuned and run.state in ("done", "failed")
+    return None
+
+
+def _key(run: PlannedRun) -> str | tuple[str, int]:
+    """Name a run: by its id, or, where the sampler has yet to choose its point, by its trial."""
+    return run.id or (run.study, run.trial or 0)

@@ -1,0 +1,130 @@
+"""What a worker process is asked to do. Light to import: the driver names these functions without loading torch."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from functools import cache
+
+import cloudpickle
+from tqdm import tqdm
+
+from harness import provenance
+from harness.data.findings import Audit, Finding
+from harness.embedded import TASK_NAMES
+from harness.engine.job import Job
+from harness.spec.ablation import Precision
+from harness.store.records import Record
+from harness.testbeds import Ref, Testbed, embedded_task
+
+PATIENCE = 3.0
+"""Seconds that an audit may take without a word."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>, glibc
+
+
+def do(pickled: bytes) -> Record:
+    """Execute a cloudpickled job in this process."""
+    from harness.spec.loading import imported_anew
+
+    job: Job = cloudpickle.loads(pickled)
+    with imported_anew(job.beside):
+        return _execute()(job)
+
+
+def prepare() -> None:
+    """Import what a run needs: a worker does, as soon as it is started, while the data are fetched and audited."""
+    _execute()
+
+
+@cache
+def _execute() -> Callable[[Job], Record]:
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker would leave behind
+    gc.disable()  # looking through what is being imported, none of which goes, took 1.5 of 6.4 s
+    try:
+        from harness.engine import run  # seconds and hundreds of megabytes, for workers alone
+    finally:
+        gc.enable()
+    settle()
+    return run.execute
+
+
+def settle() -> None:
+    """Make this process, which has imported all that it needs, fit for many short runs.
+
+    What it holds is never looked through for garbage again: the trainer collects it in each run, which took .4 s. And
+    memory set free stays with the process: else each step of a larger model gives pages back to the kernel and gets
+    them again, zeroed, which took 7 percent of it at width 192. The peak is the same. Only glibc has such options.
+    """
+    gc.freeze()
+    if sys.platform.startswith("linux"):
+        with suppress(AttributeError):  # of another C library
+            for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+                ctypes.CDLL(None).mallopt(option, 2**31 - 1)
+
+
+def fetch(testbed: Testbed) -> dict[str, str]:
+    """Fetch everything that a testbed names; returns the tasks whose data cannot be had, with the reason."""
+    from harness.testbeds import materials
+
+    def task_refs() -> dict[str, list[Ref]]:
+        if set(testbed.tasks) <= set(TASK_NAMES):
+            return {name: [embedded_task(name)] for name in testbed.tasks}
+        from harness.evaluation import scoring  # seconds, which nobody should wait for to hear that the hub is away
+
+        return scoring.task_refs(testbed.tasks)
+
+    def tell(line: str) -> None:
+        print(provenance.without_secrets(line), file=sys.stderr, flush=True)
+
+    found = materials.fetch(testbed, task_refs, tell)
+    return {task: provenance.without_secrets(why) for task, why in found.items()}
+
+
+def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the hashes of a cloudpickled testbed's parts, and of what some names stand for; see `testbeds.measure`."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # everything was fetched before
+    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ["TQDM_DISABLE"] = "1"
+    tqdm.set_lock(threading.RLock())
+    from harness.testbeds.measure import of_names, parts_of
+
+    testbed, names = cloudpickle.loads(pickled)
+    return parts_of(testbed, only_there), of_names(names)
+
+
+def precision(asked: Precision) -> str:
+    """Return what training computes in on this worker's device."""
+    from harness.training.precision import precision_here
+
+    return precision_here(asked)
+
+
+def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:
+    """Audit the data of a cloudpickled ablation; its parts are told on stderr once it takes long."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # everything was fetched before
+    os.environ["TQDM_DISABLE"] = "1"
+    tqdm.set_lock(threading.RLock())
+    from harness.audit.examine import examine
+
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        if time.monotonic() - began > PATIENCE:
+            print(f"audit: {line}", file=sys.stderr, flush=True)
+
+    return examine(cloudpickle.loads(pickled), key, missing, tell)
+
+
+def probe(pickled: bytes, study: str) -> list[Finding]:
+    """Try whether a loss reads its labels. A process of its own, because a loss may end it."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from harness.audit.examine import probe as tried
+
+    return tried(cloudpickle.loads(pickled), study)

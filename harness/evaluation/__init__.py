@@ -1,0 +1,1 @@
+"""Scoring a model: STS sets, mteb's tasks, and published numbers to reproduce."""

@@ -1,0 +1,151 @@
+"""`harness calibrate`: measures published models with the evaluator that judges every run, in a process of its own.
+
+One process may use the network and fetches models and data; another, offline, embeds and scores. Both import torch, and
+this module does not.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from harness.evaluation.published import Row, Subject
+from harness.scores import HEADLINE
+from harness.testbeds import EMBEDDED, Ref, Testbed
+
+if TYPE_CHECKING:
+    from harness.evaluation.scoring import Encoder
+
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
+
+
+def calibrate(models: Sequence[Subject], rows: Sequence[Row], testbed: Testbed, console: Console) -> list[Row]:
+    """Measure each row that has a published score; return the rows with scores, or with why there is none.
+
+    Args:
+        console: where progress goes: a bar on a terminal, elsewhere a line a score.
+
+    A model or task that cannot be had costs its own rows only.
+    """
+    from harness.executors import WorkerDied
+    from harness.executors.processes import ProcessExecutor, in_fresh_process
+
+    wanted = [row for row in rows if row.published is not None]
+    if not wanted:
+        return list(rows)
+    tasks = [row.figure.removeprefix("mteb/") for row in wanted if row.figure != HEADLINE]
+    test = testbed.test if any(row.figure == HEADLINE for row in wanted) else None
+    folders, absent = in_fresh_process(fetch, list(models), tuple(dict.fromkeys(tasks)), test)
+    executor = ProcessExecutor([_OFFLINE])
+    found = []
+    try:
+        with _bar(console) as bar:
+            task = bar.add_task("", total=len(wanted))
+            for row in rows:
+                reason = row.reason or absent.get(row.model) or absent.get(row.figure)
+                if row.published is None or reason:
+                    found.append(row.without(reason or ""))
+                else:
+                    bar.update(task, description=f"{row.model} {row.figure}")
+                    try:
+                        score = executor.submit(measure, folders[row.model], row.figure, test).result()
+                    except WorkerDied as problem:
+                        score = str(problem)
+                    found.append(row.without(score) if isinstance(score, str) else row.with_score(score))
+                if row.published is not None:
+                    bar.advance(task)
+                    if not console.is_terminal:
+                        console.print(f"{row.model} {row.figure}: {found[-1].outcome}", highlight=False, soft_wrap=True)
+    finally:
+        executor.stop()
+    return found
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> tuple[dict[str, Path], dict[str, str]]:
+    """Bring models and data into the cache; returns the models' folders, and by model or figure why there is none."""
+    from harness.evaluation import scoring
+    from harness.testbeds import hub
+
+    online = hub.reachable()
+    if not online:
+        print("no hub can be asked: working from the cache alone", file=sys.stderr, flush=True)
+    folders: dict[str, Path] = {}
+    absent: dict[str, str] = {}
+    for subject in models:
+        try:
+            folders[subject.name] = subject.folder or hub.snapshot(
+                subject.published.model, is_model=True, online=online
+            )
+        except hub.CannotHave as problem:
+            absent[subject.name] = f"{subject.name}: {problem}"
+    if not folders:
+        return folders, absent
+    sets: Mapping[str, Sequence[Ref]] = {
+        **({HEADLINE: [test]} if test else {}),
+        **{f"mteb/{task}": refs for task, refs in scoring.task_refs(tasks).items()},
+    }
+    for figure, refs in sets.items():
+        try:
+            for ref in refs:
+                if ref.repo != EMBEDDED:
+                    hub.snapshot(ref, is_model=False, online=online)
+        except hub.CannotHave as problem:
+            absent[figure] = f"{refs[0].repo}: {problem}"
+    return folders, absent
+
+
+def measure(folder: Path, figure: str, test: Ref | None) -> float | str:
+    """Return a model's score in one figure, in points of 1.0, or why it could not be measured."""
+    from harness.errors import HarnessError
+    from harness.evaluation import scoring
+    from harness.testbeds import materials
+
+    try:
+        encoder = _encoder(folder)
+        if figure == HEADLINE:
+            assert test is not None
+            return scoring.score_sts(encoder, materials.load_sts(test))[1]["spearman_cosine"]
+    except (HarnessError, OSError, ValueError) as problem:
+        return f"{type(problem).__name__}: {problem}".splitlines()[0][:300]
+    task = figure.removeprefix("mteb/")
+    with tempfile.TemporaryDirectory() as results:
+        scores, missing = scoring.score_tasks(
+            encoder, [task], name="harness/calibration", run_id=folder.name, folder=Path(results)
+        )
+    return scores.get(task, missing.get(task, "mteb gave no score"))
+
+
+@lru_cache(maxsize=1)
+def _encoder(folder: Path) -> Encoder:
+    """Load a model as it is, in float32; weights that could run code are not loaded."""
+    import torch
+
+    from harness.evaluation.scoring import Encoder
+    from harness.executors.library_output import be_quiet
+    from harness.model.fast import FastSentenceTransformer
+
+    be_quiet()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = FastSentenceTransformer(
+        str(folder), device=device, model_kwargs={"dtype": "float32", "use_safetensors": True}
+    )
+    return Encoder(model.eval())

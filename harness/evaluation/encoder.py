@@ -1,0 +1,166 @@
+"""A model as its evaluation asks it: each text once, with the prompt and in the role that the question gives it.
+
+mteb hands a model each task's prompt and says which texts are queries and which documents. Its own wrapper for
+sentence-transformers' models knows what to make of them and is used as it is; only the model below it remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+import torch
+from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
+from mteb.models.search_wrappers import SearchEncoderWrapper
+from sentence_transformers import SentenceTransformer
+
+from harness.data.overlap import normalise
+from harness.errors import Diverged
+from harness.model.fast import FastSentenceTransformer
+
+BATCH_SIZE = 128
+"""Sentences encoded at once."""
+
+DECIMALS = 7
+"""Of the cosines kept: float32 has no more, and records stay small."""
+
+JITTER = 1e-10
+"""Added at random, at most, to similarities, so that equal ones come in no order that the data set decides."""
+
+Embed: TypeAlias = Callable[[Sequence[str]], np.ndarray]
+"""Embeds sentences: an Encoder, or one with a prompt and a role."""
+
+Role: TypeAlias = Literal["query", "document"]
+
+
+class Encoder:
+    """Embeds with one model, each distinct sentence once in each role: sets and tasks repeat theirs a lot.
+
+    `alike` says that every role has the same embedding: the model has no prompts, and no part that a role chooses.
+    """
+
+    def __init__(self, model: SentenceTransformer, tf32: bool = False) -> None:
+        """Take the model; `tf32` lets a GPU embed in TF32: sooner, and less exactly."""
+        self.model, self._tf32 = model, tf32
+        self.alike = not any(model.prompts.values()) and "task" not in model.get_model_kwargs()
+        self._known: dict[tuple[Role | None, str | None], dict[str, np.ndarray]] = {}
+
+    def __call__(self, sentences: Sequence[str], prompt: str | None = None, role: Role | None = None) -> np.ndarray:
+        """Return embeddings, shape (sentences, dimension), float32, as the model's `encode` gives them.
+
+        Args:
+            prompt: what is put before each sentence; where it is None, the model's own prompt for the role, if any.
+            role: "query" and "document" ask `encode_query` and `encode_document`, None asks `encode`.
+        """
+        if self.alike and not prompt:
+            prompt = role = None
+        known = self._known.setdefault((role, prompt), {})
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
+        if new:
+            known |= zip(new, self._embed(new, prompt, role), strict=True)
+        return np.stack([known[sentence] for sentence in sentences])
+
+    def _embed(self, sentences: list[str], prompt: str | None, role: Role | None) -> np.ndarray:
+        model = self.model
+        plain = self.alike and not prompt and model.truncate_dim is None
+        if plain and isinstance(model, FastSentenceTransformer):
+            return model.embed(sentences, self._tf32)
+        encode: Callable[..., Any] = getattr(model, f"encode_{role}") if role else model.encode
+        return np.asarray(encode(sentences, prompt=prompt, batch_size=BATCH_SIZE, show_progress_bar=False))
+
+
+class _Remembering:
+    """A model as mteb's wrapper sees it: an encoder's answers, and the model's own in all else.
+
+    `seen` holds what was embedded of each subset of a task, by role and text.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.subset = ""
+        self.seen: dict[tuple[str, Role | None], dict[str, np.ndarray]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder.model, name)
+
+    def encode(self, sentences: Sequence[str], prompt: str | None = None, **kwargs: Any) -> np.ndarray:
+        return self._embedded(sentences, prompt, None)
+
+    def encode_query(self, sentences: Sequence[str], prompt: str | None = None, **kwargs: Any) -> np.ndarray:
+        return self._embedded(sentences, prompt, "query")
+
+    def encode_document(self, sentences: Sequence[str], prompt: str | None = None, **kwargs: Any) -> np.ndarray:
+        return self._embedded(sentences, prompt, "document")
+
+    def _embedded(self, sentences: Sequence[str], prompt: str | None, role: Role | None) -> np.ndarray:
+        embeddings = self._encoder(sentences, prompt, role)
+        if not np.isfinite(embeddings).all():
+            raise Diverged("the model's embeddings are not finite")
+        self.seen.setdefault((self.subset, role), {}).update(zip(sentences, embeddings, strict=True))
+        return embeddings
+
+
+class Judged(SentenceTransformerEncoderWrapper):
+    """An encoder as mteb wants it, for one evaluation of one task."""
+
+    def __init__(self, encoder: Encoder, name: str, revision: str) -> None:
+        super().__init__(encoder.model)
+        meta = ModelMeta.from_sentence_transformer_model(encoder.model)
+        self.mteb_model_meta = meta.model_copy(update={"name": name, "revision": revision})
+        self._remembering = _Remembering(encoder)
+        self.model = cast(SentenceTransformer, self._remembering)
+        self._chance = np.random.default_rng(0)
+
+    def encode(self, inputs: Any, *, hf_subset: str, **kwargs: Any) -> Any:
+        """Return what mteb's own wrapper returns; raise Diverged for embeddings that are not finite."""
+        self._remembering.subset = hf_subset
+        return super().encode(inputs, hf_subset=hf_subset, **kwargs)
+
+    def collapse(self, subset: str) -> str | None:
+        """Say that all queries, all documents or all texts of a subset have one embedding; None if they do not.
+
+        Such a model has no score: mteb would rank by the documents' names, which may be the right order.
+        """
+        for role, plural in (("query", "queries"), ("document", "documents"), (None, "texts")):
+            known = self._remembering.seen.get((subset, cast("Role | None", role)), {})
+            if len({normalise(text) for text in known}) > 1 and collapsed(known.values()):
+                return f"the model gives all its {plural} the same embedding (it collapsed)"
+        return None
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """Return the model's similarities in float64, those that were equal in an order by chance, always the same."""
+        found = torch.as_tensor(super().similarity(embeddings1, embeddings2)).double()
+        return found + torch.from_numpy(self._chance.random(found.shape[-1]) * JITTER).to(found.device)
+
+    def index(self, corpus: Any, **kwargs: Any) -> None:
+        """Take the documents to search."""
+        self._search = SearchEncoderWrapper(self)
+        self._search.index(corpus, **kwargs)
+
+    def search(self, queries: Any, **kwargs: Any) -> dict[str, dict[str, float]]:
+        """Return what mteb's search finds, similarities as distinct in float32, by which they are ranked, as here."""
+        found = self._search.search(queries, **kwargs)
+        return {query: _distinct(similarities) for query, similarities in found.items()}
+
+
+def collapsed(embeddings: Iterable[np.ndarray]) -> bool:
+    """Tell whether embeddings point the same way: their cosines are all 1 in the decimals that are kept."""
+    unit = normalised(np.stack(list(embeddings)).astype(np.float64))
+    return bool((np.square(unit - unit[0]).sum(axis=1) / 2 < 0.5 * 10.0**-DECIMALS).all())
+
+
+def normalised(embeddings: np.ndarray) -> np.ndarray:
+    """Return embeddings at length 1; those of length 0 stay."""
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    unit: np.ndarray = embeddings / np.maximum(lengths, 1e-12)
+    return unit
+
+
+def _distinct(similarities: Mapping[str, float]) -> dict[str, float]:
+    """Raise similarities that float32 cannot tell from the next lower one by its smallest step; the order stays."""
+    found, last = {}, np.float32(-np.inf)
+    for name, value in sorted(similarities.items(), key=lambda item: item[1]):
+        last = max(np.float32(value), np.nextafter(last, np.float32(np.inf)))
+        found[name] = float(last)
+    return found

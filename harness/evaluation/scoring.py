@@ -1,0 +1,192 @@
+"""Scoring a model: the only home of mteb and of the STS evaluator.
+
+mteb judges every task's score itself. Three habits of it are guarded against: it caches results by model name and
+revision, which a fine-tuned model shares with all its siblings, so each run has a name, a revision and a results folder
+of its own; task objects carry a random state, so they are made anew for each evaluation; and the mean over a task's
+subsets (languages, mostly) is no figure that anyone asked for, so each subset is a figure of its own, "STS17:en-en".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import mteb
+import numpy as np
+from mteb.abstasks.sts import AbsTaskSTS
+from mteb.cache import ResultCache
+from mteb.types import EncodeKwargs
+
+from harness.data.overlap import PairKey, pair_keys
+from harness.errors import Diverged
+from harness.evaluation.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, Judged, normalised
+from harness.evaluation.mteb_tasks import parts, reading_labels_once, subsets, task, task_pairs, task_refs
+from harness.scores import UNFIT
+from harness.stats import intervals
+from harness.store.records import Pairs
+from harness.testbeds import materials
+
+__all__ = ["DECIMALS", "Encoder", "subsets", "task", "task_pairs", "task_refs"]
+
+
+def score_sts(encoder: Embed, pairs: materials.StsPairs, right: Embed | None = None) -> tuple[Pairs, dict[str, float]]:
+    """Embed an STS set and correlate the cosines with the gold scores.
+
+    `right`, where given, embeds the pairs' second sentences. The figures are of the cosines in the decimals that are
+    kept, so whoever computes them again from a record finds the same.
+
+    Returns the pairs (gold and cosine, in the set's order) and `pearson_cosine` and `spearman_cosine`: the figures of
+    sentence-transformers' EmbeddingSimilarityEvaluator. Raises Diverged if an embedding is not finite, or all cosines
+    are equal.
+    """
+    cosine = _cosines(normalised(encoder(pairs.sentence1)), normalised((right or encoder)(pairs.sentence2)))
+    if not np.isfinite(cosine).all():
+        raise Diverged("the trained model's embeddings are not finite; lower the learning rate")
+    gold = np.round(np.asarray(pairs.gold, float), DECIMALS)
+    scores = {"pearson_cosine": intervals.pearson(gold, cosine), "spearman_cosine": intervals.spearman(gold, cosine)}
+    if not np.isfinite(list(scores.values())).all():
+        raise Diverged(
+            "the trained model gives every pair the same cosine (its embeddings collapsed); lower the learning rate"
+        )
+    return Pairs(tuple(gold.tolist()), tuple(cosine.tolist())), scores
+
+
+def _cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the products of rows of length 1, in the decimals that are kept."""
+    cosines: np.ndarray = np.round(np.einsum("ij,ij->i", left, right, dtype=np.float64), DECIMALS)
+    return cosines
+
+
+SHARES = {"half": 2, "quarter": 4, "eighth": 8}
+"""First parts of a model's dimensions at which it is scored, too: what Matryoshka losses train for."""
+
+
+def score_truncated(encoder: Encoder, pairs: materials.StsPairs) -> dict[str, float]:
+    """Return `spearman_half`, `spearman_quarter` and `spearman_eighth`: of cosines over the first dimensions alone.
+
+    One that is not defined, as all its cosines are equal, is left out.
+    """
+    left, right = encoder(pairs.sentence1), encoder(pairs.sentence2)
+    found = {}
+    for name, part in SHARES.items():
+        width = max(1, left.shape[1] // part)
+        cosine = _cosines(normalised(left[:, :width]), normalised(right[:, :width]))
+        if np.ptp(cosine) > 0:
+            found[f"spearman_{name}"] = intervals.spearman(pairs.gold, cosine)
+    return found
+
+
+def unit_embeddings(encoder: Encoder, pairs: materials.StsPairs) -> tuple[np.ndarray, np.ndarray]:
+    """Return the embeddings of each pair's two sentences at length 1, shape (pairs, dimension) each."""
+    return normalised(encoder(pairs.sentence1)), normalised(encoder(pairs.sentence2))
+
+
+def score_tasks(
+    encoder: Encoder, names: Sequence[str], *, name: str, run_id: str, folder: Path
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Evaluate mteb tasks, writing mteb's own results layout below `folder`.
+
+    Args:
+        names: of tasks or of subsets of them, "STS12" or "STS17:en-en".
+        name: the model's name in mteb's results, "organisation/name".
+        run_id: its revision there.
+
+    Returns main scores by task, or by subset where a task has several, and for each task or subset that has no score
+    the reason; it begins with UNFIT where that is the model.
+    """
+    scores: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    asked: dict[str, list[str]] = {}
+    for each in names:
+        asked.setdefault(each.partition(":")[0], []).append(each)
+    for task_name, wanted in asked.items():  # mteb's results are a file a task
+        try:
+            found, unfit = _evaluated(encoder, task_name, wanted, name, run_id, folder)
+            scores, missing = scores | found, missing | unfit
+        except MemoryError:
+            raise
+        except Diverged as problem:
+            missing |= dict.fromkeys(wanted, f"{UNFIT}{problem}")
+        except Exception as problem:  # a task's data or code can fail in any way; the others' scores stand
+            missing |= dict.fromkeys(wanted, f"{type(problem).__name__}: {problem}".splitlines()[0][:300])
+    return scores, missing
+
+
+def _evaluated(
+    encoder: Encoder, task_name: str, wanted: Sequence[str], name: str, run_id: str, folder: Path
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Evaluate one task, or those subsets of it that are named, and return main scores and why others have none."""
+    made, judged = task(task_name, [each.partition(":")[2] for each in wanted]), Judged(encoder, name, run_id)
+    how = EncodeKwargs(batch_size=BATCH_SIZE, show_progress_bar=False)
+    result = mteb.evaluate(
+        judged,
+        reading_labels_once(made),
+        cache=None,  # mteb would write each result twice: after its subset, and at its end
+        co2_tracker=False,
+        encode_kwargs=how,
+        show_progress_bar=False,
+    ).task_results[0]
+    ResultCache(folder).save_to_cache(result, judged.mteb_model_meta, encode_kwargs=how)
+    by_subset: dict[str, list[float]] = {}
+    for of_split in result.scores.values():
+        for found in of_split:
+            by_subset.setdefault(found["hf_subset"], []).append(float(found["main_score"]))
+    scores, unfit, named = {}, {}, wanted != [task_name] or len(by_subset) > 1
+    for subset, by_split in by_subset.items():
+        figure, score = f"{task_name}:{subset}" if named else task_name, float(np.mean(by_split))
+        why = judged.collapse(subset) or (None if math.isfinite(score) else "mteb's score of it is not a number")
+        if why is None:
+            scores[figure] = score
+        else:
+            unfit[figure] = f"{UNFIT}{why}"
+    return scores, unfit
+
+
+def score_unshared(encoder: Encoder, names: Iterable[str], shared: Collection[PairKey]) -> dict[str, float]:
+    """Return the Spearman of STS tasks without the pairs that whoever trained or chose the model may have seen.
+
+    Args:
+        names: tasks or subsets that were evaluated, of whatever kind.
+        shared: the keys of those pairs.
+
+    Returns it by score name ("mteb/STS12"), for those that hold such a pair alone: the mean over a task's splits, as
+    its main score is.
+    """
+    found = {}
+    for name in names:
+        rests = [(part, _without(part, shared)) for part in parts(name)]
+        if all(rest == part for part, rest in rests) or any(len(rest.gold) < 3 for _, rest in rests):
+            continue
+        try:
+            left, right = _as_asked_by(name, encoder)
+            scored = [score_sts(left, rest, right)[1]["spearman_cosine"] for _, rest in rests]
+        except Diverged:  # what is left of it has no correlation
+            continue
+        found[f"mteb/{name}"] = float(np.mean(scored))
+    return found
+
+
+def _as_asked_by(name: str, encoder: Encoder) -> tuple[Embed, Embed]:
+    """Return the encoder with the prompts and roles that mteb gives it in an STS task, for either side of its pairs."""
+    if encoder.alike:
+        return encoder, encoder
+    made, judged = task(name), Judged(encoder, "a/b", "c")
+    assert isinstance(made, AbsTaskSTS)
+    sides: list[Embed] = []
+    for kind in (made.input1_prompt_type, made.input2_prompt_type):
+        prompt = (judged.model_prompts or {}).get(judged.get_prompt_name(made.metadata, kind) or "")
+        sides.append(partial(encoder, prompt=prompt, role=None if kind is None else kind.value))
+    return sides[0], sides[1]
+
+
+def _without(pairs: materials.StsPairs, shared: Collection[PairKey]) -> materials.StsPairs:
+    """Return the pairs that are not among the shared."""
+    keys = pair_keys(pairs.sentence1, pairs.sentence2)
+    kept = [row for row, key in enumerate(keys) if key not in shared]
+    return materials.StsPairs(
+        tuple(pairs.sentence1[row] for row in kept),
+        tuple(pairs.sentence2[row] for row in kept),
+        tuple(pairs.gold[row] for row in kept),
+    )

@@ -1,0 +1,102 @@
+"""What libraries warn of: kept for a run's record, each line once, and never written over the driver's bars."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.provenance import without_secrets
+
+LIBRARIES = ("transformers", "sentence_transformers", "datasets", "mteb", "huggingface_hub", "accelerate")
+"""Whose loggers are listened to; warnings of Python's `warnings` count from whomever they come."""
+
+MOST, LONGEST = 20, 600
+"""Lines that a record keeps, and characters of each."""
+
+FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""Warnings that Python itself shows to nobody but the author of the code: they are about no result."""
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+_listeners: list[dict[str, None]] = []
+
+
+class _Ear(logging.Handler):
+    """Gives every listener what a library logs; nothing is printed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        repeat([record.getMessage()])
+
+
+_EAR = _Ear(logging.WARNING)
+
+
+def silence() -> None:
+    """Keep libraries from printing; whoever listens hears them all the same."""
+    for name in LIBRARIES:
+        library = logging.getLogger(name)
+        library.handlers, library.propagate = [_EAR], False
+        library.setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore")
+
+
+def be_quiet() -> None:
+    """Keep libraries from writing over the driver's bars; what they warn of is in the record."""
+    silence()
+    import datasets
+    from transformers.utils.logging import disable_progress_bar
+
+    quiet: list[Callable[[], None]] = [datasets.disable_progress_bars, disable_progress_bar]
+    for bars in quiet:
+        bars()
+
+
+def repeat(lines: Iterable[str]) -> None:
+    """Tell every listener these lines: of what is loaded once a process, each run's record shall have them."""
+    for listener in _listeners:
+        listener.update(dict.fromkeys(map(_one_line, lines)))
+
+
+@contextmanager
+def heard(into: dict[str, None]) -> Iterator[None]:
+    """Add to `into` all warnings within the block that libraries give: first what they log, then Python's.
+
+    A block within another tells the outer one, too.
+    """
+    from transformers.utils import logging as of_transformers  # a second, which the driver need not wait
+
+    of_transformers.warning_once.cache_clear()  # once a run, not once a process
+    _listeners.append(into)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            for category in FOR_DEVELOPERS:
+                warnings.simplefilter("ignore", category)
+            warnings.filterwarnings("ignore", ".* attention defaults to a non-deterministic", UserWarning)  # speed.md
+            try:
+                yield
+            finally:
+                repeat(f"{given.category.__name__}: {given.message}" for given in caught)
+    finally:
+        _listeners.pop()  # blocks end in the order of their nesting; `remove` would take the first that is as empty
+
+
+def kept(heard_lines: Iterable[str]) -> tuple[str, ...]:
+    """Return what a record keeps of what was heard: no more than MOST lines, the rest counted."""
+    lines = list(heard_lines)
+    more = [f"and {len(lines) - MOST + 1} more"] if len(lines) > MOST else []
+    return (*(lines[: MOST - 1] if more else lines), *more)
+
+
+def _one_line(text: str) -> str:
+    """Return a text on one line: no secret, no control characters, cut at LONGEST.
+
+    A home folder names its owner, so it is "~".
+    """
+    text = without_secrets(COLOUR.sub("", text)).replace(str(Path.home()), "~")
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

@@ -1,0 +1,58 @@
+"""Writing files so that a crash leaves the old one or the new one, and strict JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+
+
+def as_json(value: Any) -> str:
+    """Return strict JSON: no NaN, which other readers refuse."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)
+
+
+def finite(value: Any) -> Any:
+    """Return JSON's types with None in the place of every number that is not one: what is not known is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(part) for key, part in value.items()}
+    return [finite(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+@contextmanager
+def writing(what: Path) -> Iterator[None]:
+    """Turn what goes wrong while `what` is written into a StoreError with the mend: full, read-only, gone."""
+    try:
+        yield
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise StoreError(f"{what}: cannot be written ({reason}); free space or choose another --store") from problem
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's text in one step that survives a crash; raise StoreError, leaving the old file, if it cannot."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f".{path.name}.{os.urandom(4).hex()}"
+        try:
+            with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:  # a name may be no Unicode
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself must reach the disk
+        finally:
+            os.close(folder)

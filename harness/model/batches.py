@@ -1,0 +1,88 @@
+"""The batches on which a fast way is compared with the plain one: odd shapes, made from a run's own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor
+
+from harness.model.fast import FastSentenceTransformer
+from harness.model.packing import Features
+
+SAMPLE, ROWS, CUT = 64, 3, 64
+"""Rows among which batches are sought, rows of a batch (a loss gets as many more), tokens at which most are cut."""
+
+LABELS = ("label", "labels", "score", "scores")
+"""What sentence-transformers takes for a label, by the column's name."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Columns of sentences, and how they are embedded."""
+
+    name: str
+    columns: Sequence[Sequence[str]]
+    longest: int | None = CUT
+    """Tokens at which sentences are cut; None for the model's own maximum."""
+    piece: bool = False
+    """Whether only the last two rows are embedded, padded as the whole batch is."""
+    announced: bool = False
+    by_loss: bool = False
+    labels: Tensor | None = None
+
+
+def lengths_of(columns: Sequence[Features]) -> list[np.ndarray] | None:
+    """Return the lengths that the trainer's collator tells of a batch; None if it tells none."""
+    masks = [column["attention_mask"] for column in columns if "attention_mask" in column]
+    told = len(masks) == len(columns) and all(mask.ndim == 2 and bool(mask[:, 0].all()) for mask in masks)
+    return [mask.sum(dim=1).cpu().numpy() for mask in masks] if told else None
+
+
+def batches_of(model: FastSentenceTransformer, rows: Dataset) -> list[Batch]:
+    """Return the batches on which ways are compared, made from a sample of a run's rows."""
+    names = [name for name in rows.column_names if name not in LABELS]
+    label = next((name for name in LABELS if name in rows.column_names), None)
+    sample = rows.select(_spread(len(rows), SAMPLE))
+    # where two texts of a row are one, |u - v| has no derivative
+    apart = [place for place, row in enumerate(sample) if len({str(row[name]) for name in names}) == len(names)]
+    sample = sample.select(apart) if apart else sample
+    columns = [list(sample[name]) for name in names]
+    some = _spread(len(sample), 2 * ROWS - 1)
+    chosen = [[column[place] for place in some] for column in columns]
+    labels = None if label is None else torch.tensor([sample[label][place] for place in some], device=model.device)
+    texts = sorted(dict.fromkeys(text for column in columns for text in column), key=lambda text: (len(text), text))
+    mixed = [texts[-1], texts[0], texts[len(texts) // 2]]
+    equal, shorter = _of_one_length(model, texts)
+    few = [column[:ROWS] for column in chosen]
+    return [
+        Batch("rows as they come", few, announced=True),
+        Batch("one row", [column[:1] for column in few], announced=True),
+        Batch("sentences of one length", [equal]),
+        Batch("sentences cut at the maximum", [texts[-2:]], shorter),
+        Batch("a cached loss's last piece", [mixed], piece=True),
+        Batch("long beside short", [mixed], None),
+        Batch("by the loss", chosen, announced=True, by_loss=True, labels=labels),
+    ]
+
+
+def _spread(rows: int, most: int) -> list[int]:
+    """Return the places of at most so many rows, spread evenly."""
+    return sorted({round(place) for place in np.linspace(0, rows - 1, min(most, rows)).tolist()})
+
+
+def _of_one_length(model: FastSentenceTransformer, texts: Sequence[str]) -> tuple[list[str], int | None]:
+    """Return two sentences of as many tokens, or one twice, and a length that cuts the longest two.
+
+    None for models that do not tell how many tokens a sentence has.
+    """
+    mask = model.features(list(texts)).get("attention_mask")
+    if mask is None or mask.ndim != 2:
+        return [texts[0]] * 2, None
+    lengths = mask.sum(dim=1).tolist()
+    usual = max(set(lengths), key=lambda length: (lengths.count(length), length))
+    equal = [text for text, length in zip(texts, lengths, strict=True) if length == usual]
+    return [equal[0], equal[-1]], max(3, min(*lengths[-2:], CUT) - 1)

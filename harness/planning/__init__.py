@@ -1,0 +1,1 @@
+"""Which runs an ablation needs, and which test scores were known when."""

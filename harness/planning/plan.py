@@ -1,0 +1,227 @@
+"""The plan: which runs an ablation needs, and how each stands, computed from the ablation and its records alone."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from harness.data.findings import Audit
+from harness.files import as_json
+from harness.spec.ablation import Ablation
+from harness.spec.space import Point, Value
+from harness.spec.study import UNTRAINED, Study
+from harness.spec.views import named
+from harness.store.records import Design, Record, Stage
+
+RECIPE = 6
+"""Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""
+
+TUNE_SEED = 0
+"""Every trial of every study trains with this seed; final runs use 1, 2, ..."""
+
+START_UP = 8
+"""Trials whose points are fixed in advance and the same for every study; the sampler decides the later ones."""
+
+State: TypeAlias = Literal["done", "to do", "failed", "waiting"]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of the plan.
+
+    `roles` tells what a final run is for: the "best" point, the "default" point, or both at once. A "waiting" run's
+    point, and so its id, depends on runs that are not done.
+    """
+
+    study: str
+    stage: Stage
+    seed: int
+    state: State
+    point: Point | None = None
+    trial: int | None = None
+    id: str | None = None
+    roles: tuple[str, ...] = ()
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The ordered runs of an ablation, and what its verdicts must allow for.
+
+    Attributes:
+        designs: the store's log of what was declared when (`harness.planning.unlocking`); `present` is what is declared
+            now, `scored` the studies that have test scores; `otherwise` those that the present search once had another
+            best point of, which was scored.
+        looks: the numbers of final seeds at which verdicts are looked at where seeds are added until decided
+            (`harness.verdicts.until_decided`), else empty.
+        audit: what the store knows of the data (`harness.audit`).
+        allow_mixed: judge runs of several versions all the same (`harness.planning.mixing`).
+        study_file: the hash of the study file as it is today.
+        strays: how many trials of each study the store holds that are none of this plan's.
+    """
+
+    ablation: Ablation
+    runs: tuple[PlannedRun, ...]
+    designs: tuple[Design, ...] = ()
+    present: Design | None = None
+    scored: frozenset[str] = frozenset()
+    otherwise: frozenset[str] = frozenset()
+    looks: tuple[int, ...] = ()
+    audit: Audit | None = None
+    allow_mixed: bool = False
+    study_file: str | None = None
+    strays: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, study: str, stage: Stage | None = None, role: str | None = None) -> list[PlannedRun]:
+        """Return a study's runs, of one stage or final role if given."""
+        runs = self._by_study.get(study, [])
+        return [run for run in runs if stage in (None, run.stage) and (role is None or role in run.roles)]
+
+    @cached_property
+    def _by_study(self) -> dict[str, list[PlannedRun]]:
+        found: dict[str, list[PlannedRun]] = {}
+        for run in self.runs:
+            found.setdefault(run.study, []).append(run)
+        return found
+
+    def study_file_changed(self) -> int:
+        """Count the runs that were made while the study file read otherwise than it does today; 0 where unknown."""
+        made = [run.record.provenance.get("study_file") for run in self.runs if run.record is not None]
+        return 0 if self.study_file is None else sum(known not in (None, self.study_file) for known in made)
+
+    def stray_trials(self) -> list[str]:
+        """Return a sentence for each study of which the store holds trials that are none of this plan's."""
+        return [
+            f"{study}: the store holds {number} trial{'s' * (number > 1)} of another search (its space, default, "
+            "options, loss, rows or number of trials differed); kept, not counted"
+            for study, number in self.strays.items()
+        ]
+
+    def count(self, state: State) -> int:
+        return sum(run.state == state for run in self.runs)
+
+    def unfinished(self) -> int:
+        """Count what a driver has to do: the runs to do, and those that wait for others that will be done."""
+        return self.count("to do") + self.count("waiting")
+
+    def seconds_left(self) -> float | None:
+        """Estimate the seconds left, on one worker, from done runs of the same study and stage; None if unknown."""
+        known: dict[tuple[str, str], list[float]] = {}
+        for run in self.runs:
+            if run.record is not None and run.record.outcome == "ok":
+                cost = run.record.train_seconds + run.record.eval_seconds
+                known.setdefault((run.study, run.stage), []).append(cost)
+        if not known:
+            return None
+        mean = {key: sum(costs) / len(costs) for key, costs in known.items()}
+        overall = sum(mean.values()) / len(mean)
+        return sum(mean.get((run.study, run.stage), overall) for run in self.runs if run.state in ("to do", "waiting"))
+
+
+def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point | None) -> str:
+    """Hash what decides a run's result, by content: equal ids mean equal results up to rounding.
+
+    Not the commit and the libraries' versions, which are provenance (`harness.planning.mixing` looks at them), nor the
+    tasks, which are read off. Raises StudyFileError for a loss or view whose content cannot be told.
+    """
+    decides = _decides(ablation, study, stage, seed)
+    if point is not None:
+        decides["point"] = point.as_dict()
+    if stage == "tune":
+        decides["search"] = search_id(ablation, study)
+    return _hashed(decides)
+
+
+def search_id(ablation: Ablation, study: str) -> str:
+    """Hash what decides which points a study's trials ask for: another space, default or option is another search.
+
+    It is part of its trials' ids, so a trial belongs to the one search that asked for it. The number of trials is not:
+    a search goes on where it stood. Neither is Optuna's version, which each record holds (`harness.planning.mixing`).
+    """
+    declared = ablation.study(study)
+    dimensions = {name: repr(dimension) for name, dimension in ablation.dimensions(declared).items()}
+    return _hashed(
+        {
+            "seed": ablation.name,
+            "dimensions": dimensions,
+            "default": ablation.default_point(declared).as_dict(),
+            "start_up": START_UP,
+        }
+    )
+
+
+def subject_id(ablation: Ablation, study: str) -> str:
+    """Hash what a study trains and is scored on, whatever its points and name: its loss, view, rows, model and sets.
+
+    Which trial of another study mines for it is not declared: tuning shows it.
+    """
+    decides = _decides(ablation, study, "tune", TUNE_SEED)
+    return _hashed({name: value for name, value in decides.items() if name not in ("mined_by", "study")})
+
+
+def trained(ablation: Ablation, study: str) -> dict[str, Any]:
+    """Return what enters a study's run ids beside point, seed and stage, for its records and for comparing stores."""
+    decides = _decides(ablation, study, "tune", TUNE_SEED)
+    told = {name: value for name, value in decides.items() if name not in ("stage", "seed", "study", "mined_by")}
+    search = {} if study == UNTRAINED else {"search": search_id(ablation, study)}
+    return {"subject": subject_id(ablation, study), **search, "trained": told}
+
+
+def _hashed(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(as_json(parts).encode()).hexdigest()[:16]
+
+
+def _decides(ablation: Ablation, study: str, stage: Stage, seed: int) -> dict[str, Any]:
+    """Return what decides the results of a study's runs of one stage and seed, less the point."""
+    bed = ablation.testbed_of(study)
+    decides: dict[str, Any] = {
+        "recipe": RECIPE,
+        "stage": stage,
+        "seed": seed,
+        "testbed": bed.identity(),
+        "precision": ablation.precision,
+    }
+    if study != UNTRAINED:
+        declared = ablation.study(study)
+        decides |= {
+            "study": study,
+            **ablation.decides(declared),
+            "rows": bed.max_rows,
+            "epochs": ablation.budget.epochs,
+            "examples": ablation.budget.examples,
+        }
+        mining = named(declared.view).mining
+        if mining is not None and mining.by != UNTRAINED:
+            decides["mined_by"] = mining.trial
+    return decides
+
+
+def start_up_points(ablation: Ablation, study: Study) -> list[Point]:
+    """Return the default point, then points that fill the space evenly, the same for every study of the ablation.
+
+    They are a Kronecker sequence (multiples of an irrational number modulo 1, one number a dimension): unlike a Latin
+    hypercube its first points stay the same when the budget grows, so amended ablations repeat nothing.
+    """
+    points = [ablation.default_point(study)]
+    dimensions = ablation.dimensions(study)
+    irrational = dict(zip(dimensions, _irrationals(), strict=False))
+    wanted = min(START_UP, ablation.trials(study))
+    step = 3  # the golden ratio's multiples from here on begin with the larger learning rates, which waste fewer trials
+    while len(points) < wanted:
+        values: dict[str, Value] = {name: d.at(step * irrational[name] % 1) for name, d in dimensions.items()}
+        point = Point.from_dict(values)
+        if point not in points:
+            points.append(point)
+        step += 1
+    return points
+
+
+def _irrationals() -> Iterator[float]:
+    """Yield the square roots of the primes, with the golden ratio, which spreads best, instead of 5's."""
+    yield from (math.sqrt(2), (1 + math.sqrt(5)) / 2, math.sqrt(3))
+    yield from (math.sqrt(n) for n in itertools.count(7) if all(n % k for k in range(2, n)))

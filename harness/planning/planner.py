@@ -1,0 +1,288 @@
+"""Ablation + records -> plan: study by study, and anew only where a record was added."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
+
+from harness.planning.plan import TUNE_SEED, Plan, PlannedRun, State, run_id, start_up_points
+from harness.planning.unlocking import design, scored
+from harness.spec.ablation import Ablation
+from harness.spec.space import Point
+from harness.spec.study import UNTRAINED, Study
+from harness.spec.views import named
+from harness.store.records import Design, Record, Stage, best, by_trial
+
+
+def make_plan(
+    ablation: Ablation,
+    records: Iterable[Record],
+    *,
+    pruning: bool = False,
+    only: Sequence[str] = (),
+    unavailable: Iterable[str] = (),
+    designs: Iterable[Design] = (),
+    seeds: Mapping[str, int] | None = None,
+    looks: tuple[int, ...] = (),
+) -> Plan:
+    """Return the ordered runs of an ablation: the untrained model, then trials and final runs, study by study in turn.
+
+    Args:
+        records: what the store holds, in any order; records of other rows, budgets or recipes are ignored.
+        pruning: accept pruned trials as done; without it they are to do.
+        only: plan only these studies (all if empty).
+        unavailable: tasks whose data cannot be had; a final run that lacks only these is done.
+        designs, looks: carried along for what is judged and reported.
+        seeds: final seeds at the best point, by study, where they are more than the budget's.
+    """
+    planner = Planner(ablation, records, pruning=pruning, only=only, unavailable=unavailable)
+    planner.designs, planner.looks = tuple(designs), looks
+    planner.give(seeds or {})
+    return planner.plan()
+
+
+class Planner:
+    """Plans an ablation study by study, and anew only those studies that a record was added to.
+
+    What it returns is a function of ablation and records; that it remembers is for the driver, which plans after each
+    run. `designs` and `looks` are carried along.
+    """
+
+    def __init__(
+        self,
+        ablation: Ablation,
+        records: Iterable[Record],
+        *,
+        pruning: bool = False,
+        only: Sequence[str] = (),
+        unavailable: Iterable[str] = (),
+        retrying: Iterable[str] = (),
+    ) -> None:
+        """Take the arguments of `make_plan`, and in `retrying` the ids of runs that are to be done once more."""
+        self.ablation = ablation
+        self.only = tuple(only)
+        wanted = {name for study in only for name in (study, named(ablation.study(study).view).miner)}
+        self.studies = (UNTRAINED, *(s.name for s in ablation.studies if not only or s.name in wanted))
+        self.seeds: Mapping[str, int] = {}
+        self.designs: tuple[Design, ...] = ()
+        self.looks: tuple[int, ...] = ()
+        self.allow_mixed = False
+        self._retrying = set(retrying)
+        self._state = _StateOf(ablation, pruning, frozenset(unavailable), self._retrying)
+        self._id = cache(partial(run_id, ablation))
+        self._known: dict[str, dict[str, Record]] = {}
+        self._parts: dict[str, Plan] = {}
+        self._mined_by: dict[str, list[str]] = {}
+        for study in ablation.studies:
+            self._mined_by.setdefault(named(study.view).miner or UNTRAINED, []).append(study.name)
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Take a record into account, in place of an earlier one of the same run, which is thereby done once more."""
+        if record.id in self._known.get(record.study, {}):
+            self._retrying.discard(record.id)
+        self._known.setdefault(record.study, {})[record.id] = record
+        for study in (record.study, *self.mined_by(record.study)):
+            self._parts.pop(study, None)
+
+    def mined_by(self, study: str) -> Sequence[str]:
+        """Return the studies whose negatives this study's model mines."""
+        return () if study == UNTRAINED else self._mined_by.get(study, ())
+
+    def ablation_of(self, name: str) -> Ablation:
+        """Return the ablation with the trial that mines for this study put into its view, where it is known."""
+        view = None if name == UNTRAINED else named(self.ablation.study(name).view)
+        mining = view.mining if view is not None else None
+        if view is None or mining is None or mining.by == UNTRAINED:
+            return self.ablation
+        trials = self.part(mining.by).of(mining.by, "tune")
+        ended = all(run.state in ("done", "failed") for run in trials)
+        winner = best(run.record for run in trials if run.record is not None) if ended else None
+        if winner is None:
+            return self.ablation
+        known = replace(view, mining=replace(mining, trial=winner.id, point=winner.point))
+        studies = [replace(s, view=known) if s.name == name else s for s in self.ablation.studies]
+        return replace(self.ablation, studies=studies)
+
+    def give(self, seeds: Mapping[str, int]) -> None:
+        """Plan these numbers of final seeds at the best point, by study, where they are more than the budget's."""
+        self.seeds = dict(seeds)
+        self._parts.clear()
+
+    def part(self, study: str) -> Plan:
+        """Return the plan of one study's runs alone."""
+        if study not in self._parts:
+            self._parts[study] = Plan(self.ablation, tuple(self._runs(study)))
+        return self._parts[study]
+
+    def plan(self) -> Plan:
+        """Return the plan of all runs."""
+        runs = itertools.chain.from_iterable(self.part(study).runs for study in self.studies)
+        return Plan(
+            self._with_miners(),
+            tuple(runs),
+            self.designs,
+            self._design,
+            scored(record for known in self._known.values() for record in known.values()),
+            frozenset(study.name for study in self.ablation.studies if self._was_best_otherwise(study.name)),
+            self.looks,
+            allow_mixed=self.allow_mixed,
+            strays=self._strays(),
+        )
+
+    def _strays(self) -> dict[str, int]:
+        """Count, by study, the tuning records of searches that nobody declares any more."""
+        planned = {study: {run.id for run in self.part(study).of(study, "tune")} for study in self.studies}
+        numbers = {
+            study: sum(r.stage == "tune" and r.id not in ids for r in self._known.get(study, {}).values())
+            for study, ids in planned.items()
+        }
+        return {study: number for study, number in numbers.items() if number}
+
+    @cached_property
+    def _design(self) -> Design:
+        return design(self.ablation)
+
+    def _was_best_otherwise(self, study: str) -> bool:
+        """Tell whether the present search of a study had another best point, which was scored: a trial was retried."""
+        declared, now = self._design.studies[study], {run.point for run in self.part(study).of(study, "final")}
+        finals = [r for r in self._known.get(study, {}).values() if r.stage == "final" and r.scores]
+        made = [(r.provenance.get("subject"), r.provenance.get("search")) for r in finals if r.point not in now]
+        return None not in now and (declared.subject, declared.search) in made
+
+    def _with_miners(self) -> Ablation:
+        if not self._mined_by.keys() - {UNTRAINED}:
+            return self.ablation
+        studies = [self.ablation_of(study.name).study(study.name) for study in self.ablation.studies]
+        return replace(self.ablation, studies=studies)
+
+    def _runs(self, name: str) -> list[PlannedRun]:
+        known = self._known.get(name, {})
+        if name == UNTRAINED:
+            key = self._id(name, "untrained", TUNE_SEED, None)
+            record = _own(known.get(key), "untrained", TUNE_SEED, None)
+            return [PlannedRun(name, "untrained", TUNE_SEED, self._state(record), id=key, record=record)]
+        ablation = self.ablation_of(name)
+        study = ablation.study(name)
+        if _waits_for_its_miner(study):
+            return _waiting(ablation, study)
+        id_of = self._id if ablation is self.ablation else partial(run_id, ablation)
+        trials = _trials(ablation, study, known, self._state, id_of)
+        return trials + _finals(ablation, study, known, self._state, id_of, trials, self.seeds.get(name, 0))
+
+
+def _waits_for_its_miner(study: Study) -> bool:
+    mining = named(study.view).mining
+    return mining is not None and mining.by != UNTRAINED and mining.trial is None
+
+
+def _waiting(ablation: Ablation, study: Study) -> list[PlannedRun]:
+    """Plan a study whose negatives nobody can mine yet: all its runs wait, without ids, their points known or not."""
+    points: list[Point | None] = [*start_up_points(ablation, study)]
+    points += [None] * (ablation.trials(study) - len(points))
+    runs = [PlannedRun(study.name, "tune", TUNE_SEED, "waiting", point, trial) for trial, point in enumerate(points)]
+    for role in ("best", "default"):
+        runs += [
+            PlannedRun(study.name, "final", seed, "waiting", roles=(role,))
+            for seed in range(1, ablation.budget.seeds + 1)
+        ]
+    return runs
+
+
+@dataclass(frozen=True)
+class _StateOf:
+    """Decides how a run stands from its record."""
+
+    ablation: Ablation
+    pruning: bool
+    unavailable: frozenset[str]
+    retrying: Collection[str] = ()
+
+    def __call__(self, record: Record | None) -> State:
+        if record is None or record.id in self.retrying or (record.outcome == "pruned" and not self.pruning):
+            return "to do"
+        if record.outcome == "failed":
+            return "failed"
+        if record.outcome == "ok" and record.stage != "tune":
+            wanted = set(self.ablation.testbed.tasks) - self.unavailable
+            if any(record.lacks(task) and not record.is_unfit_for(task) for task in wanted):
+                return "to do"
+        return "done"
+
+
+def _trials(
+    ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf, id_of: Callable[..., str]
+) -> list[PlannedRun]:
+    """Plan a study's trials: fixed points first, then those that the sampler chose, then those it has yet to choose."""
+    runs = []
+    for trial, point in enumerate(start_up_points(ablation, study)):
+        key = id_of(study.name, "tune", TUNE_SEED, point)
+        record = _own(known.get(key), "tune", TUNE_SEED, point, trial)
+        runs.append(PlannedRun(study.name, "tune", TUNE_SEED, state(record), point, trial, key, record=record))
+    own = [r for r in known.values() if r.id == id_of(study.name, "tune", TUNE_SEED, r.point)]
+    for trial, records in itertools.groupby(by_trial(own, study.name), lambda record: record.trial):
+        if trial == len(runs) < ablation.trials(study):
+            record = _deciding(records)
+            planned = PlannedRun(study.name, "tune", TUNE_SEED, state(record), record.point, trial, record.id)
+            runs.append(replace(planned, record=record))
+    while len(runs) < ablation.trials(study):
+        runs.append(PlannedRun(study.name, "tune", TUNE_SEED, "waiting", trial=len(runs)))
+    return runs
+
+
+def _own(
+    record: Record | None, stage: Stage, seed: int, point: Point | None, trial: int | None = None
+) -> Record | None:
+    """Return a record if it says that it is of this very run: another's, copied under its id, is none of it."""
+    if record is None:
+        return None
+    says = (record.stage, record.seed, record.point, record.trial)
+    return record if says == (stage, seed, point, trial) else None
+
+
+def _deciding(records: Iterable[Record]) -> Record:
+    """Return which of several records of one trial counts: one that ended well before others, then the smallest id.
+
+    There is more than one only where stores were put together by hand: a trial that is retried keeps its point.
+    """
+    return min(records, key=lambda record: (record.outcome != "ok", record.id))
+
+
+def _finals(
+    ablation: Ablation,
+    study: Study,
+    known: dict[str, Record],
+    state: _StateOf,
+    id_of: Callable[..., str],
+    trials: list[PlannedRun],
+    more: int,
+) -> list[PlannedRun]:
+    """Plan a study's final runs at its best point, known once all its trials ended, and at its default point.
+
+    Seeds beyond the budget's, up to `more`, are for the best point alone, which the claims are about.
+    """
+    roles: dict[Point | None, tuple[str, ...]] = {}
+    if all(run.state in ("done", "failed") for run in trials):
+        winner = best(run.record for run in trials if run.record is not None)
+        if winner is not None:
+            roles[winner.point] = ("best",)
+    else:
+        roles[None] = ("best",)
+    default = ablation.default_point(study)
+    roles[default] = (*roles.get(default, ()), "default")
+    runs = []
+    for point, role in roles.items():
+        planned = ablation.budget.seeds
+        for seed in range(1, (max(planned, more) if "best" in role else planned) + 1):
+            if seed > planned:
+                role = ("best",)
+            if point is None:
+                runs.append(PlannedRun(study.name, "final", seed, "waiting", roles=role))
+                continue
+            key = id_of(study.name, "final", seed, point)
+            record = _own(known.get(key), "final", seed, point)
+            runs.append(PlannedRun(study.name, "final", seed, state(record), point, None, key, role, record))
+    return runs

@@ -1,0 +1,136 @@
+"""The lock on the test sets: tuning runs cannot reach them, and the store logs what was declared when.
+
+A tuning run's job carries a testbed whose test set and tasks are taken out (`Testbed.sealed`), so no code in its worker
+can name them; `dev_only` refuses a tuning record that holds test scores all the same. Before a driver starts its first
+run it appends to `designs.json` what the study file declares (`Design`), and which studies had test scores by then.
+Entries are only ever added, so editing the file afterwards empties nothing: `harness.verdicts.hindsight` compares the
+present design with the last one that was declared blindly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.files import as_json, write_atomically
+from harness.planning.plan import search_id, subject_id
+from harness.scores import DEV
+from harness.spec.ablation import Ablation
+from harness.spec.expectations import AtLeast, Beats, InOrder, Within
+from harness.spec.study import UNTRAINED
+from harness.store.records import Declared, Design, Record
+
+LOG = "designs.json"
+
+
+def claims(ablation: Ablation) -> dict[str, tuple[str, ...]]:
+    """Return each claim of the expectations in one form, with its studies: an order is several, "b beats a" each."""
+    found: dict[str, tuple[str, ...]] = {}
+    for expectation in ablation.expect:
+        if isinstance(expectation, InOrder):
+            found |= {claim_of(step): step.studies for step in expectation.steps()}
+        else:
+            found[claim_of(expectation)] = expectation.studies
+    return found
+
+
+def claim_of(expectation: Beats | Within | AtLeast) -> str:
+    """Return the words that the log knows a claim by.
+
+    Names of several words are quoted: a study "b at the default point" must not read like a claim about that point.
+    """
+    if not isinstance(expectation, Beats):
+        return str(expectation)
+    better, worse = _quoted(expectation.better), _quoted(expectation.worse)
+    return str(replace(expectation, better=better, worse=worse))
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False) if " " in name else name
+
+
+def design(
+    ablation: Ablation, records: Iterable[Record] = (), at: str = "", study_file: str | None = None
+) -> Design:
+    """Return what an ablation declares, and which studies these records hold test scores of."""
+    known = list(records)
+    return Design(
+        {
+            study.name: Declared(
+                subject_id(ablation, study.name), search_id(ablation, study.name), ablation.trials(study)
+            )
+            for study in ablation.studies
+        },
+        subject_id(ablation, UNTRAINED),
+        claims(ablation),
+        ablation.budget.seeds,
+        ablation.budget.max_seeds,
+        tuple(sorted(scored(known))),
+        len(known),
+        at,
+        study_file,
+    )
+
+
+def scored(records: Iterable[Record]) -> frozenset[str]:
+    """Return the studies of which there are test scores, whatever they were made with."""
+    return frozenset(record.study for record in records if record.stage == "final" and record.scores)
+
+
+def read(folder: Path) -> tuple[Design, ...]:
+    """Return a store's log, oldest first, empty if it has none; raise StoreError if it cannot be read."""
+    path = folder / LOG
+    try:
+        return tuple(_read(entry) for entry in json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ()
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
+        raise StoreError(
+            f"{path}: the log of designs cannot be read ({problem}); restore it from a copy of the store"
+        ) from problem
+
+
+def _read(entry: Mapping[str, Any]) -> Design:
+    plain = {field.name: entry[field.name] for field in fields(Design)}
+    studies = {
+        str(name): Declared(str(given["subject"]), str(given["search"]), int(given["trials"]))
+        for name, given in plain.pop("studies").items()
+    }
+    made = {str(claim): tuple(map(str, names)) for claim, names in plain.pop("claims").items()}
+    return Design(studies, str(plain.pop("untrained")), made, scored=tuple(map(str, plain.pop("scored"))), **plain)
+
+
+def append(folder: Path, entry: Design) -> None:
+    """Add an entry to the log so that a crash leaves it with or without the entry. Call it with the store locked."""
+    entries = [as_json(asdict(known)) for known in (*read(folder), entry)]
+    write_atomically(folder / LOG, "[\n" + ",\n".join(entries) + "\n]\n")
+
+
+def is_news(entry: Design, log: Sequence[Design]) -> bool:
+    """Tell whether a design declares something else than the log's last one does."""
+    return not log or _declares(log[-1]) != _declares(entry)
+
+
+def _declares(entry: Design) -> Design:
+    return replace(entry, scored=(), records=0, at="", study_file=None)
+
+
+def dev_only(record: Record) -> Record:
+    """Return a tuning record as it is if it holds dev scores alone, else as a failed one without any scores."""
+    if record.stage != "tune":
+        return record
+    foreign = sorted({name for name in record.scores if name.split("/")[0] != DEV} | set(record.pairs))
+    if not foreign:
+        return record
+    return replace(
+        record,
+        outcome="failed",
+        scores={},
+        pairs={},
+        curve=(),
+        error=f"TestSetReached: a tuning run gave {', '.join(foreign)}; tuning may score {DEV} only",
+    )

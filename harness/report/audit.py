@@ -1,0 +1,126 @@
+"""The report's section on the audit of the data: findings, overlap, and STS scores without the shared pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from harness.audit import cache
+from harness.data.findings import SEVERITIES, Finding, Overlap
+from harness.data.overlap import DEV_SET, ROWS
+from harness.report.facts import Facts
+from harness.report.tables import NONE, Table, count, escape, score
+
+
+def section(facts: Facts) -> Iterable[str]:
+    """Yield a heading, the findings, the counts of overlap, and STS scores raw and without shared pairs."""
+    yield "## Audit of the data"
+    found = cache.of_plan(facts.plan)
+    if found is None:
+        why = "the store has no audit" if facts.plan.audit is None else "the store's is of other rows, tasks or studies"
+        yield f"Not audited: {why}. `harness run FILE --audit-only` makes one."
+    else:
+        numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(found.of(s))])
+        yield (
+            f"Before training, rows and sets were looked through: {numbers}. No error may stand for a run to start."
+            + (
+                f" Of {', '.join(map(escape, found.studies))} alone: no other study was to run."
+                if found.studies
+                else ""
+            )
+        )
+        grave = [finding for finding in found.findings if finding.severity != "note"]
+        if grave:
+            yield _findings(grave).markdown()
+        if found.of("note"):
+            yield f"<details><summary>Notes</summary>\n\n{_findings(found.of('note')).markdown()}\n\n</details>"
+        yield _overlaps(found.overlaps).markdown()
+        yield (
+            "Pairs are equal in either order and but for case, punctuation and spaces; near-duplicates share four "
+            "fifths of their shingles of five characters with one of the rows' sentences. *Expected false negatives*: "
+            "pairs of rows in a batch with the same anchor or positive, of all pairs in it."
+        )
+    yield from _unshared(facts)
+
+
+def doubts(facts: Facts) -> list[str]:
+    """Return a threat to validity that names all warnings of the audit, or that there was none made."""
+    found = cache.of_plan(facts.plan)
+    if found is None:
+        return ["The data were not audited: duplicates, ignored labels and leaked test pairs would not have been seen."]
+    warned: dict[str, list[str]] = {}
+    for finding in found.of("warning"):
+        warned.setdefault(finding.what, []).append(
+            f"{finding.where} {amount(finding.count)} of {amount(finding.of)}".removeprefix("testbed ")
+        )
+    if not warned:
+        return []
+    part = f" It is of {', '.join(map(escape, found.studies))} alone." if found.studies else ""
+    listed = "; ".join(f"{escape(what)} ({escape(', '.join(where))})" for what, where in warned.items())
+    return [f"The audit of the data warns of {listed}.{part}"]
+
+
+def amount(value: float) -> str:
+    """Return a count as it is, or an expected one to three digits."""
+    return count(value) if value % 1 == 0 else f"{value:.3g}"
+
+
+def _findings(found: Iterable[Finding]) -> Table:
+    rows = tuple(
+        (f.severity, escape(f.where), escape(f.what), escape(f.explain), amount(f.count), amount(f.of)) for f in found
+    )
+    return Table(("severity", "where", "what", "what it means, and the mend", "count", "of"), rows, left=4)
+
+
+def _overlaps(overlaps: Iterable[Overlap]) -> Table:
+    by = {(found.name, found.held_by): found for found in overlaps}
+    rows = []
+    for name, held_by in by:
+        if held_by != ROWS:
+            continue
+        rows_hold, dev_holds = by[name, ROWS], by.get((name, DEV_SET))
+        rows.append(
+            (
+                escape(name),
+                count(rows_hold.pairs),
+                count(rows_hold.shared_pairs),
+                NONE if dev_holds is None else count(dev_holds.shared_pairs),
+                count(rows_hold.sentences),
+                count(rows_hold.shared_sentences),
+                count(rows_hold.near),
+                NONE if dev_holds is None else count(dev_holds.shared_sentences),
+            )
+        )
+    header = (
+        "set",
+        "pairs",
+        "in the rows",
+        "in the dev set",
+        "distinct sentences",
+        "in the rows",
+        "nearly in the rows",
+        "in the dev set",
+    )
+    return Table(header, tuple(rows))
+
+
+def _unshared(facts: Facts) -> Iterable[str]:
+    """Yield STS tasks' scores, raw and without shared pairs, where final runs have both."""
+    names = sorted({name for row in facts.rows for record in row.ended for name in record.unshared})
+    if not names:
+        return
+    lines = []
+    for row in facts.rows:
+        cells = [escape(row.name)]
+        for name in names:
+            both = [(r.scores[name], r.unshared[name]) for r in row.ended if name in r.scores and name in r.unshared]
+            means = np.mean(both, axis=0).tolist() if both else [None, None]
+            cells += [score(mean) for mean in means]
+        lines.append(tuple(cells))
+    header = [cell for name in names for cell in (escape(name), "without shared pairs")]
+    yield Table(("study", *header), tuple(lines)).markdown()
+    yield (
+        "Spearman of the STS tasks that share pairs with the dev set, on which every best point was chosen, or with "
+        "the rows: raw, and without those pairs. Means over tasks are of the raw scores."
+    )

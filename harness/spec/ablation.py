@@ -1,0 +1,259 @@
+"""An ablation: studies, the space and budget that all of them share, and what is expected of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from harness.errors import StudyFileError
+from harness.identity import Unstable, digest, paths_in
+from harness.spec.expectations import Expectation
+from harness.spec.space import BOOK_DEFAULT, Choice, Dimension, LogUniform, Point, Space, Value
+from harness.spec.study import FOLDER_NAME, UNTRAINED, Study, names_a_folder
+from harness.spec.views import VIEWS, View, named
+from harness.testbeds import Testbed
+
+Precision: TypeAlias = Literal["auto", "bf16", "fp16", "fp32"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "bf16", "fp16", "fp32")
+
+T = TypeVar("T")
+
+
+class _Listed(tuple[T, ...]):
+    """A tuple to which a list can be added: `all_losses.studies + [...]`."""
+
+    def __add__(self, more: Iterable[T]) -> _Listed[T]:  # type: ignore[override]
+        return _Listed((*self, *more))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What each study may spend: tuning trials, epochs (or examples) a run, and seeds of its final runs.
+
+    `max_seeds`: where a verdict is still open after `seeds`, add final seeds one at a time up to this number; verdicts
+    are then judged at stricter levels, so that looking repeatedly decides no more wrongly (None: add none).
+    """
+
+    trials: int = 16
+    epochs: float = 1.0
+    seeds: int = 5
+    examples: int | None = None
+    max_seeds: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("trials", 1), ("seeds", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise StudyFileError(f"budget: {name}={value!r}; every study needs at least {least}")
+        if not 0 < self.epochs < math.inf:
+            raise StudyFileError(
+                f"budget: epochs={self.epochs!r}; training needs a number of more than 0 (0.5 is half the rows)"
+            )
+        if self.examples is not None and self.examples < 1:
+            raise StudyFileError(f"budget: examples={self.examples!r}; training needs at least 1")
+        if self.max_seeds is not None and not (isinstance(self.max_seeds, int) and self.max_seeds >= self.seeds):
+            raise StudyFileError(
+                f"budget: max_seeds={self.max_seeds!r}; give at least the {self.seeds} seeds that are planned at first"
+            )
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What one study file declares. Raises StudyFileError, saying what is wrong and the mend, when it is inconsistent.
+
+    `default` is the point that every study tries first and is also reported at, untuned: the book's. `precision` "auto"
+    trains in bf16 or fp16 where the device is faster at it; a driver puts what that came to in its place. `files` are
+    the hashes of the files and models that a study's loss or view names, by name, once they were read.
+    """
+
+    name: str
+    testbed: Testbed
+    studies: Sequence[Study]
+    space: Space
+    budget: Budget = Budget()
+    expect: Sequence[Expectation] = ()
+    default: Point = BOOK_DEFAULT
+    precision: Precision = "auto"
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "studies", _Listed(self.studies))
+        object.__setattr__(self, "expect", _Listed(self.expect))
+        if not names_a_folder(self.name):
+            raise StudyFileError(f"ablation name {self.name!r}: it names folders, so {FOLDER_NAME}")
+        if not isinstance(self.testbed, Testbed):
+            raise StudyFileError(
+                f"ablation {self.name!r}: testbed={self.testbed!r}; give one of harness.testbeds, e.g. testbeds.book"
+            )
+        if not names_a_folder(self.testbed.name):
+            raise StudyFileError(f"testbed name {self.testbed.name!r}: it names folders, so {FOLDER_NAME}")
+        if not self.studies:
+            raise StudyFileError(f"ablation {self.name!r}: no studies; declare at least one Study(...)")
+        names = [study.name for study in self.studies]
+        known = {*names, UNTRAINED}
+        if len(known) <= len(names):
+            twice = next(name for index, name in enumerate(names) if name in names[:index])
+            raise StudyFileError(
+                f"ablation {self.name!r}: two studies are named {twice!r}; give each a name of its own"
+            )
+        if self.precision not in PRECISIONS:
+            raise StudyFileError(
+                f"ablation {self.name!r}: precision={self.precision!r}; choose from {', '.join(PRECISIONS)}"
+            )
+        self._check_views()
+        for study in self.studies:
+            self._check_mining(study)
+        for expectation in self.expect:
+            for name in expectation.studies:
+                if name not in known:
+                    raise StudyFileError(
+                        f"expectation '{expectation}': no study {name!r}; there are {', '.join((*names, UNTRAINED))}"
+                    )
+
+    def _check_views(self) -> None:
+        """Raise StudyFileError if two views have one name: tables could not tell them apart."""
+        known = dict(VIEWS)
+        for study in self.studies:
+            view = named(study.view)
+            other = known.setdefault(view.name, view)
+            if view is not other and _decides(study, view) != _decides(study, other):
+                taken = "a built-in view" if view.name in VIEWS else "another view of this ablation"
+                raise StudyFileError(
+                    f"study {study.name!r}: its view is called {view.name!r}, as {taken} is, and makes other rows; "
+                    "give it a name of its own"
+                )
+
+    def _check_mining(self, study: Study) -> None:
+        """Raise StudyFileError if a study's negatives are mined by what is no study that mines for itself."""
+        miner = named(study.view).miner
+        if miner in (None, UNTRAINED):
+            return
+        plain = [other.name for other in self.studies if named(other.view).miner in (None, UNTRAINED)]
+        if miner not in plain:
+            raise StudyFileError(
+                f"study {study.name!r}: its negatives are mined by {miner!r}; choose {UNTRAINED!r} or a study of this "
+                f"ablation that needs no other study's model: {', '.join(plain) or 'there is none'}"
+            )
+
+    def decides(self, study: Study) -> dict[str, str]:
+        """Return the digests of what a study computes, its loss and its view; raise StudyFileError if there is none."""
+        if study.name not in self._decided:
+            try:
+                loss = digest(study.loss, self.files)
+            except Unstable as problem:
+                raise _refused(study, "loss", problem) from problem
+            self._decided[study.name] = {"loss": loss, "view": _decides(study, named(study.view), self.files)}
+        return self._decided[study.name]
+
+    @cached_property
+    def _decided(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    def names_files(self) -> list[str]:
+        """Return the names of files, models and hub repositories that the studies' losses and views may read."""
+        for study in self.studies:
+            self.decides(study)  # which says what is wrong with a loss that cannot be looked through
+        things = [thing for study in self.studies for thing in (study.loss, named(study.view).build)]
+        return sorted({path for thing in things for path in paths_in(thing)})
+
+    def study(self, name: str) -> Study:
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Study]:
+        return {study.name: study for study in self.studies}
+
+    def testbed_of(self, name: str) -> Testbed:
+        """Return the testbed with what a study (or "untrained") has its own of: pooling, fewer rows."""
+        if name == UNTRAINED:
+            return self.testbed
+        study, bed = self.study(name), self.testbed
+        return replace(
+            bed, pooling=study.pooling or bed.pooling, max_rows=min(study.rows or bed.max_rows, bed.max_rows)
+        )
+
+    def dimensions(self, study: Study) -> dict[str, Dimension]:
+        """Return everything that a study is tuned over on this testbed, by name: batch_size, lr, its own options."""
+        space = self.space.scaled(self.testbed.lr_scale)
+        tuned: dict[str, Dimension] = {"batch_size": space.batch_size, "lr": space.lr}
+        tuned |= {name: Choice((value,)) for name, value in self._fixed(study).items()}
+        return {**tuned, **dict(sorted(study.options.items()))}
+
+    def _fixed(self, study: Study) -> dict[str, Value]:
+        """Return what a study keeps fixed, its learning rate brought to this testbed."""
+        scaled = {"lr": float(f"{float(study.fixed['lr']) * self.testbed.lr_scale:.4g}")} if "lr" in study.fixed else {}
+        return {**study.fixed, **scaled}
+
+    def default_point(self, study: Study) -> Point:
+        """Return the untuned point of a study on this testbed."""
+        options = {name: dimension.start for name, dimension in study.options.items()}
+        lr = float(f"{self.default.lr * self.testbed.lr_scale:.4g}")
+        return Point.from_dict(
+            {
+                **options,
+                **dict(self.default.options),
+                "batch_size": self.default.batch_size,
+                "lr": lr,
+                **self._fixed(study),
+            }
+        )
+
+    def distinct_points(self, study: Study) -> float:
+        """Return how many points a study's space holds, infinity if a dimension is continuous."""
+        if any(isinstance(dimension, LogUniform) for dimension in self.dimensions(study).values()):
+            return math.inf
+        return len({*self.grid(study), self.default_point(study)})
+
+    def grid(self, study: Study) -> list[Point]:
+        """Return every point of a space that has no continuous dimension."""
+        points: list[dict[str, Value]] = [{}]
+        for name, dimension in self.dimensions(study).items():
+            assert isinstance(dimension, Choice)
+            points = [{**point, name: value} for point in points for value in dimension.values]
+        return [Point.from_dict(point) for point in points]
+
+    def trials(self, study: Study) -> int:
+        """Return how many trials a study gets: the budget's, or fewer where its space has no more points."""
+        return int(min(self.budget.trials, self.distinct_points(study)))
+
+
+def _decides(study: Study, view: View, files: Mapping[str, str] | None = None) -> str:
+    try:
+        return view.decides(files)
+    except Unstable as problem:
+        raise _refused(study, "view", problem) from problem
+
+
+def _refused(study: Study, what: str, problem: Unstable) -> StudyFileError:
+    return StudyFileError(
+        f"study {study.name!r}: its {what} has no content that another process could find again: {problem}. Make it "
+        f"inside the function of the {what}, or hand over the plain values that it is made of."
+    )
+
+
+def restrict(
+    ablation: Ablation,
+    *,
+    testbed: Testbed | None = None,
+    rows: int | None = None,
+    tasks: Sequence[str] | None = None,
+    trials: int | None = None,
+    seeds: int | None = None,
+    epochs: float | None = None,
+    precision: Precision | None = None,
+    max_seeds: int | None = None,
+) -> Ablation:
+    """Return the ablation with the command line's options in place of what its file says."""
+    bed = testbed or ablation.testbed
+    bed = replace(
+        bed, max_rows=bed.max_rows if rows is None else rows, tasks=bed.tasks if tasks is None else tuple(tasks)
+    )
+    given: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs, "max_seeds": max_seeds}
+    if testbed is not None:
+        own = {"trials": testbed.trials, "seeds": testbed.seeds}
+        given |= {name: number for name, number in own.items() if given[name] is None}
+    budget = replace(ablation.budget, **{name: value for name, value in given.items() if value is not None})
+    return replace(ablation, testbed=bed, budget=budget, precision=precision or ablation.precision)

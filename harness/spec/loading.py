@@ -1,0 +1,138 @@
+"""Loading a study file: Python code, run as it is, that must define one `ablation`.
+
+As in any script, files and packages beside it can be imported: `from all_losses import ablation as all_losses`; also in
+the body of a loss, when it is called. So its folder stays on the module path until another study file is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import cloudpickle
+
+from harness.errors import StudyFileError
+from harness.spec.ablation import Ablation
+
+_beside: dict[str, frozenset[str]] = {}
+"""The folder of the last study file, and the names of the modules that were imported before that file was loaded."""
+
+
+def load_study_file(path: Path) -> Ablation:
+    """Run a study file and return its ablation; raise StudyFileError, with file and line, for what is wrong."""
+    if not path.is_file():
+        raise StudyFileError(f"{path}: no such file; give the path of a study file, e.g. studies/all_losses.py")
+    name = f"harness_study_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise StudyFileError(f"{path}: not a Python file; a study file ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # inspect finds the source of its losses there
+    folder = str(path.resolve().parent)
+    _search_beside(folder)
+    try:
+        with _no_bytecode():
+            spec.loader.exec_module(module)
+    except StudyFileError as problem:
+        raise StudyFileError(f"{path}{_line(problem, module.__file__)}: {problem}") from problem
+    except SyntaxError as problem:
+        raise StudyFileError(f"{path}:{problem.lineno}: not valid Python: {problem.msg}") from problem
+    except (Exception, SystemExit) as problem:
+        raise StudyFileError(
+            f"{path}{_line(problem, module.__file__)}: {type(problem).__name__}: {problem}"
+        ) from problem
+    for own in (name, *_modules_of(folder)):
+        cloudpickle.register_pickle_by_value(sys.modules[own])  # a loss travels as it is now, whatever its file becomes
+    ablation = getattr(module, "ablation", None)
+    if not isinstance(ablation, Ablation):
+        raise StudyFileError(f"{path}: defines no `ablation`; end it with ablation = Ablation(name=..., ...)")
+    return ablation
+
+
+def folder_beside() -> str | None:
+    """Return the folder of the last study file, None if none was loaded."""
+    return next(iter(_beside), None)
+
+
+@contextmanager
+def imported_anew(folder: str | None) -> Iterator[None]:
+    """Let modules below a folder be imported anew within the block, and put back what was there after it."""
+    known = {} if folder is None else {name: sys.modules[name] for name in _below(folder)}
+    for name in known:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        for name in [] if folder is None else _below(folder):
+            del sys.modules[name]
+        sys.modules.update(known)
+
+
+def _search_beside(folder: str) -> None:
+    """Put a study file's folder on the module path, last, and forget that of the one before, with its modules.
+
+    Last, so that a study file called like an installed package hides nothing; and forgotten, because this folder may
+    have files of the same names.
+    """
+    for old in list(_beside):
+        for module in _modules_of(old):
+            del sys.modules[module]
+        del _beside[old]
+        if sys.path[-1:] == [old]:
+            sys.path.pop()
+    importlib.invalidate_caches()
+    sys.path.append(folder)
+    _beside[folder] = frozenset(sys.modules)
+
+
+def _modules_of(folder: str) -> list[str]:
+    """Name the modules that were found in a study file's folder since it was loaded; not those installed below it."""
+    before = _beside.get(folder, frozenset())  # none if the file loaded another study file, which is the last one now
+    return [name for name in _below(folder) if name not in before]
+
+
+def _below(folder: str) -> list[str]:
+    """Name the imported modules that lie below a folder; not those installed there, and not the harness's own."""
+    inside = os.path.join(folder, "")
+    below = [entry for entry in map(os.path.realpath, sys.path) if entry.startswith(inside) and entry != folder]
+    installed = tuple(os.path.join(entry, "") for entry in below)
+    own = []
+    for name, module in list(sys.modules.items()):
+        file = None if name.partition(".")[0] in ("harness", "__main__") else _file(module)
+        if file is not None and file.startswith(inside) and not file.startswith(installed):
+            own.append(name)
+    return own
+
+
+def _file(module: ModuleType) -> str | None:
+    """Return where a module lies; of a package without a file, its first folder.
+
+    Its dictionary is read, as a lazy module of transformers imports something, perhaps not installed, when it is asked.
+    """
+    known = getattr(module, "__dict__", {})
+    folders = known.get("__path__")
+    place = known.get("__file__") or next(iter(folders if isinstance(folders, Iterable) else ()), None)
+    return os.path.realpath(place) if isinstance(place, str) else None
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Write no bytecode meanwhile: a helper that is edited twice in a second would be read from the first's."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def _line(problem: BaseException, file: str | None) -> str:
+    """Return ":LINE" of the study file's own line where the problem came up."""
+    lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == file]
+    return f":{lines[-1]}" if lines else ""

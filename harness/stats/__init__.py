@@ -1,0 +1,1 @@
+"""Intervals, bootstraps, repeated looks: pure functions of numbers."""

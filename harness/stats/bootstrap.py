@@ -1,0 +1,213 @@
+"""The paired bootstrap over test pairs, for the mean correlation of several models with one gold standard.
+
+Every model sees the same resamples, and so does another call with the same number of pairs, of resamples and seed. That
+is what makes differences of two calls' results paired (Berg-Kirkpatrick et al., 2012).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.stats.intervals import Floats
+
+RESAMPLES = 3999
+"""Resamples of a bootstrap. One more is a round number, so that the usual tails are whole numbers of resamples."""
+
+_BLOCK = 1024  # resamples handled at once
+_STRIDE = 64  # pairs of neighbouring scores whose order is counted one by one
+
+
+def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """Return the models' mean Spearman correlation in each resample, ties given their mean rank in that resample.
+
+    A resample of n pairs with replacement is n counts. Pair i's mean rank in it, less a half, is the number of drawn
+    pairs below i plus half the number at i, and the gold side is the same for all models. So a model costs one pass
+    over the pairs in its order, all resamples side by side: n operations a resample, and no sorting.
+
+    Args:
+        gold: n gold scores.
+        predictions: k x n scores, a row for each model.
+
+    Returns:
+        one correlation for each of `resamples`; NaN where a model gives all drawn pairs the same score.
+
+    Raises:
+        ValueError: fewer than three pairs, shapes that do not match, or numbers that are not finite.
+    """
+    x, ys = _checked(gold, predictions)
+    total = np.zeros(resamples)
+    models = [(_stretches(scores), _Ties.of(scores)) for scores in ys]
+    for block in _gold_side(tuple(x), resamples, seed):
+        for order, ties in models:
+            covariance = _above(block, order) + ties.halved(block)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                total[block.place] += covariance / np.sqrt(block.spread * (block.untied - ties.spread(block.counts)))
+    return total / len(ys)
+
+
+def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """Return the mean Pearson correlation in the resamples that `resampled_spearman` draws; all else as there."""
+    x, ys = _checked(gold, predictions)
+    x, ys = x - x.mean(), ys - ys.mean(axis=1, keepdims=True)  # sums of squares keep their digits
+    n, result = len(x), []
+    for counts in (block.astype(float) for block in _draws(n, resamples, seed)):
+        x_mean, y_means = x @ counts / n, ys @ counts / n
+        x_spread = x**2 @ counts / n - x_mean**2
+        y_spread = ys**2 @ counts / n - y_means**2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlations = ((x * ys) @ counts / n - x_mean * y_means) / np.sqrt(x_spread * y_spread)
+        result.append(correlations.mean(axis=0))
+    return np.concatenate(result)
+
+
+def is_defined(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> bool:
+    """Tell whether no resample of n numbers draws equal ones alone, of which there is no correlation.
+
+    Where forty pairs or more differ from the most frequent number, the chance of such a resample is below exp(-40).
+    """
+    _, which, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
+    others = np.flatnonzero(which != counts.argmax())
+    if len(others) >= 40:
+        return True
+    return all(bool(block[others].any(axis=0).all()) for block in _draws(len(which), resamples, seed))
+
+
+def _checked(gold: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Floats]:
+    x, ys = np.asarray(gold, float), np.atleast_2d(np.asarray(predictions, float))
+    n = len(x)
+    if x.ndim != 1 or ys.ndim != 2 or ys.shape[1] != n or n < 3:
+        raise ValueError(
+            f"gold has shape {x.shape} and predictions {ys.shape}; they must be n and k x n with n of at least 3"
+        )
+    if not (np.isfinite(x).all() and np.isfinite(ys).all()):
+        raise ValueError("gold and predictions must be finite")
+    return x, ys
+
+
+@lru_cache(maxsize=4)  # all studies of a report see the same ones
+def _draws(n: int, resamples: int, seed: int) -> list[NDArray[np.uint16]]:
+    """Return blocks of resamples: how often each of n pairs was drawn, n x resamples."""
+    random, blocks = np.random.default_rng(seed), []
+    for start in range(0, resamples, _BLOCK):
+        size = min(_BLOCK, resamples - start)
+        drawn = random.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
+        blocks.append(np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).T.astype(np.uint16))
+    return blocks
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some resamples, with all that their gold ranks give.
+
+    `drawn` has each pair's count and, beside it, its weight (the centred gold rank times the count), shape (n + 1, 2,
+    resamples), the last pair being none. `own` is the weights' sum of half the counts, `spread` the gold ranks' sum of
+    squares, `untied` what that is without ties. Counts and weights are whole and half numbers, exact in float32.
+    """
+
+    place: slice
+    drawn: NDArray[np.float32]
+    own: Floats
+    spread: Floats
+    untied: Floats
+
+    @property
+    def counts(self) -> NDArray[np.float32]:
+        return self.drawn[:-1, 0]
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        return self.drawn[:-1, 1]
+
+
+@lru_cache(maxsize=2)
+def _gold_side(gold: tuple[float, ...], resamples: int, seed: int) -> list[_Block]:
+    x, blocks, start = np.asarray(gold), [], 0
+    order, (_, level, lengths) = x.argsort(kind="stable"), np.unique(x, return_inverse=True, return_counts=True)
+    ties, n = _Ties.of(x), len(x)
+    for draws in _draws(n, resamples, seed):
+        size = draws.shape[1]
+        drawn = np.zeros((n + 1, 2, size), np.float32)
+        drawn[:-1, 0] = draws
+        counts = drawn[:-1, 0]
+        levels = np.add.reduceat(counts[order].astype(float), np.cumsum(lengths) - lengths, axis=0)
+        ranks = (np.cumsum(levels, axis=0) - levels / 2)[level]
+        drawn[:-1, 1] = (ranks - n / 2) * counts  # 0 in sum, so the models' ranks need no centre
+        own = np.einsum("ij,ij->j", drawn[:-1, 1].astype(float), counts / 2)
+        untied = (n**3 - _cubes(counts)) / 12
+        place = slice(start, start + size)
+        blocks.append(_Block(place, drawn, own, untied - ties.spread(counts), untied))
+        start += size
+    return blocks
+
+
+def _stretches(scores: Floats) -> NDArray[np.intp]:
+    """Cut the n pairs, in the scores' order, into stretches, shape (stretches, _STRIDE), the last filled up with n."""
+    n = len(scores)
+    order = np.full(-(-n // _STRIDE) * _STRIDE, n)
+    order[:n] = scores.argsort(kind="stable")
+    return order.reshape(-1, _STRIDE)
+
+
+def _above(block: _Block, order: NDArray[np.intp]) -> Floats:
+    """Sum, in each resample, the weights times the number drawn before in the scores' order, and half their own.
+
+    The stretches' first pairs are taken together, then their second, and so on, each with what its stretch had drawn
+    until then; what whole stretches had drawn before comes last. A step's sums stay below 2**23, where float32 knows
+    half numbers, for thousands of pairs.
+    """
+    within = block.own.copy()
+    until = np.zeros((len(order), 2, len(within)), np.float32)
+    taken = np.empty_like(until)
+    for places in order.T:
+        np.take(block.drawn, places, axis=0, out=taken, mode="clip")  # the other modes copy `out`
+        within += np.einsum("ij,ij->j", taken[:, 1], until[:, 0])
+        until += taken
+    before = np.tri(len(order), k=-1, dtype=np.float32) @ until[:, 0]
+    total: Floats = within + np.einsum("ij,ij->j", before, until[:, 1].astype(float))
+    return total
+
+
+@dataclass(frozen=True)
+class _Ties:
+    """The pairs of one model whose score another pair has, in the scores' order, and each tie's length."""
+
+    members: NDArray[np.intp]
+    lengths: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, scores: Floats) -> _Ties:
+        _, tie, lengths = np.unique(scores, return_inverse=True, return_counts=True)
+        members = np.flatnonzero(lengths[tie] > 1)
+        return cls(members[np.argsort(tie[members], kind="stable")], lengths[lengths > 1])
+
+    def spread(self, counts: NDArray[np.float32]) -> Floats | float:
+        """Return by how much ties lessen each resample's sum of squares of the centred mean ranks (Kendall, 1945)."""
+        if not len(self.members):
+            return 0.0
+        drawn = counts[self.members]
+        return (_cubes(np.add.reduceat(drawn, self._starts, axis=0)) - _cubes(drawn)) / 12
+
+    def halved(self, block: _Block) -> Floats | float:
+        """Return what lacks in `_above` where scores are equal: each is half above the other, not the later wholly."""
+        if not len(self.members):
+            return 0.0
+        drawn = block.counts[self.members].astype(float)
+        until = np.cumsum(drawn, axis=0) - drawn
+        before = until - np.repeat(until[self._starts], self.lengths, axis=0)
+        both = np.repeat(np.add.reduceat(drawn, self._starts, axis=0), self.lengths, axis=0)
+        lacking: Floats = np.einsum("ij,ij->j", block.weights[self.members], both - drawn - 2 * before) / 2
+        return lacking
+
+    @property
+    def _starts(self) -> NDArray[np.intp]:
+        return np.cumsum(self.lengths) - self.lengths
+
+
+def _cubes(sizes: NDArray[np.float32]) -> Floats:
+    exact = sizes.astype(float)
+    cubes: Floats = np.einsum("ij,ij->j", exact, exact * exact)
+    return cubes

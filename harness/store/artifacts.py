@@ -1,0 +1,102 @@
+"""Publishing what a run left in its staging folder: mteb results, logs, the model with its scores on a card."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from harness.files import writing
+from harness.scores import OBJECTIVE
+from harness.store.folder import RUN_ID
+from harness.store.records import Record
+
+
+def publish(store: Path, staging: Path, record: Record, keep_model: bool) -> None:
+    """Move a run's results into its store: mteb/, logs/ and, if it is kept, models/STUDY/ID/. Raises StoreError."""
+    with writing(store):
+        if (staging / "mteb" / "results").is_dir():
+            shutil.copytree(staging / "mteb" / "results", store / "mteb" / "results", dirs_exist_ok=True)
+        if (staging / "trainer" / "runs").is_dir():
+            logs = store / "logs" / record.study / f"{record.stage}-{record.id}"
+            shutil.copytree(staging / "trainer" / "runs", logs, dirs_exist_ok=True)
+        if keep_model and record.outcome == "ok" and (staging / "model").is_dir():
+            (staging / "model" / "README.md").write_text(str(_card(record)), encoding="utf-8")
+            target = model_folder(store, record)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(staging / "model", target)
+
+
+def model_folder(store: Path, record: Record) -> Path:
+    """Return where a run's model is, if it was kept."""
+    return store / "models" / record.study / record.id
+
+
+def keep_only_best(store: Path, finals: Sequence[Record]) -> None:
+    """Keep the model with the highest dev score of a point's final runs, and delete the others'."""
+    scored = [record for record in finals if record.outcome == "ok"]
+    best = max(scored, key=lambda record: record.scores[OBJECTIVE], default=None)
+    drop_models(store, [record for record in scored if record is not best])
+
+
+def drop_models(store: Path, records: Sequence[Record]) -> None:
+    """Delete these runs' models, where there are any."""
+    for record in records:
+        shutil.rmtree(model_folder(store, record), ignore_errors=True)
+
+
+def clear(staging: Path) -> None:
+    """Delete what runs left in a store's staging folder, and it, if it then is empty."""
+    with suppress(OSError):
+        for folder in staging.iterdir():
+            if RUN_ID.fullmatch(folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+        staging.rmdir()
+
+
+def _card(record: Record) -> ModelCard:
+    """Write the model card: how the model was trained, and every score of the run in the hub's own metadata."""
+    results = []
+    for name, value in sorted(record.scores.items()):
+        source, _, figure = name.partition("/")
+        test_set, metric = (figure, "main_score") if source == "mteb" else (source, figure)
+        results.append(
+            EvalResult(
+                task_type="sentence-similarity",
+                dataset_type=test_set,
+                dataset_name=test_set,
+                metric_type=metric,
+                metric_value=round(value, 6),
+            )
+        )
+    data = ModelCardData(
+        model_name=f"{record.study} {record.id}",
+        library_name="sentence-transformers",
+        pipeline_tag="sentence-similarity",
+        tags=["sentence-transformers", "sentence-similarity"],
+        eval_results=results,
+    )
+    lines = [
+        f"# {record.study}, seed {record.seed}",
+        "",
+        f"Trained at {record.point} on {record.rows} rows ({record.examples_seen} examples, {record.steps} steps).",
+        "",
+        *(f"- {part}: {text}" for part, text in record.provenance.get("revisions", {}).items()),
+        "",
+        "```python",
+        "from sentence_transformers import SentenceTransformer",
+        "",
+        'model = SentenceTransformer("PATH OF THIS FOLDER")',
+        "```",
+        "",
+        "| score | value |",
+        "|---|---|",
+        *(f"| {name} | {value:.4f} |" for name, value in sorted(record.scores.items())),
+        "",
+    ]
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n".join(lines))

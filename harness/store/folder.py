@@ -1,0 +1,236 @@
+"""The store: a folder of records, one atomic file a run, written by one process.
+
+store.json        the form's version, ablation and testbed
+records/ID.json   a finished run; its existence means that everything that belongs to it was written before
+damaged/          what a driver found unreadable and moved aside
+models/ID/        kept models
+mteb/             results in mteb's own layout
+optuna.db         a mirror of the tuning records for Optuna's dashboard, rebuilt at each start
+designs.json      what was declared whenever a driver started, and which test scores were known (planning.unlocking)
+contents.json     what the names of its testbed stood for when it was last run (harness.store.contents)
+audit.json        what the audit of the data found, and of which (harness.audit)
+lock              held by the driver; the kernel lets go of it when the driver dies, however it dies
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import DamagedRecord, StoreError, StoreLocked, UsageError
+from harness.files import as_json, write_atomically, writing
+from harness.store.records import Pairs, Record, frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERSION = 2
+"""Of a store's form and of what its runs' ids are made of: 2 since ids hold contents instead of names."""
+
+RUN_ID = re.compile(r"[0-9a-f]{16}")
+
+HALF_WRITTEN = re.compile(rf"\.{RUN_ID.pattern}\.json\.[0-9a-f]{{8}}")
+"""What `write_atomically` calls a record's file until it is whole."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that exists; get one from `create` or `load`."""
+
+    folder: Path
+    ablation: str
+    testbed: str
+    version: int = VERSION
+
+    def records(self) -> list[Record]:
+        """Return all records, by id; raise DamagedRecord, with the mend, at the first that cannot be read."""
+        return [read_record(path) for path in self._files()]
+
+    def readable(self) -> tuple[list[Record], list[DamagedRecord]]:
+        """Return the records that can be read, and what is wrong with the others."""
+        good, bad = [], []
+        for path in self._files():
+            try:
+                good.append(read_record(path))
+            except DamagedRecord as problem:
+                bad.append(problem)
+        return good, bad
+
+    def frame(self) -> pd.DataFrame:
+        """Return a DataFrame with one row a run; see `harness.store.records.frame`."""
+        return frame(self.records())
+
+    def write(self, record: Record) -> Record:
+        """Write a record so that a crash at any moment leaves the old one, the new one or none, never a part.
+
+        Returns the record as `records` would.
+        """
+        path = self.folder / "records" / f"{record.id}.json"
+        write_atomically(path, record.to_json())
+        _pairs.cache_clear()
+        return _without_pairs(record, path)
+
+    def set_damaged_aside(self) -> tuple[list[Record], list[Path]]:
+        """Return the records, after moving unreadable ones to damaged/: their runs are done again and nothing is lost.
+
+        Half-written files that a killed driver left are deleted: they never became records. Call it with the lock held.
+        """
+        records, moved = [], []
+        with writing(self.folder):
+            for unfinished in (self.folder / "records").glob(".*"):
+                if HALF_WRITTEN.fullmatch(unfinished.name):
+                    unfinished.unlink()
+            for path in self._files():
+                try:
+                    records.append(read_record(path))
+                except DamagedRecord:
+                    aside = self.folder / "damaged" / f"{path.stem}.{os.urandom(4).hex()}.json"
+                    aside.parent.mkdir(exist_ok=True)
+                    path.rename(aside)
+                    moved.append(aside)
+        return records, moved
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the store for writing; raise StoreLocked if another driver does."""
+        try:
+            file = os.fdopen(os.open(self.folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a")
+        except OSError as problem:
+            raise StoreError(f"{self.folder}: not writable ({problem.strerror}); choose another --store") from problem
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as problem:
+                if problem.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise StoreError(
+                        f"{self.folder}: the file system cannot lock ({problem}); use --store on a local disk"
+                    ) from problem
+                raise StoreLocked(
+                    f"{self.folder}: another driver is writing to this store; wait for it or stop it, or use --store"
+                ) from problem
+            yield
+
+    def _files(self) -> list[Path]:
+        return sorted((self.folder / "records").glob("*.json"))
+
+
+class StoredPairs(Mapping[str, Pairs]):
+    """A record's pairs, left in its file until someone asks for them: they are nine tenths of a large store."""
+
+    def __init__(self, path: Path, names: Iterable[str]) -> None:
+        self._path, self._names = path, tuple(names)
+
+    def __getitem__(self, name: str) -> Pairs:
+        if name not in self._names:
+            raise KeyError(name)
+        return _pairs(self._path)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@lru_cache(maxsize=32)
+def _pairs(path: Path) -> Mapping[str, Pairs]:
+    """Read a record's pairs; who asks for one set's usually asks for the other's next."""
+    return _read(path).pairs
+
+
+def _without_pairs(record: Record, path: Path) -> Record:
+    return replace(record, pairs=StoredPairs(path, record.pairs)) if record.pairs else record
+
+
+def read_record(path: Path) -> Record:
+    """Read one record's file, its pairs when they are asked for; raise DamagedRecord with the mend."""
+    return _without_pairs(_read(path), path)
+
+
+def _read(path: Path) -> Record:
+    try:
+        record = Record.from_json(path.read_text(encoding="utf-8"), str(path))
+    except (DamagedRecord, UnicodeDecodeError) as problem:
+        raise DamagedRecord(f"{problem}; `harness run` sets it aside and does the run again") from problem
+    if record.id != path.stem:
+        raise DamagedRecord(f"{path}: damaged record (it holds run {record.id}); `harness run` sets it aside")
+    return record
+
+
+def create(folder: Path, ablation: str, testbed: str) -> Store:
+    """Open the store in `folder`, making it if need be; raise UsageError if it belongs to another ablation."""
+    _refuse_links(folder)
+    try:
+        (folder / "records").mkdir(parents=True, exist_ok=True)
+        if not (folder / "store.json").exists():
+            identity = {"version": VERSION, "ablation": ablation, "testbed": testbed}
+            write_atomically(folder / "store.json", as_json(identity) + "\n")
+    except OSError as problem:
+        raise StoreError(
+            f"{folder}: cannot make a store here ({problem.strerror}); choose a writable --store"
+        ) from problem
+    return load_of(folder, ablation, testbed)
+
+
+def _refuse_links(folder: Path) -> None:
+    """Raise StoreError if anything in a store is a symbolic link: what it leads to would be overwritten or deleted.
+
+    The store itself may be one. What lies in records/, damaged/ and .staging/ is moved or deleted as the link it is.
+    """
+    for here, folders, files in os.walk(folder):
+        inner = Path(here).relative_to(folder)
+        if inner.parts[:1] in (("records",), ("damaged",), (".staging",)):
+            folders.clear()
+            continue
+        for name in sorted([*folders, *files]):
+            if (entry := Path(here, name)).is_symlink():
+                raise StoreError(
+                    f"{entry}: a symbolic link in a store, which could lead a run to overwrite or delete other files; "
+                    "put a real file or folder in its place, or choose another --store"
+                )
+
+
+def load_of(folder: Path, ablation: str, testbed: str) -> Store:
+    """Open an existing store; raise UsageError if it belongs to another ablation or testbed."""
+    store = load(folder)
+    if store.version < VERSION:
+        raise UsageError(
+            f"{folder}: this store was made under an older recipe (version {store.version}, now {VERSION}): its runs' "
+            "ids say less of what decides a result, so they cannot be judged beside new ones. Nothing in it was "
+            f"changed: `harness compare {folder} OTHER` and harness.api.load still read it. Give another --store, "
+            "or move it away."
+        )
+    if (store.ablation, store.testbed) != (ablation, testbed):
+        raise UsageError(
+            f"{folder}: this store holds ablation {store.ablation!r} on testbed {store.testbed!r}, "
+            f"not {ablation!r} on {testbed!r}; choose another --store"
+        )
+    return store
+
+
+def load(folder: Path | str) -> Store:
+    """Open an existing store; raise StoreError if there is none, UsageError if a newer harness wrote it."""
+    folder = Path(folder)
+    try:
+        identity = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        version, ablation, testbed = int(identity["version"]), identity["ablation"], identity["testbed"]
+    except FileNotFoundError as problem:
+        raise UsageError(f"{folder}: no store here; `harness run` makes one, or name it with --store") from problem
+    except (ValueError, KeyError, TypeError, OSError) as problem:
+        raise StoreError(
+            f"{folder / 'store.json'}: cannot be read ({problem}); restore it, or choose another --store"
+        ) from problem
+    if version > VERSION:
+        raise UsageError(
+            f"{folder}: written by a newer harness (store version {version}, this reads {VERSION}); upgrade the harness"
+        )
+    return Store(folder, ablation, testbed, version)

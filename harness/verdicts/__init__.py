@@ -1,0 +1,1 @@
+"""What the records say of the claims: evidence, rules, verdicts, power and regressions."""

@@ -1,0 +1,253 @@
+"""Two stores side by side: library upgrades, two machines, two commits.
+
+Of each store one plan is compared: that of the design which its last driver logged. Runs are matched by study, stage,
+point and seed; final runs at a study's best point also as such, because the best point itself may differ between the
+stores. Whatever enters a run's id and differs is named, so that nobody takes a difference of rows for one of versions.
+Nothing needs the study file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from harness.errors import UsageError
+from harness.planning import unlocking
+from harness.planning.mixing import mixed
+from harness.spec.study import UNTRAINED
+from harness.stats import intervals
+from harness.store.folder import Store
+from harness.store.records import Design, Record, best, by_trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COSTS = ("train_seconds", "peak_memory_mb")
+COLUMNS = (
+    "study",
+    "stage",
+    "runs",
+    "metric",
+    "left",
+    "right",
+    "difference",
+    "low",
+    "high",
+    "n",
+    "left_only",
+    "right_only",
+)
+
+_TRAINED = ("subject", "search", "trained", "contents")
+"""What of a record's provenance says what was trained, not what made it."""
+
+Key: TypeAlias = tuple[str, str, str]
+Group: TypeAlias = dict[int, Record]
+
+
+def compare(left: Store, right: Store) -> pd.DataFrame:
+    """Return a row for each group of runs that both stores have and each metric of them.
+
+    Columns: study; stage; runs ("best", or a point); metric (a score in points of 1.0, or train_seconds,
+    peak_memory_mb); left and right (means over the n seeds that both have); difference (right - left) with low and
+    high, its 95 percent t interval over seeds, NaN for one seed; left_only and right_only (unpaired seeds).
+    """
+    import pandas as pd  # slow to import, and `harness --help` needs none of it
+
+    a, b = _groups(planned(left)), _groups(planned(right))
+    rows = []
+    for key in _matched(a, b):
+        seeds = sorted(set(a[key]) & set(b[key]))
+        alone = (len(a[key]) - len(seeds), len(b[key]) - len(seeds))
+        for metric in _metrics([a[key][s] for s in seeds], [b[key][s] for s in seeds]):
+            xs, ys = ([_value(group[key][seed], metric) for seed in seeds] for group in (a, b))
+            change = np.subtract(ys, xs)
+            found = intervals.t_interval(change)
+            low, high = (found.low, found.high) if found else (np.nan, np.nan)
+            rows.append((*key, metric, np.mean(xs), np.mean(ys), change.mean(), low, high, len(seeds), *alone))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def planned(store: Store) -> list[Record]:
+    """Return the records of the plan that a store's last driver had; all of them where no design was logged.
+
+    Raises UsageError where the store has no log and holds runs of several plans.
+    """
+    records, log = store.records(), unlocking.read(store.folder)
+    if log:
+        return [record for record in records if _belongs(record, log[-1])]
+    subjects: dict[str, set[str]] = {}
+    for record in records:
+        subjects.setdefault(record.study, set()).add(str(record.provenance.get("subject")))
+    mixture = sorted(study for study, found in subjects.items() if len(found) > 1)
+    if mixture:
+        raise UsageError(
+            f"{store.folder}: it holds runs of several plans ({', '.join(mixture)}) and no log of designs that says "
+            f"which of them was the last; restore {unlocking.LOG} from a copy of the store"
+        )
+    return records
+
+
+def _belongs(record: Record, design: Design) -> bool:
+    if record.study == UNTRAINED:
+        return record.provenance.get("subject") == design.untrained
+    given, made = design.studies.get(record.study), record.provenance
+    if given is None or made.get("subject") != given.subject:
+        return False
+    return record.stage != "tune" or (made.get("search") == given.search and (record.trial or 0) < given.trials)
+
+
+def trained_differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
+    """Return (what, left's values, right's values) for all that enters a run's id and is not the same."""
+    a, b = ({r.study: dict(_flat(r.provenance.get("trained") or {})) for r in planned(s)} for s in (left, right))
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for study in sorted(set(a) & set(b)):
+        for what in sorted(a[study].keys() | b[study].keys()):
+            values = (a[study].get(what, "not recorded"), b[study].get(what, "not recorded"))
+            if values[0] != values[1]:
+                found.setdefault((what, *values), []).append(study)
+    return [(f"{what} ({', '.join(names)})", x, y) for (what, x, y), names in found.items()]
+
+
+def differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
+    """Return `trained_differences`, then `provenance_differences`."""
+    return [*trained_differences(left, right), *provenance_differences(left, right)]
+
+
+def what_differs(left: Store, right: Store) -> str:
+    """Say in a sentence what a difference of scores is a difference of."""
+    made = mixed([*planned(left), *planned(right)])
+    things = [what for what, _, _ in trained_differences(left, right)]
+    things += [part.partition(" ")[0] for part in made.split("; ")] if made else []
+    if not things:
+        return "nothing that decides a score is known to differ: what scores differ by is rounding or chance"
+    if len(things) == 1:
+        return f"one thing that decides a score differs: {things[0]}"
+    return f"{len(things)} things that decide a score differ, so no difference is of one of them: {', '.join(things)}"
+
+
+def _groups(records: Iterable[Record]) -> dict[Key, Group]:
+    """Group the runs that have scores by study, stage and what they are for, then by seed."""
+    known = sorted(records, key=lambda record: record.id)
+    winners = {r.study: best(by_trial(known, r.study)) for r in known}
+    groups: dict[Key, Group] = {}
+    for record in known:
+        if record.outcome == "ok":
+            winner = winners[record.study]
+            names = ["" if record.point is None else str(record.point)]
+            if record.stage == "final" and winner is not None and record.point == winner.point:
+                names.append("best")
+            for name in names:
+                groups.setdefault((record.study, record.stage, name), {})[record.seed] = record
+    return groups
+
+
+def _matched(a: dict[Key, Group], b: dict[Key, Group]) -> list[Key]:
+    """Return the groups that both have; a point that is the best one in both stands there as the best only."""
+
+    def best_in(groups: dict[Key, Group], key: Key) -> bool:
+        return key[2] != "best" and groups[key] == groups.get((*key[:2], "best"))
+
+    return [key for key in sorted(set(a) & set(b)) if not (best_in(a, key) and best_in(b, key))]
+
+
+def _metrics(left: Sequence[Record], right: Sequence[Record]) -> list[str]:
+    """Return the metrics that all these runs have."""
+    if not left:
+        return []
+    shared = set.intersection(*(set(record.scores) for record in (*left, *right)))
+    return [*sorted(shared), *(COSTS if left[0].stage != "untrained" else ())]
+
+
+def _value(record: Record, metric: str) -> float:
+    return float(getattr(record, metric)) if metric in COSTS else record.scores[metric]
+
+
+def provenance_differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
+    """Return (what, left's values, right's values) for everything in the records' provenance that is not the same."""
+    a, b = _provenance(planned(left)), _provenance(planned(right))
+    nothing = {"not recorded"}
+    pairs = [(key, a.get(key, nothing), b.get(key, nothing)) for key in sorted(set(a) | set(b))]
+    return [(key, ", ".join(sorted(x)), ", ".join(sorted(y))) for key, x, y in pairs if x != y]
+
+
+def _provenance(records: Iterable[Record]) -> dict[str, set[str]]:
+    values: dict[str, set[str]] = {}
+    for record in records:
+        made = {key: value for key, value in record.provenance.items() if key not in _TRAINED}
+        for key, text in _flat(made):
+            values.setdefault(key, set()).add(text)
+    return values
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def as_text(left: Store, right: Store) -> str:
+    """Return the comparison as plain text: what made the stores differ, what cannot be matched, then every number.
+
+    Scores and their differences are times 100; seconds and megabytes are as they are.
+    """
+    lines = [f"left:  {_title(left)}", f"right: {_title(right)}", ""]
+    lines += [what_differs(left, right), ""]
+    if other := trained_differences(left, right):
+        lines += ["trained or scored otherwise:", *_aligned([("", "left", "right"), *other], numbers=0), ""]
+    differing = provenance_differences(left, right)
+    if differing:
+        lines += ["made differently:", *_aligned([("", "left", "right"), *differing], numbers=0), ""]
+    else:
+        lines += ["made by the same versions, hardware and commit", ""]
+    for side, store in (("left", left), ("right", right)):
+        if (within := mixed(planned(store))) is not None:
+            lines += [f"within {side} alone runs were not all made alike: {within}", ""]
+    a, b = _groups(planned(left)), _groups(planned(right))
+    for where, here, there in (("left", a, b), ("right", b, a)):
+        alone = [" ".join(part for part in key if part) for key in sorted(set(here) - set(there))]
+        if alone:
+            lines += [f"only in {where}: {'; '.join(alone)}", ""]
+    frame = compare(left, right)
+    if frame.empty:
+        return "\n".join([*lines, "no run of one store has a counterpart in the other"]) + "\n"
+    header = ("study", "stage", "runs", "metric", "left", "right", "right - left", "95 % over seeds", "seeds")
+    body = [_line(row) for row in frame.to_dict("records")]
+    lines += _aligned([header, *body], numbers=5)
+    if (frame["left_only"] + frame["right_only"]).any():
+        lines += ["", "seeds that only one store has are left out of the means"]
+    return "\n".join(lines) + "\n"
+
+
+def _title(store: Store) -> str:
+    used, held = len(planned(store)), len(store.records())
+    others = f" (and {held - used} of other plans, left out)" if held > used else ""
+    return f"{store.folder}: {store.ablation} on {store.testbed}, {used} runs{others}"
+
+
+def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    scale, digits = (1, 1) if row["metric"] in COSTS else (100, 2)
+    left, right = (f"{scale * row[side]:.{digits}f}" for side in ("left", "right"))
+    change = f"{scale * row['difference']:+.{digits}f}"
+    over_seeds = (
+        "-" if np.isnan(row["low"]) else f"{scale * row['low']:+.{digits}f} to {scale * row['high']:+.{digits}f}"
+    )
+    return row["study"], row["stage"], row["runs"], row["metric"], left, right, change, over_seeds, str(row["n"])
+
+
+def _aligned(rows: Sequence[Sequence[str]], numbers: int) -> list[str]:
+    """Return rows as lines in columns; the last `numbers` columns are aligned right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    first_number = len(widths) - numbers
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < first_number else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines

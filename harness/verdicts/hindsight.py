@@ -1,0 +1,169 @@
+"""What was chosen after test scores were known, read off the store's log of designs (`harness.planning.unlocking`).
+
+A claim is as good as the design that it was tested by, if that was declared before its scores were known. For each
+study and each claim the last design that was declared blindly is the reference; whatever the present one has otherwise
+is told in the verdict's own line. Under `--strict` such a claim does not hold.
+
+A name is no blindness: a study whose loss and data were scored under another name is known, and one that was added
+when studies were known that are gone by now may be one of these, hardly changed. Claims that could have been made
+otherwise, as one of their studies was known, count as often as there were studies to choose from (`uncounted`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from harness.planning.plan import Plan
+from harness.planning.unlocking import claims
+from harness.spec.study import UNTRAINED
+from harness.store.records import Declared, Design
+
+
+def notes(plan: Plan) -> list[str]:
+    """Return a sentence for everything that was chosen after test scores were known."""
+    made, gone = claims(plan.ablation), sorted(plan.scored - {study.name for study in plan.ablation.studies})
+    return [
+        *(note for study in plan.ablation.studies for note in of_study(plan, study.name)),
+        *(note for claim, studies in made.items() for note in _late(plan, claim, studies)),
+        *(f"'{claim}' was claimed before its test scores were known, and is no longer." for claim in withdrawn(plan)),
+        *(f"study {name} was scored on the test sets, and is no longer declared." for name in gone),
+    ]
+
+
+def of_claim(plan: Plan, claim: str, studies: Collection[str]) -> list[str]:
+    """Return a sentence for each thing about a claim, and its studies, that was chosen after their scores were known.
+
+    Args:
+        claim: as `lock.claims` writes it.
+    """
+    declared = [study for study in dict.fromkeys(studies) if study != UNTRAINED]
+    return [*(note for study in declared for note in of_study(plan, study)), *_late(plan, claim, studies)]
+
+
+def of_study(plan: Plan, study: str) -> list[str]:
+    """Return a sentence for each thing about a study that was chosen after its test scores were known."""
+    reference, present = _reference(plan, [study]), plan.present
+    if present is None or not plan.designs:
+        return []
+    named = [f"{study}: {words}." for words in _of_name(plan, study, present.studies[study].subject)]
+    if reference is None or study not in plan.scored or study not in reference.studies:
+        return named
+    log = [entry for entry in plan.designs if study in entry.studies]
+    told = [*_of_search(study, present, reference, log), *_of_seeds(present, reference, log)]
+    told += ["its best trial became another one (some were done again)"] * (study in plan.otherwise and not told)
+    return [*named, *(f"{study}: {words} after its test scores were known." for words in told)]
+
+
+def uncounted(plan: Plan) -> int:
+    """Return how many claims could have been made, or were, beside those that are: Holm's correction counts them.
+
+    That is the claims that are `withdrawn`; and where a study was added and set against one whose scores were known,
+    one for each other study that it could as well have been set against.
+    """
+    chosen: dict[str, list[int]] = {}
+    for claim, studies in claims(plan.ablation).items():
+        trained = set(studies) - {UNTRAINED}
+        entry, blind = _reference(plan, studies), _blind(plan, trained)
+        if entry is not None and trained & set(entry.scored) and claim not in getattr(blind, "claims", ()):
+            (added,) = trained - set(entry.scored)
+            chosen.setdefault(added, []).append(len(entry.scored))
+    return len(withdrawn(plan)) + sum(max(0, max(known) - len(known)) for known in chosen.values())
+
+
+def withdrawn(plan: Plan) -> list[str]:
+    """Return the claims that were made blindly and dropped when a study of theirs was known."""
+    return sorted(_withdrawn(plan))
+
+
+def _withdrawn(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return the studies of each claim that is `withdrawn`."""
+    made, found = claims(plan.ablation), {}
+    following = [*(entry.claims for entry in plan.designs[1:]), made]
+    blind: set[str] = set()
+    for number, entry in enumerate(plan.designs):
+        for claim, studies in entry.claims.items():
+            trained = set(studies) - {UNTRAINED}
+            blind |= set() if trained <= set(entry.scored) else {claim}
+            dropped = claim not in following[number] and trained & {*_scored_at(plan, number + 1)}
+            if claim in blind and claim not in made and dropped:
+                found[claim] = studies
+    return found
+
+
+def _late(plan: Plan, claim: str, studies: Collection[str]) -> Iterator[str]:
+    reference = _reference(plan, studies)
+    if reference is not None and _known(plan, studies) and claim not in reference.claims:
+        yield f"'{claim}' was claimed after its test scores were known."
+    # Whoever puts one claim in another's place until one holds spends the whole level each time.
+    first = next((entry for entry in plan.designs if claim in entry.claims), None)
+    known = plan.scored if first is None else set(first.scored)
+    for other, named in sorted(_withdrawn(plan).items()):
+        if {study for study in named if study != UNTRAINED} <= known:
+            yield f"'{claim}' was claimed after the scores of '{other}' were known, which is no longer claimed."
+
+
+def _reference(plan: Plan, studies: Collection[str]) -> Design | None:
+    """Return the last design that was declared while one of these studies had no test score; None without a log."""
+    trained = [study for study in studies if study != UNTRAINED]
+    return next((entry for entry in reversed(plan.designs) if not set(trained) <= set(entry.scored)), None)
+
+
+def _blind(plan: Plan, trained: Collection[str]) -> Design | None:
+    """Return the last design that was declared while none of these studies had a test score; None if there is none."""
+    return next((entry for entry in reversed(plan.designs) if not set(trained) & set(entry.scored)), None)
+
+
+def _of_name(plan: Plan, study: str, subject: str) -> Iterator[str]:
+    """Yield what was known when a study was first declared as it is: it under another name, or studies now gone."""
+    began = next((n for n, e in enumerate(plan.designs) if _subject(e, study) == subject), len(plan.designs))
+    known = {*_scored_at(plan, began)} - {study}
+    twins = {name for name in known for entry in plan.designs[: began + 1] if _subject(entry, name) == subject}
+    gone = known - {declared.name for declared in plan.ablation.studies}
+    if twins:
+        yield f"the same was scored on the test sets before, as {', '.join(sorted(twins))}"
+    elif gone:
+        yield f"it was first declared when test scores of {', '.join(sorted(gone))} were known, which are gone"
+
+
+def _scored_at(plan: Plan, number: int) -> Collection[str]:
+    """Return the studies that had test scores when a design was declared; the present one comes after the log's."""
+    return plan.designs[number].scored if number < len(plan.designs) else plan.scored
+
+
+def _subject(entry: Design, study: str) -> str | None:
+    given = entry.studies.get(study)
+    return None if given is None else given.subject
+
+
+def _known(plan: Plan, studies: Collection[str]) -> bool:
+    return all(study in plan.scored for study in studies if study != UNTRAINED)
+
+
+def _of_search(study: str, present: Design, reference: Design, log: list[Design]) -> Iterator[str]:
+    """Yield what was changed of a study and its search."""
+    now, then = present.studies[study], reference.studies[study]
+    most = max(_trials(entry.studies[study], now) for entry in log)
+    if now.subject != then.subject:
+        yield "what it trains or is scored on (loss, view, rows, model, sets, precision) was changed"
+    elif now.search != then.search:
+        yield "its search (space, default point, options) was changed"
+    elif now.trials > then.trials:
+        yield f"{now.trials - then.trials} of {now.trials} trials were added"
+    elif now.trials < most:
+        yield f"its trials were cut from {most} to {now.trials}"
+
+
+def _trials(given: Declared, now: Declared) -> int:
+    return given.trials if given.search == now.search else 0
+
+
+def _of_seeds(present: Design, reference: Design, log: list[Design]) -> Iterator[str]:
+    """Yield what was changed of the number of final seeds."""
+    most = max(entry.seeds for entry in log)
+    limits = {entry.max_seeds for entry in (*log, present) if entry.max_seeds is not None}
+    if present.seeds > max(reference.seeds, reference.max_seeds or 0):
+        yield f"final seeds were raised from {reference.seeds} to {present.seeds}"
+    elif present.seeds < most:
+        yield f"final seeds were lowered from {most} to {present.seeds}"
+    if limits - {reference.max_seeds}:
+        yield f"the most final seeds were changed from {reference.max_seeds} to {max(limits - {reference.max_seeds})}"

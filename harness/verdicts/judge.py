@@ -1,0 +1,176 @@
+"""Expectations -> verdicts: what the final runs say about the claims that a study file makes.
+
+The score is the Spearman correlation on STSB test at each study's best point; a claim made with `at="default"` is about
+the runs at the untuned default point instead. For each claim "A beats B by m":
+
+- holds: the lower ends of both intervals of the difference A - B, the one over test pairs and the one over seeds, reach
+  m. Where m is 0 they must exceed it: a study does not beat its twin. And new seeds on new pairs would have to agree:
+  both variances added up leave no more doubt than the level allows (`stats.together_p`), here and for "violated".
+- violated: the upper ends of both intervals are below 0 (below m, where m is negative).
+- inconclusive: neither. One final seed has no interval over seeds, so it decides nothing.
+- incomplete: a planned final run of either study is missing, failed, or lacks its predictions; or runs of the two were
+  made by other versions of what decides a score, or in other precisions (`harness.planning.mixing`).
+
+"A within t of s" and "A at least s" are about any figure of a record, and about A's mean over its final seeds. Its two
+intervals are over test pairs (bootstrap) and over seeds (Student's t). Figures whose predictions are not stored, those
+of mteb's tasks, have no interval over pairs; the untrained model, one deterministic run, has none over seeds.
+
+- within holds: the interval over seeds lies inside s - t to s + t. That is equivalence, not a difference that escaped
+  notice. It is violated where that interval lies wholly outside. Pairs have no say: a published score is of the same
+  test pairs, so luck with them is in both numbers alike, and an interval over them answers another question.
+- at least holds: the lower ends of both reach s, and, as above, both variances added up leave no more doubt. It is
+  violated where both upper ends are below s.
+- Where no interval is left, as of the untrained model, the number itself is compared.
+
+The intervals have level 95 percent after Holm's correction over all claims of the ablation, incomplete ones included,
+so that the chance of any wrong decision stays at 5 percent however many claims there are: the strongest evidence is
+judged first, at 1 - .05/m, the next at 1 - .05/(m - 1), and so on. The p-value that orders the claims is the largest
+one, as all have to agree. Seeds are paired: seed 1 of one study with
+seed 1 of the other. The untrained model has one deterministic run; its score is a constant over seeds. Where seeds are
+added until decided, p counts as the chance of so small a p at any look, and the intervals' level is that which spends
+Holm's over all looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from harness.planning.mixing import WAYS_OUT, of_studies
+from harness.planning.plan import Plan
+from harness.planning.unlocking import claim_of
+from harness.spec.expectations import AtLeast, Beats, InOrder, Within
+from harness.spec.study import UNTRAINED
+from harness.stats import intervals, repeated_looks
+from harness.store.records import Record
+from harness.verdicts.evidence import Difference, Distance, Finals, difference, distance, finals
+from harness.verdicts.hindsight import of_claim, uncounted
+from harness.verdicts.rules import Claim, Refused, Verdict, verdict_on
+
+
+def judge(plan: Plan) -> list[Verdict]:
+    """Judge every claim of the ablation in the order of its study file; the module says by which rule."""
+    claims = _claims(plan)
+    found = [_evidence(plan, claim) for claim in claims]
+    p_values = [_p_value(claim, known) for claim, known in zip(claims, found, strict=True)]
+    p_values += [1.0] * uncounted(plan)  # a claim that is not, or no longer, made was one of those that could have held
+    holm = intervals.holm_levels([repeated_looks.spent(p_value, plan.looks) for p_value in p_values])
+    levels = [repeated_looks.nominal(level, plan.looks) for level in holm]
+    verdicts = (verdict_on(claim, known, level) for claim, known, level in zip(claims, found, levels, strict=False))
+    return [replace(v, late=_late(plan, v), unequal=_unequal(plan, v)) for v in verdicts]
+
+
+def _unequal(plan: Plan, verdict: Verdict) -> str:
+    """Say what of its point a study of the claim had fixed that the other had not, or not at the same value."""
+    trained = {study.name: dict(study.fixed) for study in plan.ablation.studies}
+    fixed = [trained.get(name or UNTRAINED, {}) for name in (verdict.better, verdict.worse)]
+    if verdict.worse in (None, UNTRAINED) or fixed[0] == fixed[1]:
+        return ""
+    names = (verdict.better, str(verdict.worse))
+    told = [f"{name} {_values(values)}" for name, values in zip(names, fixed, strict=True)]
+    return f"They were not tuned alike: {' and '.join(told)}."
+
+
+def _values(fixed: Mapping[str, object]) -> str:
+    listed = ", ".join(f"{name} {value:g}" for name, value in fixed.items())
+    return f"has {listed} fixed" if fixed else "has nothing fixed"
+
+
+def _late(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
+    """Return what about a claim was chosen after its test scores were known."""
+    if verdict.worse is None:
+        return tuple(of_claim(plan, verdict.expectation, [verdict.better]))
+    claim = claim_of(Beats(verdict.better, verdict.worse, verdict.margin, verdict.at))
+    return tuple(of_claim(plan, claim, [verdict.worse, verdict.better]))
+
+
+def _claims(plan: Plan) -> list[Claim]:
+    """Return the claims of the expectations; an order claims that each study beats the one before it."""
+    claims = []
+    for expectation in plan.ablation.expect:
+        words = str(expectation)
+        if isinstance(expectation, InOrder):
+            for step in expectation.steps():
+                words = str(replace(expectation, studies=step.studies))
+                claims.append(Claim(words, step.better, step.worse, 0.0, at=step.at))
+        elif isinstance(expectation, Within):
+            study, figure, score, source = expectation.study, expectation.figure, expectation.score, expectation.source
+            claims.append(Claim(words, study, None, expectation.tolerance, "within", figure, score, source))
+        elif isinstance(expectation, AtLeast):
+            study, figure, score, source = expectation.study, expectation.figure, expectation.score, expectation.source
+            claims.append(Claim(words, study, None, 0.0, "at least", figure, score, source))
+        else:
+            claims.append(Claim(words, expectation.better, expectation.worse, expectation.by, at=expectation.at))
+    return claims
+
+
+def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:
+    """Return what a claim rests on if every planned run of its studies is there, else what is lacking, in words."""
+    differing = None if plan.allow_mixed else of_studies(plan, filter(None, (claim.better, claim.worse)))
+    if differing is not None:
+        return Refused(f"Its runs were not all made alike: {differing}. {WAYS_OUT}.")
+    better = finals(plan, claim.better, claim.at, claim.figure)
+    if claim.worse is not None:
+        return _complete_difference(better, finals(plan, claim.worse, claim.at))
+    if better.lacking:
+        return _in_words(better.lacking)
+    known = distance(better, claim.target or 0.0)
+    return "its seeds were not tested on the same pairs" if known is None else known
+
+
+def _complete_difference(better: Finals, worse: Finals) -> Difference | str:
+    lacking = (*better.lacking, *(worse.lacking if worse.study != better.study else ()))
+    if lacking:
+        return _in_words(lacking)
+    known = difference(better, worse)
+    return "they were not tested on the same pairs by the same seeds" if known is None else known
+
+
+def _in_words(lacking: Sequence[str]) -> str:
+    more = f", and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+    return "; ".join(lacking[:3]) + more
+
+
+def _p_value(claim: Claim, known: Difference | Distance | str) -> float:
+    if isinstance(known, str):
+        return 1.0
+    if isinstance(known, Difference):
+        return known.p_value(claim.margin)
+    return known.p_within(claim.margin) if claim.kind == "within" else known.p_reaches()
+
+
+def exit_code(verdicts: Sequence[Verdict], plan: Plan, strict: bool = False) -> int:
+    """Return 1 if a claim is violated; else 3 if anything is incomplete, or, under `strict`, not decided; else 0.
+
+    Incomplete means: a claim is, or runs of the plan are `unfinished`. Not decided are claims that are inconclusive,
+    and those whose design was chosen after their test scores were known.
+    """
+    judgements = {verdict.verdict for verdict in verdicts}
+    if "violated" in judgements:
+        return 1
+    incomplete = "incomplete" in judgements or bool(unfinished(plan))
+    decided = all(verdict.verdict != "inconclusive" and not verdict.late for verdict in verdicts)
+    return 3 if incomplete or (strict and not decided) else 0
+
+
+def unfinished(plan: Plan) -> list[str]:
+    """Say what the plan still lacks, a line each; empty when nothing is.
+
+    That is: a planned run that is not done or failed; a final run, or the untrained model's, that ended without scores
+    or lacks a test task; a study that was tuned and has no best point.
+    """
+    lines = []
+    for run in plan.runs:
+        named = f"{run.study} {run.stage}" + (f" {run.trial}" if run.trial is not None else f" seed {run.seed}")
+        if run.state != "done":
+            lines.append(f"{named} is {run.state}")
+        elif run.stage != "tune" and _lacks(run.record, plan):
+            lines.append(f"{named} lacks scores")
+    tuned = dict.fromkeys(run.study for run in plan.runs if run.stage == "tune")
+    return lines + [f"{study} has no best point" for study in tuned if not plan.of(study, "final", "best")]
+
+
+def _lacks(record: Record | None, plan: Plan) -> bool:
+    """Tell whether a run that should have been tested lacks its scores or those of a task that the testbed names."""
+    tasks = plan.ablation.testbed.tasks
+    return record is None or record.outcome != "ok" or any(record.lacks(task) for task in tasks)

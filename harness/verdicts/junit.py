@@ -1,0 +1,64 @@
+"""Verdicts as JUnit XML, the form in which CI systems take test results: each claim shows as a test.
+
+violated -> failure; incomplete -> error; inconclusive, or chosen in hindsight -> skipped, or failure under `strict`;
+and one test more that is an error while planned runs are missing. There is no time stamp: the same records give the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from harness.planning.plan import Plan
+from harness.verdicts.judge import unfinished
+from harness.verdicts.rules import Verdict
+
+_ELEMENTS = {"violated": "failure", "incomplete": "error", "inconclusive": "skipped"}
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit_xml(plan: Plan, verdicts: Sequence[Verdict], strict: bool = False) -> str:
+    """Return the XML document for the verdicts on a plan."""
+    ablation = plan.ablation
+    suite = ElementTree.Element("testsuite", name=_clean(f"{ablation.name} on {ablation.testbed.name}"))
+    for verdict in verdicts:
+        case = _case(suite, verdict.expectation, f"{ablation.name}.{verdict.kind}")
+        element = _ELEMENTS.get(verdict.verdict)
+        if verdict.late and element is None:
+            element = "skipped"
+        if element == "skipped" and strict:
+            element = "failure"
+        _outcome(case, element, verdict.verdict, " ".join((verdict.told, *verdict.late)), str(verdict))
+    lacking = unfinished(plan)
+    case = _case(suite, "every planned run is done", f"{ablation.name}.plan")
+    if lacking:
+        _outcome(case, "error", "incomplete", f"{len(lacking)} not done; `harness run` goes on", "\n".join(lacking))
+    counts = {"tests": len(suite), "time": 0} | {
+        name: sum(child.find(tag) is not None for child in suite)
+        for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"))
+    }
+    for name, count in counts.items():
+        suite.set(name, str(count))
+    root = ElementTree.Element("testsuites", {"name": "harness check", **{k: str(v) for k, v in counts.items()}})
+    root.append(suite)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _case(suite: ElementTree.Element, name: str, classname: str) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", name=_clean(name), classname=_clean(classname), time="0")
+
+
+def _outcome(case: ElementTree.Element, element: str | None, kind: str, message: str, text: str) -> None:
+    if element is None:
+        return
+    attributes = {"message": _clean(message)} | ({} if element == "skipped" else {"type": kind})
+    ElementTree.SubElement(case, element, attributes).text = _clean(text)
+
+
+def _clean(text: str) -> str:
+    """Return text without the characters that XML cannot hold."""
+    return _NOT_XML.sub("", text)

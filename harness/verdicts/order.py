@@ -1,0 +1,129 @@
+"""The probability that an order holds as a whole: of the steps in it, each may be likely and all of them together not.
+
+Two figures, never merged, each the joint counterpart of one of the two intervals of a step:
+
+- over test pairs: the share of the paired bootstrap's resamples in which every study beats the one before it (bootstrap
+  support; Felsenstein, 1985; Efron and Tibshirani, 1998). All studies see the same resamples, so what they have in
+  common cancels, in every step and between steps.
+- over seeds: the posterior probability that all steps are positive, given the differences seed by seed. With normal
+  differences and the prior under which each step alone has its usual Student's t (Geisser and Cornfield, 1963), the
+  steps' true means follow a multivariate t about the observed means, with covariance S / n and n - 1 degrees of
+  freedom, S being the differences' covariance over the n seeds. Neighbouring steps share a study, so S is far from
+  diagonal; multiplying the steps' own probabilities would be wrong. For one step the figure is 1 - p of the one-sided t
+  test. Hotelling's prior would leave n - k degrees of freedom for k steps, none with 3 seeds and 3 steps.
+
+Neither is a p-value and no verdict rests on them: studies that are all equal give an order of k steps 1 / (k + 1)! on
+average, and any other figure by luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.planning.mixing import of_studies
+from harness.planning.plan import Plan
+from harness.spec.expectations import InOrder
+from harness.verdicts.evidence import Finals, difference, finals
+
+DRAWS = 99_999
+"""Draws from the posterior over seeds: the figure's own error is at most .0016."""
+
+_AT_ONCE = 20_000  # draws held in memory
+
+
+@dataclass(frozen=True)
+class Order:
+    """How probable an order is as a whole; `over_seeds` is None for one seed, both are where runs are missing.
+
+    `seeds` counts the final runs that all its studies share.
+    """
+
+    expectation: str
+    over_pairs: float | None = None
+    over_seeds: float | None = None
+    seeds: int = 0
+
+    def __str__(self) -> str:
+        if self.over_pairs is None:
+            return f"as a whole: {self.expectation}: not all runs are there and made alike"
+        over_seeds = "unknown from one seed" if self.over_seeds is None else probability(self.over_seeds)
+        return (
+            f"as a whole: {self.expectation}: probability over test pairs {probability(self.over_pairs)}, "
+            f"over seeds {over_seeds}"
+        )
+
+
+def probability(value: float) -> str:
+    """Write a probability with two digits; one that was never or always seen is not printed as certain."""
+    if value < 0.005 or value > 0.995:
+        return "<.01" if value < 0.5 else ">.99"
+    return f"{value:.2f}".removeprefix("0")
+
+
+def orders(plan: Plan) -> list[Order]:
+    """Return the probability of every `in_order` expectation of an ablation, in the order of its study file."""
+    return [_order(plan, expectation) for expectation in plan.ablation.expect if isinstance(expectation, InOrder)]
+
+
+def _order(plan: Plan, expectation: InOrder) -> Order:
+    sides = [finals(plan, name, expectation.at) for name in expectation.studies]
+    if any(side.lacking for side in sides) or (not plan.allow_mixed and of_studies(plan, expectation.studies)):
+        return Order(str(expectation))
+    steps = [difference(after, before) for before, after in pairwise(_at_common_seeds(sides))]
+    known = [step for step in steps if step is not None]
+    if len(known) < len(steps):
+        return Order(str(expectation))
+    by_seed = np.array([step.by_seed for step in known])
+    return Order(
+        str(expectation),
+        all_positive([step.resampled for step in known]),
+        posterior_all_positive(by_seed),
+        by_seed.shape[1],
+    )
+
+
+def _at_common_seeds(sides: Sequence[Finals]) -> list[Finals]:
+    """Keep of each study the seeds that all have; the untrained model stays as it is."""
+    varying = [side for side in sides if not side.constant]
+    common = [seed for seed in varying[0].scores if all(seed in side.scores for side in varying)] if varying else []
+    return [
+        side
+        if side.constant
+        else replace(side, scores={s: side.scores[s] for s in common}, pairs={s: side.pairs[s] for s in common})
+        for side in sides
+    ]
+
+
+def all_positive(resampled: Sequence[ArrayLike]) -> float:
+    """Return the share of resamples in which every one of k quantities exceeds 0; `resampled` is k x resamples."""
+    return float(np.mean(np.all(np.asarray(resampled, float) > 0, axis=0)))
+
+
+def posterior_all_positive(by_seed: ArrayLike, draws: int = DRAWS, seed: int = 0) -> float | None:
+    """Return the posterior probability that the means of k quantities are all positive; None for fewer than two seeds.
+
+    Draws from the module's multivariate t: normal weights on the centred observations have their covariance, whether or
+    not it is singular, and a chi-squared divisor makes the normal a t. The same arguments give the same figure.
+
+    Args:
+        by_seed: k x n, observation j of each row from seed j.
+    """
+    values = np.atleast_2d(np.asarray(by_seed, float))
+    n = values.shape[1]
+    if n < 2:
+        return None
+    mean = values.mean(axis=1)
+    scaled = (values - mean[:, None]) / np.sqrt(n * (n - 1))
+    random = np.random.default_rng(seed)
+    above = 0
+    for start in range(0, draws, _AT_ONCE):
+        size = min(_AT_ONCE, draws - start)
+        normal = random.standard_normal((size, n)) @ scaled.T
+        divisor = np.sqrt(random.chisquare(n - 1, size) / (n - 1))
+        above += int(np.sum(np.all(mean + normal / divisor[:, None] > 0, axis=1)))
+    return above / draws

@@ -1,0 +1,189 @@
+"""One ablation on several testbeds: do its studies come out in the same order?
+
+The order is compared by Spearman's rho and Kendall's tau between the studies' mean scores on two testbeds. Two
+uncertainties, never merged:
+
+- over seeds: what the coefficient would be of other final seeds. Each study's true mean is drawn about its observed one
+  from Student's t, with the variance over seeds pooled over the testbed's studies (two or three seeds alone say too
+  little of their spread), and the coefficient is computed of the draws. Studies that differ by less than seeds do swap
+  places in them, which pulls the interval below the observed coefficient.
+- over studies: what it would be of other studies like these, by a bootstrap over studies of the observed means.
+
+Neither knows how far other testbeds would agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import kendalltau
+
+from harness.errors import UsageError
+from harness.planning.plan import Plan
+from harness.spec.study import UNTRAINED
+from harness.stats import intervals
+from harness.verdicts.evidence import Finals, difference, finals
+from harness.verdicts.judge import judge
+from harness.verdicts.rules import Verdict
+
+DRAWS = 4000
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A testbed: its name, each study's final runs at its best point (the untrained model first), and the verdicts."""
+
+    testbed: str
+    plan: Plan
+    finals: tuple[Finals, ...]
+    verdicts: tuple[Verdict, ...]
+
+    def of(self, study: str) -> Finals:
+        return next(known for known in self.finals if known.study == study)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two testbeds agree in the order of `studies`, the untrained model not counted.
+
+    `told_apart` counts the pairs of studies whose difference both testbeds tell from 0, over seeds and over test pairs,
+    each at 95 percent without correction; `alike` those of them that come out in the same order.
+    """
+
+    left: str
+    right: str
+    studies: tuple[str, ...]
+    rho: float
+    tau: float
+    rho_over_seeds: intervals.Interval | None
+    rho_over_studies: intervals.Interval | None
+    told_apart: int
+    alike: int
+    turned: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        def told(found: intervals.Interval | None) -> str:
+            return "unknown" if found is None else f"{found.low:.2f} to {found.high:.2f}"
+
+        seeds, studies = told(self.rho_over_seeds), told(self.rho_over_studies)
+        return (
+            f"{self.left} and {self.right}, {len(self.studies)} studies: Spearman's rho {coefficient(self.rho)} (95 % "
+            f"over seeds {seeds}, over studies {studies}), Kendall's tau {coefficient(self.tau)}; "
+            f"of {self.told_apart} pairs of studies that both tell apart, {self.alike} are in the same order"
+        )
+
+
+def coefficient(value: float) -> str:
+    """Write a coefficient, which is undefined where all studies of a testbed have the same mean."""
+    return "undefined" if math.isnan(value) else f"{value:.2f}"
+
+
+def side(plan: Plan) -> Side:
+    """Return what a plan says of its testbed."""
+    names = [UNTRAINED, *(study.name for study in plan.ablation.studies)]
+    return Side(plan.ablation.testbed.name, plan, tuple(finals(plan, name) for name in names), tuple(judge(plan)))
+
+
+def agreements(sides: Sequence[Side]) -> list[Agreement]:
+    """Return the agreement of each two testbeds; raise UsageError where fewer than three studies are done on both."""
+    return [_agreement(left, right) for left, right in combinations(sides, 2)]
+
+
+def _agreement(left: Side, right: Side) -> Agreement:
+    names = [f.study for f in left.finals if not f.constant and all(_done(s, f.study) for s in (left, right))]
+    if len(names) < 3:
+        raise UsageError(
+            f"{left.testbed} and {right.testbed} have {len(names)} studies whose final runs are done on both; an order "
+            "needs three (`harness run` goes on with what is missing)"
+        )
+    x, y = ([list(s.of(name).scores.values()) for name in names] for s in (left, right))
+    signs = [(a, b, _sign(left, a, b), _sign(right, a, b)) for a, b in combinations(names, 2)]
+    both = [(a, b, here, there) for a, b, here, there in signs if here and there]
+    turned = tuple((a, b) if here > 0 else (b, a) for a, b, here, there in both if here != there)
+    mean_x, mean_y = _means(x), _means(y)
+    return Agreement(
+        left.testbed,
+        right.testbed,
+        tuple(names),
+        rho(mean_x, mean_y),
+        float(kendalltau(mean_x, mean_y).statistic),
+        rho_over_seeds(x, y),
+        rho_over_studies(mean_x, mean_y),
+        len(both),
+        len(both) - len(turned),
+        turned,
+    )
+
+
+def _done(of: Side, study: str) -> bool:
+    known = [f for f in of.finals if f.study == study]
+    return bool(known) and bool(known[0].scores) and not known[0].lacking
+
+
+def _sign(of: Side, a: str, b: str) -> int:
+    """Return 1 where a testbed tells that `a` beats `b`, -1 where it tells that `b` beats `a`, 0 where it does not."""
+    found = difference(of.of(a), of.of(b))
+    intervals = [] if found is None else [found.over_pairs(), found.over_seeds()]
+    if all(interval is not None and interval.low > 0 for interval in intervals) and intervals:
+        return 1
+    return -1 if intervals and all(interval is not None and interval.high < 0 for interval in intervals) else 0
+
+
+def rho(x: ArrayLike, y: ArrayLike) -> float:
+    """Return Spearman's rho of two lists of means, NaN if one of them is constant."""
+    return intervals.spearman(x, y)
+
+
+def _means(by_study: Sequence[Sequence[float]]) -> Floats:
+    return np.array([np.mean(scores) for scores in by_study])
+
+
+def rho_over_seeds(
+    x: Sequence[Sequence[float]], y: Sequence[Sequence[float]], draws: int = DRAWS, seed: int = 0
+) -> intervals.Interval | None:
+    """Return the 95 percent interval of rho over seeds; None where no study of a testbed has two seeds.
+
+    Args:
+        x, y: each study's scores by seed, on the one and on the other testbed, studies in the same order.
+    """
+    random = np.random.default_rng(seed)
+    drawn = [_true_means(side, random, draws) for side in (x, y)]
+    if drawn[0] is None or drawn[1] is None:
+        return None
+    return _interval([rho(a, b) for a, b in zip(drawn[0], drawn[1], strict=True)], "seeds")
+
+
+def _true_means(by_study: Sequence[Sequence[float]], random: np.random.Generator, draws: int) -> Floats | None:
+    """Draw the studies' true means, draws x studies, from their observed means and the pooled variance over seeds."""
+    freedom = sum(len(scores) - 1 for scores in by_study)
+    if freedom < 1:
+        return None
+    pooled = sum(float(np.sum((np.array(scores) - np.mean(scores)) ** 2)) for scores in by_study) / freedom
+    errors = np.sqrt([pooled / len(scores) for scores in by_study])
+    divisor = np.sqrt(random.chisquare(freedom, draws) / freedom)
+    drawn: Floats = _means(by_study) + errors * random.standard_normal((draws, len(by_study))) / divisor[:, None]
+    return drawn
+
+
+def rho_over_studies(x: Floats, y: Floats, draws: int = DRAWS, seed: int = 0) -> intervals.Interval | None:
+    """Return the 95 percent bootstrap interval of rho over studies; None for fewer than five, which say nothing."""
+    if len(x) < 5:
+        return None
+    random = np.random.default_rng(seed)
+    chosen = (random.integers(0, len(x), len(x)) for _ in range(draws))
+    return _interval([rho(x[d], y[d]) for d in chosen if len(set(x[d])) > 2 and len(set(y[d])) > 2], "studies")
+
+
+def _interval(found: list[float], over: str) -> intervals.Interval | None:
+    """Return the middle 95 percent of what was found, None where it is not defined in all draws."""
+    if not found or not np.isfinite(found).all():
+        return None
+    low, high = np.percentile(found, [2.5, 97.5])
+    return intervals.Interval(float(low), float(high), 1 - intervals.ALPHA, over)

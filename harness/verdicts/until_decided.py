@@ -1,0 +1,135 @@
+"""Final seeds added one look at a time, only where a verdict is still open: `harness run --until-decided`.
+
+The plan stays a function of ablation and records. A look is a state in which every study has a known number of final
+seeds and all of them have ended; its verdicts say which claims are open, and each open claim's studies get one seed
+more, up to the budget's `max_seeds`. `grown` replays all looks from the first on each time it is asked, and each rests
+on records that no later run changes, so a driver that was killed plans the same runs again and no run's id depends on
+when it was planned. Verdicts are judged at levels that spend 5 percent over all looks that there could have been (see
+`harness.stats.repeated_looks`), in the driver and by every later `check` or `report`: the store's log of designs
+remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.planning.plan import Plan
+from harness.planning.planner import Planner
+from harness.spec.ablation import Ablation
+from harness.spec.study import UNTRAINED
+from harness.stats.intervals import Interval
+from harness.stats.repeated_looks import looks_between
+from harness.store.records import Design, Record
+from harness.verdicts.judge import judge
+from harness.verdicts.rules import Verdict
+
+
+def grown(
+    ablation: Ablation,
+    records: Iterable[Record],
+    *,
+    pruning: bool = False,
+    only: Sequence[str] = (),
+    unavailable: Iterable[str] = (),
+    designs: Iterable[Design] = (),
+    allow_mixed: bool = False,
+    retrying: Iterable[str] = (),
+) -> Plan:
+    """Return `make_plan`'s plan with the final seeds that open verdicts ask for, and the looks that it is judged at.
+
+    With `only` no seeds are added: a look needs every study.
+    """
+    planner = Planner(
+        ablation, records, pruning=pruning, only=only, unavailable=unavailable, retrying=retrying
+    )
+    planner.designs = tuple(designs)
+    planner.looks = looks(ablation, planner.designs)
+    planner.allow_mixed = allow_mixed
+    grow(planner)
+    return planner.plan()
+
+
+def grow(planner: Planner) -> None:
+    """Give a planner the seeds that open verdicts ask for.
+
+    It goes on from the seeds that the planner has: earlier looks rest on records that later runs do not change.
+    """
+    last = planner.ablation.budget.max_seeds
+    if last is None or planner.only:
+        return
+    least = planner.ablation.budget.seeds
+    seeds = {study.name: planner.seeds.get(study.name, least) for study in planner.ablation.studies}
+    while _all_ended(plan := planner.plan()):
+        wanted = _wanted(judge(plan), seeds, last)
+        if wanted == seeds:
+            return
+        seeds = wanted
+        planner.give(seeds)
+
+
+def looks(ablation: Ablation, log: Sequence[Design] = ()) -> tuple[int, ...]:
+    """Return the numbers of seeds at which verdicts fall or could have fallen; empty where seeds were never added.
+
+    A store that was ever run until decided is judged so for good, from the first number of seeds that its log knows.
+    """
+    budget = ablation.budget
+    planned = [entry for entry in log if entry.max_seeds is not None]
+    most = [budget.max_seeds, *(entry.max_seeds for entry in planned)]
+    last = max((number for number in most if number is not None), default=None)
+    if last is None:
+        return ()
+    return looks_between(min([budget.seeds, *(entry.seeds for entry in planned)]), max(last, budget.seeds))
+
+
+def _all_ended(plan: Plan) -> bool:
+    """Tell whether this look can be taken: every final run that a claim is about has ended, well or not."""
+    named = {(name, getattr(claim, "at", "best")) for claim in plan.ablation.expect for name in claim.studies}
+    runs = [run for study, at in named for run in plan.of(study, "final", at)]
+    tuned = all(run.state in ("done", "failed") for run in plan.runs if run.stage != "final")
+    return tuned and all(run.state in ("done", "failed") for run in runs)
+
+
+def _wanted(verdicts: Iterable[Verdict], seeds: Mapping[str, int], last: int) -> dict[str, int]:
+    """Return the seeds of the next look: those of an open claim are one more than its studies have in common."""
+    wanted = dict(seeds)
+    for verdict in verdicts:
+        if is_open(verdict):
+            studies = [name for name in (verdict.better, verdict.worse) if name and name != UNTRAINED]
+            following = min(last, 1 + min((seeds[name] for name in studies), default=last))
+            wanted |= {name: max(wanted[name], following) for name in studies}
+    return wanted
+
+
+def is_open(verdict: Verdict) -> bool:
+    """Tell whether more seeds could decide a claim: it is inconclusive, and not because of the test pairs alone.
+
+    Of twins, whose scores are the very same, no seed says more. Default points get the seeds of the budget and no more.
+    """
+    if verdict.verdict != "inconclusive" or verdict.detectable == 0 or verdict.at == "default":
+        return False
+    if getattr(verdict, "kind", "beats") != "beats":
+        return True
+    return not (_decides(verdict.over_seeds, verdict.margin) and not _decides(verdict.over_pairs, verdict.margin))
+
+
+def _decides(interval: Interval | None, margin: float) -> bool:
+    if interval is None:
+        return False
+    return (interval.low >= margin if margin else interval.low > 0) or interval.high < min(0.0, margin)
+
+
+def saved(plan: Plan) -> str | None:
+    """Say what looking early saved against giving every study the most seeds; None if it is not done, or not asked."""
+    last = plan.ablation.budget.max_seeds
+    if last is None or plan.unfinished():
+        return None
+    named = [s.name for s in plan.ablation.studies if any(s.name in e.studies for e in plan.ablation.expect)]
+    used = {name: len(plan.of(name, "final", "best")) for name in named}
+    if not used:
+        return None
+    counts = sorted(set(used.values()))
+    each = " and ".join(
+        f"{count} of {last} seeds for {sum(n == count for n in used.values())} of {len(used)} studies"
+        for count in counts
+    )
+    return f"{each}: {sum(last - n for n in used.values())} runs not done"
