@@ -13,7 +13,7 @@ from typing import Any
 # Before any test imports huggingface_hub, which reads them once.
 HOME = Path(tempfile.mkdtemp(prefix="harness-tests-"))
 ENVIRONMENT = {
-    "HFHOME": str(HOME / "hf"),
+    "HF_HOME": str(HOME / "hf"),
     "HF_HUB_OFFLINE": "1",
     "MTEB_CACHE": str(HOME / "mteb"),
     "OMP_NUM_THREADS": "1",
