@@ -1,7 +1,7 @@
 """Throw random faults at an ablation and give the same command again and again, until it ends by itself with no run
 left to retry.
 
-    unshare -Urm python tests/chaos.py STUDY_FILE FAULTS SEED [OPTION OF harness run ...]
+    unshare -Urm python tests/support/chaos.py STUDY_FILE FAULTS SEED [OPTION OF harness run ...]
 
 prints a line a fault and a table a kind, and whether each store holds in the end what an undisturbed run gives. Where
 the ablation is done before the faults are used up, it begins anew on another store. `unshare` (a mount namespace of its
