@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -32,7 +32,6 @@ from torch import Tensor
 
 from harness.model import capture, chunks
 from harness.model.attention import packed_attention
-from harness.model.layers import is_watched, token_embeddings
 from harness.model.packing import Features, Lengths, inverse, packed, padded_on_the_right
 from harness.model.sentence_features import stamps, with_embedding
 from harness.model.tokens import TokenMemory, state_of
@@ -46,8 +45,8 @@ GRID = 32
 OF_ANOTHER_MAKE = (NotImplementedError, TypeError, ValueError, KeyError, IndexError, RuntimeError, AttributeError)
 """What models raise that packing does not suit."""
 
-Way = Literal["captured", "written out", "packed", "chunks", "plain"]
-"""How a batch is embedded: packed, by CUDA graphs, by layers written out or by the modules; in chunks; or padded."""
+Way = Literal["captured", "packed", "chunks", "plain"]
+"""How a batch is embedded: packed, by CUDA graphs or by the modules; in chunks; or padded."""
 
 AGREEMENT = 1e-5
 """How far float32's results may be from the plain path's, as a share of a tensor's largest value."""
@@ -85,7 +84,7 @@ class FastSentenceTransformer(SentenceTransformer):
         self._together = False
         self._embedded: dict[int, Tensor] = {}
         self._memory, self._tokenizer, self._state = TokenMemory(), self.tokenizer, state_of(self[0])
-        self._first_position, self._written_out = self._position_when_packed()
+        self._first_position = self._position_when_packed()
 
     @property
     def ways(self) -> tuple[Way, ...]:
@@ -97,8 +96,7 @@ class FastSentenceTransformer(SentenceTransformer):
             return (*captured, "packed") if self.device.type == "cuda" else ()
         if self._first_position is None:
             return ("chunks",)
-        written_out: tuple[Way, ...] = ("written out",) if self._written_out else ()
-        return (*captured, *written_out, "packed", "chunks")
+        return (*captured, "packed", "chunks")
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> Features:
         """Return the inherited features; in a fast way those of plain sentences come from memory."""
@@ -241,27 +239,20 @@ class FastSentenceTransformer(SentenceTransformer):
             return None
         features, back = pack
         if passes is None:
-            return self._pass(features, way == "written out")[back]
+            return self._pass(features)[back]
         used = passes.used
         embedded = passes.embed(self, features, self._pass)
         if passes.used > used:  # else `_pass` has counted itself
             self._count("captured")
         return embedded[back]
 
-    def _pass(self, features: Features, written_out: bool = False) -> Tensor:
+    def _pass(self, features: Features) -> Tensor:
         """Embed a packed batch, its sentences in the order in which they were packed."""
-        transformer, *others = self
+        transformer = self[0]
         assert isinstance(transformer, Transformer)
-        tokens = token_embeddings(transformer.model, features) if written_out and not is_watched(transformer) else None
-        if tokens is None:
-            with packed_attention(transformer.config):
-                features = super().forward(features)
-        else:
-            features["token_embeddings"] = tokens
-            for module in others:
-                features = module(features)
-        self._count("packed" if tokens is None else "written out")
-        embedded: Tensor = features["sentence_embedding"]
+        with packed_attention(transformer.config):
+            embedded: Tensor = super().forward(features)["sentence_embedding"]
+        self._count("packed")
         return embedded
 
     def _in_chunks(self, features: Features) -> Tensor:
@@ -279,38 +270,36 @@ class FastSentenceTransformer(SentenceTransformer):
     @property
     def packs(self) -> bool:
         """Whether batches are packed, in training or in `embed`; else they run in chunks, or padded."""
-        return (self.way if self.training else self._embeds) in ("captured", "written out", "packed")
+        return (self.way if self.training else self._embeds) in ("captured", "packed")
 
-    def _position_when_packed(self) -> tuple[int | None, bool]:
+    def _position_when_packed(self) -> int | None:
         """Return the position of a sentence's first token with which packing may give what the plain forward gives.
 
         BERT counts from 0, RoBERTa from the number after its padding token's. None if the two forwards do not agree on
-        a few sentences: then packing is not worth a try. And whether the layers may be written out.
+        a few sentences: then packing is not worth a try.
         """
         first, *others = self
         if not isinstance(first, Transformer) or not all(isinstance(m, Pooling | Dense | Normalize) for m in others):
-            return None, False
+            return None
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
             with torch.no_grad():
                 features = self._on_device(self.features(list(PROBE)))
                 wanted = super().forward(dict(features))["sentence_embedding"]
-                for written_out, position in product((True, False), (0, (first.config.pad_token_id or 0) + 1)):
-                    if self._agrees(features, position, written_out, wanted):
-                        return position, written_out
+                for position in (0, (first.config.pad_token_id or 0) + 1):
+                    if self._agrees(features, position, wanted):
+                        return position
         except OF_ANOTHER_MAKE:
             pass
         finally:
             for module, mode in modes.items():
                 module.training = mode
-        return None, False
+        return None
 
-    def _agrees(self, features: Features, position: int, written_out: bool, wanted: Tensor) -> bool:
+    def _agrees(self, features: Features, position: int, wanted: Tensor) -> bool:
         try:
             pack = packed([features], [features["attention_mask"].sum(dim=1).tolist()], position)
-            if pack is None or (written_out and token_embeddings(self[0].model, pack[0]) is None):
-                return False
-            return torch.allclose(self._pass(pack[0], written_out)[pack[1]], wanted, rtol=1e-4, atol=1e-5)
+            return pack is not None and torch.allclose(self._pass(pack[0])[pack[1]], wanted, rtol=1e-4, atol=1e-5)
         except OF_ANOTHER_MAKE:
             return False

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, testbeds
 from harness.api import run
 from harness.executors import library_output
-from harness.model import attention, blocks, capture, certificate, fast, layers
+from harness.model import attention, blocks, capture, certificate, fast
 from harness.model.agreement import in_float32
 from harness.model.attention import flash_serves
 from harness.model.capture import CapturedPasses
@@ -79,7 +79,7 @@ def test_nothing_fast_is_taken_before_it_is_certified(hub_root: Path) -> None:
 def test_a_way_that_agrees_is_taken(loss: Any, data: Dataset, precision: str, hub_root: Path) -> None:
     found = certify(base(hub_root), loss, {}, data, precision)
 
-    assert found.path == "written out"
+    assert found.path == "packed"
     assert 0 < found.difference <= found.bound
     assert found.refused == ()
     assert set(found.as_record()) == {"path", "difference", "bound", "seconds"}
@@ -104,10 +104,10 @@ def broken(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if fault == "one key":
         monkeypatch.setattr(blocks.Blocks, "_of_each", one_key)
     elif fault == "no memory":
-        monkeypatch.setattr(layers, "attend", raising(torch.OutOfMemoryError("out of memory")))
+        monkeypatch.setattr(attention, "within_sentences", raising(torch.OutOfMemoryError("out of memory")))
     elif fault == "a number off":
-        add = layers._add
-        monkeypatch.setattr(layers, "_add", lambda x, other, mask: add(x, other, mask) * (1 + 3e-4))
+        within = attention.within_sentences
+        monkeypatch.setattr(attention, "within_sentences", lambda *given: within(*given) * (1 + 3e-3))
     elif fault == "nothing works":
         monkeypatch.setattr(fast, "packed", raising(ValueError("no")))
         monkeypatch.setattr(FastSentenceTransformer, "_in_chunks", raising(IndexError("neither")))
@@ -125,12 +125,12 @@ def broken(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("fault", "path", "reasons"),
     [
-        ("one key", "chunks", ("written out: gradient of 0.model", "packed: gradient of 0.model")),
-        ("no memory", "packed", ("written out: OutOfMemoryError: out of memory",)),
-        ("a number off", "packed", ("written out: gradient",)),
-        ("nothing works", "plain", ("written out: ValueError: no", "packed: ValueError: no", "chunks: IndexError")),
-        ("chunks in another order", "plain", ("written out: gradient", "packed: gradient", "chunks: gradient")),
-        ("stale tokens", "plain", ("written out: gradient", "packed: gradient", "chunks: gradient")),
+        ("one key", "chunks", ("packed: gradient of 0.model",)),
+        ("no memory", "chunks", ("packed: OutOfMemoryError: out of memory",)),
+        ("a number off", "chunks", ("packed: gradient",)),
+        ("nothing works", "plain", ("packed: ValueError: no", "chunks: IndexError")),
+        ("chunks in another order", "plain", ("packed: gradient", "chunks: gradient")),
+        ("stale tokens", "plain", ("packed: gradient", "chunks: gradient")),
     ],
 )
 def test_a_way_that_does_not_agree_is_not_taken(
@@ -233,7 +233,7 @@ def test_captured_passes_are_taken_where_they_agree(
     found = certify(model, MNR, {}, rows(), "fp32")
     flash_serves.cache_clear()
 
-    assert found.path == ("written out" if fault else "captured")
+    assert found.path == ("packed" if fault else "captured")
     assert len(found.refused) == (1 if fault else 0)
 
 
@@ -287,7 +287,7 @@ def test_a_loss_that_reads_tokens_gets_the_plain_path(how: str, hub_root: Path, 
     model = base(hub_root)
     found = certify(model, reading, {"how": how}, rows(), "fp32")
     assert found.path == "plain"
-    assert len(found.refused) == 3
+    assert len(found.refused) == 2
     assert all("TokensWanted: the loss reads token_embeddings" in reason for reason in found.refused)
     took = train(
         model,
@@ -318,7 +318,7 @@ def plan(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 def test_a_record_tells_which_way_its_run_went(plan: Plan) -> None:
-    for study, path in (("any", "written out"), ("tokens", "plain")):
+    for study, path in (("any", "packed"), ("tokens", "plain")):
         for planned in plan.of(study, "tune"):
             record = planned.record
             assert record is not None
@@ -328,7 +328,7 @@ def test_a_record_tells_which_way_its_run_went(plan: Plan) -> None:
             assert record.forward["passes"].keys() == {path}
             assert sum(record.forward["passes"].values()) >= record.steps
             told = [line for line in record.warnings if line.startswith("a fast forward is not taken: ")]
-            assert len(told) == (3 if study == "tokens" else 0)
+            assert len(told) == (2 if study == "tokens" else 0)
             assert ("the loss reads token_embeddings" in record.forward.get("reason", "")) is (study == "tokens")
             if study == "any":
                 assert 0 < record.forward["difference"] <= record.forward["bound"]
@@ -464,7 +464,7 @@ class Swapping(st_losses.MultipleNegativesRankingLoss):
         return self.compute_loss_from_embeddings(embedded, labels)
 
 
-@pytest.mark.parametrize("way", ["written out", "packed", "chunks"])
+@pytest.mark.parametrize("way", ["packed", "chunks"])
 @pytest.mark.parametrize("kind", [Masking, Swapping])
 def test_what_a_loss_does_to_a_batch_that_was_announced_is_seen(kind: Any, way: Any, hub_root: Path) -> None:
     found = {}

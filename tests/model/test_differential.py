@@ -57,13 +57,13 @@ WINDOW = {"local_attention": 4, "global_attn_every_n_layers": 2, "attention_drop
 DISTIL = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24, "dropout": 0.0, "attention_dropout": 0.0}
 DECODER = {"num_key_value_heads": 1, "head_dim": 8}
 FAMILIES = {
-    "bert": Family("bert", "written out"),
-    "bert, CLS": Family("bert", "written out", "cls"),
-    "bert, mean and max": Family("bert", "written out", ("mean", "max")),
-    "bert, Dense, Normalize": Family("bert", "written out", after=("dense", "normalize")),
-    "bert without its prompt": Family("bert", "written out", include_prompt=False),
+    "bert": Family("bert", "packed"),
+    "bert, CLS": Family("bert", "packed", "cls"),
+    "bert, mean and max": Family("bert", "packed", ("mean", "max")),
+    "bert, Dense, Normalize": Family("bert", "packed", after=("dense", "normalize")),
+    "bert without its prompt": Family("bert", "packed", include_prompt=False),
     "bert, padded on the left": Family("bert", "chunks", side="left"),
-    "roberta": Family("roberta", "written out"),
+    "roberta": Family("roberta", "packed"),
     "distilbert": Family("distilbert", "packed", options=DISTIL),
     "mpnet": Family("mpnet", "chunks"),
     "modernbert": Family("modernbert", "chunks", options=WINDOW),

@@ -74,9 +74,9 @@ def test_weights_are_those_of_the_plain_trainer(study: str, hub_root: Path, tmp_
 
     ours, plain = loss_of(FastSentenceTransformer), loss_of(SentenceTransformer)
     took = train(
-        ours.model, ours, data, POINT, Schedule(2), seed=7, precision="fp32", folder=tmp_path, way="written out"
+        ours.model, ours, data, POINT, Schedule(2), seed=7, precision="fp32", folder=tmp_path, way="packed"
     )
-    assert set(took.passes) == {"written out"}
+    assert set(took.passes) == {"packed"}
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(tmp_path / "plain"),
         num_train_epochs=2,
