@@ -413,7 +413,7 @@ ablation = Ablation(
     first = records(tmp_path)
     told = run(text.replace("SCALE = 20", "# warm\nSCALE = 20"))
     assert records(tmp_path) == first
-    assert "reads otherwise" in told  # the file changed, and the runs stand
+    assert "was edited after" in told  # the file changed, and the runs stand
     run(text.replace("SCALE = 20", "SCALE = 1"))
     new = records(tmp_path) - first
     assert len(new) == 2  # the trial and its final run; the untrained model's stands

@@ -228,7 +228,7 @@ def test_a_sweep_is_a_table_and_a_curve(tmp_path: Path) -> None:
         return tables.mean_over_seeds(next(row for row in gather(plan).rows if row.name == name))
 
     assert "## Sweeps" in page
-    assert "![Test score against the number that is swept" in page
+    assert "![Test score against the swept parameter" in page
     for line in (
         "| rows | mnr | softmax |",
         f"| 100 | {cell('mnr rows=100')} | {cell('softmax rows=100')} |",
