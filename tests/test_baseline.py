@@ -230,7 +230,7 @@ def test_false_alarms_are_rare_and_regressions_are_found(
             "study,stage,roles,seed,id,outcome,mteb/STS12\nmnr,final,best,1,1,ok,five\n",
             "mteb/STS12 'five' is not a number",
         ),
-        ("study,stage,roles,seed,id,outcome,mteb/STS12\nmnr,final,best,1,1,ok,nan\n", "is no number"),
+        ("study,stage,roles,seed,id,outcome,mteb/STS12\nmnr,final,best,1,1,ok,nan\n", "is not a number"),
     ],
 )
 def test_what_is_no_baseline_is_refused(content: str | None, words: str, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_what_enters_a_run_s_id_and_differs_is_named(tmp_path: Path) -> None:
     epochs = driven(tmp_path / "c", of_rows(1200, epochs=4.0))
     assert ("epochs (mnr, softmax)", "1", "4.0") in trained_differences(left, epochs)
     several = driven(tmp_path / "d", of_rows(200, epochs=4.0))
-    assert "2 things that affect scores differ, so no difference is of one of them" in as_text(left, several)
+    assert "2 things that affect scores differ, so a score difference cannot be attributed to one of them" in as_text(left, several)
 
 
 def test_a_store_of_several_plans_without_its_log_is_refused(tmp_path: Path) -> None:
