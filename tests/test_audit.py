@@ -285,7 +285,7 @@ def test_a_leaked_test_pair_is_found_in_whatever_guise(cache: Path) -> None:
     found = examined(make([Study("mnr", MNR, "pair")], rows))
     errors = [(f.what, f.count, f.of) for f in found.of("error")]
     assert errors == [(f"pairs of stsb-test in the {ROWS}", 1, 60)]
-    assert "Take them out of the testbed's rows" in found.of("error")[0].explain
+    assert "Remove them from the testbed's rows" in found.of("error")[0].explain
     assert not [o for o in found.overlaps if o.name == "stsb-dev" and o.shared_pairs]
 
 

@@ -372,7 +372,7 @@ def test_two_views_of_one_name_are_refused_if_they_make_other_rows() -> None:
     mnr = losses.MultipleNegativesRankingLoss
     assert first == twin != other
     ablation_of(Study("a", loss=mnr, view=first), Study("b", loss=mnr, view=twin))
-    with pytest.raises(StudyFileError, match=r"study 'b': its view is called 'mine'.*give it a name of its own"):
+    with pytest.raises(StudyFileError, match=r"study 'b': its view has the name 'mine'.*give it a unique name"):
         ablation_of(Study("a", loss=mnr, view=first), Study("b", loss=mnr, view=other))
     called_pair = View("pair", ("premise", "hypothesis"), "none", rows_of(["premise", "hypothesis"]))  # type: ignore[arg-type]
     with pytest.raises(StudyFileError, match="a built-in view"):

@@ -164,7 +164,7 @@ def test_pearson_has_both_intervals_and_a_task_only_that_over_seeds() -> None:
     assert task.over_pairs is None
     assert task.over_seeds is not None
     assert task.difference == pytest.approx(0.0)
-    assert task.reason == "The interval over seeds lies within the tolerance of 2 points."
+    assert task.reason == "The interval over seeds is within the tolerance of 2 points."
     assert judged(within("mnr", 0.65, 0.02, figure="mteb/STS12"))[0].verdict == "violated"
 
 
@@ -280,7 +280,7 @@ def test_wrong_verdicts_are_rare_and_right_ones_common(truth: float) -> None:
         (lambda: within("mnr", 0.77, float("nan")), "more than 0"),
         (lambda: within("mnr", float("nan"), 0.1), "between -1 and 1"),
         (lambda: at_least("mnr", 80.0), "80 of a table is written 0.8"),
-        (lambda: at_least("mnr", 0.8, figure="spearman"), "is no score of a record"),
+        (lambda: at_least("mnr", 0.8, figure="spearman"), "is not a score of a record"),
         (lambda: ablation(at_least("nobody", 0.8)), "no study 'nobody'"),
         (lambda: ablation(within("nobody", 0.8, 0.1)), "no study 'nobody'"),
     ],

@@ -41,7 +41,7 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     "testbed by its name": ({"testbed": "'book'"}, ["testbed='book'", "testbeds.book"]),
     "two studies of one name": (
         {"studies": f'[Study("s", loss={MNR}, view="pair"), Study("s", loss={MNR}, view="triplet")]'},
-        ["two studies are named 's'", "a name of its own"],
+        ["two studies are named 's'", "a unique name"],
     ),
     "no studies": ({"studies": "[]"}, ["no studies", "at least one"]),
     "loss of scores on classes": (
@@ -86,7 +86,7 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     "ablation named like a folder": ({"name": "a/b"}, ["'a/b'", "none of /"]),
     "option of a name that is taken": (
         {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"lr": choice(1.0, 2.0)}})]'},
-        ["option 'lr'", "of its own"],
+        ["option 'lr'", "not batch_size or lr"],
     ),
     "option that is a number": (
         {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"scale": 20}})]'},

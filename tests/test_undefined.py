@@ -145,7 +145,7 @@ def test_holm_does_not_depend_on_where_an_undefined_claim_stands() -> None:
 
 @pytest.mark.parametrize("by", [math.nan, math.inf, -math.inf, 1, 5, -1.5])
 def test_a_margin_that_cannot_be_meant_is_refused(by: float) -> None:
-    with pytest.raises(StudyFileError, match=r"by=.* must lie between -1 and 1"):
+    with pytest.raises(StudyFileError, match=r"by=.* must be between -1 and 1"):
         beats("mnr", "softmax", by)
     assert beats("mnr", "softmax", 0.05).by == 0.05
     assert beats("mnr", "softmax", -0.05).by == -0.05

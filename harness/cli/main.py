@@ -21,7 +21,7 @@ UNEXPECTED = 70
 EPILOG = """exit codes of all commands:
   0    success
   1    violated: an expectation, a comparison with a baseline, or a published score (only run, check and calibrate)
-  2    an error in the arguments, the study file or the data, or another driver has locked the store; nothing was trained
+  2    an error in the arguments, the study file or the data, or the store is locked; nothing was trained
   3    incomplete: runs failed or are missing, or a store, model or data set cannot be read or written; with --strict
        also: a verdict is inconclusive
   70   an unexpected error, i.e. a bug in the harness; the message says where its traceback is
@@ -29,7 +29,7 @@ EPILOG = """exit codes of all commands:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; without `arguments`, those of the program, with guarded output streams."""
+    """Run a command and return its exit code; without `arguments`, use those of the program and guard its output."""
     if arguments is not None:
         return _code(arguments)
     if sys.getfilesystemencoding() != "utf-8":  # otherwise a study named "größer" could not name a folder
@@ -100,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", commands.check, "judge the expectations from the store, without training")
     show = command("show", commands.show, "print the records")
     fetch = command(
-        "fetch", commands.fetch, "download everything that FILE needs into the hub's cache, for machines without a network"
+        "fetch",
+        commands.fetch,
+        "download everything that FILE needs into the hub's cache, for machines without a network",
     )
     for each in (plan, run, report, check, show, fetch):
         each.add_argument("file", metavar="FILE", type=Path, help="a study file, e.g. studies/all_losses.py")
@@ -136,16 +138,22 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--strict", action="store_true", help="exit with 3 if a verdict is inconclusive")
     for each in (plan, run):
         each.add_argument(
-            "--workers", metavar="N", type=int, help="worker processes (default: one per GPU, or one per --threads cores)"
+            "--workers",
+            metavar="N",
+            type=int,
+            help="worker processes (default: one per GPU, or one per --threads cores)",
         )
         each.add_argument(
             "--threads",
             metavar="N",
             type=int,
-            help="threads per worker (default: 1, or a GPU's share of the cores); other values change scores by about 5e-5",
+            help="threads per worker (default: 1, or a GPU's share of the cores); others change scores by about 5e-5",
         )
     check.add_argument(
-        "--baseline", metavar="FILE", type=Path, help="also judge each study against the scores.csv of an earlier report"
+        "--baseline",
+        metavar="FILE",
+        type=Path,
+        help="also judge each study against the scores.csv of an earlier report",
     )
     check.add_argument(
         "--tolerance",
@@ -158,9 +166,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="scores to compare with the baseline, e.g. stsb-test/spearman_cosine (the default),mteb/STS12; or: all",
     )
-    check.add_argument(
-        "--junit", metavar="FILE", type=Path, help="write the verdicts as JUnit XML for CI systems"
-    )
+    check.add_argument("--junit", metavar="FILE", type=Path, help="write the verdicts as JUnit XML for CI systems")
     plan.add_argument(
         "--detect",
         metavar="X",
@@ -176,7 +182,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--until-decided", action="store_true", help="add final seeds, one at a time, while a verdict is inconclusive"
     )
-    run.add_argument("--max-seeds", metavar="N", type=int, help="with --until-decided: maximum number of final seeds per study")
+    run.add_argument(
+        "--max-seeds", metavar="N", type=int, help="with --until-decided: maximum number of final seeds per study"
+    )
     run.add_argument("--only", metavar="STUDY", action="append", default=[], help="run only this study (repeatable)")
     run.add_argument(
         "--executor",
@@ -184,13 +192,13 @@ def _parser() -> argparse.ArgumentParser:
         default="local",
         help="where runs are executed: worker processes, a Ray cluster (RAY_ADDRESS), or this process (for debugging)",
     )
-    run.add_argument("--runs-per-gpu", metavar="N", type=int, default=1, help="number of runs that share a GPU (default 1)")
+    run.add_argument(
+        "--runs-per-gpu", metavar="N", type=int, default=1, help="number of runs that share a GPU (default 1)"
+    )
     run.add_argument(
         "--time-limit", metavar="MIN", type=float, help="stop a run after this many minutes and count it as failed"
     )
-    run.add_argument(
-        "--retry-failed", action="store_true", help="repeat failed runs and those that ran out of memory"
-    )
+    run.add_argument("--retry-failed", action="store_true", help="repeat failed runs and those that ran out of memory")
     run.add_argument("--fail-fast", action="store_true", help="start no more runs after one has failed")
     run.add_argument(
         "--prune", action="store_true", help="stop trials with a poor dev curve early (budgets are then unequal)"
@@ -217,15 +225,21 @@ def _parser() -> argparse.ArgumentParser:
     calibrate = command(
         "calibrate", commands.calibrate, "reproduce published scores with the evaluator that judges every run"
     )
-    calibrate.add_argument("--testbed", metavar="NAME", default="book", help="testbed with the tasks and the test set (default book)")
     calibrate.add_argument(
-        "--models", metavar="A,B", help="published models to measure: hub ids, or ID=FOLDER for weights in a local folder"
+        "--testbed", metavar="NAME", default="book", help="testbed with the tasks and the test set (default book)"
+    )
+    calibrate.add_argument(
+        "--models",
+        metavar="A,B",
+        help="published models to measure: hub ids, or ID=FOLDER for weights in a local folder",
     )
     calibrate.add_argument(
         "--tasks", metavar="A,B", help="only these mteb tasks ('' for none); STSB test is always measured"
     )
     calibrate.add_argument("--json", action="store_true", help="print one JSON document")
-    compare = command("compare", commands.compare, "compare two stores, e.g. of two library versions, machines or commits")
+    compare = command(
+        "compare", commands.compare, "compare two stores, e.g. of two library versions, machines or commits"
+    )
     compare.add_argument("stores", metavar="STORE", type=Path, nargs=2)
     compare.add_argument("--json", action="store_true", help="print one JSON document")
     transfer = command(

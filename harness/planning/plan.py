@@ -1,4 +1,4 @@
-"""The plan: which runs an ablation needs, and how each stands, computed from the ablation and its records alone."""
+"""The plan: the runs that an ablation needs and their states, computed only from the ablation and its records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.spec.views import named
 from harness.store.records import Design, Record, Stage
 
 RECIPE = 6
-"""Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""
+"""Increased by hand when training or evaluation changes the result of a run: all runs are then new."""
 
 TUNE_SEED = 0
 """Every trial of every study trains with this seed; final runs use 1, 2, ..."""
@@ -54,15 +54,15 @@ class Plan:
     """The ordered runs of an ablation, and what its verdicts must allow for.
 
     Attributes:
-        designs: the store's log of what was declared when (`harness.planning.unlocking`); `present` is what is declared
-            now, `scored` the studies that have test scores; `otherwise` those that the present search once had another
-            best point of, which was scored.
-        looks: the numbers of final seeds at which verdicts are looked at where seeds are added until decided
+        designs: the store's log of designs (`harness.planning.unlocking`); `present` is the present design, `scored`
+            are the studies that have test scores, and `otherwise` those whose present search once had another best
+            point, which was scored.
+        looks: the numbers of final seeds at which verdicts are judged if seeds are added until decided
             (`harness.verdicts.until_decided`), else empty.
-        audit: what the store knows of the data (`harness.audit`).
-        allow_mixed: judge runs of several versions all the same (`harness.planning.mixing`).
-        study_file: the hash of the study file as it is today.
-        strays: how many trials of each study the store holds that are none of this plan's.
+        audit: the audit of the data (`harness.audit`).
+        allow_mixed: also judge runs of several versions (`harness.planning.mixing`).
+        study_file: hash of the current study file.
+        strays: by study, the number of trials in the store that belong to another search.
     """
 
     ablation: Ablation
@@ -90,12 +90,12 @@ class Plan:
         return found
 
     def study_file_changed(self) -> int:
-        """Count the runs that were made while the study file read otherwise than it does today; 0 where unknown."""
+        """Count the runs that were made with another version of the study file; 0 if unknown."""
         made = [run.record.provenance.get("study_file") for run in self.runs if run.record is not None]
         return 0 if self.study_file is None else sum(known not in (None, self.study_file) for known in made)
 
     def stray_trials(self) -> list[str]:
-        """Return a sentence for each study of which the store holds trials that are none of this plan's."""
+        """Return a sentence for each study with trials in the store that belong to another search."""
         return [
             f"{study}: the store holds {number} trial{'s' * (number > 1)} of another search (its space, default, "
             "options, loss, rows or number of trials differed); kept, not counted"

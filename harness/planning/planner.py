@@ -1,4 +1,4 @@
-"""Ablation + records -> plan: study by study, and anew only where a record was added."""
+"""Make a plan from an ablation and its records, study by study; only studies with new records are planned again."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def make_plan(
     """Return the ordered runs of an ablation: the untrained model, then trials and final runs, study by study in turn.
 
     Args:
-        records: what the store holds, in any order; records of other rows, budgets or recipes are ignored.
+        records: the records of the store, in any order; records of other rows, budgets or recipes are ignored.
         pruning: accept pruned trials as done; without it they are to do.
         only: plan only these studies (all if empty).
-        unavailable: tasks whose data cannot be had; a final run that lacks only these is done.
-        designs, looks: carried along for what is judged and reported.
-        seeds: final seeds at the best point, by study, where they are more than the budget's.
+        unavailable: tasks whose data are not available; a final run that lacks only these is done.
+        designs: the log of designs, kept in the plan.
+        looks: the looks of a sequential test, kept in the plan.
+        seeds: final seeds at the best point, by study, if they are more than the budget's.
     """
     planner = Planner(ablation, records, pruning=pruning, only=only, unavailable=unavailable)
     planner.designs, planner.looks = tuple(designs), looks
@@ -44,10 +45,9 @@ def make_plan(
 
 
 class Planner:
-    """Plans an ablation study by study, and anew only those studies that a record was added to.
+    """Plans an ablation study by study; only studies with new records are planned again.
 
-    What it returns is a function of ablation and records; that it remembers is for the driver, which plans after each
-    run. `designs` and `looks` are carried along.
+    The plan is a function of ablation and records. Plans of studies are cached because the driver plans after each run.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Planner:
         unavailable: Iterable[str] = (),
         retrying: Iterable[str] = (),
     ) -> None:
-        """Take the arguments of `make_plan`, and in `retrying` the ids of runs that are to be done once more."""
+        """Take the arguments of `make_plan`, and in `retrying` the ids of runs to repeat."""
         self.ablation = ablation
         self.only = tuple(only)
         wanted = {name for study in only for name in (study, named(ablation.study(study).view).miner)}
@@ -113,7 +113,7 @@ class Planner:
         self._parts.clear()
 
     def part(self, study: str) -> Plan:
-        """Return the plan of one study's runs alone."""
+        """Return the plan of only one study's runs."""
         if study not in self._parts:
             self._parts[study] = Plan(self.ablation, tuple(self._runs(study)))
         return self._parts[study]
@@ -134,7 +134,7 @@ class Planner:
         )
 
     def _strays(self) -> dict[str, int]:
-        """Count, by study, the tuning records of searches that nobody declares any more."""
+        """Count, by study, the tuning records of searches that are no longer declared."""
         planned = {study: {run.id for run in self.part(study).of(study, "tune")} for study in self.studies}
         numbers = {
             study: sum(r.stage == "tune" and r.id not in ids for r in self._known.get(study, {}).values())
@@ -147,7 +147,7 @@ class Planner:
         return design(self.ablation)
 
     def _was_best_otherwise(self, study: str) -> bool:
-        """Tell whether the present search of a study had another best point, which was scored: a trial was retried."""
+        """Return whether another best point of the present search was scored before a trial was retried."""
         declared, now = self._design.studies[study], {run.point for run in self.part(study).of(study, "final")}
         finals = [r for r in self._known.get(study, {}).values() if r.stage == "final" and r.scores]
         made = [(r.provenance.get("subject"), r.provenance.get("search")) for r in finals if r.point not in now]
@@ -262,7 +262,7 @@ def _finals(
 ) -> list[PlannedRun]:
     """Plan a study's final runs at its best point, known once all its trials ended, and at its default point.
 
-    Seeds beyond the budget's, up to `more`, are for the best point alone, which the claims are about.
+    Seeds beyond the budget's, up to `more`, are only for the best point, which the claims are about.
     """
     roles: dict[Point | None, tuple[str, ...]] = {}
     if all(run.state in ("done", "failed") for run in trials):

@@ -1,4 +1,4 @@
-"""Hashes of what is read: rows, sets, models, files. Equal hashes mean equal content, however it is stored."""
+"""Content hashes of rows, evaluation sets, models and files, independent of how they are stored."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _modules(folder: Path) -> list[str]:
 
 
 def of_named(name: str) -> str | None:
-    """Return a hash of what a text names: a file, a model's folder, or a hub repository in the cache; else None."""
+    """Return a content hash for a name: a file, a model's folder, or a hub repository in the cache; else None."""
     path = Path(name)
     if path.is_file():
         return of_file(path)
