@@ -218,7 +218,7 @@ def test_a_custom_loss_is_checked_where_it_says_what_it_reads(
 def test_a_mistake_is_reported_without_heavy_imports(tmp_path: Path) -> None:
     write(tmp_path / "study.py", budget="Budget(trials=0)")
     program = (
-        "import sys; from harness.cli import main; code = main(['run', 'study.py'])\n"
+        "import sys; from harness.cli.main import main; code = main(['run', 'study.py'])\n"
         "print([m for m in ('torch', 'optuna', 'transformers', 'sentence_transformers', 'mteb', 'datasets') if m in sys.modules])\n"
         "sys.exit(code)"
     )

@@ -98,7 +98,7 @@ def snapshot(ref: Ref, *, is_model: bool, online: bool) -> Path:
 
 
 def cached_model(repo: str) -> Path | None:
-    """Return the folder of a model in the cache as loaded by its name, without asking the hub; None if there is none."""
+    """Return the folder of a model in the cache as loaded by name, without asking the hub; None if missing."""
     try:
         return Path(huggingface_hub.snapshot_download(repo, local_files_only=True))
     except Exception:  # no valid name, or nothing in the cache: the library says so in several ways

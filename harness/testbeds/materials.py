@@ -160,7 +160,7 @@ def _texts(column: pd.Series[Any], ref: Ref) -> pd.Series[Any]:
     """Return a column of texts and nulls; raise AuditFailed, with an example, if it holds anything else."""
     other = next((value for value in column[column.notna()] if not isinstance(value, str)), None)
     if other is not None:
-        raise AuditFailed(f"{ref}: column {column.name!r} holds {other!r} ({type(other).__name__}), which is not a text")
+        raise AuditFailed(f"{ref}: column {column.name!r} holds {other!r} ({type(other).__name__}), not a text")
     return column
 
 
