@@ -1,8 +1,8 @@
 """Published scores of models, with which the evaluator is validated.
 
-The numbers are main scores on test splits from the tables of MTEB (Muennighoff et al., 2023), except those that
-depend on which training rows mteb draws. sentence-transformers' EmbeddingSimilarityEvaluator on STSB test is the same figure
-as the task STSBenchmark.
+The numbers are main scores on test splits from the tables of MTEB (Muennighoff et al., 2023). Scores that depend on
+which training rows mteb draws are left out. sentence-transformers' EmbeddingSimilarityEvaluator on STSB test gives the
+same figure as the task STSBenchmark.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from harness.scores import HEADLINE
 from harness.testbeds import Ref, Testbed, book
 
 TOLERANCE = 0.001
-"""Largest deviation of a measured from a published score, on a 0 to 1 scale. Library versions and processors change scores
-by less; a wrong pooling, split, truncation or metric changes them by more."""
+"""Largest deviation of a measured from a published score, on a 0 to 1 scale.
+
+Library versions and processors change scores by less; a wrong pooling, split, truncation or metric by more.
+"""
 
 SOURCE = (
     "MTEB (Muennighoff et al., 2023), main scores on test splits; Banking77Classification: mteb's results repository"

@@ -1,4 +1,4 @@
-"""A BERT's layers on a CPU, each one function whose forward and backward are written out.
+"""BERT layers for CPUs: each layer is one autograd function with explicit forward and backward passes.
 
 Left to autograd, a layer is dozens of operations, each with a tensor of its own. Written out, residuals are added by
 the product or the dropout before them, gradients take the place of what they are made from, one draw serves a layer's
@@ -58,7 +58,7 @@ class Settings(NamedTuple):
 def token_embeddings(model: Any, features: Features) -> Tensor | None:
     """Return a transformer's last hidden states for a packed batch, shape (1, tokens, width).
 
-    None if its layers are of another make, if something looks at what happens between them, or on a GPU.
+    None if its layers are of an unsupported architecture, if hooks observe them, or on a GPU.
     """
     packing = features["packing"]
     if not isinstance(packing, Packing) or features["input_ids"].device.type != "cpu":
@@ -103,7 +103,7 @@ def _parts(layer: nn.Module) -> list[Any] | None:
 
 
 def is_watched(module: nn.Module) -> bool:
-    """Tell whether somebody's function is called with a module, or in its place."""
+    """Return whether a module has hooks or a replaced forward function."""
     return "forward" in vars(module) or any(getattr(module, hooks) for hooks in HOOKS)
 
 

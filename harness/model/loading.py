@@ -1,4 +1,4 @@
-"""Base models: loaded once a worker as they are, or refused; copied for each run."""
+"""Load base models once per worker, refuse unsuitable ones, and copy them for each run."""
 
 from __future__ import annotations
 
