@@ -44,7 +44,7 @@ GRID = 32
 """Tokens to a multiple of which a packed batch is filled in bf16 on a CPU: oneDNN compiles a kernel for each shape."""
 
 UNSUPPORTED = (NotImplementedError, TypeError, ValueError, KeyError, IndexError, RuntimeError, AttributeError)
-"""What models raise that packing does not suit."""
+"""Exceptions raised by models that cannot be packed."""
 
 Way = Literal["captured", "written out", "packed", "chunks", "plain"]
 """How a batch is embedded: packed, by CUDA graphs, by layers written out or by the modules; in chunks; or padded."""
