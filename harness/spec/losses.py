@@ -83,8 +83,8 @@ class Loss:
         return loss
 
 
-_ONE_TEXT = "it reads single texts whose equal labels make them positives; NLI labels say how two texts stand"
-_TEACHER = "it reads a teacher's scores or embeddings, which NLI rows have not"
+_ONE_TEXT = "it reads single texts whose equal labels make them positives; NLI labels describe pairs of texts"
+_TEACHER = "it reads a teacher's scores or embeddings, which NLI rows do not have"
 _DATA_LOADER = "it needs batches from a data loader of its own, which the trainer does not use"
 _WRAPS = "it wraps another loss; write a function of the model that builds both, as studies/loss_zoo.py does"
 _NOT_FED = {
@@ -95,7 +95,7 @@ _NOT_FED = {
     **dict.fromkeys(("MSELoss", "MarginMSELoss", "DistillKLDivLoss", "EmbedDistillLoss"), _TEACHER),
     **dict.fromkeys(("ContrastiveTensionLoss", "ContrastiveTensionLossInBatchNegatives"), _DATA_LOADER),
     **dict.fromkeys(("MatryoshkaLoss", "Matryoshka2dLoss", "AdaptiveLayerLoss"), _WRAPS),
-    "GlobalOrthogonalRegularizationLoss": "it is a term to be added to another loss, and trains nothing alone",
+    "GlobalOrthogonalRegularizationLoss": "it is a regularisation term for another loss and trains nothing by itself",
     "DenoisingAutoEncoderLoss": "it reads a damaged text and the text, and learns from no label: no view makes these",
     "GISTEmbedLoss": "it needs a guide; use losses.gist",
     "CachedGISTEmbedLoss": "it needs a guide; write a function of the model, as losses.gist is",

@@ -283,7 +283,7 @@ def mined(
     plain = _plain(view, "mined")
     where = f"mined({plain.name!r}, by={by!r}, negatives={negatives!r}, margin={margin!r})"
     if plain.columns != ("anchor", "positive"):
-        raise StudyFileError(f"{where}: the view has {', '.join(plain.columns)}; use one of anchor and positive alone")
+        raise StudyFileError(f"{where}: the view has {', '.join(plain.columns)}; use one with only anchor and positive")
     if not isinstance(negatives, int) or negatives < 1:
         raise StudyFileError(f"{where}: mine at least 1 negative an anchor")
     if not 0 <= margin < 1:
@@ -297,5 +297,5 @@ def _plain(view: str | View, what: str) -> View:
     if isinstance(view, str) and view not in VIEWS:
         raise StudyFileError(f"{what}({view!r}): unknown view; choose from {', '.join(VIEWS)}")
     if named(view).mining is not None:
-        raise StudyFileError(f"{what}({named(view).name!r}): its negatives are mined; give a view of the rows alone")
+        raise StudyFileError(f"{what}({named(view).name!r}): its negatives are mined; give a view without mining")
     return named(view)

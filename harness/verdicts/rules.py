@@ -138,7 +138,7 @@ def verdict_on(claim: Claim, known: Difference | Distance | str, alpha: float) -
     if judgement in ("holds", "violated") and over_pairs and over_seeds and p_value > alpha:
         judgement = "inconclusive"
         reason = (
-            "Each interval alone would decide, but the variances over seeds and over test pairs added up do not "
+            "Each interval by itself would decide, but the variances over seeds and over test pairs added up do not "
             f"exclude chance{_beyond(detectable, 'a difference', 'beyond')}."
         )
     return verdict(
