@@ -150,7 +150,7 @@ def _pool_otherwise(model: SentenceTransformer, pooling: PoolingMode, folder: st
     found = [(name, module) for name, module in model.named_children() if isinstance(module, Pooling)]
     if len(found) != 1 or found[0][1].pooling_output_dimension != found[0][1].embedding_dimension:
         what = "several poolings, or one that puts several together" if found else "no pooling"
-        raise RunFailed(f"base model {folder}: pooling={pooling!r} cannot be set, as the model has {what}; leave it out")
+        raise RunFailed(f"base model {folder}: pooling={pooling!r} cannot be set: it has {what}; leave it out")
     name, own = found[0]
     model._modules[name] = Pooling(own.embedding_dimension, pooling_mode=pooling, include_prompt=own.include_prompt)
 
