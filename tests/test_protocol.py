@@ -358,8 +358,8 @@ def with_identity(ablation: Ablation, record: Record) -> Record:
 
 
 MOST = {
-    "raised": (8, "the most final seeds were changed from 6 to 8"),
-    "lowered": (4, "the most final seeds were changed from 6 to 4"),
+    "raised": (8, "the maximum number of final seeds was changed from 6 to 8"),
+    "lowered": (4, "the maximum number of final seeds was changed from 6 to 4"),
 }
 
 

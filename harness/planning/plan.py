@@ -124,7 +124,7 @@ class Plan:
 
 
 def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point | None) -> str:
-    """Hash what decides a run's result, by content: equal ids mean equal results up to rounding.
+    """Hash everything that decides a run's result, by content: equal ids mean equal results up to rounding.
 
     Not the commit and the libraries' versions, which are provenance (`harness.planning.mixing` looks at them), nor the
     tasks, which are read off. Raises StudyFileError for a loss or view whose content cannot be told.
@@ -138,7 +138,7 @@ def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point
 
 
 def search_id(ablation: Ablation, study: str) -> str:
-    """Hash what decides which points a study's trials ask for: another space, default or option is another search.
+    """Hash what decides the points of a study's trials: another space, default or option is another search.
 
     It is part of its trials' ids, so a trial belongs to the one search that asked for it. The number of trials is not:
     a search goes on where it stood. Neither is Optuna's version, which each record holds (`harness.planning.mixing`).
@@ -156,7 +156,7 @@ def search_id(ablation: Ablation, study: str) -> str:
 
 
 def subject_id(ablation: Ablation, study: str) -> str:
-    """Hash what a study trains and is scored on, whatever its points and name: its loss, view, rows, model and sets.
+    """Hash what a study trains and is scored on, without its points and name: its loss, view, rows, model and sets.
 
     Which trial of another study mines for it is not declared: tuning shows it.
     """
@@ -165,7 +165,7 @@ def subject_id(ablation: Ablation, study: str) -> str:
 
 
 def trained(ablation: Ablation, study: str) -> dict[str, Any]:
-    """Return what enters a study's run ids beside point, seed and stage, for its records and for comparing stores."""
+    """Return what enters a study's run ids besides point, seed and stage, for its records and for comparing stores."""
     decides = _decides(ablation, study, "tune", TUNE_SEED)
     told = {name: value for name, value in decides.items() if name not in ("stage", "seed", "study", "mined_by")}
     search = {} if study == UNTRAINED else {"search": search_id(ablation, study)}
@@ -177,7 +177,7 @@ def _hashed(parts: dict[str, Any]) -> str:
 
 
 def _decides(ablation: Ablation, study: str, stage: Stage, seed: int) -> dict[str, Any]:
-    """Return what decides the results of a study's runs of one stage and seed, less the point."""
+    """Return what decides the results of a study's runs of one stage and seed, without the point."""
     bed = ablation.testbed_of(study)
     decides: dict[str, Any] = {
         "recipe": RECIPE,

@@ -81,7 +81,7 @@ class Planner:
             self.add(record)
 
     def add(self, record: Record) -> None:
-        """Take a record into account, in place of an earlier one of the same run, which is thereby done once more."""
+        """Add a record; it replaces an earlier record of the same run."""
         if record.id in self._known.get(record.study, {}):
             self._retrying.discard(record.id)
         self._known.setdefault(record.study, {})[record.id] = record
@@ -93,7 +93,7 @@ class Planner:
         return () if study == UNTRAINED else self._mined_by.get(study, ())
 
     def ablation_of(self, name: str) -> Ablation:
-        """Return the ablation with the trial that mines for this study put into its view, where it is known."""
+        """Return the ablation with the trial that mines for this study in its view, if it is known."""
         view = None if name == UNTRAINED else named(self.ablation.study(name).view)
         mining = view.mining if view is not None else None
         if view is None or mining is None or mining.by == UNTRAINED:
@@ -108,7 +108,7 @@ class Planner:
         return replace(self.ablation, studies=studies)
 
     def give(self, seeds: Mapping[str, int]) -> None:
-        """Plan these numbers of final seeds at the best point, by study, where they are more than the budget's."""
+        """Set the number of final seeds at the best point, by study, if it exceeds the budget's."""
         self.seeds = dict(seeds)
         self._parts.clear()
 
@@ -180,7 +180,7 @@ def _waits_for_its_miner(study: Study) -> bool:
 
 
 def _waiting(ablation: Ablation, study: Study) -> list[PlannedRun]:
-    """Plan a study whose negatives nobody can mine yet: all its runs wait, without ids, their points known or not."""
+    """Plan a study whose negatives cannot be mined yet: all its runs wait, without ids."""
     points: list[Point | None] = [*start_up_points(ablation, study)]
     points += [None] * (ablation.trials(study) - len(points))
     runs = [PlannedRun(study.name, "tune", TUNE_SEED, "waiting", point, trial) for trial, point in enumerate(points)]
@@ -194,7 +194,7 @@ def _waiting(ablation: Ablation, study: Study) -> list[PlannedRun]:
 
 @dataclass(frozen=True)
 class _StateOf:
-    """Decides how a run stands from its record."""
+    """Decides the state of a run from its record."""
 
     ablation: Ablation
     pruning: bool
@@ -216,7 +216,7 @@ class _StateOf:
 def _trials(
     ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf, id_of: Callable[..., str]
 ) -> list[PlannedRun]:
-    """Plan a study's trials: fixed points first, then those that the sampler chose, then those it has yet to choose."""
+    """Plan a study's trials: fixed points first, then points chosen by the sampler, then points not chosen yet."""
     runs = []
     for trial, point in enumerate(start_up_points(ablation, study)):
         key = id_of(study.name, "tune", TUNE_SEED, point)
@@ -236,7 +236,7 @@ def _trials(
 def _own(
     record: Record | None, stage: Stage, seed: int, point: Point | None, trial: int | None = None
 ) -> Record | None:
-    """Return a record if it says that it is of this very run: another's, copied under its id, is none of it."""
+    """Return the record if it is of this very run; a copy of another run's record under its id is ignored."""
     if record is None:
         return None
     says = (record.stage, record.seed, record.point, record.trial)
@@ -244,7 +244,7 @@ def _own(
 
 
 def _deciding(records: Iterable[Record]) -> Record:
-    """Return which of several records of one trial counts: one that ended well before others, then the smallest id.
+    """Return which of several records of one trial counts: a successful one first, then the smallest id.
 
     There is more than one only where stores were put together by hand: a trial that is retried keeps its point.
     """
@@ -260,7 +260,7 @@ def _finals(
     trials: list[PlannedRun],
     more: int,
 ) -> list[PlannedRun]:
-    """Plan a study's final runs at its best point, known once all its trials ended, and at its default point.
+    """Plan a study's final runs at its best point, once all its trials have ended, and at its default point.
 
     Seeds beyond the budget's, up to `more`, are only for the best point, which the claims are about.
     """
