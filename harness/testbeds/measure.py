@@ -55,7 +55,7 @@ def of_model(folder: Path) -> str:
 
 
 def _modules(folder: Path) -> list[str]:
-    """Return the folders of a sentence-transformers model's modules, without the folder itself and folders outside it."""
+    """Return the folders of a sentence-transformers model's modules, without the folder itself and those outside it."""
     try:
         listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
         paths = [PurePosixPath(module["path"]) for module in listed if module["path"]]
