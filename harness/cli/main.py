@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     plan = command("plan", commands.plan, "show every run with its state and the remaining cost")
-    run = command("run", commands.run, "tune, do the final runs, write the report and judge it; resumes when repeated")
+    run = command("run", commands.run, "tune, do the final runs, write the report, judge the expectations; resumes when repeated")
     report = command("report", commands.report, "write the report from the store, without training")
     check = command("check", commands.check, "judge the expectations from the store, without training")
     show = command("show", commands.show, "print the records")
