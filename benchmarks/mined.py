@@ -27,7 +27,7 @@ from harness.embedded import rows as language
 from harness.embedded.frames import Frame
 from harness.embedded.inference import subsumes
 from harness.embedded.similarity import similarity
-from harness.engine.run import study_rows, view_rows
+from harness.engine.rows import study_rows, view_rows
 from harness.executors.library_output import be_quiet
 from harness.spec.ablation import Ablation, restrict
 from harness.spec.loading import load_study_file

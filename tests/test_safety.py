@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import STUDY, harness
+from commandline import STUDY, harness
 from hub import Fault, Hub
 
 from harness import Ablation, Budget, Space, Study, choice, log_uniform, provenance, testbeds

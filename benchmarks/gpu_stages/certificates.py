@@ -1,6 +1,6 @@
 """b. Every fast path on this device against plain sentence-transformers: embeddings, gradients, three optimizer steps.
 
-The comparison is the harness's own certificate (`harness/training/certificate.py`), on more and larger batches than a
+The comparison is the harness's own certificate (`harness/model/certificate.py`), on more and larger batches than a
 run pays for; then the weights after three steps of AdamW, the same training twice bit by bit, and whether a step waits
 for the GPU.
 """

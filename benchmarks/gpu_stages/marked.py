@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpu_stages.common import Stage
 
-TESTS = Path(__file__).parents[2] / "tests" / "test_gpu.py"
+TESTS = Path(__file__).parents[2] / "tests" / "model" / "test_gpu.py"
 
 
 def run(stage: Stage) -> None:
@@ -18,7 +18,7 @@ def run(stage: Stage) -> None:
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         code = None
         try:
-            code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, cwd=TESTS.parents[1]).returncode
+            code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, cwd=TESTS.parents[2]).returncode
         finally:  # also when the stage's time is over
             output.seek(0)
             said = output.read()
@@ -26,4 +26,4 @@ def run(stage: Stage) -> None:
             lines = said.strip().splitlines() or ["no word"]
             failed = [line.partition("::")[2] for line in lines if line.startswith(("FAILED", "ERROR"))]
             told = "; ".join([lines[-1].strip("= "), *failed])
-            stage.tell("tests/test_gpu.py", told if code is not None else f"not at an end: {told}", held=code == 0)
+            stage.tell("tests", told if code is not None else f"not at an end: {told}", held=code == 0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import StudyFileError, UsageError
 
 if TYPE_CHECKING:
+    from harness.planning.plan import Plan
     from harness.spec.ablation import Ablation
 
 OVERRIDES: dict[str, type] = {
@@ -110,7 +111,7 @@ def _remembered(last: Path) -> dict[str, Any]:
     return values
 
 
-def command(options: argparse.Namespace) -> str:
+def command_line(options: argparse.Namespace) -> str:
     """Return the shell command that reproduces the runs, with the options that affect results."""
     parts = ["harness", "run", str(options.file)]
     for name in OVERRIDES:
@@ -121,3 +122,11 @@ def command(options: argparse.Namespace) -> str:
     if getattr(options, "threads", None) is not None:
         parts += ["--threads", str(options.threads)]
     return shlex.join(parts)
+
+
+def from_store(ablation: Ablation, folder: Path, options: argparse.Namespace) -> Plan:
+    """Return the plan of a store that must exist."""
+    from harness import api
+
+    existing = api.load(folder).folder
+    return api.plan(ablation, existing, study_file=options.file, allow_mixed=options.allow_mixed)

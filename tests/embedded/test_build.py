@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from checker import constraints, entails
 
 from harness.embedded import (
     MODEL_HASH,
@@ -37,7 +38,6 @@ from harness.embedded.similarity import similarity
 from harness.errors import TestbedUnavailable
 from harness.testbeds import embedded, materials, measure
 
-from .checker import constraints, entails
 from .conftest import QUICK
 
 making = importlib.import_module("harness.embedded.build")  # the package gives that name to the function

@@ -7,13 +7,12 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from checker import CONTRADICTION, ENTAILMENT, NEUTRAL, constraints, entails, judge
 
 from harness.embedded.frames import Frame, Participant, random_frame
 from harness.embedded.inference import subsumes, swapped_roles
 from harness.embedded.lexicon import lexicon
 from harness.embedded.rows import NliRow, StsPair, nli_rows
-
-from .checker import CONTRADICTION, ENTAILMENT, NEUTRAL, constraints, entails, judge
 
 Drawn = tuple[list[NliRow], list[StsPair], list[StsPair], list[str]]
 

@@ -12,7 +12,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
-from conftest import CLOSED, GUARD, harness
+from commandline import CLOSED, GUARD, harness
 from safetensors.torch import load_file
 
 from harness.embedded import base_model

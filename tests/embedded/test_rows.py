@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 
 import numpy as np
+from checker import constraints, entails
 from numpy.typing import NDArray
 from scipy.stats import pearsonr
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -20,8 +21,6 @@ from sklearn.preprocessing import StandardScaler
 
 from harness.embedded.lexicon import lexicon
 from harness.embedded.rows import NliRow, StsPair, nli_rows, seen_domains, sts_pairs, word_list
-
-from .checker import constraints, entails
 
 Drawn = tuple[list[NliRow], list[StsPair], list[StsPair], list[str]]
 

@@ -1,0 +1,31 @@
+"""harness compare: compare two stores."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from harness.cli import output
+
+HELP = "compare two stores, e.g. of two library versions, machines or commits"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("stores", metavar="STORE", type=Path, nargs=2)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def command(options: argparse.Namespace) -> int:
+    """Do it, print to stdout, and return the exit code."""
+    from harness.store.folder import load
+    from harness.verdicts import compare
+
+    left, right = (load(folder) for folder in options.stores)
+    if options.json:
+        rows = json.loads(compare.compare(left, right).to_json(orient="records"))
+        differing = [dict(zip(("what", "left", "right"), one, strict=True)) for one in compare.differences(left, right)]
+        return output.print_json({"differs": compare.what_differs(left, right), "differences": differing, "rows": rows})
+    print(compare.as_text(left, right))
+    return 0

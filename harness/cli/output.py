@@ -1,0 +1,56 @@
+"""Output of commands on stdout: tables, verdicts, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.planning.plan import Plan
+
+
+def print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
+    from harness import provenance
+    from harness.cli.tables import plan_summary, plan_table
+    from harness.planning.mixing import made_otherwise
+
+    print_table(plan_table(plan))
+    print("\n".join(plan_summary(plan, workers or provenance.default_workers(threads or 1))))
+    for note in made_otherwise(plan):
+        print(f"note: {note}")
+    return 0
+
+
+def print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
+    from harness.planning.mixing import made_otherwise
+    from harness.verdicts import hindsight
+    from harness.verdicts.order import orders
+    from harness.verdicts.until_decided import saved
+
+    economy = saved(plan)
+    notes = [*hindsight.notes(plan), *made_otherwise(plan), *([f"until decided: {economy}"] if economy else [])]
+    for line in (*verdicts, *orders(plan), *(f"note: {note}" for note in notes)):
+        print(line)
+    for run in plan.runs:
+        if run.state == "failed" and run.record is not None:
+            last = (run.record.error or "").strip().splitlines()[-1:] or [""]
+            print(f"failed: {run.study} {run.stage} {run.id}: {last[0]}")
+
+
+def print_json(document: Any) -> int:
+    from harness.files import finite
+
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(finite(document), indent=1, ensure_ascii=not unicode, allow_nan=False))
+    return 0
+
+
+def print_table(table: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # piped: do not fold to the 80 columns of an unknown terminal
+    console.print(table)

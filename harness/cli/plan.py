@@ -1,0 +1,66 @@
+"""harness plan: show the runs of an ablation, their states and the remaining cost."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from harness.cli import arguments as of_several
+from harness.cli import output
+from harness.cli.overrides import ablation_and_store
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.planning.plan import Plan
+    from harness.verdicts.power import Detection
+
+HELP = "show every run with its state and the remaining cost"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    of_several.study_file(parser)
+    of_several.store(parser)
+    of_several.allow_mixed(parser)
+    of_several.json(parser)
+    of_several.workers(parser)
+    parser.add_argument(
+        "--detect",
+        metavar="X",
+        type=float,
+        help="show how many final seeds are needed to detect a difference of X (0.005: 0.5 points)",
+    )
+    parser.add_argument(
+        "--sd",
+        metavar="X",
+        type=float,
+        help="with --detect: standard deviation of the differences over seeds (default: estimated from the store)",
+    )
+
+
+def command(options: argparse.Namespace) -> int:
+    """Do it, print to stdout, and return the exit code."""
+    from harness import api
+    from harness.cli.tables import plan_as_dict
+
+    ablation, folder = ablation_and_store(options)
+    plan = api.plan(ablation, folder, study_file=options.file, allow_mixed=options.allow_mixed)
+    found = _detections(plan, options)
+    if options.json:
+        return output.print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in found]} if found else {}))
+    output.print_plan(plan, options.workers, options.threads)
+    for detection in found:
+        print(detection)
+    return 0
+
+
+def _detections(plan: Plan, options: argparse.Namespace) -> list[Detection]:
+    """Return how many final seeds each claim needs for the difference that --detect gives; nothing without it."""
+    if options.detect is None:
+        if options.sd is not None:
+            raise UsageError("--sd is the spread that --detect reckons with; give --detect, too")
+        return []
+    from harness.verdicts.power import detections
+
+    return detections(plan, options.detect, options.sd)

@@ -1,0 +1,29 @@
+"""harness report: write the report from the store."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.cli import arguments as of_several
+from harness.cli.overrides import ablation_and_store, command_line, from_store
+
+HELP = "write the report from the store, without training"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    of_several.study_file(parser)
+    of_several.store(parser)
+    of_several.allow_mixed(parser)
+    of_several.report(parser)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Do it, print to stdout, and return the exit code."""
+    from harness import api
+    from harness.report import write_report
+
+    ablation, folder = ablation_and_store(options)
+    plan = from_store(ablation, folder, options)
+    print(write_report(plan, options.report or api.default_report(ablation), command_line(options)))
+    return 0

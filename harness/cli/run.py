@@ -1,0 +1,166 @@
+"""harness run: tune, train, evaluate, report and judge; resumes when repeated."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli import arguments as of_several
+from harness.cli import output
+from harness.cli.overrides import OVERRIDES, command_line, declared
+from harness.engine.options import Options
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.spec.ablation import Ablation
+
+HELP = "tune, do the final runs, write the report, judge the expectations; resumes when repeated"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    of_several.study_file(parser)
+    of_several.store(parser)
+    of_several.allow_mixed(parser)
+    of_several.report(parser)
+    of_several.strict(parser)
+    of_several.workers(parser)
+    parser.add_argument(
+        "--until-decided", action="store_true", help="add final seeds, one at a time, while a verdict is inconclusive"
+    )
+    parser.add_argument(
+        "--max-seeds", metavar="N", type=int, help="with --until-decided: maximum number of final seeds per study"
+    )
+    parser.add_argument("--only", metavar="STUDY", action="append", default=[], help="run only this study (repeatable)")
+    parser.add_argument(
+        "--executor",
+        choices=("local", "ray", "inline"),
+        default="local",
+        help="where runs are executed: worker processes, a Ray cluster (RAY_ADDRESS), or this process (for debugging)",
+    )
+    parser.add_argument(
+        "--runs-per-gpu", metavar="N", type=int, default=1, help="number of runs that share a GPU (default 1)"
+    )
+    parser.add_argument(
+        "--time-limit", metavar="MIN", type=float, help="stop a run after this many minutes and count it as failed"
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="repeat failed runs and those that ran out of memory"
+    )
+    parser.add_argument("--fail-fast", action="store_true", help="start no more runs after one has failed")
+    parser.add_argument(
+        "--prune", action="store_true", help="stop trials with a poor dev curve early (budgets are then unequal)"
+    )
+    parser.add_argument(
+        "--keep-models", choices=("best", "all", "none"), default="best", help="which final models to save"
+    )
+    parser.add_argument(
+        "--report-to",
+        metavar="NAME",
+        action="append",
+        default=[],
+        choices=("tensorboard", "wandb", "mlflow"),
+        help="trackers for the trainer (repeatable)",
+    )
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="database for optuna-dashboard (default: SQLite in the store; none: no database)",
+    )
+    parser.add_argument("--no-mteb", action="store_true", help="evaluate no mteb task, like --tasks ''")
+    parser.add_argument(
+        "--audit-only", action="store_true", help="audit the data, print the findings and train nothing"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and do nothing")
+
+
+def command(options: argparse.Namespace) -> int:
+    """Do it, print to stdout, and return the exit code."""
+    from harness import api
+    from harness.executors.signals import end_on_sigterm_too
+    from harness.files import as_json, write_atomically
+    from harness.store.folder import create
+    from harness.verdicts.judge import exit_code, judge
+
+    ablation = _checked(options)
+    folder = options.store or api.default_store(ablation)
+    if options.audit_only:
+        return _audit_only(ablation, folder, options.only)
+    if options.dry_run:
+        return output.print_plan(api.plan(ablation, folder), options.workers, options.threads)
+    end_on_sigterm_too()
+    with create(folder, ablation.name, ablation.testbed.name).locked():  # a driver that is refused changes nothing
+        write_atomically(folder / "last_run.json", as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
+    plan = api.run(
+        ablation,
+        folder,
+        Options(
+            only=tuple(options.only),
+            retry_failed=options.retry_failed,
+            fail_fast=options.fail_fast,
+            prune=options.prune,
+            keep_models=options.keep_models,
+            report_to=tuple(options.report_to),
+            storage=options.storage,
+        ),
+        workers=options.workers,
+        threads=options.threads,
+        executor=options.executor,
+        runs_per_gpu=options.runs_per_gpu,
+        time_limit=60 * options.time_limit if options.time_limit else None,
+        study_file=options.file,
+        allow_mixed=options.allow_mixed,
+    )
+    from harness.report import write_report  # matplotlib: loaded while the workers loaded torch, if any run was left
+
+    page = write_report(plan, options.report or api.default_report(ablation), command_line(options))
+    verdicts = judge(plan)
+    output.print_verdicts(verdicts, plan)
+    print(f"report: {page}")
+    return exit_code(verdicts, plan, options.strict)
+
+
+def _checked(options: argparse.Namespace) -> Ablation:
+    """Return the ablation with the options put in; raise UsageError for options that cannot be."""
+    if options.no_mteb:
+        options.tasks = ""
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"--workers {options.workers}: give at least 1, or leave it out")
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"--threads {options.threads}: give at least 1, or leave it out")
+    if options.runs_per_gpu < 1:
+        raise UsageError(f"--runs-per-gpu {options.runs_per_gpu}: give at least 1, or leave it out")
+    if options.time_limit is not None and not options.time_limit > 0:
+        raise UsageError(f"--time-limit {options.time_limit:g}: give more than 0 minutes, or leave it out")
+    for name in options.report_to:
+        if find_spec(name) is None:
+            raise UsageError(f"--report-to {name}: the package is not installed; pip install {name}")
+    if options.until_decided != (options.max_seeds is not None):
+        raise UsageError(
+            "--until-decided and --max-seeds go together: add final seeds until decided, at most N a study"
+        )
+    ablation = declared(options)
+    if ablation.budget.max_seeds is not None and options.only:
+        raise UsageError("--until-decided needs every study's runs to look at; leave out --only")
+    for name in options.only:
+        if name not in (study.name for study in ablation.studies):
+            raise UsageError(
+                f"--only {name}: no such study; there are {', '.join(study.name for study in ablation.studies)}"
+            )
+    return ablation
+
+
+def _audit_only(ablation: Ablation, folder: Path, only: Sequence[str]) -> int:
+    from harness import api
+    from harness.audit import cache
+    from harness.cli.tables import audit_table
+
+    found = api.audit(ablation, folder, only=only)
+    output.print_table(audit_table(found, ablation.testbed.name))
+    for finding in found.findings:
+        if finding.severity != "note":
+            print(f"{finding.severity}: {finding.where}: {finding.explain}")
+    return cache.exit_code(found)

@@ -1,0 +1,31 @@
+"""harness show: print the records."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.cli import arguments as of_several
+from harness.cli import output
+from harness.cli.overrides import ablation_and_store
+
+HELP = "print the records"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    of_several.study_file(parser)
+    of_several.store(parser)
+    of_several.json(parser)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Do it, print to stdout, and return the exit code."""
+    from harness import api
+    from harness.cli.tables import records_as_dict, records_table
+
+    _, folder = ablation_and_store(options)
+    records = api.load(folder).records()
+    if options.json:
+        return output.print_json(records_as_dict(records))
+    output.print_table(records_table(records))
+    return 0

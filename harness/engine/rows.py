@@ -1,0 +1,85 @@
+"""What a study trains on: its view of the testbed's rows, cleaned, with negatives mined where its view says so."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from datasets import Dataset
+from pandas import DataFrame
+from sentence_transformers import SentenceTransformer
+from transformers import set_seed
+
+from harness.data.clean import clean
+from harness.data.mining import base_of, with_negatives
+from harness.data.overlap import PairKey, pair_keys
+from harness.errors import RunFailed
+from harness.model.certificate import certify
+from harness.model.loading import fresh_model
+from harness.planning.plan import TUNE_SEED
+from harness.spec.ablation import Ablation
+from harness.spec.views import View, named
+from harness.testbeds import Testbed, materials
+from harness.training.precision import precision_here
+from harness.training.train import Schedule, train
+
+
+def study_rows(ablation: Ablation, name: str) -> DataFrame:
+    """Return what a study trains on, its negatives mined where its view says so; raise RunFailed if that is nothing."""
+    bed, view = ablation.testbed_of(name).sealed(), named(ablation.study(name).view)
+    rows = view_rows(bed, view)
+    if view.mining is None:
+        return rows
+    return with_negatives(view, rows, base_of(bed), partial(_miner, ablation, name))
+
+
+def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
+    """Return the model that mines for a study: the base model, or that of the winning trial, trained once more."""
+    mining = named(ablation.study(name).view).mining
+    assert mining is not None
+    if mining.point is None:
+        return fresh_model(ablation.testbed_of(name).sealed())
+    source = ablation.study(mining.by)
+    rows = study_rows(ablation, source.name)
+    set_seed(TUNE_SEED)
+    model = fresh_model(ablation.testbed_of(source.name).sealed())
+    options, columns = dict(mining.point.options), Dataset.from_pandas(rows, preserve_index=False)
+    precision = precision_here(ablation.precision)
+    with TemporaryDirectory() as folder:
+        train(
+            model,
+            source.loss(model, **options),
+            columns,
+            mining.point,
+            Schedule(ablation.budget.epochs, ablation.budget.examples),
+            seed=TUNE_SEED,
+            precision=precision,
+            way=certify(model, source.loss, options, columns, precision).path,
+            folder=Path(folder),
+        )
+    return model
+
+
+@lru_cache(maxsize=8)
+def view_rows(bed: Testbed, view: View) -> DataFrame:
+    """Return what a view makes of a testbed's rows, less mined negatives and what cannot train, as the audit counts it.
+
+    Raises RunFailed if that is nothing.
+    """
+    rows, _ = clean(view, view.build(materials.load_rows(bed), bed.max_rows))
+    if rows.empty:
+        raise RunFailed(
+            f"view {view.name!r} has no rows among the first {bed.max_rows} of {' + '.join(map(str, bed.sources))}; "
+            "give more with --rows"
+        )
+    return rows
+
+
+@lru_cache(maxsize=1)
+def known_pairs(bed: Testbed) -> frozenset[PairKey]:
+    """Return the pairs of the dev set, which chose the best point, and of the rows that training may have seen."""
+    dev, rows = materials.load_sts(bed.dev), materials.load_rows(bed).head(bed.max_rows)
+    return frozenset(
+        [*pair_keys(dev.sentence1, dev.sentence2), *pair_keys(rows["premise"].tolist(), rows["hypothesis"].tolist())]
+    )

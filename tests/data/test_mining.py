@@ -1,0 +1,218 @@
+"""Mined negatives: which they are, that they are made once, and how a study waits for the study that mines for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from commandline import harness
+from datasets import Dataset
+from sentence_transformers.util import mine_hard_negatives
+
+from harness import Study, testbeds, views
+from harness.api import load
+from harness.data.mining import mine, with_negatives
+from harness.engine.rows import study_rows, view_rows
+from harness.errors import StudyFileError
+from harness.model.loading import fresh_model
+from harness.planning.planner import make_plan
+from harness.spec import losses
+from harness.spec.ablation import Ablation
+from harness.spec.views import named
+from harness.testbeds import materials
+
+MNR = losses.MultipleNegativesRankingLoss
+
+STUDIES = """
+from harness import *
+mnr = losses.MultipleNegativesRankingLoss
+ablation = Ablation(
+    name="mined",
+    testbed=testbeds.book,
+    studies=[
+        Study("by base", loss=mnr, view=views.mined()),
+        Study("by mnr", loss=mnr, view=views.mined(by="mnr", negatives=2, margin=0)),
+        Study("mnr", loss=mnr, view="pair-of-triplet"),
+    ],
+    space=Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
+    budget=Budget(trials=2, epochs=1, seeds=1),
+)
+"""
+
+
+def pairs() -> pd.DataFrame:
+    """The tiny hub's pairs; the last anchor comes first once more, so that rows of an anchor are no neighbours."""
+    found = view_rows(testbeds.book.sealed(), named("pair-of-triplet")).head(60)
+    again = pd.DataFrame([(found["anchor"].iloc[-1], "the sailor never sleeps .")], columns=found.columns)
+    return pd.concat([again, found], ignore_index=True)
+
+
+def test_negatives_are_the_most_alike_below_the_margin(cache: Path) -> None:
+    rows, model = pairs(), fresh_model(testbeds.book.sealed())
+    mining = views.mined(margin=0.05, negatives=2).mining
+    assert mining is not None
+
+    found = mine(rows, mining, model)
+
+    corpus = list(dict.fromkeys(rows["positive"]))
+    of_anchor, of_text = (model.encode(texts, normalize_embeddings=True) for texts in (list(rows["anchor"]), corpus))
+    cosines = of_anchor @ of_text.T
+    place = {text: i for i, text in enumerate(corpus)}
+    for index, row in enumerate(found.itertuples(index=False)):
+        own = set(rows.loc[rows["anchor"] == rows["anchor"][index], "positive"])
+        limit = min(cosines[index, place[text]] for text in own)
+        limit -= 0.05 * abs(limit)
+        fit = sorted(
+            (c for t, c in zip(corpus, cosines[index], strict=True) if t not in own and c <= limit + 1e-6), reverse=True
+        )
+        assert row.drawn == max(0, 2 - len(fit))
+        assert not {row.negative1, row.negative2} & own
+        mined_ = [row.negative1, row.negative2][: 2 - row.drawn]
+        assert [cosines[index, place[t]] for t in mined_] == pytest.approx(fit[: len(mined_)], abs=1e-5)
+    one = found.loc[rows["anchor"] == rows["anchor"][0], ["negative1", "negative2"]].drop_duplicates()
+    assert len(one) == 1, "all rows of an anchor have the same negatives"
+
+
+def test_the_librarys_rows_are_of_distinct_anchors_in_order_and_short_ones_are_left_out(cache: Path) -> None:
+    """Why triplets are asked for: rows a, b, a, c come back as a, a, b, c, each with its own negatives."""
+    model = fresh_model(testbeds.book.sealed())
+    first = pairs().drop_duplicates("anchor").head(3)
+    a, b, c = first["anchor"]
+    rows = pd.DataFrame(
+        [
+            *zip([a, b], first["positive"][:2], strict=True),
+            (a, "the dog paints the boat ."),
+            (c, first["positive"].iloc[2]),
+        ],
+        columns=["anchor", "positive"],
+    )
+
+    def mined(number: int, form: str) -> list[dict[str, str]]:
+        found = mine_hard_negatives(
+            Dataset.from_pandas(rows, preserve_index=False),
+            model,
+            range_max=10,
+            num_negatives=number,
+            output_format=form,  # type: ignore[arg-type]
+            verbose=False,
+        )
+        return [dict(row) for row in found]  # type: ignore[call-overload]
+
+    tuples = mined(2, "n-tuple")
+    assert [row["anchor"] for row in tuples] == [a, a, b, c]
+    own = rows.groupby("anchor")["positive"].agg(set)
+    assert all(row["positive"] in own[row["anchor"]] for row in tuples), "each with its own positive"
+    assert all(not {row["negative_1"], row["negative_2"]} & own[row["anchor"]] for row in tuples), "and negatives"
+    assert [row["anchor"] for row in mined(3, "n-tuple")] == [b, c], "a has only two that are not its own"
+    assert {row["anchor"] for row in mined(3, "triplet")} == {a, b, c}
+
+
+def test_rows_stay_equal_where_a_margin_leaves_nothing_and_negatives_are_then_random(cache: Path) -> None:
+    rows = pairs()
+    mining = views.mined(margin=0.999).mining
+    assert mining is not None
+
+    found = mine(rows, mining, fresh_model(testbeds.book.sealed()))
+
+    assert len(found) == len(rows)
+    assert (found["drawn"] == 1).mean() > 0.5
+    own = rows.groupby("anchor")["positive"].agg(set)
+    assert all(n not in own[a] for a, n in zip(rows["anchor"], found["negative1"], strict=True))
+    assert found["negative1"].nunique() > len(rows) / 4, "not one and the same for all"
+
+
+def test_negatives_are_mined_once_for_equal_pairs_options_and_model(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    rows, asked = pairs(), Counter[str]()
+
+    def model(name: str) -> object:
+        asked[name] += 1
+        return fresh_model(testbeds.book.sealed())
+
+    def negatives(view: views.View, frame: pd.DataFrame, base: str, name: str) -> pd.DataFrame:
+        return with_negatives(view, frame, base, lambda: model(name))  # type: ignore[arg-type, return-value]
+
+    first = negatives(views.mined(), rows, "base", "first")
+    assert list(first.columns) == ["anchor", "positive", "negative"]
+    pd.testing.assert_frame_equal(first, negatives(views.mined(), rows, "base", "again"))
+    negatives(views.mined(margin=0.1), rows, "base", "margin")
+    negatives(views.mined(negatives=2), rows, "base", "number")
+    negatives(views.mined(), rows, "other", "base")
+    negatives(views.mined(), rows.iloc[1:], "base", "rows")
+    assert asked == dict.fromkeys(("first", "margin", "number", "base", "rows"), 1)
+    assert {path.suffix for path in (tmp_path / "mined").iterdir()} <= {".parquet", ".lock"}, "nothing half written"
+
+
+def two(**changes: str) -> Ablation:
+    studies = [Study("mined", MNR, views.mined(by="mnr")), Study("mnr", MNR, "pair-of-triplet")]
+    return replace(synthetic.make_ablation(["softmax"], trials=2, seeds=2, expect=[]), studies=studies)
+
+
+def test_a_study_waits_for_the_trials_of_the_one_that_mines_and_its_runs_are_told_apart_by_them() -> None:
+    ablation = two()
+    before = make_plan(ablation, [])
+    assert {(run.state, run.id) for run in before.of("mined")} == {("waiting", None)}
+
+    plain = replace(ablation, studies=ablation.studies[1:])
+    records = [r for r in synthetic.make_records(plain) if r.stage == "tune"]
+    ready = make_plan(ablation, records)
+    assert {run.state for run in ready.of("mined", "tune")} == {"to do"}
+    winner = max(records, key=lambda r: r.scores["stsb-dev/spearman_cosine"])
+    mining = named(ready.ablation.study("mined").view).mining
+    assert mining is not None
+    assert (mining.trial, mining.point) == (winner.id, winner.point)
+
+    worst = min(records, key=lambda r: r.scores["stsb-dev/spearman_cosine"])
+    turned = [replace(r, scores={"stsb-dev/spearman_cosine": 0.99}) if r.id == worst.id else r for r in records]
+    other = make_plan(ablation, turned)
+    ids = [{run.id for run in plan.of("mined", "tune")} for plan in (ready, other)]
+    assert not ids[0] & ids[1], "another winner mines other negatives"
+    assert {run.id for run in ready.of("mnr")} >= {run.id for run in make_plan(plain, records).of("mnr", "tune")}
+
+
+def test_only_a_mined_study_brings_the_one_that_mines() -> None:
+    assert {run.study for run in make_plan(two(), [], only=["mined"]).runs} == {"untrained", "mined", "mnr"}
+
+
+@pytest.mark.parametrize("by", ["nobody", "mined"])
+def test_a_miner_that_is_no_study_or_is_mined_for_itself_is_refused(by: str) -> None:
+    with pytest.raises(StudyFileError, match="are mined by"):
+        replace(two(), studies=[Study("mined", MNR, views.mined(by=by)), Study("mnr", MNR, "pair")])
+
+
+def test_a_two_stage_ablation_runs_in_workers_and_the_negatives_are_the_winners(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mined.py").write_text(STUDIES, encoding="utf-8")
+    environment = {"HARNESS_CACHE": str(tmp_path / "cache")}
+
+    done = harness("run", "mined.py", "--no-mteb", "--workers", "2", cwd=tmp_path, env=environment)
+
+    assert done.returncode == 0, done.stderr
+    assert "Batches" not in done.stderr
+    records = load(tmp_path / "runs" / "mined-book").records()
+    assert {r.outcome for r in records} == {"ok"}, [r.error for r in records if r.error]
+    assert len({r.rows for r in records if r.study != "untrained"}) == 1, "equal rows in every study"
+    audit = json.loads((tmp_path / "runs" / "mined-book" / "audit.json").read_text(encoding="utf-8"))
+    assert any(f["what"] == "negatives not mined yet" and "by mnr" in f["where"] for f in audit["findings"])
+    assert len(list((tmp_path / "cache" / "mined").glob("*.parquet"))) == 2
+
+    monkeypatch.setenv("HARNESS_CACHE", os.path.join(tmp_path, "elsewhere"))  # mined again, by the winner trained again
+    from harness.spec.loading import load_study_file
+
+    again = make_plan(load_study_file(tmp_path / "mined.py"), records).ablation
+    mined = study_rows(again, "by mnr")
+    kept = [pd.read_parquet(path) for path in (tmp_path / "cache" / "mined").glob("*.parquet")]
+    same = next(frame for frame in kept if "negative2" in frame)
+    assert np.mean(same["negative1"].to_numpy() == mined["negative1"].to_numpy()) == 1
+    assert list(mined.columns) == ["anchor", "positive", "negative1", "negative2"]
+    assert set(mined["negative1"]) <= set(materials.load_rows(testbeds.book)["hypothesis"])

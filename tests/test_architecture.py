@@ -1,0 +1,87 @@
+"""Imports go down only: the floors and the heavy libraries' homes are read from docs/architecture.md."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+ENTRIES = ("__init__", "__main__")
+"""The package's own two files may name any room."""
+
+
+def floors() -> dict[str, int]:
+    """Return each room's floor, from the top, out of the code block under the heading "Floors"."""
+    found = re.search(r"^## Floors\n.*?^```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None, "docs/architecture.md has no block of floors"
+    lines = found.group(1).strip().splitlines()
+    return {room.strip(): floor for floor, line in enumerate(lines) for room in line.split("|")}
+
+
+def homes() -> dict[str, list[str]]:
+    """Return the places that may import each heavy library, out of the table of their homes."""
+    found = re.search(r"^## Homes of the heavy libraries\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None, "docs/architecture.md has no table of homes"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found.group(1).splitlines() if "|" in line]
+    return {library.strip("`"): re.findall(r"`([^`]+)`", places) for library, places, *_ in rows[2:]}
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Give the modules that a file imports, anywhere in it, with the line."""
+    package = ["harness", *path.relative_to(ROOT / "harness").parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            if module == "harness":
+                yield from ((f"harness.{alias.name}", node.lineno) for alias in node.names)
+            else:
+                yield module, node.lineno
+
+
+def modules() -> list[Path]:
+    return sorted((ROOT / "harness").rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / "harness").parts[0].removesuffix(".py")
+
+
+def test_every_room_stands_on_one_floor_and_every_floor_has_rooms() -> None:
+    assert floors().keys() == {room(path) for path in modules()} - {*ENTRIES}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down_only(path: Path) -> None:
+    """Those inside functions, too: what is imported late is known all the same."""
+    of, here = floors(), room(path)
+    if here in ENTRIES:
+        return
+    names = {name.split(".")[1]: line for name, line in imports(path) if name.startswith("harness.")}
+    up = {name: line for name, line in names.items() if name in of and name != here and of[name] <= of[here]}
+    assert not up, f"{path.relative_to(ROOT)} (floor {of[here]}) imports from its own floor or above: {up}"
+
+
+def test_each_heavy_library_has_the_homes_that_the_page_names() -> None:
+    for library, places in homes().items():
+        users = {
+            path.relative_to(ROOT / "harness").as_posix()
+            for path in modules()
+            if any(name.split(".")[0] == library for name, _ in imports(path))
+        }
+        for user in users:
+            assert any(user.startswith(place) for place in places), f"{user} imports {library}; its homes are {places}"
+        for place in places:
+            assert any(user.startswith(place) for user in users), f"nothing under {place} imports {library}"
+
+
+def test_modules_are_short() -> None:
+    long = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    assert {name: lines for name, lines in long.items() if lines > 325} == {}

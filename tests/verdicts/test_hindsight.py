@@ -1,0 +1,177 @@
+"""What is chosen after test scores are known is told where the verdict stands, and does not hold under --strict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from commandline import harness
+from stores import NAMES, Store, budget, declared
+
+from harness.planning import unlocking
+from harness.planning.plan import Plan
+from harness.report.facts import gather
+from harness.report.markdown import page
+from harness.spec import losses
+from harness.spec.ablation import Ablation
+from harness.spec.expectations import beats, within
+from harness.spec.space import Point, Space, choice, log_uniform
+from harness.verdicts import hindsight
+from harness.verdicts.judge import exit_code, judge
+from harness.verdicts.junit import junit_xml
+
+
+def page_of(plan: Plan) -> str:
+    return page(gather(plan), (), "harness run study.py")
+
+
+
+
+BENDS: dict[str, tuple[Callable[[Ablation], Ablation], str]] = {
+    "trials added": (lambda a: budget(a, trials=6), "2 of 6 trials were added"),
+    "trials cut": (lambda a: budget(a, trials=2), "trials were cut from 4 to 2"),
+    "seeds raised": (lambda a: budget(a, seeds=5), "raised from 3 to 5"),
+    "seeds lowered": (lambda a: budget(a, seeds=2), "lowered from 3 to 2"),
+    "space narrowed": (
+        lambda a: replace(a, space=Space(batch_size=choice(16, 32, 64, 128), lr=log_uniform(2e-5, 1e-4))),
+        "its search (space, default point, options) was changed",
+    ),
+    "default moved": (lambda a: replace(a, default=Point(32, 4e-5)), "its search"),
+    "option added": (
+        lambda a: replace(a, studies=[replace(s, options={"scale": choice(10, 20)}) for s in a.studies]),
+        "its search",
+    ),
+    "loss changed": (
+        lambda a: replace(
+            a,
+            studies=[
+                replace(s, loss=losses.MultipleNegativesRankingLoss.given(scale=5)) if s.name == "mnr" else s
+                for s in a.studies
+            ],
+        ),
+        "what it trains or is scored on",
+    ),
+    "claim turned": (lambda a: replace(a, expect=[beats("cosine", "mnr")]), "'cosine beats mnr' was claimed after"),
+    "margin lowered": (lambda a: replace(a, expect=[beats("mnr", "cosine", -0.01)]), "was claimed after"),
+    "claim added": (lambda a: replace(a, expect=[*a.expect, beats("mnr", "softmax")]), "'mnr beats softmax' was claimed"),
+    "score claimed": (lambda a: replace(a, expect=[*a.expect, within("mnr", 0.7, 0.2)]), "was claimed after"),
+    "seeds until decided": (lambda a: budget(a, max_seeds=8), "maximum number of final seeds was changed from None to 8"),
+}
+
+
+@pytest.mark.parametrize("bend", BENDS)
+def test_every_change_after_the_look_stands_in_the_verdicts_line_and_is_not_held_by_strict(bend: str) -> None:
+    change, words = BENDS[bend]
+    store, blind = Store(), Store()
+    first = store.run(declared())
+    assert hindsight.notes(first) == []
+    assert all(not verdict.late for verdict in judge(first))
+    bent = change(declared())
+    for plan in (store.plan(bent), store.run(bent)):  # edited alone, and run again
+        touched = [verdict for verdict in judge(plan) if verdict.late]
+        assert touched, bend
+        assert any(words in str(verdict) for verdict in touched)
+        assert any(words in note for note in hindsight.notes(plan))
+    assert exit_code(touched, replace(plan, runs=()), strict=True) != 0
+    # whoever reads the report's first line, its table, or JUnit's result, is told, too
+    text, junit = page_of(plan), junit_xml(plan, touched, strict=True)
+    assert ", chosen in hindsight" in text.splitlines()[2]
+    assert text.count("Chosen in hindsight:") == len(touched)
+    assert junit.count("<failure") == len(touched)
+    assert junit_xml(plan, touched).count("<failure") == sum(v.verdict == "violated" for v in touched)
+    # who declares the same before any score is known is told nothing
+    assert hindsight.notes(blind.run(bent)) == []
+    # the log cannot be emptied by going back and forth
+    assert any(words in note for note in hindsight.notes(store.run(bent)))
+
+
+def test_going_back_to_the_blind_design_takes_the_notes_away_but_for_seeds_that_are_known() -> None:
+    store = Store()
+    store.run(declared())
+    store.run(budget(declared(), seeds=6))
+    told = hindsight.notes(store.plan(declared()))
+    assert all("lowered from 6 to 3" in note for note in told)
+    assert len(told) == len(NAMES)
+    store = Store()
+    store.run(declared())
+    store.run(replace(declared(), default=Point(32, 4e-5)))
+    assert hindsight.notes(store.plan(declared())) == []
+
+
+def test_edits_before_any_test_score_are_free() -> None:
+    store = Store()
+    store.designs = (unlocking.design(budget(declared(), trials=2)), unlocking.design(declared()))
+    store.run(declared())
+    assert hindsight.notes(store.plan(declared())) == []
+
+
+def test_a_study_added_later_is_judged_blindly_and_one_that_is_gone_is_told() -> None:
+    store = Store()
+    two = replace(declared(), studies=list(declared().studies)[:2], expect=[beats("cosine", "softmax")])
+    store.run(two)
+    later = replace(declared(), expect=[beats("cosine", "softmax"), beats("mnr", "cosine")])
+    assert hindsight.notes(store.run(later)) == []
+    told = hindsight.notes(store.plan(two))
+    assert any("study mnr was scored on the test sets and is no longer declared" in note for note in told)
+    assert any("'mnr beats cosine' was claimed before" in note for note in told)
+
+
+def test_a_claim_that_is_dropped_after_the_look_still_counts_in_holm_s_correction() -> None:
+    store = Store()
+    both = replace(declared(), expect=[beats("mnr", "softmax"), beats("cosine", "softmax")])
+    one = replace(declared(), expect=[beats("mnr", "softmax")])
+    store.run(both)
+    (kept,) = judge(store.plan(one))
+    assert kept.level == max(verdict.level or 0 for verdict in judge(store.plan(both)))
+    (alone,) = judge(Store().run(one))
+    assert (kept.level or 0) > (alone.level or 0)
+
+
+def test_a_name_that_reads_like_a_claim_hides_none() -> None:
+    named = [replace(s, name="mnr at the default point") if s.name == "cosine" else s for s in declared().studies]
+    odd = beats("softmax", "mnr at the default point")
+    store = Store()
+    store.run(replace(declared(), studies=named, expect=[odd]))
+    store.run(replace(declared(), studies=named, expect=[odd]))
+    bent = replace(declared(), studies=named, expect=[beats("softmax", "mnr", at="default")])
+    assert any("was claimed after its test scores" in note for note in hindsight.notes(store.plan(bent)))
+
+
+def test_more_seeds_than_were_declared_as_the_most_are_told() -> None:
+    """Whoever declares at most 3, looks, and then asks for 4, has looked more often than the levels allow for."""
+    store = Store()
+    at_most = budget(declared(), max_seeds=3)
+    store.run(at_most)
+    assert hindsight.notes(store.plan(at_most)) == []
+    more = replace(declared(), budget=replace(declared().budget, seeds=4, max_seeds=None))
+    assert any("final seeds were raised from 3 to 4" in note for note in hindsight.notes(store.plan(more)))
+    assert all(verdict.late for verdict in judge(store.run(more)))
+
+
+def test_a_claim_in_the_place_of_another_that_did_not_hold_is_told() -> None:
+    """Each new claim is tested blindly, at its own level: whoever goes on until one holds spends more than that."""
+    store = Store()
+    two = replace(declared(), studies=list(declared().studies)[:2], expect=[beats("cosine", "softmax")])
+    store.run(two)
+    swapped = replace(declared(), expect=[beats("mnr", "softmax")])
+    for plan in (store.plan(swapped), store.run(swapped)):
+        told = [
+            "'mnr beats softmax' was claimed after the scores of 'cosine beats softmax' were known, "
+            "which is no longer claimed."
+        ]
+        assert [note for note in hindsight.notes(plan) if "were known, which" in note] == told
+    (verdict,) = judge(plan)
+    assert list(verdict.late) == told
+    # whoever keeps the old claim shows it, too
+    both = replace(declared(), expect=[beats("cosine", "softmax"), beats("mnr", "softmax")])
+    assert not any(verdict.late for verdict in judge(store.plan(both)))
+
+
+def test_check_with_fewer_seeds_than_the_log_knows_says_so_and_strict_does_not_hold(copy: Path) -> None:
+    before = harness("check", "study.py", "--strict", cwd=copy)
+    fewer = harness("check", "study.py", "--seeds", "1", "--strict", cwd=copy)
+    assert "lowered from 2 to 1 after its test scores were known" not in before.stdout
+    assert "lowered from 2 to 1 after its test scores were known" in fewer.stdout
+    assert fewer.returncode != 0

@@ -1,0 +1,113 @@
+"""Planning: seeds that a difference needs, against scipy and against the rule that judges."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+import synthetic
+from commandline import harness
+
+from harness.errors import UsageError
+from harness.planning.planner import make_plan
+from harness.scores import HEADLINE
+from harness.spec.expectations import beats, in_order
+from harness.stats import intervals
+from harness.verdicts.power import MOST, detections, power, seeds_needed, upper_spread
+
+
+def test_power_equals_scipys_noncentral_t() -> None:
+    for n, size, spread, alpha in ((3, 0.01, 0.005, 0.05), (10, 0.005, 0.008, 0.0125)):
+        critical = scipy.stats.t.ppf(1 - alpha / 2, n - 1)
+        expected = scipy.stats.nct.sf(critical, n - 1, size / spread * math.sqrt(n))
+        assert power(n, size, spread, alpha) == pytest.approx(expected, abs=1e-8)
+    with pytest.raises(ValueError, match="two seeds"):
+        power(1, 0.01, 0.005)
+
+
+def test_power_is_the_share_of_intervals_that_lie_above_zero() -> None:
+    random = np.random.default_rng(0)
+    over_seeds = [intervals.t_interval(random.normal(0.005, 0.008, 10), 0.05) for _ in range(4000)]
+    share = np.mean([found is not None and found.low > 0 for found in over_seeds])
+    assert power(10, 0.005, 0.008) == pytest.approx(share, abs=0.025)
+
+
+@pytest.mark.parametrize(
+    ("size", "spread", "alpha"), [(0.005, 0.008, 0.05), (0.01, 0.005, 0.0125), (0.02, 0.001, 0.05)]
+)
+def test_seeds_needed_is_the_smallest_number_that_has_the_power(size: float, spread: float, alpha: float) -> None:
+    n = seeds_needed(size, spread, alpha)
+    assert n is not None
+    assert power(n, size, spread, alpha) >= 0.8
+    assert n == 2 or power(n - 1, size, spread, alpha) < 0.8
+
+
+def test_out_of_reach_is_none_not_a_large_number() -> None:
+    assert seeds_needed(0.0001, 0.01) is None
+    assert seeds_needed(0.005, 0.0) == 2
+
+
+def test_upper_spread_is_exceeded_by_the_true_one_in_a_fifth_of_pilots() -> None:
+    samples = np.random.default_rng(1).normal(0, 0.008, (20_000, 4))
+    limits = [upper_spread(float(s), 4) for s in samples.std(axis=1, ddof=1)]
+    assert np.mean(np.array(limits) < 0.008) == pytest.approx(0.2, abs=0.01)
+
+
+def test_detections_take_the_pilots_spread_and_holms_level() -> None:
+    ablation = synthetic.make_ablation(trials=1, expect=[beats("mnr", "softmax"), in_order("softmax", "cosine")])
+    plan = synthetic.make(ablation)
+    found = detections(plan, 0.005)
+    assert [d.claim for d in found] == ["mnr beats softmax", "softmax < cosine"]
+    for detection, (better, worse) in zip(found, (("mnr", "softmax"), ("cosine", "softmax")), strict=True):
+        scores = {
+            name: [r.record.scores[HEADLINE] for r in plan.of(name, "final", "best") if r.record]
+            for name in (better, worse)
+        }
+        spread = np.std(np.subtract(scores[better], scores[worse]), ddof=1)
+        assert detection.spread == pytest.approx(spread)
+        assert (detection.alpha, detection.pilot) == (0.025, 3)
+        assert detection.seeds == seeds_needed(0.005, float(spread), 0.025)
+        assert detection.over_pairs is not None
+        assert detection.limited_by_pairs == (detection.over_pairs > 0.005)
+        assert "No number of seeds suffices" in str(detection)  # 400 pairs do not show half a point
+
+
+def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by_pairs() -> None:
+    ablation = synthetic.make_ablation(expect=[beats("mnr", "softmax")])
+    nothing = make_plan(ablation, [])
+    with pytest.raises(UsageError, match=r"give the spread, e\.g\. --sd"):
+        detections(nothing, 0.005)
+    found = detections(nothing, 0.005, 0.008)[0]
+    assert (found.seeds, found.over_pairs, found.pilot) == (23, None, 0)
+    wide = detections(synthetic.make(ablation), 0.3, 0.008)[0]
+    assert (wide.limited_by_pairs, wide.seeds) == (False, 2)
+    assert "The test pairs suffice" in str(wide)
+    assert f"more than {MOST}" in str(detections(nothing, 0.0001, 0.01)[0])
+
+
+@pytest.mark.parametrize(("size", "sd"), [(0.0, None), (-0.1, None), (5.0, None), (0.005, -0.1)])
+def test_sizes_that_mean_nothing_are_refused(size: float, sd: float | None) -> None:
+    with pytest.raises(UsageError, match=r"on a 0 to 1 scale"):
+        detections(synthetic.make(), size, sd)
+
+
+def test_plan_detect_on_the_command_line(study: Path) -> None:
+    done = harness("plan", "study.py", "--detect", ".005", "--sd", ".008", cwd=study.parent)
+    assert done.returncode == 0, done.stderr
+    assert "mnr beats cosine: 0.5 points need 23 final seeds (80 % power at 95 %" in done.stdout
+    as_json = harness("plan", "study.py", "--detect", ".005", "--sd", ".008", "--json", cwd=study.parent)
+    assert json.loads(as_json.stdout)["detect"][0]["seeds"] == 23
+    for wrong, words in ((["--sd", ".008"], "give --detect"), (["--detect", ".005"], "has no pilot")):
+        refused = harness("plan", "study.py", *wrong, cwd=study.parent)
+        assert (refused.returncode, words in refused.stderr) == (2, True), refused.stderr
+
+
+def test_planning_imports_no_torch() -> None:
+    code = "import sys, harness.verdicts.power, harness.verdicts.order, harness.planning.unlocking; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
