@@ -1,6 +1,6 @@
 """A benchmark-and-ablation harness for the losses and data that train sentence-embedding models.
 
-These are the names that a study file needs; the command `harness` does the rest.
+This module exports the names that study files use; the command `harness` runs them.
 """
 
 from harness import testbeds

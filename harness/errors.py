@@ -1,4 +1,4 @@
-"""The errors that a user can mend.
+"""Exceptions for errors that the user can fix.
 
     HarnessError                 exit code 3 unless it says otherwise
     ├── StudyFileError           exit code 2: the study file, or what it declares, is wrong
@@ -7,16 +7,16 @@
     ├── StoreError               the store cannot be read or written
     │   ├── StoreLocked          exit code 2: another driver writes to it
     │   └── DamagedRecord        a record's file is not what was written
-    ├── TestbedUnavailable       the base model, rows or test sets cannot be had
+    ├── TestbedUnavailable       the the base model, rows or test sets are not available
     └── RunFailed                one run failed; it is recorded, and others go on
         ├── Diverged             the loss became NaN or infinite
         ├── FrozenLoss           a parameter that the loss owns never moved
         ├── FrozenModel          no parameter of the model moved
         ├── UnsuitableDevice     exit code 2: the device cannot compute in the precision that was asked for
-        ├── TokensWanted         the loss reads what a fast forward does not make: the run goes the plain way
+        ├── TokensWanted         the loss reads outputs that the fast path omits: the run uses the plain path
         └── OutOfMemory          the point does not fit the device: infeasible, not a crash
 
-Every message says what, where and the mend.
+Every message says what failed, where, and how to fix it.
 """
 
 
@@ -91,4 +91,4 @@ class UnsuitableDevice(RunFailed):
 
 
 class TokensWanted(RunFailed):
-    """A loss reads outputs of the forward that a fast one does not make."""
+    """A loss reads outputs of the forward pass that the fast path does not compute."""

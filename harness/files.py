@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old one or the new one, and strict JSON."""
+"""Atomic file writes and strict JSON."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from harness.errors import StoreError
 
 
 def as_json(value: Any) -> str:
-    """Return strict JSON: no NaN, which other readers refuse."""
+    """Return strict JSON, without NaN, which other parsers refuse."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False)
 
 
 def finite(value: Any) -> Any:
-    """Return JSON's types with None in the place of every number that is not one: what is not known is null."""
+    """Return JSON's types with None in place of every NaN or infinity."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -29,7 +29,7 @@ def finite(value: Any) -> Any:
 
 @contextmanager
 def writing(what: Path) -> Iterator[None]:
-    """Turn what goes wrong while `what` is written into a StoreError with the mend: full, read-only, gone."""
+    """Turn an OSError while `what` is written into a StoreError that says how to fix it."""
     try:
         yield
     except OSError as problem:

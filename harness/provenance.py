@@ -1,4 +1,4 @@
-"""Where a record comes from: git, packages, hardware. Nothing here enters a run's id, and no secret enters here."""
+"""Provenance of records: git commit, package versions and hardware. It has no secrets and does not affect run ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any
 from harness.identity.code import file_tokens
 
 SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|APIKEY", re.IGNORECASE)
-"""In the name of an environment variable: its value is a secret."""
+"""Names of environment variables whose values are secret."""
 
 PASSWORD_IN_URL = re.compile(r"(\w+://)[^\s/@'\"]+@")
 
@@ -39,16 +39,18 @@ PACKAGES = (
 )
 
 DECIDING = ("sentence-transformers", "transformers", "torch", "tokenizers", "datasets", "mteb", "numpy", "scipy")
-"""The packages whose version decides a score: runs made with two of them are not compared in silence."""
+"""Packages whose version can change a score: runs of different versions are not compared silently."""
 
 CODE = "harness code"
-"""Among the versions: a hash of the modules of this package that decide a score."""
+"""Key, among the versions, of the hash of this package's modules that affect scores."""
 
-_DECIDES = (
-    *("work.py", "encoder.py", "evaluation.py", "mteb_tasks.py", "mining.py", "losses.py", "embedded/tasks.py"),
-    *("data/clean.py", "data/labels.py", "data/views.py", "testbeds/files.py", "testbeds/materials.py"),
+DECIDES = (
+    *("data/clean.py", "data/mining.py", "embedded/tasks.py", "engine/rows.py", "engine/run.py"),
+    *("evaluation/encoder.py", "evaluation/mteb_tasks.py", "evaluation/scoring.py", "model/*.py"),
+    *("spec/losses.py", "spec/views.py", "testbeds/files.py", "testbeds/labels.py", "testbeds/materials.py"),
     "training/*.py",
 )
+"""The modules of this package that affect scores."""
 
 
 _NOTHING_RUNS = {
@@ -56,16 +58,16 @@ _NOTHING_RUNS = {
     "core.hooksPath": os.devnull,
     "protocol.allow": "never",
 }
-"""Settings that keep git from starting what a repository's own ones name: they may be a stranger's."""
+"""Settings that keep git from running programs named in an untrusted repository's own settings."""
 
 _OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
 
 
 def git(folder: Path) -> dict[str, Any]:
-    """Return the commit that `folder` stands at and whether its tree has changes; None where that cannot be told.
+    """Return the commit of `folder` and whether its tree has uncommitted changes; None for what is unknown.
 
-    Nothing that the repository's settings name is started: no monitor, no hook, no filter. A file that a filter of its
-    own would change back counts as changed.
+    No program named in the repository's settings is run: no monitor, hook or filter. A file that a filter would convert
+    counts as changed.
     """
     commit = _asked(folder, {}, "rev-parse", "HEAD")
     listed = _asked(folder, {}, "config", "--null", "--show-scope", "--list")
@@ -79,7 +81,7 @@ def git(folder: Path) -> dict[str, Any]:
 
 
 def _asked(folder: Path, settings: Mapping[str, str], *arguments: str) -> str | None:
-    """Return what git prints, asked with these settings; None if it cannot tell."""
+    """Return git's output with these settings, None if it fails."""
     environment = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
     given = int(environment.get("GIT_CONFIG_COUNT", "0"))  # by the environment: a filter's name may hold a "="
@@ -111,8 +113,11 @@ def versions() -> dict[str, str]:
 def _code() -> str:
     """Return a hash of this package's code that decides a score; comments, docstrings and layout do not count."""
     package = Path(__file__).parent
-    files = sorted({path for pattern in _DECIDES for path in package.glob(pattern)})
-    code = [[path.name, file_tokens(path.read_text(encoding="utf-8"))] for path in files]
+    by_pattern = [sorted(package.glob(pattern)) for pattern in DECIDES]
+    if not all(by_pattern):  # a module that was moved would no longer count, and nobody would notice
+        raise FileNotFoundError(f"{package}: {DECIDES[by_pattern.index([])]} is no module of this package")
+    files = sorted({path for paths in by_pattern for path in paths})
+    code = [[path.relative_to(package).as_posix(), file_tokens(path.read_text(encoding="utf-8"))] for path in files]
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:12]
 
 
@@ -121,9 +126,9 @@ def file_hash(path: Path) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return a text without what must not be written down: passwords in URLs, and values of secret variables.
+    """Remove secrets from a text: passwords in URLs, and values of secret environment variables.
 
-    A variable is secret whose name says so: HF_TOKEN, WANDB_API_KEY, PGPASSWORD and their like.
+    A variable is secret by its name, e.g. HF_TOKEN, WANDB_API_KEY or PGPASSWORD.
     """
     for name, value in os.environ.items():
         if SECRET.search(name) and len(value) >= 6:
@@ -153,7 +158,7 @@ def gpus() -> tuple[str, ...]:
 
 
 def default_workers(threads: int = 1) -> int:
-    """Return how many runs to do at once: one a GPU, else as many as have cores, up to eight for the sake of memory."""
+    """Return the default number of workers: one per GPU, else as many as there are cores for, at most 8."""
     return len(gpus()) or min(max(1, cores() // threads), 8)
 
 
@@ -177,7 +182,7 @@ def _processor() -> str:
 
 
 def reset_peak_memory() -> None:
-    """Begin a new measurement of this process's highest memory, where the system allows it (Linux)."""
+    """Reset the peak of this process's memory, if the system supports it (Linux)."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import provenance
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ENTRIES = ("__init__", "__main__")
@@ -85,3 +87,14 @@ def test_each_heavy_library_has_the_homes_that_the_page_names() -> None:
 def test_modules_are_short() -> None:
     long = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
     assert {name: lines for name, lines in long.items() if lines > 325} == {}
+
+
+def test_what_makes_scores_is_part_of_each_records_code_hash() -> None:
+    """A module that moves must take its place in the hash with it, or two versions of it would be mixed unseen."""
+    package = ROOT / "harness"
+    hashed = {path.relative_to(package).as_posix() for each in provenance.DECIDES for path in package.glob(each)}
+    rooms = {"model", "training"}
+    assert {path.relative_to(package).as_posix() for path in modules() if room(path) in rooms} <= hashed
+    assert {"engine/run.py", "engine/rows.py", "evaluation/scoring.py", "evaluation/encoder.py"} <= hashed
+    for each in provenance.DECIDES:
+        assert list(package.glob(each)), each

@@ -1,1 +1,1 @@
-"""Is the data fit to train and to test on? Asked before the first run."""
+"""Audit of the training and evaluation data, before the first run."""

@@ -1,7 +1,7 @@
-"""The audit of an ablation's data: when it has to be made, how the store keeps it, and what stops a run.
+"""Cached audits: when an audit is still valid, reading and writing it in a store, and refusing runs on errors.
 
 `harness.data.checks` has the rules, `harness.audit.examine` applies them to a testbed in a process of its own, and
-here is what driver, commands and report need of the result: light to import.
+this module has what driver, commands and report need of the result: light to import.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harness.spec.views import named
 FILE = "audit.json"
 
 VERSION = 3
-"""Bumped by hand when the audit looks for more, or judges otherwise: all audits are then made anew."""
+"""Bumped by hand when the audit looks for more, or judges otherwise: all audits are then repeated."""
 
 
 def key(ablation: Ablation) -> str:
@@ -46,12 +46,16 @@ def key(ablation: Ablation) -> str:
 
 
 def batch_sizes(ablation: Ablation) -> list[int]:
-    """Return every batch size that a run may have, smallest first: the space's and the default point's."""
+    """Return all batch sizes of the space and the default point, smallest first."""
     return sorted({ablation.default.batch_size, *(int(size) for size in ablation.space.batch_size.values)})
 
 
 def read(folder: Path) -> Audit | None:
-    """Return a store's audit, None if it has none; raise StoreError, with the mend, if it cannot be read."""
+    """Return a store's audit, None if it has none.
+
+    Raises:
+        StoreError: the audit cannot be read.
+    """
     path = folder / FILE
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
@@ -67,12 +71,12 @@ def read(folder: Path) -> Audit | None:
         return None
     except (ValueError, KeyError, TypeError, OSError) as problem:
         raise StoreError(
-            f"{path}: the audit cannot be read ({problem}); delete it; `harness run FILE --audit-only` makes another"
+            f"{path}: the audit cannot be read ({problem}); delete it; `harness run FILE --audit-only` makes a new one"
         ) from problem
 
 
 def write(folder: Path, audit: Audit) -> None:
-    """Replace a store's audit, a line a finding. Call it with the store locked."""
+    """Replace a store's audit, one line per finding. Call it with the store locked."""
     plain = asdict(audit)
     lists = [f' "{name}": [{_lines(plain.pop(name))}]' for name in ("findings", "overlaps")]
     head = as_json(plain).removesuffix("}")
@@ -85,21 +89,21 @@ def _lines(items: Iterable[object]) -> str:
 
 
 def still_holds(audit: Audit, ablation: Ablation, missing: Collection[str]) -> bool:
-    """Tell whether an audit is of these very data: if so it need not be made again."""
+    """Return whether an audit is of the same data and need not be repeated."""
     return audit.key == key(ablation) and set(audit.missing) == set(missing)
 
 
 def only(ablation: Ablation, names: Collection[str]) -> Ablation:
-    """Return an ablation of these studies and whoever mines for them alone; all of it for no names."""
+    """Return the ablation with only these studies and those that mine for them; all of it for no names."""
     wanted = {name for study in names for name in (study, named(ablation.study(study).view).miner)}
     kept = [study for study in ablation.studies if study.name in wanted]
     return ablation if len(kept) in (0, len(ablation.studies)) else replace(ablation, studies=kept, expect=())
 
 
 def of_plan(plan: Plan) -> Audit | None:
-    """Return the audit that a plan's store has, None if there is none or it is of other data than the plan's.
+    """Return the audit in a plan's store, None if there is none or it is of other data.
 
-    One that is of some of the plan's studies alone names them.
+    An audit of only some of the plan's studies names them.
     """
     audit = plan.audit
     if audit is None or not set(audit.studies) <= {study.name for study in plan.ablation.studies}:
@@ -108,7 +112,7 @@ def of_plan(plan: Plan) -> Audit | None:
 
 
 def refuse_errors(audit: Audit) -> None:
-    """Raise AuditFailed, naming every error and its mend, if there is one."""
+    """Raise AuditFailed if there is an error; the message lists all errors and how to fix them."""
     errors = audit.of("error")
     if errors:
         listed = "\n".join(f"- {finding.where}: {finding.what}: {finding.explain}" for finding in errors)
@@ -118,17 +122,17 @@ def refuse_errors(audit: Audit) -> None:
 
 
 def exit_code(audit: Audit) -> int:
-    """Return what a command that only audits exits with: 2 if there is an error, else 0."""
+    """Return the exit code of a command that only audits: 2 if there is an error, else 0."""
     return AuditFailed.exit_code if audit.of("error") else 0
 
 
 def lines(audit: Audit) -> list[str]:
-    """Return the warnings, one a line."""
+    """Return the warnings, one line each."""
     return [f"warning: {finding.where}: {finding.what}: {finding.explain}" for finding in audit.of("warning")]
 
 
 def unheard(ablation: Ablation) -> list[Study]:
-    """Return the studies whose view has a label and whose loss, a callable of a study file's own, may ignore it."""
+    """Return the studies whose loss, a study file's own callable, may ignore the label of the view."""
     return [
         study
         for study in ablation.studies

@@ -1,4 +1,4 @@
-"""The audit from beginning to end, in a process of its own: rows, dev and test sets and tasks in, an `Audit` out."""
+"""Run the audit of training rows, dev and test sets and tasks, in a process of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from harness.spec.views import View, named
 from harness.testbeds import EMBEDDED, Testbed, materials
 
 DEFAULT_WORDS = 512
-"""What a base model is taken to read whose files do not say."""
+"""Assumed maximum number of tokens of a base model whose files do not say."""
 
 
 def examine(
@@ -36,11 +36,13 @@ def examine(
     """Audit what an ablation trains on and is scored with.
 
     Args:
-        key: `audit.key` of it, made where its losses were: elsewhere a loss may not be found in any file.
-        missing: test tasks whose data could not be had.
-        tell: given a line for each part as it is begun.
+        ablation: the ablation.
+        key: its `cache.key`, computed by the driver, because here a loss may have no source file.
+        missing: test tasks whose data are not available.
+        tell: receives a line at the start of each part.
 
-    Raises TestbedUnavailable if a part of the testbed cannot be read.
+    Raises:
+        TestbedUnavailable: a part of the testbed cannot be read.
     """
     bed = ablation.testbed
     built: list[tuple[View, pd.DataFrame]] = []
@@ -76,15 +78,15 @@ def examine(
         findings += of_overlap(found, bed.name)
     if left_out:
         told = "; ".join(f"{task}: {why}" for task, why in left_out)
-        note = f"Texts of these tasks were compared with no other: {told}."
+        note = f"The texts of these tasks were not checked for overlap: {told}."
         findings.append(Finding("note", f"testbed {bed.name}", "tasks left out", len(left_out), len(bed.tasks), note))
     return cache.made(key, findings, overlaps, left_out, missing)
 
 
 def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding]:
-    """Load the base model once in each way that studies ask for: whether it loads is known before anything is paid.
+    """Load the base model once with each pooling of the studies, to find problems before anything is trained.
 
-    The embedded testbed's is the harness's own.
+    The embedded testbed's model is part of the harness and is not checked.
     """
     bed = ablation.testbed
     if bed.model.repo == EMBEDDED:
@@ -110,13 +112,13 @@ def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding
 def _mined(
     ablation: Ablation, view: View, pairs: pd.DataFrame, studies: list[Study]
 ) -> tuple[View, pd.DataFrame, list[Finding]]:
-    """Mine a view's negatives where the base model does; a study's model is not there yet, so its pairs are audited."""
+    """Mine a view's negatives if the base model mines; if a study does, audit only the pairs."""
     where = f"{'study' if len(studies) == 1 else 'studies'} {', '.join(study.name for study in studies)}"
     assert view.mining is not None
     if view.miner != UNTRAINED:
         told = (
-            f"The negatives of view {view.name!r} are mined during the run, by study {view.miner!r}: its anchors and "
-            "positives were looked at. Negatives are positives of other anchors, so they add no sentence."
+            f"The negatives of view {view.name!r} are mined during the run, by study {view.miner!r}, so only anchors "
+            "and positives were audited. Negatives are positives of other anchors, so they add no sentence."
         )
         note = Finding("note", where, "negatives not mined yet", 0, len(pairs), told)
         return replace(view, columns=view.columns[:2]), pairs, [note]
@@ -136,31 +138,31 @@ def _mined(
     rows = with_negatives(view, pairs, base, lambda: fresh_model(bed))
     drawn = count_drawn(view, pairs, base)
     told = (
-        f"In {drawn:,} rows of view {view.name!r} a negative was drawn at random, as too few of the nearest lay a "
-        f"margin of {view.mining.margin:g} below the anchor's positives."
+        f"In {drawn:,} rows of view {view.name!r} a negative was drawn at random, because too few of the nearest "
+        f"neighbours were a margin of {view.mining.margin:g} below the anchor's positives."
     )
     return view, rows, [Finding("note", where, "random among mined negatives", drawn, len(rows), told)] if drawn else []
 
 
 def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, studies: list[Study]) -> list[Finding]:
-    """Audit a view for its studies: those whose loss draws negatives from the batch share one finding a batch size."""
+    """Audit a view for its studies, with false negatives at each batch size if a loss uses in-batch negatives."""
     names, drawing = [study.name for study in studies], [study.name for study in studies if in_batch(study)]
     sizes = cache.batch_sizes(ablation) if drawing else ()
     return of_view(view, rows, names, _most_words(ablation.testbed), sizes)
 
 
 def in_batch(study: Study) -> bool:
-    """Tell whether a study's loss takes other rows of the batch as negatives.
+    """Return whether a study's loss uses other rows of the batch as negatives.
 
-    A loss that reads two texts and no label has nothing else to push away. Of a callable that does not say what it
-    reads, it is supposed.
+    A loss that reads two texts and no label has no other negatives. Assumed true for callables that do not declare
+    their inputs.
     """
     inputs = inputs_of(study.loss)
     return named(study.view).label == "none" and (inputs is None or inputs.fewest == 2)
 
 
 def probe(ablation: Ablation, name: str) -> list[Finding]:
-    """Try whether a study's loss reads its labels, on a few rows of different ones."""
+    """Test on a few rows with different labels whether a study's loss reads its labels."""
     study = ablation.study(name)
     view = named(study.view)
     rows, _ = clean(view, view.build(materials.load_rows(ablation.testbed), ablation.testbed_of(name).max_rows))
@@ -178,13 +180,13 @@ def probe(ablation: Ablation, name: str) -> list[Finding]:
         loss = study.loss(model, **dict(ablation.default_point(study).options))
         texts = [few[name].tolist() for name in view.columns[: view.texts]]
         read = reads_labels(model, loss, texts, few[column].tolist())
-    except Exception as problem:  # whatever a study file's loss raises: its runs will tell
+    except Exception as problem:  # a study file's loss may raise anything; its runs will report it
         return [unprobed_label(study.name, view, f"{type(problem).__name__} was raised")]
     return [] if read else [ignored_label(study.name, view, len(rows))]
 
 
 def _most_words(bed: Testbed) -> int:
-    """Return how many tokens the base model reads, as its files say."""
+    """Return the base model's maximum number of tokens, according to its files."""
     folder = materials.locate(bed.model, is_model=True)
     inner = next(iter(_json(folder / "modules.json") or [{}])).get(
         "path", ""
@@ -204,7 +206,7 @@ def _most_words(bed: Testbed) -> int:
 
 
 def _json(path: Path) -> Any:
-    """Return what a JSON file holds, nothing if it is not there or holds something else."""
+    """Return the content of a JSON file, {} if it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -219,18 +221,18 @@ def _tasks(
     bed: Testbed, missing: Collection[str], tell: Callable[[str], None]
 ) -> tuple[dict[str, list[PairKey]], list[tuple[str, str]]]:
     """Return the pairs of each STS task, and why each other task is left out."""
-    found, left_out = {}, [(task, "its data could not be had") for task in bed.tasks if task in missing]
+    found, left_out = {}, [(task, "its data are not available") for task in bed.tasks if task in missing]
     for task in (task for task in bed.tasks if task not in missing):
         tell(f"task {task}")
         try:
             pairs = _task_pairs(task)
         except TestbedUnavailable:
             raise
-        except Exception as problem:  # a task's data or code can fail in any way; its evaluation will tell
-            left_out.append((task, f"{type(problem).__name__} was raised as it was read"))
+        except Exception as problem:  # a task's data or code can fail in any way; its evaluation will report it
+            left_out.append((task, f"reading it raised {type(problem).__name__}"))
             continue
         if pairs is None:
-            left_out.append((task, "it is no set of STS pairs"))
+            left_out.append((task, "it is not an STS task"))
         else:
             found[f"mteb/{task}"] = _keys(pairs)
     return found, left_out
@@ -250,7 +252,7 @@ def _overlaps(
     tasks: dict[str, list[PairKey]],
     tell: Callable[[str], None],
 ) -> Iterator[Overlap]:
-    """Yield what every evaluation set shares with the training rows, and test set and tasks with the dev set."""
+    """Yield the overlap of every evaluation set with the training rows, and of test set and tasks with the dev set."""
     tell("overlap with dev set, test set and tasks")
     trained: set[PairKey] = set()
     for view, rows in built:

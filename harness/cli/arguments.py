@@ -16,16 +16,16 @@ def study_file(parser: argparse.ArgumentParser) -> None:
 def store(parser: argparse.ArgumentParser) -> None:
     """Add the store, and the options that a store remembers."""
     parser.add_argument(
-        "--store", metavar="DIR", type=Path, help="where records are (default runs/<ablation>-<testbed>)"
+        "--store", metavar="DIR", type=Path, help="folder of the records (default runs/<ablation>-<testbed>)"
     )
-    parser.add_argument("--trials", metavar="N", type=int, help="tuning trials a study")
+    parser.add_argument("--trials", metavar="N", type=int, help="tuning trials per study")
     parser.add_argument("--seeds", metavar="N", type=int, help="seeds of the final runs")
     parser.add_argument("--rows", metavar="N", type=int, help="train on the first N rows")
-    parser.add_argument("--epochs", metavar="X", type=float, help="epochs a run")
+    parser.add_argument("--epochs", metavar="X", type=float, help="epochs per run")
     parser.add_argument(
         "--precision",
         choices=("auto", "bf16", "fp16", "fp32"),
-        help="auto: bf16 or fp16 where the device is faster at it",
+        help="training precision; auto: bf16 or fp16 on devices where it is faster",
     )
 
 
@@ -34,7 +34,7 @@ def allow_mixed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-mixed",
         action="store_true",
-        help="judge runs all the same that other versions of the libraries, or other precisions, made",
+        help="also judge runs that were made with different library versions or precisions",
     )
 
 
@@ -46,7 +46,7 @@ def json(parser: argparse.ArgumentParser) -> None:
 def report(parser: argparse.ArgumentParser) -> None:
     """Add the report's folder."""
     parser.add_argument(
-        "--report", metavar="DIR", type=Path, help="where the report goes (default reports/<ablation>-<testbed>)"
+        "--report", metavar="DIR", type=Path, help="folder of the report (default reports/<ablation>-<testbed>)"
     )
 
 
@@ -58,11 +58,11 @@ def strict(parser: argparse.ArgumentParser) -> None:
 def workers(parser: argparse.ArgumentParser) -> None:
     """Add the number of workers and of their threads."""
     parser.add_argument(
-        "--workers", metavar="N", type=int, help="worker processes (default: one a GPU, or one for every --threads)"
+        "--workers", metavar="N", type=int, help="worker processes (default: one per GPU, or one per --threads cores)"
     )
     parser.add_argument(
         "--threads",
         metavar="N",
         type=int,
-        help="threads of each worker (default: 1, or a GPU's share of the cores); others move scores by some 5e-5",
+        help="threads per worker (default: 1, or a GPU's share of the cores); other values change scores by about 5e-5",
     )

@@ -11,9 +11,13 @@ HELP = "reproduce published scores with the evaluator that judges every run"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("--testbed", metavar="NAME", default="book", help="whose tasks and test set (default book)")
     parser.add_argument(
-        "--models", metavar="A,B", help="which published models: hub ids, or ID=FOLDER for weights in a local folder"
+        "--testbed", metavar="NAME", default="book", help="testbed with the tasks and the test set (default book)"
+    )
+    parser.add_argument(
+        "--models",
+        metavar="A,B",
+        help="published models to measure: hub ids, or ID=FOLDER for weights in a local folder",
     )
     parser.add_argument(
         "--tasks", metavar="A,B", help="only these mteb tasks ('' for none); STSB test is always measured"

@@ -1,4 +1,4 @@
-"""harness check: judge the claims from the store alone, and against a baseline."""
+"""harness check: judge the claims of a study file, and scores against a baseline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.cli import output
 from harness.cli.overrides import ablation_and_store, from_store
 from harness.errors import UsageError
 
-HELP = "judge the expectations from the store alone"
+HELP = "judge the expectations from the store, without training"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,22 +21,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     of_several.json(parser)
     of_several.strict(parser)
     parser.add_argument(
-        "--baseline", metavar="FILE", type=Path, help="judge each study against an earlier report's scores.csv, too"
+        "--baseline",
+        metavar="FILE",
+        type=Path,
+        help="also judge each study against the scores.csv of an earlier report",
     )
     parser.add_argument(
         "--tolerance",
         metavar="X",
         type=float,
-        help="the loss against the baseline that is tolerated, in points of 1.0 (default 0.005: half a printed point)",
+        help="tolerated loss against the baseline, on a 0 to 1 scale (default 0.005: 0.5 points)",
     )
     parser.add_argument(
         "--figures",
         metavar="A,B",
-        help="what is compared with the baseline, e.g. stsb-test/spearman_cosine (the default),mteb/STS12; or: all",
+        help="scores to compare with the baseline, e.g. stsb-test/spearman_cosine (the default),mteb/STS12; or: all",
     )
-    parser.add_argument(
-        "--junit", metavar="FILE", type=Path, help="write the verdicts as JUnit XML, each a test, for CI systems"
-    )
+    parser.add_argument("--junit", metavar="FILE", type=Path, help="write the verdicts as JUnit XML for CI systems")
 
 
 def command(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""harness compare: two stores side by side."""
+"""harness compare: compare two stores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.cli import output
 
-HELP = "put two stores side by side: upgrades, machines, commits"
+HELP = "compare two stores, e.g. of two library versions, machines or commits"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

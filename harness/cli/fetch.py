@@ -1,4 +1,4 @@
-"""harness fetch: bring what a study file needs into the hub's cache."""
+"""harness fetch: download what a study file needs into the hub's cache."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from harness.cli import arguments as of_several
 from harness.cli.overrides import declared
 
-HELP = "fetch what FILE needs into the hub's cache, for machines without a network"
+HELP = "download everything that FILE needs into the hub's cache, for machines without a network"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The command line: plan | run | report | check | show | compare | fetch | calibrate | transfer."""
+"""Command line: argument parser, exit codes and error output of the `harness` program."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from harness.errors import HarnessError
 from harness.executors import streams
 
 UNEXPECTED = 70
-"""EX_SOFTWARE of <sysexits.h>; 1, which Python gives for an error that nobody caught, is a violated check here."""
+"""EX_SOFTWARE of <sysexits.h>; 1, Python's code for an uncaught exception, means a violated check here."""
 
-EPILOG = """exit codes, of every command:
-  0    all well
-  1    violated: an expectation, a comparison with a baseline, a published score (run, check and calibrate alone)
-  2    an error of usage, of the study file or of the data, or another driver has the store; nothing was trained
-  3    incomplete: runs failed or are missing, a store, model or data set cannot be read or written; or, where --strict
-       is given, a verdict is inconclusive
-  70   an unexpected error, a defect of the harness: one line says where its traceback is
+EPILOG = """exit codes of all commands:
+  0    success
+  1    violated: an expectation, a comparison with a baseline, or a published score (only run, check and calibrate)
+  2    an error in the arguments, the study file or the data, or the store is locked; nothing was trained
+  3    incomplete: runs failed or are missing, or a store, model or data set cannot be read or written; with --strict
+       also: a verdict is inconclusive
+  70   an unexpected error, i.e. a bug in the harness; the message says where its traceback is
   130  interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; as a program (no `arguments`), whatever becomes of its output."""
+    """Run a command and return its exit code; without `arguments`, use those of the program and guard its output."""
     if arguments is not None:
         return _code(arguments)
-    if sys.getfilesystemencoding() != "utf-8":  # else a study called "größer" could not name a folder
+    if sys.getfilesystemencoding() != "utf-8":  # otherwise a study named "größer" could not name a folder
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     out, _ = streams.guard()
     code = _code(sys.argv[1:])
     sys.stdout.flush()
-    if out.problem is None or isinstance(out.problem, BrokenPipeError):  # whoever read it has read enough
+    if out.problem is None or isinstance(out.problem, BrokenPipeError):  # the reader closed the pipe on purpose
         return code
-    print(f"error: stdout cannot be written ({out.problem.strerror}): what was printed there is lost", file=sys.stderr)
+    print(f"error: stdout cannot be written ({out.problem.strerror}): output is lost", file=sys.stderr)
     return code or UNEXPECTED
 
 
 def _code(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit code; errors that a user can fix are one paragraph on stderr."""
+    """Run a command and return its exit code; print errors that the user can fix to stderr, without traceback."""
     try:
         options = _parser().parse_args(arguments)
         code: int = options.command(options)
@@ -52,7 +52,7 @@ def _code(arguments: Sequence[str]) -> int:
         print(f"error: {provenance.without_secrets(str(problem))}", file=sys.stderr)
         return problem.exit_code
     except KeyboardInterrupt:
-        print("interrupted: finished runs are stored; give the same command again to go on", file=sys.stderr)
+        print("interrupted: finished runs are stored; repeat the command to resume", file=sys.stderr)
         return 130
     except Exception as problem:
         print(_unexpected(problem), file=sys.stderr)
@@ -60,7 +60,7 @@ def _code(arguments: Sequence[str]) -> int:
 
 
 def _unexpected(problem: Exception) -> str:
-    """Say in a line what nobody foresaw and where its traceback is kept; the traceback itself where it cannot be."""
+    """Return one line with the error and the file of its traceback; the traceback itself if no file can be written."""
     trace = provenance.without_secrets("".join(traceback.format_exception(problem)))
     try:
         with tempfile.NamedTemporaryFile(
@@ -71,7 +71,7 @@ def _unexpected(problem: Exception) -> str:
         return trace
     first = f"{type(problem).__name__}: {problem}".splitlines()[0]
     return (
-        f"error: unexpected {provenance.without_secrets(first)}; this is a defect of the harness: please report it "
+        f"error: unexpected {provenance.without_secrets(first)}; this is a bug in the harness: please report it "
         f"with the traceback in {file.name}; finished runs are stored"
     )
 
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="harness",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Compare losses and data for training sentence embeddings: equal budgets, fresh seeds, intervals.",
+        description="Compare losses and data for training sentence embeddings, with equal budgets and new seeds.",
     )
     parser.add_argument("--version", action="version", version=f"harness {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""What commands print on stdout: tables, verdicts, JSON."""
+"""Output of commands on stdout: tables, verdicts, JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command works on: the study file's ablation with the options put in, and the store that remembers them."""
+"""Apply command-line options to the study file's ablation, and restore the options of a store's last run."""
 
 from __future__ import annotations
 
@@ -26,11 +26,16 @@ OVERRIDES: dict[str, type] = {
     "precision": str,
     "max_seeds": int,
 }
-"""Options that decide results, and what they are; a store remembers those of its last run."""
+"""Options that affect results, with their types; a store remembers those of its last run."""
 
 
 def declared(options: argparse.Namespace) -> Ablation:
-    """Load the study file and put the options in the place of what it says."""
+    """Load the study file and apply the options to its ablation.
+
+    Raises:
+        UsageError: an option is out of range, or a task is unknown.
+        StudyFileError: the study file is invalid.
+    """
     from harness.spec.ablation import restrict
     from harness.spec.loading import load_study_file
     from harness.testbeds import by_name
@@ -55,7 +60,7 @@ def declared(options: argparse.Namespace) -> Ablation:
 
 
 def _refuse_unknown_tasks(names: Sequence[str]) -> None:
-    """Raise UsageError for a task that mteb does not know; those of a testbed are known without its slow import."""
+    """Raise UsageError for a task that mteb does not know; tasks of a testbed need not be checked."""
     if names:
         from harness.evaluation.mteb_tasks import task_refs
 
@@ -63,7 +68,7 @@ def _refuse_unknown_tasks(names: Sequence[str]) -> None:
 
 
 def _refuse_unknown_figures(ablation: Ablation, tasks: Collection[str]) -> None:
-    """Raise StudyFileError if an expectation is about a figure that no run will have, before any is paid."""
+    """Raise StudyFileError if an expectation is about a figure that no run will have."""
     from harness.scores import DEV, STS_FIGURES, TEST
 
     known = {f"{name}/{figure}" for name in (DEV, TEST) for figure in STS_FIGURES} | {f"mteb/{task}" for task in tasks}
@@ -90,7 +95,11 @@ def ablation_and_store(options: argparse.Namespace) -> tuple[Ablation, Path]:
 
 
 def _remembered(last: Path) -> dict[str, Any]:
-    """Return the options of a store's last run; raise UsageError if the file does not hold them."""
+    """Return the options of a store's last run.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
     try:
         found = dict(json.loads(last.read_text(encoding="utf-8")))
         values = {name: found.get(name) for name in OVERRIDES}
@@ -103,7 +112,7 @@ def _remembered(last: Path) -> dict[str, Any]:
 
 
 def command_line(options: argparse.Namespace) -> str:
-    """Write the command that makes the same runs again, from the options that decide results."""
+    """Return the shell command that reproduces the runs, with the options that affect results."""
     parts = ["harness", "run", str(options.file)]
     for name in OVERRIDES:
         value = getattr(options, name, None)

@@ -1,4 +1,4 @@
-"""harness plan: the runs of an ablation, how each stands, and what is left to do."""
+"""harness plan: show the runs of an ablation, their states and the remaining cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.planning.plan import Plan
     from harness.verdicts.power import Detection
 
-HELP = "show every run with its state and what is left to pay"
+HELP = "show every run with its state and the remaining cost"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,13 +29,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--detect",
         metavar="X",
         type=float,
-        help="say how many final seeds a difference of X needs (.005: half a point)",
+        help="show how many final seeds are needed to detect a difference of X (0.005: 0.5 points)",
     )
     parser.add_argument(
         "--sd",
         metavar="X",
         type=float,
-        help="with --detect: spread of the differences over seeds (default: the store's)",
+        help="with --detect: standard deviation of the differences over seeds (default: estimated from the store)",
     )
 
 

@@ -1,4 +1,4 @@
-"""harness report: write the report from the store alone."""
+"""harness report: write the report from the store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from harness.cli import arguments as of_several
 from harness.cli.overrides import ablation_and_store, command_line, from_store
 
-HELP = "write the report from the store alone"
+HELP = "write the report from the store, without training"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""harness run: tune, train, evaluate, report and check; given again, it resumes."""
+"""harness run: tune, train, evaluate, report and judge; resumes when repeated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.spec.ablation import Ablation
 
-HELP = "tune, do the final runs, write the report, check; given again, it resumes"
+HELP = "tune, do the final runs, write the report, judge the expectations; resumes when repeated"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,28 +29,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     of_several.strict(parser)
     of_several.workers(parser)
     parser.add_argument(
-        "--until-decided", action="store_true", help="add final seeds, one at a time, where a verdict is still open"
+        "--until-decided", action="store_true", help="add final seeds, one at a time, while a verdict is inconclusive"
     )
     parser.add_argument(
-        "--max-seeds", metavar="N", type=int, help="with --until-decided: at most N final seeds a study"
+        "--max-seeds", metavar="N", type=int, help="with --until-decided: maximum number of final seeds per study"
     )
     parser.add_argument("--only", metavar="STUDY", action="append", default=[], help="run only this study (repeatable)")
     parser.add_argument(
         "--executor",
         choices=("local", "ray", "inline"),
         default="local",
-        help="worker processes, a Ray cluster (RAY_ADDRESS), or this process (to debug)",
-    )
-    parser.add_argument("--runs-per-gpu", metavar="N", type=int, default=1, help="runs that share a GPU (default 1)")
-    parser.add_argument(
-        "--time-limit", metavar="MIN", type=float, help="stop a run that takes more minutes; it has failed"
+        help="where runs are executed: worker processes, a Ray cluster (RAY_ADDRESS), or this process (for debugging)",
     )
     parser.add_argument(
-        "--retry-failed", action="store_true", help="do failed runs again, and those that ran out of memory"
+        "--runs-per-gpu", metavar="N", type=int, default=1, help="number of runs that share a GPU (default 1)"
     )
-    parser.add_argument("--fail-fast", action="store_true", help="start no more runs once one failed")
     parser.add_argument(
-        "--prune", action="store_true", help="stop hopeless trials on their dev curve (budgets are then unequal)"
+        "--time-limit", metavar="MIN", type=float, help="stop a run after this many minutes and count it as failed"
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="repeat failed runs and those that ran out of memory"
+    )
+    parser.add_argument("--fail-fast", action="store_true", help="start no more runs after one has failed")
+    parser.add_argument(
+        "--prune", action="store_true", help="stop trials with a poor dev curve early (budgets are then unequal)"
     )
     parser.add_argument(
         "--keep-models", choices=("best", "all", "none"), default="best", help="which final models to save"
@@ -66,11 +68,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--storage",
         metavar="URL",
-        help="where optuna-dashboard's mirror goes (default: SQLite in the store; none: nowhere)",
+        help="database for optuna-dashboard (default: SQLite in the store; none: no database)",
     )
-    parser.add_argument("--no-mteb", action="store_true", help="evaluate no mteb task: --tasks ''")
+    parser.add_argument("--no-mteb", action="store_true", help="evaluate no mteb task, like --tasks ''")
     parser.add_argument(
-        "--audit-only", action="store_true", help="audit the data, print what was found and train nothing"
+        "--audit-only", action="store_true", help="audit the data, print the findings and train nothing"
     )
     parser.add_argument("--dry-run", action="store_true", help="show the plan and do nothing")
 

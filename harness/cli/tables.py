@@ -1,4 +1,4 @@
-"""Plans and records as terminal tables and as JSON documents."""
+"""Terminal tables and JSON documents of plans, records, audits and calibrations."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def plan_as_dict(plan: Plan) -> dict[str, Any]:
 
 
 LONG = 400
-"""A plan of more runs is shown without its trials' points: nobody reads hundreds of lines, and rich takes seconds."""
+"""A plan with more runs is shown without the points of its trials, because rich would take seconds."""
 
 
 def plan_table(plan: Plan) -> Table:
-    """Show how many runs of each stage stand how, and, unless the plan is LONG, what the next points are."""
+    """Return a table of the runs by study, stage, point and state; without the trials' points if there are many."""
     table = Table(
         title=f"{plan.ablation.name} on {plan.ablation.testbed.name}: {len(plan.runs)} runs", title_justify="left"
     )
@@ -63,7 +63,7 @@ def plan_table(plan: Plan) -> Table:
     for run in plan.runs:
         point = str(run.point) if run.point else "" if run.stage == "untrained" else "chosen by the search"
         if run.stage == "tune" and len(plan.runs) > LONG:
-            point = "as many as trials"
+            point = "one per trial"
         what = run.stage if not run.roles else f"{run.stage} ({' and '.join(run.roles)})"
         groups.setdefault((run.study, what, point), []).append(run)
     for (study, what, point), runs in groups.items():
@@ -82,20 +82,20 @@ def plan_table(plan: Plan) -> Table:
 
 
 def plan_summary(plan: Plan, workers: int) -> list[str]:
-    """Return the lines below a plan: what is left, what it may cost, where it falls short of what was asked."""
+    """Return the lines below a plan: states, estimated remaining time, and shortfalls of trials or rows."""
     counts = Counter(run.state for run in plan.runs)
     lines = [", ".join(f"{counts[state]} {state}" for state in ("done", "to do", "waiting", "failed") if counts[state])]
     seconds = plan.seconds_left()
     if plan.unfinished():
         lines.append(
-            "no estimate: nothing like it was run in this store yet"
+            "no time estimate: this store has no comparable runs yet"
             if seconds is None
             else f"about {spell(seconds / workers)} with {workers} worker{'s' * (workers > 1)}"
         )
     for study in plan.ablation.studies:
         if (trials := plan.ablation.trials(study)) < plan.ablation.budget.trials:
             lines.append(
-                f"{study.name}: {trials} trials, not {plan.ablation.budget.trials}: its space holds no more points"
+                f"{study.name}: {trials} trials instead of {plan.ablation.budget.trials}: its space has no more points"
             )
     lines += plan.stray_trials()
     asked = plan.ablation.testbed.max_rows
@@ -105,9 +105,9 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
         r.record for r in trained if r.record and r.record.rows and plan.ablation.study(r.study).reads == "pair-class"
     ]
     if pair_class and pair_class[0].rows < asked:
-        lines.append(f"the testbed holds {pair_class[0].rows} labelled rows of the {asked} asked for")
+        lines.append(f"the testbed has {pair_class[0].rows} labelled rows, {asked} were requested")
     elif held and max(held) > asked:
-        lines.append(f"rows beyond the {asked} asked for were used")
+        lines.append(f"runs used more rows than the {asked} requested")
     return lines
 
 
@@ -122,7 +122,7 @@ def records_as_dict(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def records_table(records: Sequence[Record]) -> Table:
-    """Show a row a record: what it was, how it ended, its dev and test score (Spearman, points of 100), its cost."""
+    """Return a table with one row per record: run, outcome, dev and test Spearman x 100, and cost."""
     table = Table(title=f"{len(records)} records; STSB Spearman x 100", title_justify="left")
     for column in ("id", "study", "stage", "trial", "seed", "point", "outcome"):
         table.add_column(column, overflow="fold")
@@ -139,7 +139,7 @@ def records_table(records: Sequence[Record]) -> Table:
 
 
 def audit_table(audit: Audit, testbed: str) -> Table:
-    """Show a row a finding, errors first, and the number of each severity."""
+    """Return a table with one row per finding, errors first, and the number of each severity."""
     numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(audit.of(s))])
     table = Table(title=f"audit of testbed {testbed}: {numbers}", title_justify="left")
     for column in ("severity", "where", "what"):
@@ -157,7 +157,7 @@ def audit_table(audit: Audit, testbed: str) -> Table:
 
 
 def calibration_as_dicts(found: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return a calibration's rows as JSON's types; scores in points of 1.0."""
+    """Return a calibration's rows as JSON's types; scores on a 0 to 1 scale."""
     return [
         {
             "model": row.model,
@@ -172,7 +172,7 @@ def calibration_as_dicts(found: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def calibration_table(found: Sequence[Row]) -> Table:
-    """Show published and measured scores side by side, times 100."""
+    """Return a table of published and measured scores, multiplied by 100."""
     table = Table()
     for column in ("model", "figure", "published", "measured", "difference", "outcome"):
         table.add_column(column, overflow="fold", justify="right" if column in _NUMBERS else "left")

@@ -1,4 +1,4 @@
-"""harness transfer: does the order of studies hold on other testbeds?"""
+"""harness transfer: compare the order of studies on several testbeds"""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from harness.cli.overrides import ablation_and_store
 from harness.errors import UsageError
 
-HELP = "one ablation on several testbeds: does the order of studies hold?"
+HELP = "compare the order of studies of one ablation on several testbeds"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="the study file; its testbed, or one by its name")
-    parser.add_argument("stores", metavar="STORE", type=Path, nargs="+", help="a store of each testbed, two or more")
+    parser.add_argument("file", metavar="FILE", type=Path, help="a study file")
+    parser.add_argument("stores", metavar="STORE", type=Path, nargs="+", help="two or more stores, one per testbed")
     parser.add_argument(
-        "--report", metavar="DIR", type=Path, help="where the page goes (default reports/<ablation>-transfer)"
+        "--report", metavar="DIR", type=Path, help="folder of the report (default reports/<ablation>-transfer)"
     )
 
 

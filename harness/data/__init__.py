@@ -1,1 +1,1 @@
-"""Rows as a study trains on them: what is wrong with them, cleaning, overlap, mined negatives."""
+"""Training rows: audit rules, cleaning, overlap with evaluation sets, mined negatives."""

@@ -1,6 +1,6 @@
-"""The audit of a view's rows: what in them is wrong, doubtful or worth knowing before a loss is trained on them.
+"""Audit rules for the rows of a view: errors, warnings and notes before a loss is trained on them.
 
-`docs/audit.md` gives every rule with its reason.
+`docs/audit.md` explains every rule.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 PROBED = 32
-"""Rows that a loss of unknown inputs is tried on, to see whether it reads their labels."""
+"""Number of rows for probing whether a loss reads its labels."""
 
 MANY_FALSE_NEGATIVES = 1.0
-"""A batch, from which their number is a warning: then no batch is free of them on average."""
+"""Expected number per batch above which false negatives are a warning."""
 
-ALLOW_MORE = "mend them, or allow more in the study file: testbed=replace(testbeds.NAME, max_dropped=SHARE)"
+ALLOW_MORE = "fix them, or allow more in the study file: testbed=replace(testbeds.NAME, max_dropped=SHARE)"
 
 
 def of_view(
@@ -32,11 +32,11 @@ def of_view(
     """Audit a view's rows.
 
     Args:
-        rows: what the view built, without the rows that `clean` left out: its text columns, then its label column if
-            it has one.
-        studies: who trains on it.
-        most_words: how many tokens the model reads; a text of more words is cut for certain.
-        batch_sizes: at which in-batch negatives are drawn from these rows; none if no loss draws them.
+        view: the view.
+        rows: the rows that it built, without those that `clean` left out.
+        studies: names of the studies that train on it.
+        most_words: maximum number of tokens of the model; a text with more words is certainly truncated.
+        batch_sizes: batch sizes at which in-batch negatives are drawn; none if no loss draws them.
     """
     where = _where(studies)
     if rows.empty:
@@ -55,25 +55,25 @@ def of_view(
 def of_dropped(
     view: View, dropped: Sequence[Dropped], built: int, studies: Sequence[str], most: float
 ) -> list[Finding]:
-    """Tell which rows were left out, of how many that the view built; an error if they are more than a share `most`."""
+    """Report the rows that were left out; an error if they exceed a share `most` of the rows that the view built."""
     number = sum(len(each.rows) for each in dropped)
     if not number:
         return []
-    told = f"{number:,} of {built:,} rows of view {view.name!r} cannot train and are left out: " + "; ".join(
+    told = f"{number:,} of {built:,} rows of view {view.name!r} cannot be trained on and are left out: " + "; ".join(
         map(str, dropped)
     )
     if number > most * built:
-        told += f". That is more than {most:.3g} of them, so something is wrong with the rows; {ALLOW_MORE}"
+        told += f". This share exceeds {most:.3g}, so something is wrong with the rows; {ALLOW_MORE}"
     return [Finding(_by_share(number, built, most), _where(studies), "rows left out", number, built, f"{told}.")]
 
 
 def of_null_labels(rows: Sequence[int], of: int, testbed: str, most: float) -> list[Finding]:
-    """Tell which of the testbed's rows have null for a label: no view has them. An error above a share `most`."""
+    """Report the testbed's rows with a null label, which no view uses; an error above a share `most`."""
     if not rows:
         return []
     told = f"{len(rows):,} of {of:,} rows have a null label ({numbered(rows)}): no view trains on them"
     if len(rows) > most * of:
-        told += f". That is more than {most:.3g} of them; {ALLOW_MORE}"
+        told += f". This share exceeds {most:.3g}; {ALLOW_MORE}"
     return [Finding(_by_share(len(rows), of, most), f"testbed {testbed}", "null labels", len(rows), of, f"{told}.")]
 
 
@@ -99,8 +99,8 @@ def _texts(view: View, texts: DataFrame, where: str, most_words: int) -> list[Fi
             "enormous texts",
             long,
             len(lengths),
-            f"{long:,} of the texts of view {view.name!r} have more words than the {most_words} tokens that the base "
-            "model reads; their ends are cut off. Shorten them or use a model that reads more.",
+            f"{long:,} of the texts of view {view.name!r} have more words than the base model's maximum of "
+            f"{most_words} tokens, so they are truncated. Shorten them or use a model with a longer maximum.",
         )
     ]
 
@@ -121,8 +121,8 @@ def _duplicates(view: View, rows: DataFrame, where: str) -> list[Finding]:
             len(repeats),
             len(rows),
             f"{len(repeats):,} rows of view {view.name!r} repeat an earlier one in every column ({numbered(repeats)}): "
-            "they are trained on and weigh double, and an epoch is longer than what it teaches. Take them out of the "
-            "testbed's rows, or count them in.",
+            "they are trained on, so these examples count twice, and an epoch has fewer distinct examples than rows. "
+            "Remove them from the testbed's rows, or accept them.",
         )
     ]
 
@@ -140,9 +140,8 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
                     f"{negative} equal to {anchor}",
                     equal,
                     len(keys),
-                    f"In {equal:,} rows of view {view.name!r} the {negative} is the {anchor} but for case and "
-                    "punctuation: the loss is told to part what cannot be parted. Take the rows out, or choose other "
-                    "negatives.",
+                    f"In {equal:,} rows of view {view.name!r} the {negative} equals the {anchor} except for case and "
+                    "punctuation, so the loss has to separate equal texts. Remove the rows, or choose other negatives.",
                 )
             )
     equal = int((keys[anchor] == keys[positive]).sum())
@@ -154,9 +153,9 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
                 f"{anchor} equal to {positive}",
                 equal,
                 len(keys),
-                f"In {equal:,} rows ({equal / len(keys):.1%}) of view {view.name!r} the {anchor} is the {positive} but "
-                "for case and punctuation: they teach dropout noise and no paraphrase. Take them out unless that is "
-                "meant.",
+                f"In {equal:,} rows ({equal / len(keys):.1%}) of view {view.name!r} the {anchor} equals the {positive} "
+                "except for case and punctuation: the model learns invariance to dropout from them, but no paraphrase. "
+                "Remove them unless this is intended.",
             )
         )
     return found
@@ -173,20 +172,30 @@ def _balance(view: View, labels: Series, where: str) -> Finding:
             "one label",
             rarest,
             len(labels),
-            f"Every row of view {view.name!r} has the label {told}: there is nothing to tell apart. Give more rows "
-            "with --rows, or rows of other labels.",
+            f"Every row of view {view.name!r} has the label {told}, so the loss has nothing to distinguish. Give more "
+            "rows with --rows, or rows with other labels.",
         )
     return Finding(
-        "note", where, "label balance", rarest, len(labels), f"Labels of view {view.name!r}: {told}; the rarest counts."
+        "note",
+        where,
+        "label balance",
+        rarest,
+        len(labels),
+        f"Labels of view {view.name!r}: {told}. The count is that of the rarest.",
     )
 
 
 def false_negatives(anchors: Sequence[str], positives: Sequence[str], batch_size: int) -> float:
     """Return how many pairs of rows in a random batch are expected to be each other's false negatives.
 
-    Two rows are if they share the anchor or the positive: the one's positive is then right for the other, too, and an
-    in-batch loss pushes it away. Of n rows, a group of c equal ones has c(c-1)/2 such pairs, and a batch of b drawn
-    without replacement holds any given pair with probability b(b-1) / (n(n-1)). Pairs that share both count once.
+    Two rows are if they share the anchor or the positive: then each one's positive is also right for the other row, and
+    an in-batch loss pushes it away. Of n rows, a group of c equal ones has c(c-1)/2 such pairs, and a batch of b drawn
+    without replacement contains any given pair with probability b(b-1) / (n(n-1)). Pairs that share both count once.
+
+    Args:
+        anchors: normalised anchors.
+        positives: normalised positives, in the same order.
+        batch_size: number of rows in a batch.
     """
     import pandas as pd  # a third of a second that study files do not need
 
@@ -212,34 +221,34 @@ def _false_negatives(view: View, keys: DataFrame, where: str, size: int) -> Find
         f"expected false negatives at batch {size}",
         round(expected, 4),
         comb(min(size, len(keys)), 2),
-        f"A random batch of {size} rows of view {view.name!r} is expected to hold {expected:.2g} pairs of rows with "
-        "the same anchor or the same positive, which in-batch negatives push apart; the trainer's sampler mixes them."
-        + (" Smaller batches hold fewer, or leave out rows that repeat an anchor." if many else ""),
+        f"A random batch of {size} rows of view {view.name!r} is expected to contain {expected:.2g} pairs of rows "
+        "with the same anchor or the same positive, which in-batch negatives push apart; the sampler shuffles all rows."
+        + (" Use smaller batches, or leave out rows that repeat an anchor." if many else ""),
     )
 
 
 def ignored_label(study: str, view: View, rows: int) -> Finding:
-    """Return the finding that a loss gives the same value whatever the labels are."""
+    """Return the finding that a loss gives the same value for all labels."""
     return Finding(
         "error",
         f"study {study}",
         "ignored label",
         rows,
         rows,
-        f"The loss of study {study!r} gives the same value whatever the {view.columns[-1]!r} of view {view.name!r} "
-        "says: every pair is learnt as if it had the same label. Use a loss that reads it, or a view without labels, "
+        f"The loss of study {study!r} does not depend on the {view.columns[-1]!r} of view {view.name!r}: every pair is "
+        "trained on as if it had the same label. Use a loss that reads the label, or a view without labels, "
         'e.g. view="pair".',
     )
 
 
 def unprobed_label(study: str, view: View, why: str) -> Finding:
-    """Return the finding that whether a loss reads its labels could not be found out."""
+    """Return the finding that it could not be tested whether a loss reads its labels."""
     return Finding(
         "note",
         f"study {study}",
         "label not probed",
         0,
         PROBED,
-        f"Whether the loss of study {study!r} reads the {view.columns[-1]!r} of view {view.name!r} could not be tried "
-        f"({why}).",
+        f"It could not be tested whether the loss of study {study!r} reads the {view.columns[-1]!r} of view "
+        f"{view.name!r} ({why}).",
     )

@@ -1,8 +1,8 @@
-"""Rows that no loss can train on: left out of what a view builds, and counted; training and audit use this alike.
+"""Remove rows that no loss can train on from the rows of a view; training and audit both use this.
 
-Exact duplicates stay: no loss fails on them, they weigh double as in every published result on the same set, and views
-that share their anchors (`pair-of-triplet`, `triplet`) would no longer hold the same rows. The audit counts them, and
-what they do to in-batch negatives (`harness.data.checks`).
+Exact duplicates stay: no loss fails on them, published results on the same set include them, and views that share their
+anchors (`pair-of-triplet`, `triplet`) would no longer have the same rows. The audit counts them and their effect on
+in-batch negatives (`harness.data.checks`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 EXAMPLES = 5
-"""Rows of a kind that are named by their number."""
+"""Maximum number of rows whose indices are listed."""
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """Rows of one kind that were left out, by their number among all that the view built, counted from 0."""
+    """Rows that were left out for one reason, by their index among all rows of the view, from 0."""
 
     kind: str
     rows: tuple[int, ...]
@@ -33,17 +33,20 @@ class Dropped:
 
 
 def numbered(rows: Sequence[int]) -> str:
-    """Name the first few rows of many: "rows 3, 8, ... counted from 0"."""
+    """List the first few row indices: "rows 3, 8, ... counted from 0"."""
     more = ", ..." if len(rows) > EXAMPLES else ""
     return f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:EXAMPLES]))}{more} counted from 0"
 
 
 def clean(view: View, rows: DataFrame) -> tuple[DataFrame, list[Dropped]]:
-    """Return a view's rows without those that cannot train, and which these were; each counts under its first reason.
+    """Remove rows that cannot be trained on; each counts under its first reason.
 
-    A text that is null, no string or only spaces has an embedding that says nothing; without a label there is nothing
-    to learn; and where a negative is its own positive, but for case and punctuation, the loss is told to part what it
-    is told to join. A mined view's rows are anchors and positives yet: its negatives are made from what is left.
+    These are rows with a text that is null, not a string or only spaces; rows without a label; and rows whose negative
+    equals the positive except for case and punctuation. A mined view's rows have only anchors and positives here: its
+    negatives are made from the remaining rows.
+
+    Returns:
+        The remaining rows, and the removed ones by reason.
     """
     import numpy as np  # a tenth of a second that study files do not need
 

@@ -1,6 +1,6 @@
-"""What an audit is: findings, counts of overlap, and what they are of. Plain data, light to import.
+"""Results of an audit as plain data: findings and counts of overlap. Light to import.
 
-Findings name no sentence: they are published with the report, and the data are not ours.
+Findings quote no sentence, because they are published with the report and the data may not be.
 """
 
 from __future__ import annotations
@@ -17,58 +17,63 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 class Finding:
     """One thing that the audit found.
 
-    `severity`: an error stops the run, a warning is printed and doubted in the report, a note is only reported. `where`
-    names the studies or the testbed. `count` of `of`: how many of how many rows, texts, pairs or sentences; for false
-    negatives the number expected in a batch, of the pairs of rows in it. `explain` says what, where and the mend.
     """
 
     severity: Severity
+    """An error stops the run; a warning is printed and listed as a threat to validity; a note is only reported."""
     where: str
+    """The studies or the testbed."""
     what: str
+    """Kind of finding."""
     count: float
+    """Affected rows, texts, pairs or sentences; for false negatives the number expected in a batch."""
     of: float
+    """The total number of them; for false negatives the pairs of rows in a batch."""
     explain: str
+    """What was found, where, and how to fix it."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of an evaluation set other data hold.
-
-    `name` is the set ("stsb-test", "mteb/STS12"), `held_by` the other data: training rows or dev set. `pairs` and
-    `sentences` count the set's pairs and distinct sentences, `shared_pairs` and `shared_sentences` those of them that
-    the other data hold, too, after normalising; `near` the further sentences of which they hold a near-duplicate (None:
-    not looked for).
-    """
+    """How much of an evaluation set is also in other data, after normalising."""
 
     name: str
+    """The evaluation set: "stsb-test", "mteb/STS12", ..."""
     held_by: str
+    """The other data: training rows or dev set."""
     pairs: int
+    """Pairs of the set."""
     shared_pairs: int
+    """Pairs that are also in the other data."""
     sentences: int
+    """Distinct sentences of the set."""
     shared_sentences: int
+    """Sentences that are also in the other data."""
     near: int | None = None
+    """Further sentences with a near-duplicate in the other data; None if they were not searched."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found, and of what.
-
-    `key` is the hash of all that decides it. `overlaps` are the counts behind findings on shared pairs, those of 0 too.
-    `left_out` tells for each test task that was not audited why; `missing` are the tasks whose data could not be had.
-    `studies` are those that it is of, where it is not of all of the ablation's.
-    """
+    """The audit of an ablation's data."""
 
     key: str
+    """Hash of everything that decides the result."""
     findings: tuple[Finding, ...] = ()
+    """The findings, errors first."""
     overlaps: tuple[Overlap, ...] = ()
+    """Overlap of every evaluation set with the training rows and the dev set."""
     left_out: tuple[tuple[str, str], ...] = ()
+    """Test tasks that were not audited, with the reason."""
     missing: tuple[str, ...] = ()
+    """Tasks whose data are not available."""
     studies: tuple[str, ...] = ()
+    """The audited studies; empty if they are all studies of the ablation."""
 
     def of(self, severity: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.severity == severity]
 
 
 def by_severity(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings with errors first, then warnings; the order in which they were found stays otherwise."""
+    """Return findings with errors first, then warnings; the sort is stable."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))

@@ -1,8 +1,7 @@
-"""Mined hard negatives: made once from pairs and a model, then read from a file whose name says what decides it.
+"""Hard negatives: mined once from pairs and a model, then read from a file whose name is a hash of both.
 
-By sentence-transformers' `mine_hard_negatives`, which is not asked for rows but for triplets: its rows
-(`output_format="n-tuple"`) leave out every anchor for which it finds fewer negatives than were asked for, and come in
-the order of distinct anchors, not in that of the pairs. Triplets keep what was found, and rows stay equal.
+They are mined by sentence-transformers' `mine_hard_negatives` as triplets: its rows (`output_format="n-tuple"`) leave
+out every anchor with fewer negatives than requested and have the order of distinct anchors, not that of the pairs.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from harness.spec.views import Mining, View
 from harness.testbeds import Testbed
 
 VERSION = 1
-"""Bumped by hand when mining changes: all negatives are then mined anew."""
+"""Bumped by hand when mining changes: all negatives are then mined again."""
 
 CANDIDATES = 100
-"""Nearest neighbours that are looked through for each anchor."""
+"""Number of nearest neighbours considered for each anchor."""
 
 SPARE = 3
-"""Negatives beyond those asked for, as some turn out to say what the anchor or its positive says."""
+"""Extra negatives to mine, because some equal the anchor or its positive after normalising."""
 
 BATCH_SIZE = 128
 
@@ -49,11 +48,13 @@ def with_negatives(
     """Return pairs with the negatives of a mined view.
 
     Args:
-        pairs: columns anchor and positive; their order and number stay.
-        base: what says which base model mines, or was trained to: its revision and pooling.
-        model: makes the model that mines; called only where no file has these negatives yet.
+        view: the view.
+        pairs: columns anchor and positive; their order and number do not change.
+        base: identity of the base model that mines or was trained to mine: its revision and pooling.
+        model: makes the model that mines; called only if no file has these negatives yet.
 
-    Raises RunFailed where there are too few other anchors to draw negatives from.
+    Raises:
+        RunFailed: there are too few other anchors to draw negatives from.
     """
     assert view.mining is not None
     path = _path(view.mining, pairs, base)
@@ -71,9 +72,9 @@ def with_negatives(
 def mine(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) -> pd.DataFrame:
     """Return the negatives of each pair, columns negative1, negative2, ..., and `drawn`: how many of them are random.
 
-    A negative is a positive of another anchor whose cosine with the anchor lies at least `margin` (a share) below that
-    of the anchor's least similar positive; the most similar come first. All rows of an anchor have the same ones. None
-    says, but for case and punctuation, what the anchor or one of its positives does.
+    A negative is a positive of another anchor whose cosine with the anchor is at least `margin` (a share) below that
+    of the anchor's least similar positive; the most similar come first. All rows of an anchor have the same negatives.
+    None equals the anchor or one of its positives, except for case and punctuation.
     """
     nearest = _nearest(pairs, mining, model)
     own = _own(pairs)
@@ -89,7 +90,7 @@ def mine(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) -> pd.
 
 
 def count_drawn(view: View, pairs: pd.DataFrame, base: str) -> int:
-    """Return how many rows of a view that was mined have a random negative, as too few lay under the margin."""
+    """Return how many rows of a mined view have a random negative, because too few were below the margin."""
     assert view.mining is not None
     return int((_read(_path(view.mining, pairs, base))["drawn"] > 0).sum())
 
@@ -122,7 +123,7 @@ def _own(pairs: pd.DataFrame) -> dict[str, frozenset[str]]:
 
 
 def _random(anchor: str, corpus: list[str], barred: frozenset[str], number: int) -> Iterator[str]:
-    """Yield texts in an order that the anchor alone decides, so that all its rows get the same."""
+    """Yield texts in an order that depends only on the anchor, so that all its rows get the same."""
     if not number:
         return
     start = int.from_bytes(hashlib.sha256(anchor.encode()).digest()[:8], "big")
@@ -133,7 +134,7 @@ def _random(anchor: str, corpus: list[str], barred: frozenset[str], number: int)
             number -= 1
             if not number:
                 return
-    raise RunFailed("too few anchors to draw negatives from; give more rows with --rows")
+    raise RunFailed("there are too few anchors to draw negatives from; give more rows with --rows")
 
 
 def _numbers(mining: Mining) -> range:
@@ -169,5 +170,5 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def base_of(bed: Testbed) -> str:
-    """Return what says which base model it is."""
+    """Return the identity of a testbed's base model."""
     return f"{bed.identity()['model']} pooled by {bed.identity()['pooling']}"

@@ -1,6 +1,6 @@
-"""Overlap: which pairs and sentences of an evaluation set other data hold, exactly after normalising, or nearly.
+"""Overlap: pairs and sentences of an evaluation set that are in other data, exactly after normalising, or nearly.
 
-The only home of datasketch.
+No other module imports datasketch.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TypeAlias
 from harness.data.findings import Finding, Overlap, Severity
 
 ROWS, DEV_SET = "training rows", "dev set"
-"""What may hold an evaluation set's pairs."""
+"""Data that may contain pairs of an evaluation set."""
 
 SHINGLE = 5
-"""Characters in a shingle: words are too few in sentences of ten for a Jaccard similarity to say much."""
+"""Characters in a shingle; shingles of words would be too few in short sentences."""
 
 THRESHOLD = 0.8
 """Jaccard similarity of shingles from which two sentences are near-duplicates.
@@ -26,17 +26,17 @@ Lee et al. (2022, arXiv:2107.06499) use it for documents.
 """
 
 BANDS, PER_BAND = 16, 4
-"""How the index cuts a MinHash signature of 64 permutations.
+"""Bands of the locality-sensitive index over a MinHash signature of 64 permutations.
 
-Two sentences of similarity s become candidates with probability 1 - (1 - s^4)^16: .9998 at .8, and still .64 at .5,
-which costs a comparison each. The library's own choice for a threshold of .8 misses 6 percent of those at .83.
+Two sentences of similarity s become candidates with probability 1 - (1 - s^4)^16: 0.9998 at 0.8, and still 0.64 at
+0.5, which costs a comparison each. The library's own choice for a threshold of 0.8 misses 6 percent of those at 0.83.
 """
 
 MUCH_SHARED = 0.01
-"""Of a set's pairs or sentences, from which sharing is a warning: less moves a Spearman by less than a seed does.
+"""Share of a set's pairs or sentences above which overlap is a warning: less changes a Spearman less than a seed does.
 
-Between dev and test it is an error from here on. STSB itself shares 4 of its 1,379 test pairs with its dev set, which
-nobody can mend who wants to be comparable with anybody.
+Between dev and test it is an error above this share. STSB's own dev and test sets share 4 of 1,379 pairs; dropping them
+would make scores incomparable with published ones.
 """
 
 
@@ -46,10 +46,10 @@ _BESIDE = re.compile(r"[\W_]+")
 
 
 def normalise(text: str | None) -> str:
-    """Return what two sentences share that differ in case, width, punctuation and spaces alone.
+    """Normalise a sentence so that case, width, punctuation and spaces do not count.
 
-    NFKC, case folded, all but letters and digits taken out; a text that has neither is only stripped, or all such texts
-    would be equal.
+    NFKC, case folding, then only letters and digits are kept; a text without any is only stripped, because otherwise
+    all such texts would be equal.
     """
     if not isinstance(text, str):
         return ""
@@ -58,7 +58,7 @@ def normalise(text: str | None) -> str:
 
 
 def pair_key(left: str | None, right: str | None) -> PairKey:
-    """Return a pair's normalised sentences in an order of their own: which stood first does not matter."""
+    """Return a pair's normalised sentences in sorted order, so that their order in the pair does not count."""
     one, other = normalise(left), normalise(right)
     return (one, other) if one <= other else (other, one)
 
@@ -74,7 +74,9 @@ def overlap(
     """Count what an evaluation set shares with other data.
 
     Args:
-        keys: the set's pairs.
+        name: name of the evaluation set.
+        keys: keys of its pairs.
+        held_by: name of the other data.
         pairs: keys of the other data's pairs, as a set for speed.
         sentences: the other data's normalised sentences, as a set for speed.
     """
@@ -90,7 +92,7 @@ def overlap(
 
 
 def near_duplicates(wanted: Collection[str], among: Collection[str]) -> set[str]:
-    """Return which of the sentences `wanted` have a near-duplicate, but not themselves, in `among`.
+    """Return which of the sentences `wanted` have a near-duplicate, other than themselves, in `among`.
 
     MinHash signatures in a locality-sensitive index (Broder, 1997; Leskovec, Rajaraman and Ullman, Mining of Massive
     Datasets, chapter 3) find candidates; of each, the Jaccard similarity of the sets of SHINGLE-character shingles is
@@ -130,16 +132,16 @@ def of_overlap(found: Overlap, testbed: str) -> list[Finding]:
         severity: Severity
         if found.name.startswith("mteb/"):
             severity = "warning" if much or found.held_by == ROWS else "note"
-            mend = "The report gives the task's score without them, too."
+            fix = "The report also gives the task's score without them."
         elif found.held_by == ROWS:
             severity = "error"
-            mend = "Take them out of the testbed's rows, or choose others: what was trained on tests nothing."
+            fix = "Remove them from the testbed's rows, or choose other rows: they are both trained and tested on."
         elif much:
             severity = "error"
-            mend = "Choose another dev set: every best point would be chosen on what it is then tested on."
+            fix = "Choose another dev set: best points would be selected on pairs that they are then tested on."
         else:
             severity = "warning"
-            mend = "So few hardly move a score, but dev set and test set are not disjoint."
+            fix = "So few pairs hardly change a score, but dev set and test set are not disjoint."
         findings.append(
             Finding(
                 severity,
@@ -148,7 +150,7 @@ def of_overlap(found: Overlap, testbed: str) -> list[Finding]:
                 found.shared_pairs,
                 found.pairs,
                 f"{found.shared_pairs:,} of {found.pairs:,} pairs of {found.name} are also in the {found.held_by}, in "
-                f"either order and but for case and punctuation. {mend}",
+                f"either order and except for case and punctuation. {fix}",
             )
         )
     for what, count, words in (
@@ -164,8 +166,7 @@ def of_overlap(found: Overlap, testbed: str) -> list[Finding]:
                     count,
                     found.sentences,
                     f"{count:,} of {found.sentences:,} distinct sentences of {found.name} are {words} in the "
-                    f"{found.held_by}, in whatever pair: seen without their scores. Take those rows out if that is in "
-                    "doubt.",
+                    f"{found.held_by}, in any pair, without their gold scores. Remove those rows if this is a concern.",
                 )
             )
     return findings

@@ -1,4 +1,4 @@
-"""Labels and gold scores outside what reads them: found by the audit, before any tuning is paid."""
+"""Audit rules for labels and gold scores that are out of range."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from pandas import Series
 
 CLASSES = 3
-"""Of NLI, which `losses.softmax` has."""
+"""Number of NLI classes, as in `losses.softmax`."""
 
 NARROW = 0.5
-"""Share of its declared range that a set's scores span at least: half of it has never been seen, a wrong range has."""
+"""Smallest share of the declared range that a set's scores should span; less suggests that the range is wrong."""
 
 SLACK = 1e-6
-"""By how much a score may leave its range: float32 scores do, by rounding."""
+"""Tolerance for scores outside their range by float32 rounding."""
 
 
 @dataclass(frozen=True)
 class Reads:
-    """What values of a label a loss reads, in words and as a test."""
+    """The label values that a loss reads, as text and as a predicate."""
 
     words: str
     value: Callable[[float], bool]
@@ -37,9 +37,9 @@ _COSINE = Reads("a cosine from -1 to 1", lambda value: -1 <= value <= 1)
 
 
 def reads(loss: Callable[..., Any]) -> Reads | None:
-    """Return what a loss of sentence-transformers reads of a label, under whatever options; None if any number.
+    """Return the label values that a loss of sentence-transformers reads; None if it reads any number.
 
-    CoSENTLoss and AnglELoss read the order of scores alone. Of losses of a study file's own nothing is known.
+    CoSENTLoss and AnglELoss read only the order of scores. For a study file's own loss nothing is known.
     """
     inner = getattr(loss, "func", loss)  # functools.partial
     name = getattr(inner, "name", None) or getattr(inner, "__name__", "")
@@ -55,7 +55,7 @@ def reads(loss: Callable[..., Any]) -> Reads | None:
 
 
 def of_labels(view: View, labels: Series[Any], study: str, loss: Callable[..., Any]) -> list[Finding]:
-    """Return an error if a view gives labels that a loss does not read: it ignores them, or takes them for others."""
+    """Return an error if a view has label values that a loss ignores or misinterprets."""
     wanted = reads(loss)
     if wanted is None or not len(labels):
         return []
@@ -72,8 +72,8 @@ def of_labels(view: View, labels: Series[Any], study: str, loss: Callable[..., A
             int(counts.loc[unread].sum()),
             len(labels),
             f"View {view.name!r} gives the loss of study {study!r} the {view.columns[-1]} {told}; it reads "
-            f"{wanted.words}, and takes other values for something else or leaves them out without a word. Use another "
-            'view, e.g. "pair-score" or "pair-score-no-neutral" of 0 and 1, or a loss that reads grades.',
+            f"{wanted.words}, and silently ignores or misinterprets other values. Use another view, e.g. "
+            '"pair-score" or "pair-score-no-neutral" with 0 and 1, or a loss that reads graded scores.',
         )
     ]
 
@@ -85,11 +85,14 @@ def of_scores(
     score_range: tuple[float, float],
     testbed: str,
 ) -> list[Finding]:
-    """Return the errors of a dev or test set that would only show after all tuning, or never.
+    """Return findings on the texts and gold scores of a dev or test set.
 
     Args:
-        texts: its two columns.
-        gold: its scores, brought from `score_range` to between 0 and 1.
+        name: name of the set.
+        texts: its two text columns.
+        gold: its scores, rescaled from `score_range` to 0 to 1.
+        score_range: lowest and highest possible score.
+        testbed: name of the testbed.
     """
     low, high = score_range
     where, found = f"testbed {testbed}", []
@@ -100,17 +103,17 @@ def of_scores(
         found.append(_error(where, name, "null texts", nulls, f"{len(nulls):,} of its pairs lack a text", len(gold)))
     unscored = [row for row, score in enumerate(gold) if not math.isfinite(score)]
     if unscored:
-        said = f"{len(unscored):,} of its gold scores are null or no finite number"
+        said = f"{len(unscored):,} of its gold scores are null or not finite"
         found.append(_error(where, name, "scores that are no numbers", unscored, said, len(gold)))
         return found
     outside = [row for row, score in enumerate(gold) if not -SLACK <= score <= 1 + SLACK]
     least, most = (low + (high - low) * edge(gold, default=math.nan) for edge in (min, max))
     span = f"its gold scores run from {least:g} to {most:g}"
     if len(set(gold)) < 2:
-        said = f"all its gold scores are {least:g}, as in test sets whose scores are withheld: there is no order"
+        said = f"all its gold scores are {least:g}, as in test sets whose scores are withheld: there is no ranking"
         found.append(_error(where, name, "constant scores", range(len(gold)), said, len(gold)))
     elif outside:
-        said = f"{span}, and its range is said to be {low:g} to {high:g}; give its Ref score_range=(LOWEST, HIGHEST)"
+        said = f"{span}, but its declared range is {low:g} to {high:g}; set its Ref score_range=(LOWEST, HIGHEST)"
         found.append(_error(where, name, "scores outside their range", outside, said, len(gold)))
     elif max(gold) - min(gold) < NARROW:
         said = f"{span}, a small part of their range, {low:g} to {high:g}. Is its score_range right?"
@@ -119,5 +122,5 @@ def of_scores(
 
 
 def _error(where: str, name: str, what: str, rows: Sequence[int], said: str, of: int) -> Finding:
-    told = f"Of {name} {said} ({numbered(rows)}). Mend the set, or name another in the testbed."
+    told = f"Of {name} {said} ({numbered(rows)}). Fix the set, or use another one in the testbed."
     return Finding("error", where, f"{what} of {name}", len(rows), of, told)

@@ -1,1 +1,1 @@
-"""Doing what is planned: the driver, the search, the workers and one run from beginning to end."""
+"""Execution of a plan: the driver, the search, the workers, and a single run."""

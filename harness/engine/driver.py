@@ -1,7 +1,7 @@
-"""The driver: plan, ask, submit, store, tell. One process, the only writer of its store.
+"""The driver: plans runs, submits them to workers and stores their records. It is the only writer of its store.
 
-It keeps nothing that the store does not hold: at each step it plans from the records, a study anew when it has a new
-one, so giving the same command again after any kind of end goes on where the store stands.
+It has no state besides the store: at each step it plans from the records, and studies with new records are planned
+again. So repeating the same command after any interruption resumes the ablation.
 """
 
 from __future__ import annotations
@@ -54,13 +54,18 @@ class Driver:
         records: Iterable[Record] | None = None,
         work: Callable[[bytes], Record] = do,
     ) -> None:
-        """Take what there is.
+        """Plan the ablation from the store's records and log its design.
 
         Args:
-            missing: tasks whose data cannot be had, with the reason.
-            provenance: what every record says of where the code comes from.
-            records: what the store holds, if that was read before.
-            work: what a worker is asked to do with a packed job.
+            ablation: the ablation.
+            store: its locked store.
+            executor: runs the jobs; `drive` stops it.
+            board: shows progress.
+            options: how the plan is executed.
+            missing: tasks whose data are not available, with the reason.
+            provenance: provenance of the code, for every record.
+            records: the store's records, if they were read before.
+            work: the function that a worker calls with a packed job.
         """
         self.ablation, self.store, self.executor, self.board, self.options = ablation, store, executor, board, options
         self.missing, self.provenance, self._work = missing, provenance, work
@@ -79,7 +84,7 @@ class Driver:
         self._log_design()
 
     def drive(self) -> Plan:
-        """Do every run that can be done; returns the plan as it stands at the end."""
+        """Execute every run that can be executed; return the final plan."""
         until_decided.grow(self._planner)
         for note in self._planner.plan().stray_trials():
             self.board.line(note)
@@ -112,7 +117,7 @@ class Driver:
                 clear(self._staging)
 
     def _mirror(self) -> search.Mirror | None:
-        """Open optuna's storage; the store's own is made anew if it broke, as all of it is in the records."""
+        """Open optuna's storage; the store's own is rebuilt from the records if it is broken."""
         if self.options.storage == "none":
             return None
         records = [run.record for run in self._planner.plan().runs if run.record is not None]
@@ -127,7 +132,7 @@ class Driver:
             return search.Mirror(self.ablation, own, records)
 
     def _tell(self, mirror: search.Mirror | None, record: Record) -> None:
-        """Mirror a record; that it cannot be is no reason to stop, because the records have everything."""
+        """Mirror a record; a failure is only printed, because the records have everything."""
         try:
             if mirror is not None:
                 mirror.tell(record)
@@ -135,7 +140,7 @@ class Driver:
             self.board.line(str(problem))
 
     def _grown(self) -> bool:
-        """Plan the final seeds that open verdicts ask for; tell whether there are more than before."""
+        """Plan the final seeds that open verdicts need; return whether there are more than before."""
         before = self._planner.seeds
         until_decided.grow(self._planner)
         return self._planner.seeds != before
@@ -150,7 +155,7 @@ class Driver:
         return replace(run, point=point, id=run_id(ablation, run.study, "tune", run.seed, point), state="to do")
 
     def _log_design(self) -> None:
-        """Log, before the first run starts, what is declared now, and of which studies test scores are known."""
+        """Log the present design before the first run starts, with the studies whose test scores are known."""
         now, file = datetime.now(UTC).isoformat(timespec="seconds"), self.provenance.get("study_file")
         entry = unlocking.design(self.ablation, self.records.values(), now, file)
         log = unlocking.read(self.store.folder)
@@ -167,7 +172,7 @@ class Driver:
         with writing(staging):
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir()
-        # Its own study, and whose model mines for it: all of a large ablation would cost more to send than a short run.
+        # Only its own study and the one that mines for it: sending a large ablation would take longer than a short run.
         miners = {named(study.view).miner for study in ablation.studies if study.name == run.study}
         studies = [study for study in ablation.studies if study.name in {run.study, *miners}]
         studies = studies or [study for study in ablation.studies if named(study.view).miner in (None, UNTRAINED)][:1]
@@ -188,13 +193,13 @@ class Driver:
         self._running[self.executor.submit(self._work, packed(job, self.ablation.name))] = run
 
     def _keeps(self, run: PlannedRun) -> bool:
-        """Tell whether a run saves its model: a default point's, too, which the last trial may show to be best."""
+        """Return whether a run saves its model; a default point's, too, as it may turn out to be the best point."""
         return run.stage == "final" and self.options.keep_models != "none"
 
     def _sort_models(self, study: str) -> None:
-        """Keep but the best model of a study's final runs at its best point, as soon as trials have shown it.
+        """Keep only the best model of a study's final runs at its best point, once that point is known.
 
-        The default point's best model stays, too, as long as a trial has failed: retried, it may make that point best.
+        The best model of the default point is also kept while a failed trial may be retried and make that point best.
         """
         plan = self._planner.part(study)
         best = plan.of(study, "final", "best")
@@ -213,7 +218,7 @@ class Driver:
         return tuple(record.curve for record in earlier if record.outcome == "ok" and len(record.curve) > 1)
 
     def _finish(self, run: PlannedRun, future: Future[Record]) -> Record:
-        """Store what a run gave: its files first, then its record, whose existence says that all this was done."""
+        """Store a run's results: its files first, its record last, so that a record implies complete files."""
         assert run.id is not None
         try:
             record = unlocking.dev_only(future.result())
@@ -230,7 +235,7 @@ class Driver:
                 without_secrets(error),
                 provenance=self.provenance,
             )
-        # not by the worker: a tuning run's knows no test set
+        # added here because a tuning run's worker knows no test set
         known = trained(self._planner.ablation_of(run.study), run.study)
         record = replace(record, provenance={**record.provenance, **known})
         record = completed(self.records.get(run.id), record)
@@ -255,7 +260,7 @@ class Driver:
 
 
 def _sentence(record: Record) -> str:
-    """Tell in one line what a run gave."""
+    """Describe a run's result in one line."""
     what = f"{record.study}: {record.stage}"
     if record.trial is not None:
         what += f" trial {record.trial}"

@@ -1,4 +1,4 @@
-"""What a worker is given."""
+"""Job: everything that a worker needs to execute one run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Job:
     """Everything that a worker needs to know of a run.
 
     A tuning run's ablation has a sealed testbed, which names no test set. `tasks` are evaluated if the run is final or
-    untrained (a tuning run has none); `missing` is recorded for those that cannot be had. `rivals`
-    are the dev curves that decide on pruning (None: no pruning). `staging` is the run's own folder, `beside`
-    the study file's, whose modules each run imports anew: what one run leaves in them is nothing to the next.
+    untrained (a tuning run has none); `missing` is recorded for those that are not available. `rivals` are the dev
+    curves that decide on pruning (None: no pruning). `staging` is the run's own folder. `beside` is the study file's
+    folder, whose modules each run imports again, so that runs do not share their state.
     """
 
     run: PlannedRun
@@ -39,15 +39,16 @@ class Job:
 
 
 def packed(what: Any, ablation: str) -> bytes:
-    """Pickle what a worker is given; raise StudyFileError if a study's loss cannot travel.
+    """Pickle an object for a worker, by value where it is defined in a study file or a notebook.
 
-    Not by pickle: a loss that is defined in a study file or a notebook travels along.
+    Raises:
+        StudyFileError: a study's loss cannot be pickled.
     """
     try:
         pickled: bytes = cloudpickle.dumps(what)
     except Exception as problem:  # any object's own
         raise StudyFileError(
             f"{ablation}: a study's loss cannot be sent to a worker ({problem}); "
-            "let it make what it holds when it is called"
+            "create the objects that it holds inside the function, when it is called"
         ) from problem
     return pickled

@@ -1,7 +1,7 @@
-"""Progress: workers send datagrams to the driver, which draws one bar a study, or prints plain lines.
+"""Progress: workers send datagrams to the driver, which draws one bar per study or prints plain lines.
 
-Datagrams, because a worker may be killed in the middle of anything: there is no lock that it could die holding and no
-pipe that could fill. A lost one only leaves a bar where it was. Everything goes to stderr; stdout is for data.
+Datagrams are robust if a worker is killed at any moment: there is no lock that it could hold and no pipe that could
+fill. A lost datagram only delays a bar. Everything goes to stderr; stdout is for data.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ EVERY = 0.5
 """Seconds between two datagrams of a run."""
 
 LOST = (Exception, SystemExit)
-"""What rich raises when its output has gone away, and later because it has: progress is never worth a run."""
+"""Exceptions of rich when its output is closed: they must not end a run."""
 
 AT_ONCE = 1000
-"""Datagrams that a driver reads before it goes on with its work."""
+"""Maximum number of datagrams that a driver reads at once."""
 
 
 class Reporter:
@@ -44,12 +44,12 @@ class Reporter:
         if self._socket is None or now - self._last < EVERY:
             return
         self._last = now
-        with suppress(OSError):  # progress is never worth a run
+        with suppress(OSError):  # a progress error must not end a run
             self._socket.sendto(f"{self._token} {self._run_id} {share}".encode(), self._address)
 
 
 class Board:
-    """The driver's end: one bar a study on a terminal, a line a finished run elsewhere."""
+    """The driver's end: one bar per study on a terminal, otherwise one line per finished run."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -93,7 +93,7 @@ class Board:
     def show(self, planned: Callable[[], Plan], running: dict[str, str]) -> None:
         """Draw the plan's state; `running` maps the ids of runs under way to their studies.
 
-        On a terminal alone, and so seldom that drawing a large plan never takes more than a tenth of the driver's time.
+        Only on a terminal, and throttled so that drawing takes at most 10 percent of the driver's time.
         """
         self._shares |= self._received(running)
         began = time.monotonic()
@@ -120,7 +120,7 @@ class Board:
         self._progress.update(self._total, total=len(plan.runs), completed=ended, note=left)
 
     def _received(self, running: Collection[str]) -> dict[str, float]:
-        """Read what waits at the port, so much at most; what is not from a run that is under way is dropped."""
+        """Read the waiting datagrams, at most AT_ONCE; those not from a current run are dropped."""
         shares = {}
         for _ in range(AT_ONCE):
             try:
@@ -135,7 +135,7 @@ class Board:
 
 
 def spell(seconds: float) -> str:
-    """Write a duration for people: 48 s, 12 min, 3.4 h."""
+    """Format a duration: 48 s, 12 min, 3.4 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 6000:

@@ -1,4 +1,4 @@
-"""What a run's names stand for, read before anything is trained, in processes that may import what reads them."""
+"""Resolve names of data, models and files to content hashes, and the precision, before anything is trained."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from harness.store.contents import Contents
 from harness.store.folder import Store
 
 ASKED = 3
-"""Workers that are asked in what they train, if each before dies."""
+"""Number of attempts to ask a worker for its precision if workers die."""
 
 
 def precision_of(where: Executor, asked: Precision) -> str:
-    """Ask a worker in what it trains; one that dies is replaced, as for a run."""
+    """Ask a worker for its training precision; a worker that dies is replaced, as for a run.
+
+    Raises:
+        RunFailed: several workers in a row died.
+    """
     from harness.engine.worker import precision
 
     for _ in range(ASKED):
@@ -27,29 +31,33 @@ def precision_of(where: Executor, asked: Precision) -> str:
             return found
         except WorkerDied as problem:
             died = problem
-    raise RunFailed(f"{ASKED} workers in a row died before they had done anything ({died}); give the command again")
+    raise RunFailed(f"{ASKED} workers in a row died before they started a run ({died}); repeat the command")
 
 
 def resolved(ablation: Ablation, store: Store, known: Contents, precision: str, console: Console) -> Ablation:
-    """Read what the ablation's names stand for, keep it in the store, and tell what has changed since its last run."""
+    """Hash the ablation's data and files, keep the hashes in the store, and print what changed since its last run."""
     parts, files = measured(ablation, only_there=False)
     auto = precision if ablation.precision == "auto" else known.precision  # one that was asked for says nothing of it
     found = contents.added(replace(known, precision=auto), ablation, parts, files)
     for change in contents.changes(known, found):
-        told = f"changed since the last run, so runs are new: {change}"
-        console.print(told, highlight=False, markup=False, soft_wrap=True)
+        line = f"changed since the last run, so runs are new: {change}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     contents.write(store.folder, found)
     return contents.resolved(ablation, found)
 
 
 def unchanged(ablation: Ablation, known: Contents) -> bool:
-    """Tell whether what of the ablation's data is on this machine is what a finished store's runs were made with."""
+    """Return whether the ablation's data on this machine are those of a finished store's runs."""
     parts, files = measured(ablation, only_there=True)
     return contents.added(known, ablation, parts, files) == known
 
 
 def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the hashes of what is behind an ablation's names: parts of its testbed, and files of losses and views."""
+    """Return the content hashes of an ablation: parts of its testbed, and files of losses and views.
+
+    Raises:
+        TestbedUnavailable: a part cannot be read, or the process ended early.
+    """
     from harness.engine.job import packed
     from harness.engine.worker import measure
     from harness.executors.processes import in_fresh_process
@@ -62,6 +70,6 @@ def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict
     except Exception as problem:  # the process was killed, or had no memory
         raise TestbedUnavailable(
             f"testbed {ablation.testbed.name!r}: the process that reads its parts ended early "
-            f"({type(problem).__name__}: {problem}); nothing was trained; give the same command again"
+            f"({type(problem).__name__}: {problem}); nothing was trained; repeat the command"
         ) from problem
     return found

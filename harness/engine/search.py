@@ -1,7 +1,7 @@
-"""Searching a space: the only home of optuna.
+"""Hyperparameter search with optuna; no other module imports it.
 
-The records are the truth; what optuna knows is rebuilt from them. `ask` is a function of the trials before the one
-asked for, so an ablation that was killed and resumed, on any number of workers, tries the same points as one that was
+The state of optuna is rebuilt from the records. `ask` is a function of the earlier trials, so an ablation that was
+killed and resumed, on any number of workers, tries the same points as one that was
 not. Scores enter as they are: rounded ones swap ranks no less often when a score moves by 5e-5 (docs/log.md,
 2026-11-26), so what keeps a search the same is that a run has the same threads on any number of workers.
 """
@@ -61,7 +61,7 @@ def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
 
 
 def hopeless(finished: Sequence[Sequence[tuple[float, float]]], curve: Sequence[tuple[float, float]]) -> bool:
-    """Tell whether a run's dev curve so far is below the median of finished runs' curves at the same share of training.
+    """Return whether a run's dev curve is below the median of finished runs' curves at the same share of training.
 
     Optuna's MedianPruner, which needs four finished trials. Curves are (share, dev Spearman) pairs.
     """
@@ -82,8 +82,8 @@ def hopeless(finished: Sequence[Sequence[tuple[float, float]]], curve: Sequence[
 def frozen(ablation: Ablation, study: Study, record: Record) -> FrozenTrial:
     """Return a record as optuna's trial.
 
-    Infeasible and diverged points become pruned trials without a value, which TPE ranks below all others: it learns to
-    keep away. Failed ones tell nothing about their point.
+    Infeasible and diverged points become pruned trials without a value, which TPE ranks below all others. Failed runs
+    do not count against their point.
     """
     assert record.point is not None
     state = {
@@ -106,16 +106,21 @@ def frozen(ablation: Ablation, study: Study, record: Record) -> FrozenTrial:
 
 
 class Mirror:
-    """What optuna-dashboard shows: one optuna study for each study, with the same trials as the records."""
+    """A database for optuna-dashboard: one optuna study per study, with the same trials as the records."""
 
     def __init__(self, ablation: Ablation, where: str | Path, records: Iterable[Record] = ()) -> None:
-        """Open the storage and make it agree with these records; raise UsageError if it cannot be had.
+        """Open the storage and synchronise it with these records.
 
-        A study whose trials all stand for one of the records keeps them, any other is made anew.
+        A study whose trials all correspond to records is kept and extended; any other is rebuilt.
 
         Args:
-            where: a database's address, or an SQLite file that may be lost with the system's crash, as it can be made
-                again.
+            ablation: the ablation.
+            where: a database's address, or an SQLite file, which may be lost in a system crash because it can be
+                rebuilt.
+            records: the records to mirror.
+
+        Raises:
+            UsageError: optuna cannot use the storage.
         """
         self._ablation = ablation
         self._studies: dict[str, optuna.Study] = {}
@@ -126,7 +131,7 @@ class Mirror:
         try:
             self._storage = _storage(where)
             if isinstance(where, Path):
-                event.listen(self._storage.engine, "connect", _without_waiting_for_the_disk)
+                event.listen(self._storage.engine, "connect", _disable_fsync)
                 self._storage.remove_session()
                 self._storage.engine.dispose()
             there = set(optuna.get_all_study_names(self._storage))
@@ -143,7 +148,7 @@ class Mirror:
             ) from problem
 
     def _opened(self, name: str, wanted: Mapping[str, Record], there: Container[str]) -> tuple[optuna.Study, set[str]]:
-        """Return a study, and the ids of the runs that it has trials of."""
+        """Return a study, and the ids of the runs that it has trials for."""
         if name in there:
             study = optuna.load_study(study_name=name, storage=self._storage)
             attributes = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
@@ -159,7 +164,11 @@ class Mirror:
         self._studies[record.study].add_trial(trial)
 
     def tell(self, record: Record) -> None:
-        """Add a finished tuning run; other records are not trials and are left out. Raises StoreError if it cannot."""
+        """Add a finished tuning run; other records are ignored.
+
+        Raises:
+            StoreError: the database fails.
+        """
         if record.stage == "tune" and record.study in self._studies:
             try:
                 self._add(record)
@@ -174,7 +183,7 @@ class Mirror:
 
 
 def _storage(where: str | Path) -> optuna.storages.RDBStorage:
-    """Open a database by its address, or a file of any name: in an address some characters would mean other things."""
+    """Open a database by its address, or a file by its path, in which no character needs escaping."""
     if isinstance(where, str):
         return optuna.storages.RDBStorage(where)
     file = str(where.resolve())
@@ -183,8 +192,8 @@ def _storage(where: str | Path) -> optuna.storages.RDBStorage:
     )
 
 
-def _without_waiting_for_the_disk(connection: Any, _: Any) -> None:
-    """Let SQLite write when the system likes."""
+def _disable_fsync(connection: Any, _: Any) -> None:
+    """Skip fsync in SQLite: the mirror can be rebuilt."""
     connection.execute("PRAGMA synchronous=OFF")
 
 

@@ -1,4 +1,4 @@
-"""Whose turn is it? Which of a plan's runs can start, and which of them is next."""
+"""Scheduling: which planned runs can start, and which starts next."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Turns:
         self.look_again(*planner.studies)
 
     def look_again(self, *studies: str) -> None:
-        """Find the next run of these studies anew: records of them were added, or runs taken."""
+        """Find the next run of these studies again, after records were added or runs taken."""
         for study in studies:
             found = _first_ready(self._planner.part(study), self._taken)
             self._next.pop(study, None)
@@ -42,7 +42,7 @@ class Turns:
 
 
 def _first_ready(part: Plan, taken: Collection[str | tuple[str, int]]) -> tuple[int, PlannedRun] | None:
-    """Return a study's first run that can start, and where it stands among the study's runs."""
+    """Return a study's first run that can start, and its index among the study's runs."""
     tuned = True
     for index, run in enumerate(part.runs):
         waits = run.state == "waiting" and (run.trial is None or run.point is not None or not tuned)

@@ -1,4 +1,4 @@
-"""What a worker process is asked to do. Light to import: the driver names these functions without loading torch."""
+"""Entry points of worker processes. Light to import: the driver refers to these functions without loading torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.store.records import Record
 from harness.testbeds import Ref, Testbed, embedded_task
 
 PATIENCE = 3.0
-"""Seconds that an audit may take without a word."""
+"""Seconds after which an audit prints its progress."""
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>, glibc
 
@@ -46,9 +46,9 @@ def prepare() -> None:
 @cache
 def _execute() -> Callable[[Job], Record]:
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker would leave behind
-    gc.disable()  # looking through what is being imported, none of which goes, took 1.5 of 6.4 s
+    gc.disable()  # collections during the imports, which free nothing, took 1.5 of 6.4 s
     try:
-        from harness.engine import run  # seconds and hundreds of megabytes, for workers alone
+        from harness.engine import run  # takes seconds and hundreds of megabytes: only workers import it
     finally:
         gc.enable()
     settle()
@@ -56,11 +56,11 @@ def _execute() -> Callable[[Job], Record]:
 
 
 def settle() -> None:
-    """Make this process, which has imported all that it needs, fit for many short runs.
+    """Tune this process for many short runs, once all imports are done.
 
-    What it holds is never looked through for garbage again: the trainer collects it in each run, which took .4 s. And
-    memory set free stays with the process: else each step of a larger model gives pages back to the kernel and gets
-    them again, zeroed, which took 7 percent of it at width 192. The peak is the same. Only glibc has such options.
+    Present objects are excluded from garbage collection, which took 0.4 s in each run. Freed memory stays with the
+    process: otherwise each step of a larger model returns pages to the kernel and gets them again, zeroed, which took 7
+    percent of a step at width 192. The peak is the same. Only glibc has such options.
     """
     gc.freeze()
     if sys.platform.startswith("linux"):
@@ -70,13 +70,13 @@ def settle() -> None:
 
 
 def fetch(testbed: Testbed) -> dict[str, str]:
-    """Fetch everything that a testbed names; returns the tasks whose data cannot be had, with the reason."""
+    """Fetch everything that a testbed names; return the tasks whose data are not available, with the reason."""
     from harness.testbeds import materials
 
     def task_refs() -> dict[str, list[Ref]]:
         if set(testbed.tasks) <= set(TASK_NAMES):
             return {name: [embedded_task(name)] for name in testbed.tasks}
-        from harness.evaluation import scoring  # seconds, which nobody should wait for to hear that the hub is away
+        from harness.evaluation import scoring  # slow import: skipped when the hub is unreachable
 
         return scoring.task_refs(testbed.tasks)
 
@@ -88,7 +88,7 @@ def fetch(testbed: Testbed) -> dict[str, str]:
 
 
 def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the hashes of a cloudpickled testbed's parts, and of what some names stand for; see `testbeds.measure`."""
+    """Return the hashes of a cloudpickled testbed's parts, and of named files; see `testbeds.measure`."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # everything was fetched before
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TQDM_DISABLE"] = "1"
@@ -100,14 +100,14 @@ def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str,
 
 
 def precision(asked: Precision) -> str:
-    """Return what training computes in on this worker's device."""
+    """Return the training precision on this worker's device."""
     from harness.training.precision import precision_here
 
     return precision_here(asked)
 
 
 def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:
-    """Audit the data of a cloudpickled ablation; its parts are told on stderr once it takes long."""
+    """Audit the data of a cloudpickled ablation; print progress to stderr if it takes long."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # everything was fetched before
     os.environ["TQDM_DISABLE"] = "1"
     tqdm.set_lock(threading.RLock())
@@ -123,7 +123,7 @@ def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:
 
 
 def probe(pickled: bytes, study: str) -> list[Finding]:
-    """Try whether a loss reads its labels. A process of its own, because a loss may end it."""
+    """Test whether a loss reads its labels; in a separate process, because a loss may crash it."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     from harness.audit.examine import probe as tried
 

@@ -1,1 +1,1 @@
-"""Scoring a model: STS sets, mteb's tasks, and published numbers to reproduce."""
+"""Evaluation of a model: STS sets, mteb tasks, and calibration against published scores."""

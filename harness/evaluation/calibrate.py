@@ -1,4 +1,4 @@
-"""`harness calibrate`: measures published models with the evaluator that judges every run, in a process of its own.
+"""Measure published models with the evaluator of all runs, in a separate process (`harness calibrate`).
 
 One process may use the network and fetches models and data; another, offline, embeds and scores. Both import torch, and
 this module does not.
@@ -27,12 +27,17 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISA
 
 
 def calibrate(models: Sequence[Subject], rows: Sequence[Row], testbed: Testbed, console: Console) -> list[Row]:
-    """Measure each row that has a published score; return the rows with scores, or with why there is none.
+    """Measure each row that has a published score.
 
     Args:
-        console: where progress goes: a bar on a terminal, elsewhere a line a score.
+        models: the models to measure.
+        rows: the figures to measure.
+        testbed: the testbed with the test set.
+        console: receives progress: a bar on a terminal, otherwise one line per score.
 
-    A model or task that cannot be had costs its own rows only.
+    Returns:
+        The rows with scores, or with the reason why there is none. A model or task that is not available affects only
+        its own rows.
     """
     from harness.executors import WorkerDied
     from harness.executors.processes import ProcessExecutor, in_fresh_process
@@ -81,13 +86,13 @@ def _bar(console: Console) -> Progress:
 
 
 def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> tuple[dict[str, Path], dict[str, str]]:
-    """Bring models and data into the cache; returns the models' folders, and by model or figure why there is none."""
+    """Fetch models and data; return the models' folders, and by model or figure why there is none."""
     from harness.evaluation import scoring
     from harness.testbeds import hub
 
     online = hub.reachable()
     if not online:
-        print("no hub can be asked: working from the cache alone", file=sys.stderr, flush=True)
+        print("the hub is not reachable: using only the cache", file=sys.stderr, flush=True)
     folders: dict[str, Path] = {}
     absent: dict[str, str] = {}
     for subject in models:
@@ -114,7 +119,7 @@ def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> 
 
 
 def measure(folder: Path, figure: str, test: Ref | None) -> float | str:
-    """Return a model's score in one figure, in points of 1.0, or why it could not be measured."""
+    """Return a model's score in one figure on a 0 to 1 scale, or why it could not be measured."""
     from harness.errors import HarnessError
     from harness.evaluation import scoring
     from harness.testbeds import materials

@@ -1,6 +1,6 @@
-"""What an embedding space looks like: figures that explain a score and decide nothing. Numpy alone.
+"""Diagnostics of an embedding space: alignment, uniformity, mean cosine, effective rank. Only numpy.
 
-Measured on the dev set's sentences, which tuning has seen anyway: no look at a test set is spent on an explanation.
+They are computed on the dev set's sentences, so that no test set is used; no verdict rests on them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model as its evaluation asks it: each text once, with the prompt and in the role that the question gives it.
+"""Encoders for evaluation: embed each text once per prompt and role, and remember the embeddings.
 
 mteb hands a model each task's prompt and says which texts are queries and which documents. Its own wrapper for
 sentence-transformers' models knows what to make of them and is used as it is; only the model below it remembers.
@@ -145,7 +145,7 @@ class Judged(SentenceTransformerEncoderWrapper):
 
 
 def collapsed(embeddings: Iterable[np.ndarray]) -> bool:
-    """Tell whether embeddings point the same way: their cosines are all 1 in the decimals that are kept."""
+    """Return whether all embeddings have the same direction: their rounded cosines are all 1."""
     unit = normalised(np.stack(list(embeddings)).astype(np.float64))
     return bool((np.square(unit - unit[0]).sum(axis=1) / 2 < 0.5 * 10.0**-DECIMALS).all())
 

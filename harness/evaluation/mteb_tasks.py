@@ -1,4 +1,4 @@
-"""mteb's tasks: which there are, where their data are, and a task object that reads them from there."""
+"""mteb tasks: their names, the pinned snapshots of their data, and task objects that read these."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def parts(name: str) -> list[materials.StsPairs]:
 
 
 def task(name: str, subsets: Sequence[str] = ()) -> mteb.AbsTask:
-    """Make a task anew, reading its pinned snapshot by path: offline, `load_dataset` does not look there by id.
+    """Make a new task that reads its pinned snapshot by path: offline, `load_dataset` does not find it by id.
 
     Only the named subsets are read: that of the name itself, and those given.
     """

@@ -1,8 +1,8 @@
-"""Published scores that the evaluator must reproduce before anyone believes a difference that it measured.
+"""Published scores of models, with which the evaluator is validated.
 
-The numbers are main scores on test splits from the tables of MTEB (Muennighoff et al., 2023), but for those that depend
-on which training rows mteb draws. sentence-transformers' EmbeddingSimilarityEvaluator on STSB test is the same figure
-as the task STSBenchmark.
+The numbers are main scores on test splits from the tables of MTEB (Muennighoff et al., 2023). Scores that depend on
+which training rows mteb draws are left out. sentence-transformers' EmbeddingSimilarityEvaluator on STSB test gives the
+same figure as the task STSBenchmark.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from harness.scores import HEADLINE
 from harness.testbeds import Ref, Testbed, book
 
 TOLERANCE = 0.001
-"""How far a measured score may lie from the published one, in points of 1.0. Versions of libraries and processors move
-scores by less, a wrong pooling, split, truncation or metric by more."""
+"""Largest deviation of a measured from a published score, on a 0 to 1 scale.
+
+Library versions and processors change scores by less; a wrong pooling, split, truncation or metric by more.
+"""
 
 SOURCE = (
     "MTEB (Muennighoff et al., 2023), main scores on test splits; Banking77Classification: mteb's results repository"
@@ -28,7 +30,7 @@ SOURCE = (
 
 @dataclass(frozen=True)
 class Published:
-    """A model with its main scores by mteb task, in points of 1.0, and why others are not compared."""
+    """A model with its main scores by mteb task, on a 0 to 1 scale, and why others are not compared."""
 
     model: Ref
     scores: Mapping[str, float]
@@ -93,7 +95,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison, in points of 1.0. `figure` is a record's name of the score; `reason` says why there is none."""
+    """One comparison on a 0 to 1 scale. `figure` is the name of the score; `reason` says why there is none."""
 
     model: str
     figure: str
@@ -123,7 +125,7 @@ def subjects(models: str | None) -> list[Subject]:
         return [Subject(name) for name in MODELS]
     found = [_subject(text.strip()) for text in models.split(",") if text.strip()]
     if not found:
-        raise UsageError(f"--models: names nothing; there are {', '.join(MODELS)}")
+        raise UsageError(f"--models: no model is named; choose from {', '.join(MODELS)}")
     return found
 
 

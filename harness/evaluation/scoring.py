@@ -1,9 +1,9 @@
-"""Scoring a model: the only home of mteb and of the STS evaluator.
+"""Score a model on STS sets and mteb tasks; mteb is imported only in this package.
 
-mteb judges every task's score itself. Three habits of it are guarded against: it caches results by model name and
+mteb computes every task's score itself. Three of its properties need care: it caches results by model name and
 revision, which a fine-tuned model shares with all its siblings, so each run has a name, a revision and a results folder
-of its own; task objects carry a random state, so they are made anew for each evaluation; and the mean over a task's
-subsets (languages, mostly) is no figure that anyone asked for, so each subset is a figure of its own, "STS17:en-en".
+of its own; task objects have a random state, so new ones are made for each evaluation; and the mean over a task's
+subsets (mostly languages) has no clear meaning, so each subset is a separate figure, e.g. "STS17:en-en".
 """
 
 from __future__ import annotations
@@ -34,12 +34,19 @@ __all__ = ["DECIMALS", "Encoder", "subsets", "task", "task_pairs", "task_refs"]
 def score_sts(encoder: Embed, pairs: materials.StsPairs, right: Embed | None = None) -> tuple[Pairs, dict[str, float]]:
     """Embed an STS set and correlate the cosines with the gold scores.
 
-    `right`, where given, embeds the pairs' second sentences. The figures are of the cosines in the decimals that are
-    kept, so whoever computes them again from a record finds the same.
+    The correlations are computed from the rounded cosines, so that they can be reproduced from a record.
 
-    Returns the pairs (gold and cosine, in the set's order) and `pearson_cosine` and `spearman_cosine`: the figures of
-    sentence-transformers' EmbeddingSimilarityEvaluator. Raises Diverged if an embedding is not finite, or all cosines
-    are equal.
+    Args:
+        encoder: embeds the sentences.
+        pairs: the STS set.
+        right: embeds the pairs' second sentences, if given.
+
+    Returns:
+        The pairs (gold and cosine, in the set's order), and `pearson_cosine` and `spearman_cosine` as in
+        sentence-transformers' EmbeddingSimilarityEvaluator.
+
+    Raises:
+        Diverged: an embedding is not finite, or all cosines are equal.
     """
     cosine = _cosines(normalised(encoder(pairs.sentence1)), normalised((right or encoder)(pairs.sentence2)))
     if not np.isfinite(cosine).all():
@@ -64,7 +71,7 @@ SHARES = {"half": 2, "quarter": 4, "eighth": 8}
 
 
 def score_truncated(encoder: Encoder, pairs: materials.StsPairs) -> dict[str, float]:
-    """Return `spearman_half`, `spearman_quarter` and `spearman_eighth`: of cosines over the first dimensions alone.
+    """Return `spearman_half`, `spearman_quarter` and `spearman_eighth`: of cosines over only the first dimensions.
 
     One that is not defined, as all its cosines are equal, is left out.
     """
@@ -145,14 +152,16 @@ def _evaluated(
 
 
 def score_unshared(encoder: Encoder, names: Iterable[str], shared: Collection[PairKey]) -> dict[str, float]:
-    """Return the Spearman of STS tasks without the pairs that whoever trained or chose the model may have seen.
+    """Return the Spearman correlation of STS tasks without pairs that are also in the training rows or the dev set.
 
     Args:
-        names: tasks or subsets that were evaluated, of whatever kind.
-        shared: the keys of those pairs.
+        encoder: embeds the sentences.
+        names: tasks or subsets that were evaluated, of any kind.
+        shared: keys of the shared pairs.
 
-    Returns it by score name ("mteb/STS12"), for those that hold such a pair alone: the mean over a task's splits, as
-    its main score is.
+    Returns:
+        The score by name ("mteb/STS12"), only for tasks with a shared pair: the mean over a task's splits, like its
+        main score.
     """
     found = {}
     for name in names:

@@ -1,8 +1,8 @@
-"""Executors run a function somewhere and give its result back; they know nothing of training.
+"""Executors: run functions in worker processes or elsewhere and return futures; independent of training.
 
 An executor has `slots`, how many calls run at once, `submit(function, *arguments)`, which returns a
 `concurrent.futures.Future`, and `stop()`, which drops what is running. A call that dies with its process gives a future
-that raises `WorkerDied`; the executor itself goes on.
+that raises `WorkerDied`; the executor itself continues.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class WorkerDied(Exception):
 
 
 def overdue(limit: float) -> WorkerDied:
-    """Say that a call was stopped because it took longer than `limit` seconds."""
+    """Return the exception for a call that was stopped because it took longer than `limit` seconds."""
     return WorkerDied(f"it took longer than the time limit of {limit / 60:g} min and was stopped; raise --time-limit")
 
 

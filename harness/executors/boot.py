@@ -1,4 +1,4 @@
-"""The first code of a worker process: it takes the driver's module path and the driver's own harness, then serves.
+"""First code of a worker process: set the driver's module path, load the driver's harness, then serve calls.
 
 Run as a file and by `python -P`, so that neither the current folder nor this one is searched for modules, here and in
 what a worker starts: a `socket.py` that happens to lie there must never hide Python's own. The user's main module is

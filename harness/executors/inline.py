@@ -1,4 +1,4 @@
-"""Runs each call at once, in this process: for debuggers, profilers and notebooks."""
+"""Executor that runs each call immediately in this process, for debuggers, profilers and notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What libraries warn of: kept for a run's record, each line once, and never written over the driver's bars."""
+"""Collect warnings of libraries for a run's record, and keep libraries from printing."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from harness.provenance import without_secrets
 
 LIBRARIES = ("transformers", "sentence_transformers", "datasets", "mteb", "huggingface_hub", "accelerate")
-"""Whose loggers are listened to; warnings of Python's `warnings` count from whomever they come."""
+"""Libraries whose logs are collected; warnings of Python's `warnings` are collected from all."""
 
 MOST, LONGEST = 20, 600
 """Lines that a record keeps, and characters of each."""
 
 FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
-"""Warnings that Python itself shows to nobody but the author of the code: they are about no result."""
+"""Warnings for developers, which Python hides by default and which do not concern results."""
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -36,7 +36,7 @@ _EAR = _Ear(logging.WARNING)
 
 
 def silence() -> None:
-    """Keep libraries from printing; whoever listens hears them all the same."""
+    """Keep libraries from printing; listeners still receive their messages."""
     for name in LIBRARIES:
         library = logging.getLogger(name)
         library.handlers, library.propagate = [_EAR], False
@@ -45,7 +45,7 @@ def silence() -> None:
 
 
 def be_quiet() -> None:
-    """Keep libraries from writing over the driver's bars; what they warn of is in the record."""
+    """Keep libraries from writing over the driver's bars; their warnings are in the record."""
     silence()
     import datasets
     from transformers.utils.logging import disable_progress_bar
@@ -56,7 +56,7 @@ def be_quiet() -> None:
 
 
 def repeat(lines: Iterable[str]) -> None:
-    """Tell every listener these lines: of what is loaded once a process, each run's record shall have them."""
+    """Send lines to every listener, e.g. warnings of a model that is loaded only once per process."""
     for listener in _listeners:
         listener.update(dict.fromkeys(map(_one_line, lines)))
 
@@ -65,7 +65,7 @@ def repeat(lines: Iterable[str]) -> None:
 def heard(into: dict[str, None]) -> Iterator[None]:
     """Add to `into` all warnings within the block that libraries give: first what they log, then Python's.
 
-    A block within another tells the outer one, too.
+    Warnings within a nested block also reach the outer one.
     """
     from transformers.utils import logging as of_transformers  # a second, which the driver need not wait
 
@@ -86,7 +86,7 @@ def heard(into: dict[str, None]) -> Iterator[None]:
 
 
 def kept(heard_lines: Iterable[str]) -> tuple[str, ...]:
-    """Return what a record keeps of what was heard: no more than MOST lines, the rest counted."""
+    """Return the first MOST lines for a record, and the number of the others."""
     lines = list(heard_lines)
     more = [f"and {len(lines) - MOST + 1} more"] if len(lines) > MOST else []
     return (*(lines[: MOST - 1] if more else lines), *more)

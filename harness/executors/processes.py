@@ -1,7 +1,7 @@
-"""Runs calls in worker processes of this machine, kept alive because importing torch takes seconds.
+"""Executor with worker processes on this machine, which stay alive because importing torch takes seconds.
 
-Not a library's pool: those share a queue and a lock among their processes, and a process that is killed or stopped in
-the wrong moment (starting, idle, taking a call) breaks the pool or hangs it. Here a worker has a pipe of its own.
+Pools of libraries share a queue and a lock among their processes, so a process that is killed or stopped at the wrong
+moment (starting, idle, taking a call) breaks or blocks the pool. Here each worker has its own pipe.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ProcessExecutor:
         slot = next((s for s in range(self.slots) if s not in self._busy or self._busy[s].done()), None)
         if slot is None:
             raise RuntimeError("no free slot")
-        with held_back():  # else a worker might be started that nobody knows of
+        with held_back():  # otherwise an interrupted start would leak a worker
             worker = self._workers[slot]
             if worker is None or not worker.alive():
                 worker = self._workers[slot] = _Worker(self._environments[slot], self._prepare)
@@ -91,7 +91,7 @@ class _Worker:
     def __init__(self, environment: Mapping[str, str], prepare: Callable[[], None] | None) -> None:
         streams.open_missing()
         self._pipe, theirs = Pipe()
-        self._asking = threading.Lock()  # of two threads that wait at once, one takes a dead process for a living one
+        self._asking = threading.Lock()  # poll() from two threads at once can report a dead process as alive
         # A new process, never a fork: the driver has threads, and CUDA cannot be forked. Nor one of multiprocessing's,
         # which imports the user's main module again and looks for modules in the current folder first.
         command = [sys.executable, "-P", str(BOOT), str(theirs.fileno()), str(os.getpid())]
@@ -154,7 +154,7 @@ class _Worker:
 
 
 def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a process of its own and return its result: its imports and its memory go with it."""
+    """Call a function in a new process and return its result; its imports and memory are freed with the process."""
     executor = ProcessExecutor([{}])
     try:
         return executor.submit(function, *arguments).result()
@@ -166,7 +166,7 @@ def serve(pipe: Connection, driver: int) -> None:
     """Be a worker: prepare, then carry out one call after the other, until the driver ends."""
     streams.guard()
     _end_with(driver)
-    with suppress(Exception):  # what it meets the first call will meet again, and tell
+    with suppress(Exception):  # the first call will meet and report the same error
         if (ready := pickle.loads(pipe.recv_bytes())) is not None:
             ready()
     while True:
@@ -192,7 +192,7 @@ def _carried_out(call: bytes) -> bytes:
 
 
 def _end_with(driver: int) -> None:
-    """End this process when the driver has died: nobody waits for its run, and the next driver will do it again.
+    """End this process when the driver has died: the next driver will repeat the run.
 
     Linux's kernel does it at once, even to a process that is stopped or holds the interpreter's lock.
     """

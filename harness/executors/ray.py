@@ -1,4 +1,4 @@
-"""Runs calls on a Ray cluster: the one that RAY_ADDRESS names, or one of this machine's own."""
+"""Executor on a Ray cluster: that of RAY_ADDRESS, or a new one on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.executors import WorkerDied, module_path, overdue
 from harness.executors.signals import held_back
 
 RETRIES = 2
-"""How often Ray makes a call again after its worker or node was lost: on a cluster that is nobody's fault."""
+"""Number of times that Ray repeats a call after its worker or node was lost."""
 
 
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...], path: list[str], here: str) -> Any:
@@ -47,7 +47,8 @@ class RayExecutor:
     ) -> None:
         """Connect; a call that has not ended `time_limit` seconds after it was submitted is killed.
 
-        Raises UsageError if no cluster answers at RAY_ADDRESS.
+        Raises:
+            UsageError: no cluster answers at RAY_ADDRESS.
         """
         if not ray.is_initialized():
             # "local": with no address at all, Ray waits long for this machine's last cluster, which may be dead

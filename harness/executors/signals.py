@@ -1,4 +1,4 @@
-"""Ctrl-C: held back while something must not be left half done, and what else ends a driver like it."""
+"""Defer Ctrl-C during critical sections; treat SIGTERM like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Hold Ctrl-C back until the block has ended, then raise it as KeyboardInterrupt.
+    """Defer Ctrl-C until the block has ended, then raise KeyboardInterrupt.
 
-    In a callback of the database Python would lose it, and half-way through stopping workers it would leave some.
-    Other threads than the main one are never interrupted, and a caller's own handler is left alone.
+    In a database callback Python would lose the interrupt, and while workers are stopped some would be left running.
+    Only the main thread is affected, and a caller's own handler is not replaced.
     """
     default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not default or threading.current_thread() is not threading.main_thread():

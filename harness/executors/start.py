@@ -1,4 +1,4 @@
-"""Starts the executor that a run was asked for, its workers sharing processors and GPUs evenly."""
+"""Start an executor, with processors and GPUs shared evenly among its workers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from harness.errors import UsageError
 from harness.executors import Executor, ExecutorName
 
 ENVIRONMENT = {
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # every batch has new shapes: 1,024 kept .4 GB of them, no faster
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # every batch has new shapes: 1,024 kept 0.4 GB of them and were no faster
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",
     "HF_HUB_OFFLINE": "1",  # everything was fetched before the first run
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # with which a GPU's products are summed in one order
 }
-"""What workers are given before they import anything heavy, beside their threads and their GPU."""
+"""Environment variables of all workers, besides their threads and GPU."""
 
 SHARED = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""For a worker that is not alone: threads that spin while they wait are many times slower when another has the core.
+"""Environment variables if there are several workers: spinning threads are many times slower if they share cores.
 
-Alone, it is the other way round: threads that sleep take twice as long on small models.
+A single worker keeps the default: on small models, sleeping threads take twice as long.
 """
 
 
@@ -37,15 +37,18 @@ def start(
     """Start an executor.
 
     Args:
-        workers: how many runs at once; if None, `runs_per_gpu` a GPU, or one for every `threads` cores.
-        time_limit: seconds that a run may take; a longer one is stopped, with its worker.
-        prepare: what worker processes of this machine do as soon as they start, which is now.
-        ahead: how many of them start now, the others when they are needed; all if None.
-        threads: of each worker. If None, 1, whatever the number of workers: sums in another order give scores that
-            differ by some 5e-5, and with them a search may ask for other points. A worker that has a GPU gets its
-            share of the cores instead, since no score is summed on them.
+        name: kind of executor.
+        workers: number of concurrent runs; if None, `runs_per_gpu` per GPU, or one per `threads` cores.
+        runs_per_gpu: number of runs that share a GPU.
+        time_limit: seconds after which a run and its worker are stopped.
+        prepare: function that local worker processes call as soon as they start.
+        ahead: number of worker processes to start now, the others on demand; all if None.
+        threads: threads per worker. If None, 1 for any number of workers: another order of summation changes scores by
+            about 5e-5, and a search may then choose other points. A worker with a GPU gets its share of the cores
+            instead, because its scores are computed on the GPU.
 
-    Raises UsageError if Ray is asked for and cannot be had.
+    Raises:
+        UsageError: Ray is requested but not installed, or no cluster answers.
     """
     if name == "inline":
         from harness.executors.inline import InlineExecutor

@@ -1,4 +1,4 @@
-"""The standard streams of a process whose output may go away at any time: a closed pipe, a full disk, no terminal."""
+"""Standard streams that never raise: output may be a closed pipe, a full disk or no terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TextIO
 
 
 class Unfailing(io.FileIO):
-    """A file whose writes never fail: what cannot be written is dropped, and `problem` keeps the first reason."""
+    """A file whose writes never fail: unwritable data are dropped, and `problem` keeps the first error."""
 
     problem: OSError | None = None
 
@@ -27,7 +27,7 @@ class Unfailing(io.FileIO):
 
 
 def open_missing() -> None:
-    """Open the null device for each standard stream that is closed: else the next file opened would take its place."""
+    """Open the null device for each closed standard stream, so that the next opened file does not take its place."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -36,7 +36,7 @@ def open_missing() -> None:
 
 
 def guard() -> tuple[Unfailing, Unfailing]:
-    """Let nothing that is printed end this process; returns what stdout and stderr now write to.
+    """Replace stdout and stderr so that printing never fails; return their underlying files.
 
     A character that the stream's encoding lacks is written as its escape, e.g. \\xe9.
     """

@@ -1,4 +1,4 @@
-"""What an object of a study file is, by content: equal digests mean that it computes the same, in every process.
+"""Content digests of objects in study files: equal digests mean equal computations, in every process.
 
 `digest` follows what a callable reaches: its code, the functions, classes and constants that it reads, its closure,
 defaults and arguments, an object's class and state. Modules: `code` (functions as syntax trees), `walk` (everything

@@ -1,4 +1,4 @@
-"""A function's code by content: its syntax tree without comments, docstrings and positions, and what it refers to."""
+"""Content of a function's code: its syntax tree without comments, docstrings and positions, and its references."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DECIDING = (
     "harness", "torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mteb", "numpy", "scipy",
     "pandas", "optuna",
 )  # fmt: skip
-"""Packages whose versions are in each record, where `harness.planning.mixing` looks: they count by name alone."""
+"""Packages whose versions are in each record, where `harness.planning.mixing` looks: only their names count here."""
 
 LONGEST_NAME = 200
 """Characters beyond which a constant names no file beside the code."""
@@ -90,8 +90,8 @@ def _installed() -> tuple[Path, ...]:
 def tokens(function: FunctionType) -> list[Any]:
     """Return a function's code as nested lists of strings, equal for equal code, on every version of Python.
 
-    Code without a source file, or whose file changed since it was loaded, is told by its bytecode, which is of one
-    version of Python.
+    Code without a source file, or whose file changed since it was loaded, is represented by its bytecode, which depends
+    on the version of Python.
     """
     node = _node(function.__code__)
     if node is not None:
@@ -165,7 +165,7 @@ def _begins_at(node: ast.AST, code: CodeType) -> bool:
 
 
 def _holds(node: Any, places: set[tuple[int, int]]) -> bool:
-    """Tell whether all of a code's positions lie in a lambda's body: several may begin on one line."""
+    """Return whether all of a code's positions are in a lambda's body: several may begin on one line."""
     if not isinstance(node, ast.Lambda):
         return True
     body = node.body

@@ -1,4 +1,4 @@
-"""Arrays, tensors and tables by what they hold. None of their libraries is imported: who has one has it imported."""
+"""Content of arrays, tensors and tables, without importing their libraries."""
 
 from __future__ import annotations
 

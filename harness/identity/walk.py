@@ -1,4 +1,4 @@
-"""Any object by content: values, containers, functions with all they reach, classes, objects with their state."""
+"""Content of any object: values, containers, functions with all they reach, classes, objects with their state."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ class _Walk:
         ]
 
     def _object(self, thing: Any, path: str) -> list[Any]:
-        """Return an object by what pickling makes it anew from, which is what a worker gets."""
+        """Return an object's content as pickling reduces it, which is what a worker receives."""
         reducer = copyreg.dispatch_table.get(type(thing))
         try:
             made = reducer(thing) if reducer is not None else thing.__reduce_ex__(4)
@@ -289,7 +289,7 @@ class _Walk:
 
 
 def _makes_new(function: Callable[..., Any]) -> bool:
-    """Tell whether an object is made by its class, which is told already and is the first argument."""
+    """Return whether an object is made by its class, which is the first argument and is already included."""
     return getattr(function, "__name__", "") in ("__newobj__", "__newobj_ex__")
 
 
@@ -298,7 +298,7 @@ def _by_name(state: Any) -> bool:
 
 
 def _is_at(module: str, name: str, thing: object) -> bool:
-    """Tell whether an object is what its module has under its name: names can be copied."""
+    """Return whether a module has this very object under its name: names can be copied."""
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)

@@ -1,1 +1,1 @@
-"""The base model, its fast exact forward, and the certificate that the forward is exact."""
+"""The base model, its fast exact forward pass, and the certificate that the pass is exact."""

@@ -1,4 +1,4 @@
-"""How far two paths' results may be apart: embeddings, a loss and the gradient of every parameter.
+"""Tolerances for comparing two forward paths: embeddings, loss, and the gradient of every parameter.
 
 **float32.** No number may be further from the plain path's than 1e-5 of the largest of its kind: of the embeddings, or
 of the gradients of one module. (Of a module's, as a key's bias has a gradient of exactly zero, and what is computed for
@@ -15,7 +15,7 @@ each by a factor of at most 1 + u, u = 2^-8. To first order the error of a tenso
 of mean zero and independent, carried through the same derivatives on either path; F rounds nothing that P does not. So
 F - R and P - R are like two draws from one distribution, and the ratio of their norms is near 1: for a tensor whose
 error has n independent directions its square has the F distribution with (n, n) degrees of freedom, which exceeds 16
-with probability .01 at n = 4, 4e-4 at 8 and 6e-7 at 16. Tensors with fewer directions can be lucky in P, but not
+with probability 0.01 at n = 4, 4e-4 at 8 and 6e-7 at 16. Tensors with fewer directions can be lucky in P, but not
 beyond the rounding of what their gradient is summed from, u of its norm each. The bound is
 
     |F - R| <= 4 |P - R| + 4 u |R|,

@@ -1,7 +1,7 @@
-"""Attention over packed sentences: one after another without padding, each attending to itself alone.
+"""Attention over packed sentences: they are concatenated without padding, and each attends only to itself.
 
-transformers lets an attention function be named in a model's configuration; `packed_attention` is ours. It is exact:
-what a sentence's tokens attend to is what they attend to in a padded batch, where the mask hides all else.
+`packed_attention` is registered with transformers by a name in the model's configuration. It is exact: tokens attend to
+the same tokens as in a padded batch, where the mask hides all others.
 """
 
 from __future__ import annotations
@@ -107,10 +107,10 @@ def flash_attention(
 
 @cache
 def flash_serves(device: torch.device, dtype: torch.dtype, heads: int, width: int) -> bool:
-    """Tell whether `flash_attention` gives what `jagged_attention` gives on a device, gradients included.
+    """Return whether `flash_attention` gives the results of `jagged_attention` on a device, gradients included.
 
-    Tried once, on three sentences and without a random number: the kernel is none of torch's public functions, and does
-    not serve every type and width.
+    Tested once, on three sentences and without random numbers, because the kernel is not a public function of torch and
+    does not support every type and width.
     """
     packing = Packing(np.array([3, 5, 17]), device)
     numbers = torch.arange(3 * 25 * heads * width, device=device).sin().to(dtype).view(3, 25, heads, width)

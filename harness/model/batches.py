@@ -1,4 +1,4 @@
-"""The batches on which a fast way is compared with the plain one: odd shapes, made from a run's own rows."""
+"""Batches for comparing a fast path with the plain one: unusual shapes, made from a run's own rows."""
 
 from __future__ import annotations
 

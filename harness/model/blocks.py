@@ -1,4 +1,4 @@
-"""Attention within packed sentences on a CPU: forward and backward written out, in blocks of sentences of like length.
+"""Attention over packed sentences on CPUs: explicit forward and backward passes in blocks of similar length.
 
 Calling torch's own attention for each of a batch's twenty lengths takes longer than what it computes, and its fused
 kernels for CPUs have no dropout. Here sentences of like length are a block, padded to its longest where that costs less

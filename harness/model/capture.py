@@ -1,8 +1,8 @@
-"""Captured passes: on a GPU, a small batch runs forward and backward from CUDA graphs.
+"""Run small batches forward and backward from captured CUDA graphs.
 
 Such a pass over bert-base is more than a thousand kernels, and to launch one takes Python longer than a small batch
-keeps a GPU busy with it. A captured pass launches all at once: the same kernels on the same numbers. It serves one
-shape alone, so packed batches are filled up to a multiple of `GRID` tokens.
+keeps a GPU busy with it. A captured pass launches all at once: the same kernels on the same numbers. It supports only
+one shape, so packed batches are filled up to a multiple of `GRID` tokens.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ TOKENS = 32_768
 Launching a pass of bert-base took 70 to 80 ms on the machine of an H100, which computes one of so many tokens in 60.
 """
 
-ROOM = 0.25
-"""Share of the GPU's memory that must be free for another: each has gradients of its own for all parameters."""
+MIN_FREE_MEMORY = 0.25
+"""Share of GPU memory that must be free to capture another graph: each keeps its own gradients of all parameters."""
 
 TOLERANCE = 0.02
 """How far it may be from the pass itself, as a share of the norm: some sums are taken in any order."""
@@ -54,7 +54,7 @@ class CapturedPasses:
         return CapturedPasses(self._record)  # a copied model has parameters of its own, which no graph knows
 
     def embed(self, model: nn.Module, features: Features, embed: Embed) -> Tensor:
-        """Return `embed(features)`, shape (sentences, dimension), for a packed batch: captured where that can be had.
+        """Return `embed(features)`, shape (sentences, dimension), for a packed batch: captured if possible.
 
         `model` has the parameters that `embed` reads. Its backward must have run before the next batch is embedded,
         and its gradients must have been used before the next backward: both have their memory from the graph.
@@ -102,7 +102,7 @@ class CapturedPasses:
         try:
             if device.type == "cuda":
                 free, total = torch.cuda.mem_get_info(device)
-                if free < ROOM * total:
+                if free < MIN_FREE_MEMORY * total:
                     return
                 self._pool = self._pool or torch.cuda.graph_pool_handle()
             with _dice_restored(device):

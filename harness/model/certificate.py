@@ -1,10 +1,10 @@
-"""Is a fast way exact for this run? Seen on the run's own rows, model and loss, before it trains by it.
+"""Certify that a fast forward path is exact for a run, on its own rows, model and loss, before training.
 
 Embeddings, and the gradient of every parameter, are compared with those of the plain path, which is the forward of
 sentence-transformers itself, on a few small batches of the run's rows: some as they come, one row, sentences of one
 length, sentences cut at the maximum, the last odd piece of a batch that a cached loss cuts, and long beside short. Then
-the loss itself, its value and the gradients of its own parameters, too. Dropout is off. The first way that agrees is
-taken, and the plain path if none does. `agreement.py` says what agreeing is.
+the loss itself, its value and the gradients of its own parameters, too. Dropout is off. The first path that agrees is
+used, and the plain path if none does. `agreement.py` defines agreement.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _certify(
             worst = trial.farthest(way)
         except _PlainPathFailed as problem:
             return _without(problem.__cause__ or problem)
-        except Exception as problem:  # out of memory, or what a model of another make raises
+        except Exception as problem:  # out of memory, or an unsupported model
             refused.append(f"{way}: {_line(problem)}")
             continue
         if worst is None:
@@ -187,7 +187,7 @@ class _Trial:
                 if worst.share > 1:
                     return worst
             if self._fast_passes() == before:
-                return None  # of another make, or a loss that looks into the layers
+                return None  # an unsupported model, or a loss that reads the layers
         return worst if self.model.ran[way] else None
 
     def _fast_passes(self) -> int:
@@ -203,7 +203,7 @@ class _Trial:
         try:
             self.model.double(), self.loss.double()
             exact = self._plain(batches, "fp32")
-        except _PlainPathFailed:  # a loss that knows float32 alone
+        except _PlainPathFailed:  # a loss that supports only float32
             return found
         finally:
             self.model.float(), self.loss.float()

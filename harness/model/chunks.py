@@ -1,4 +1,4 @@
-"""Cutting a padded batch into chunks, each padded to its own longest sentence: for models that cannot be packed."""
+"""Split a padded batch into chunks padded to their own longest sentence, for models that cannot be packed."""
 
 from __future__ import annotations
 

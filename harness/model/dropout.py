@@ -1,4 +1,4 @@
-"""Dropout for CPUs: torch draws 53 random bits for each element, one after another; 16 bits decide as well.
+"""Fast dropout for CPUs with 16 random bits per element, where torch draws 53 bits one after another.
 
 At widths of a few hundred torch's own dropout is a tenth to a sixth of a training step.
 """
@@ -18,7 +18,7 @@ LEVELS = 2**16
 
 @contextmanager
 def quick_dropout() -> Iterator[None]:
-    """Let every `nn.Dropout` draw by `dropped` on a CPU; whoever looks for these modules, to set `p`, finds them."""
+    """Let every `nn.Dropout` draw by `dropped` on a CPU; the modules stay in place, so that code can set their `p`."""
     with patch.object(nn.Dropout, "forward", _forward):
         yield
 

@@ -1,18 +1,18 @@
-"""The fast exact forward: the same embeddings from a batch without its padding, in one pass.
+"""The fast exact forward pass: the same embeddings, computed from a batch without padding in one pass.
 
 Sentences of a batch differ in length, and a batch is padded to its longest: of NLI's padded tokens only four in ten
-are real. All a transformer does to a token but attention needs no neighbour, and attention needs those of the same
-sentence alone. So a batch's sentences are put one after another into one sequence without padding, and attend within
-themselves (`attention.py`). That computes the same function of the same parameters; the embeddings are put back in the
-batch's order, so the loss, its in-batch negatives and all gradients are those of the plain forward (dropout draws other
-masks, as it would with another seed). For the same reason all columns of a batch share one pass. It works at the
-model's `forward`, so it serves every loss.
+are real. Except for attention, a transformer processes tokens independently, and attention needs only those of the same
+sentence. So a batch's sentences are concatenated into one sequence without padding, and each attends to itself
+(`attention.py`). This computes the same function of the same parameters; the embeddings are returned in the batch's
+order, so the loss, its in-batch negatives and all gradients are those of the plain forward pass (dropout draws other
+masks, as with another seed). All columns of a batch share one pass. It replaces the model's `forward`, so it works with
+every loss.
 
-Models whose attention knows more than its sentence (biases by position, windows) run in chunks of sentences of like
-length instead, each padded to its own longest (`chunks.py`), on a CPU; on a GPU, as they are.
+Models whose attention depends on positions in the batch (position biases, windows) run in chunks of sentences of
+similar length instead, each padded to its own longest (`chunks.py`), on a CPU; on a GPU they run unchanged.
 
-A model trains by its inherited forward until `way` says otherwise, which is for `certificate.py` to say: a fast way is
-taken where it was seen to give what the inherited forward gives.
+A model uses its inherited forward until `certificate.py` sets `way`: a fast path is used only if its results were
+checked against the inherited forward.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ PROBE = ("a", "a man and a woman walk along the river", "nobody")
 GRID = 32
 """Tokens to a multiple of which a packed batch is filled in bf16 on a CPU: oneDNN compiles a kernel for each shape."""
 
-OF_ANOTHER_MAKE = (NotImplementedError, TypeError, ValueError, KeyError, IndexError, RuntimeError, AttributeError)
-"""What models raise that packing does not suit."""
+UNSUPPORTED = (NotImplementedError, TypeError, ValueError, KeyError, IndexError, RuntimeError, AttributeError)
+"""Exceptions raised by models that cannot be packed."""
 
 Way = Literal["captured", "packed", "chunks", "plain"]
 """How a batch is embedded: packed, by CUDA graphs or by the modules; in chunks; or padded."""
@@ -150,7 +150,7 @@ class FastSentenceTransformer(SentenceTransformer):
                 self._embeds = way
                 try:
                     found = [self._alone(self._on_device(self.preprocess(batch))) for batch in batches]
-                except OF_ANOTHER_MAKE:  # out of memory is one of them
+                except UNSUPPORTED:  # out of memory is one of them
                     continue
                 if all(
                     (got["sentence_embedding"] - plain).abs().max() <= AGREEMENT * plain.abs().max()
@@ -196,7 +196,7 @@ class FastSentenceTransformer(SentenceTransformer):
             together = self._without_padding(self._columns, self._lengths, self.passes)
             self._embedded = dict(enumerate(together.chunk(len(self._columns)))) if together is not None else {}
         known = self._embedded.pop(column, None)
-        if known is None:  # asked for again: a second pass draws dropout anew, as the inherited one would
+        if known is None:  # a second pass draws new dropout masks, as the inherited one would
             return self._alone(input)
         return with_embedding(input, known)
 
@@ -290,7 +290,7 @@ class FastSentenceTransformer(SentenceTransformer):
                 for position in (0, (first.config.pad_token_id or 0) + 1):
                     if self._agrees(features, position, wanted):
                         return position
-        except OF_ANOTHER_MAKE:
+        except UNSUPPORTED:
             pass
         finally:
             for module, mode in modes.items():
@@ -301,5 +301,5 @@ class FastSentenceTransformer(SentenceTransformer):
         try:
             pack = packed([features], [features["attention_mask"].sum(dim=1).tolist()], position)
             return pack is not None and torch.allclose(self._pass(pack[0])[pack[1]], wanted, rtol=1e-4, atol=1e-5)
-        except OF_ANOTHER_MAKE:
+        except UNSUPPORTED:
             return False

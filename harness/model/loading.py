@@ -1,4 +1,4 @@
-"""Base models: loaded once a worker as they are, or refused; copied for each run."""
+"""Load base models once per worker, refuse unsuitable ones, and copy them for each run."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ def _no_code_and_no_pickle(folder: Path) -> None:
     for name in [m["type"] for m in modules] + [name for types in routed for name in types.values()]:
         if not name.startswith(OWN):
             raise RunFailed(
-                f"base model {folder}: its module {name} is code of the model's own, which is not executed; use a "
-                "model of sentence-transformers' modules"
+                f"base model {folder}: its module {name} is custom code, which is not executed; use a model that "
+                "has only modules of sentence-transformers"
             )
     for pickle in folder.rglob("pytorch_model*.bin"):
         if not any(pickle.parent.glob("*.safetensors")):
@@ -150,7 +150,7 @@ def _pool_otherwise(model: SentenceTransformer, pooling: PoolingMode, folder: st
     found = [(name, module) for name, module in model.named_children() if isinstance(module, Pooling)]
     if len(found) != 1 or found[0][1].pooling_output_dimension != found[0][1].embedding_dimension:
         what = "several poolings, or one that puts several together" if found else "no pooling"
-        raise RunFailed(f"base model {folder}: pooling={pooling!r} has no place in it, as it has {what}; leave it out")
+        raise RunFailed(f"base model {folder}: pooling={pooling!r} cannot be set: it has {what}; leave it out")
     name, own = found[0]
     model._modules[name] = Pooling(own.embedding_dimension, pooling_mode=pooling, include_prompt=own.include_prompt)
 
@@ -215,5 +215,5 @@ def _refuse_other_weights(model: PreTrainedModel, info: dict[str, Any], folder: 
     if missing or sizes or extra:
         raise RunFailed(
             f"base model {folder}: weights of its {type(model).__name__} do not match its files: {'; '.join(told)}. "
-            "Use a checkpoint that was saved whole by save_pretrained, with the config.json of its own"
+            "Use a complete checkpoint, saved by save_pretrained together with its config.json"
         )

@@ -1,4 +1,4 @@
-"""Packing a batch: its sentences one after another in one sequence, by rising length, without padding."""
+"""Pack a batch: concatenate its sentences into one sequence, by increasing length, without padding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Made = TypeVar("Made")
 
 
 class Borders:
-    """Where the sentences of a packed sequence begin and end, known to its device alone."""
+    """Offsets of the sentences of a packed sequence, which are only on its device."""
 
     def __init__(self, offsets: Tensor, longest: int) -> None:
         """Take the sentences' beginnings with the last one's end, shape (sentences + 1,); none is over `longest`."""
@@ -89,7 +89,7 @@ def packed(
 
 
 def padded_on_the_right(mask: Tensor) -> bool:
-    """Tell whether each sentence of an attention mask has its tokens first, without gaps, and all padding behind."""
+    """Return whether each sentence of an attention mask has all its tokens before the padding, without gaps."""
     return mask.shape[1] > 0 and bool(mask[:, 0].all()) and not bool((mask[:, 1:] > mask[:, :-1]).any())
 
 
@@ -107,7 +107,7 @@ def on(device: torch.device, numbers: np.ndarray) -> Tensor:
 
 
 def _alike(first: Features, other: Features) -> bool:
-    """Tell whether two columns have the same features, of which each tensor has one value a token."""
+    """Return whether two columns have the same features, with one value per token in each tensor."""
     return first.keys() == other.keys() and all(
         value.shape == other["attention_mask"].shape if isinstance(value, Tensor) else value == first[name]
         for name, value in other.items()

@@ -1,4 +1,4 @@
-"""Features on their way through a fast forward: whether a loss has changed them, and what they lack afterwards."""
+"""Sentence features in a fast forward pass: detect changes by a loss, and outputs that the fast path omits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ OUTPUTS = ("token_embeddings", "all_layer_embeddings")
 
 
 class Embedded(dict[str, Any]):
-    """Features with their embedding, of which a fast way made no hidden states: whoever looks for them is told.
+    """Features with their embedding but without hidden states, which a fast path does not compute.
 
-    Raises TokensWanted where a transformer's outputs are asked for, by whatever method; a plain dictionary would answer
-    "there are none" to `get` and `in`, and a loss would leave a part of itself out.
+    Reading a transformer's outputs by any method raises TokensWanted; with a plain dictionary, `get` and `in` would
+    report that there are none, and a loss would skip a part of itself.
     """
 
     def __getitem__(self, name: str) -> Any:

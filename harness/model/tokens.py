@@ -1,4 +1,4 @@
-"""Token ids of sentences met before: the trials of an ablation tokenise the same rows again and again."""
+"""Cache of token ids: the trials of an ablation tokenise the same rows repeatedly."""
 
 from __future__ import annotations
 

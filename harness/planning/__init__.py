@@ -1,1 +1,1 @@
-"""Which runs an ablation needs, and which test scores were known when."""
+"""Planning: the runs of an ablation, and the log of designs and known test scores."""

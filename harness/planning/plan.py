@@ -1,4 +1,4 @@
-"""The plan: which runs an ablation needs, and how each stands, computed from the ablation and its records alone."""
+"""The plan: the runs that an ablation needs and their states, computed only from the ablation and its records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.spec.views import named
 from harness.store.records import Design, Record, Stage
 
 RECIPE = 7
-"""Bumped by hand when training or evaluation changes what a run's result is: all runs are then new."""
+"""Increased by hand when training or evaluation changes the result of a run: all runs are then new."""
 
 TUNE_SEED = 0
 """Every trial of every study trains with this seed; final runs use 1, 2, ..."""
@@ -54,15 +54,15 @@ class Plan:
     """The ordered runs of an ablation, and what its verdicts must allow for.
 
     Attributes:
-        designs: the store's log of what was declared when (`harness.planning.unlocking`); `present` is what is declared
-            now, `scored` the studies that have test scores; `otherwise` those that the present search once had another
-            best point of, which was scored.
-        looks: the numbers of final seeds at which verdicts are looked at where seeds are added until decided
+        designs: the store's log of designs (`harness.planning.unlocking`); `present` is the present design, `scored`
+            are the studies that have test scores, and `otherwise` those whose present search once had another best
+            point, which was scored.
+        looks: the numbers of final seeds at which verdicts are judged if seeds are added until decided
             (`harness.verdicts.until_decided`), else empty.
-        audit: what the store knows of the data (`harness.audit`).
-        allow_mixed: judge runs of several versions all the same (`harness.planning.mixing`).
-        study_file: the hash of the study file as it is today.
-        strays: how many trials of each study the store holds that are none of this plan's.
+        audit: the audit of the data (`harness.audit`).
+        allow_mixed: also judge runs of several versions (`harness.planning.mixing`).
+        study_file: hash of the current study file.
+        strays: by study, the number of trials in the store that belong to another search.
     """
 
     ablation: Ablation
@@ -90,12 +90,12 @@ class Plan:
         return found
 
     def study_file_changed(self) -> int:
-        """Count the runs that were made while the study file read otherwise than it does today; 0 where unknown."""
+        """Count the runs that were made with another version of the study file; 0 if unknown."""
         made = [run.record.provenance.get("study_file") for run in self.runs if run.record is not None]
         return 0 if self.study_file is None else sum(known not in (None, self.study_file) for known in made)
 
     def stray_trials(self) -> list[str]:
-        """Return a sentence for each study of which the store holds trials that are none of this plan's."""
+        """Return a sentence for each study with trials in the store that belong to another search."""
         return [
             f"{study}: the store holds {number} trial{'s' * (number > 1)} of another search (its space, default, "
             "options, loss, rows or number of trials differed); kept, not counted"
@@ -124,7 +124,7 @@ class Plan:
 
 
 def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point | None) -> str:
-    """Hash what decides a run's result, by content: equal ids mean equal results up to rounding.
+    """Hash everything that decides a run's result, by content: equal ids mean equal results up to rounding.
 
     Not the commit and the libraries' versions, which are provenance (`harness.planning.mixing` looks at them), nor the
     tasks, which are read off. Raises StudyFileError for a loss or view whose content cannot be told.
@@ -138,7 +138,7 @@ def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point
 
 
 def search_id(ablation: Ablation, study: str) -> str:
-    """Hash what decides which points a study's trials ask for: another space, default or option is another search.
+    """Hash what decides the points of a study's trials: another space, default or option is another search.
 
     It is part of its trials' ids, so a trial belongs to the one search that asked for it. The number of trials is not:
     a search goes on where it stood. Neither is Optuna's version, which each record holds (`harness.planning.mixing`).
@@ -156,7 +156,7 @@ def search_id(ablation: Ablation, study: str) -> str:
 
 
 def subject_id(ablation: Ablation, study: str) -> str:
-    """Hash what a study trains and is scored on, whatever its points and name: its loss, view, rows, model and sets.
+    """Hash what a study trains and is scored on, without its points and name: its loss, view, rows, model and sets.
 
     Which trial of another study mines for it is not declared: tuning shows it.
     """
@@ -165,7 +165,7 @@ def subject_id(ablation: Ablation, study: str) -> str:
 
 
 def trained(ablation: Ablation, study: str) -> dict[str, Any]:
-    """Return what enters a study's run ids beside point, seed and stage, for its records and for comparing stores."""
+    """Return what enters a study's run ids besides point, seed and stage, for its records and for comparing stores."""
     decides = _decides(ablation, study, "tune", TUNE_SEED)
     told = {name: value for name, value in decides.items() if name not in ("stage", "seed", "study", "mined_by")}
     search = {} if study == UNTRAINED else {"search": search_id(ablation, study)}
@@ -177,7 +177,7 @@ def _hashed(parts: dict[str, Any]) -> str:
 
 
 def _decides(ablation: Ablation, study: str, stage: Stage, seed: int) -> dict[str, Any]:
-    """Return what decides the results of a study's runs of one stage and seed, less the point."""
+    """Return what decides the results of a study's runs of one stage and seed, without the point."""
     bed = ablation.testbed_of(study)
     decides: dict[str, Any] = {
         "recipe": RECIPE,

@@ -1,4 +1,4 @@
-"""Ablation + records -> plan: study by study, and anew only where a record was added."""
+"""Make a plan from an ablation and its records, study by study; only studies with new records are planned again."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def make_plan(
     """Return the ordered runs of an ablation: the untrained model, then trials and final runs, study by study in turn.
 
     Args:
-        records: what the store holds, in any order; records of other rows, budgets or recipes are ignored.
+        records: the records of the store, in any order; records of other rows, budgets or recipes are ignored.
         pruning: accept pruned trials as done; without it they are to do.
         only: plan only these studies (all if empty).
-        unavailable: tasks whose data cannot be had; a final run that lacks only these is done.
-        designs, looks: carried along for what is judged and reported.
-        seeds: final seeds at the best point, by study, where they are more than the budget's.
+        unavailable: tasks whose data are not available; a final run that lacks only these is done.
+        designs: the log of designs, kept in the plan.
+        looks: the looks of a sequential test, kept in the plan.
+        seeds: final seeds at the best point, by study, if they are more than the budget's.
     """
     planner = Planner(ablation, records, pruning=pruning, only=only, unavailable=unavailable)
     planner.designs, planner.looks = tuple(designs), looks
@@ -44,10 +45,9 @@ def make_plan(
 
 
 class Planner:
-    """Plans an ablation study by study, and anew only those studies that a record was added to.
+    """Plans an ablation study by study; only studies with new records are planned again.
 
-    What it returns is a function of ablation and records; that it remembers is for the driver, which plans after each
-    run. `designs` and `looks` are carried along.
+    The plan is a function of ablation and records. Plans of studies are cached because the driver plans after each run.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Planner:
         unavailable: Iterable[str] = (),
         retrying: Iterable[str] = (),
     ) -> None:
-        """Take the arguments of `make_plan`, and in `retrying` the ids of runs that are to be done once more."""
+        """Take the arguments of `make_plan`, and in `retrying` the ids of runs to repeat."""
         self.ablation = ablation
         self.only = tuple(only)
         wanted = {name for study in only for name in (study, named(ablation.study(study).view).miner)}
@@ -81,7 +81,7 @@ class Planner:
             self.add(record)
 
     def add(self, record: Record) -> None:
-        """Take a record into account, in place of an earlier one of the same run, which is thereby done once more."""
+        """Add a record; it replaces an earlier record of the same run."""
         if record.id in self._known.get(record.study, {}):
             self._retrying.discard(record.id)
         self._known.setdefault(record.study, {})[record.id] = record
@@ -93,7 +93,7 @@ class Planner:
         return () if study == UNTRAINED else self._mined_by.get(study, ())
 
     def ablation_of(self, name: str) -> Ablation:
-        """Return the ablation with the trial that mines for this study put into its view, where it is known."""
+        """Return the ablation with the trial that mines for this study in its view, if it is known."""
         view = None if name == UNTRAINED else named(self.ablation.study(name).view)
         mining = view.mining if view is not None else None
         if view is None or mining is None or mining.by == UNTRAINED:
@@ -108,12 +108,12 @@ class Planner:
         return replace(self.ablation, studies=studies)
 
     def give(self, seeds: Mapping[str, int]) -> None:
-        """Plan these numbers of final seeds at the best point, by study, where they are more than the budget's."""
+        """Set the number of final seeds at the best point, by study, if it exceeds the budget's."""
         self.seeds = dict(seeds)
         self._parts.clear()
 
     def part(self, study: str) -> Plan:
-        """Return the plan of one study's runs alone."""
+        """Return the plan of only one study's runs."""
         if study not in self._parts:
             self._parts[study] = Plan(self.ablation, tuple(self._runs(study)))
         return self._parts[study]
@@ -134,7 +134,7 @@ class Planner:
         )
 
     def _strays(self) -> dict[str, int]:
-        """Count, by study, the tuning records of searches that nobody declares any more."""
+        """Count, by study, the tuning records of searches that are no longer declared."""
         planned = {study: {run.id for run in self.part(study).of(study, "tune")} for study in self.studies}
         numbers = {
             study: sum(r.stage == "tune" and r.id not in ids for r in self._known.get(study, {}).values())
@@ -147,7 +147,7 @@ class Planner:
         return design(self.ablation)
 
     def _was_best_otherwise(self, study: str) -> bool:
-        """Tell whether the present search of a study had another best point, which was scored: a trial was retried."""
+        """Return whether another best point of the present search was scored before a trial was retried."""
         declared, now = self._design.studies[study], {run.point for run in self.part(study).of(study, "final")}
         finals = [r for r in self._known.get(study, {}).values() if r.stage == "final" and r.scores]
         made = [(r.provenance.get("subject"), r.provenance.get("search")) for r in finals if r.point not in now]
@@ -180,7 +180,7 @@ def _waits_for_its_miner(study: Study) -> bool:
 
 
 def _waiting(ablation: Ablation, study: Study) -> list[PlannedRun]:
-    """Plan a study whose negatives nobody can mine yet: all its runs wait, without ids, their points known or not."""
+    """Plan a study whose negatives cannot be mined yet: all its runs wait, without ids."""
     points: list[Point | None] = [*start_up_points(ablation, study)]
     points += [None] * (ablation.trials(study) - len(points))
     runs = [PlannedRun(study.name, "tune", TUNE_SEED, "waiting", point, trial) for trial, point in enumerate(points)]
@@ -194,7 +194,7 @@ def _waiting(ablation: Ablation, study: Study) -> list[PlannedRun]:
 
 @dataclass(frozen=True)
 class _StateOf:
-    """Decides how a run stands from its record."""
+    """Decides the state of a run from its record."""
 
     ablation: Ablation
     pruning: bool
@@ -216,7 +216,7 @@ class _StateOf:
 def _trials(
     ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf, id_of: Callable[..., str]
 ) -> list[PlannedRun]:
-    """Plan a study's trials: fixed points first, then those that the sampler chose, then those it has yet to choose."""
+    """Plan a study's trials: fixed points first, then points chosen by the sampler, then points not chosen yet."""
     runs = []
     for trial, point in enumerate(start_up_points(ablation, study)):
         key = id_of(study.name, "tune", TUNE_SEED, point)
@@ -236,7 +236,7 @@ def _trials(
 def _own(
     record: Record | None, stage: Stage, seed: int, point: Point | None, trial: int | None = None
 ) -> Record | None:
-    """Return a record if it says that it is of this very run: another's, copied under its id, is none of it."""
+    """Return the record if it is of this very run; a copy of another run's record under its id is ignored."""
     if record is None:
         return None
     says = (record.stage, record.seed, record.point, record.trial)
@@ -244,7 +244,7 @@ def _own(
 
 
 def _deciding(records: Iterable[Record]) -> Record:
-    """Return which of several records of one trial counts: one that ended well before others, then the smallest id.
+    """Return which of several records of one trial counts: a successful one first, then the smallest id.
 
     There is more than one only where stores were put together by hand: a trial that is retried keeps its point.
     """
@@ -260,9 +260,9 @@ def _finals(
     trials: list[PlannedRun],
     more: int,
 ) -> list[PlannedRun]:
-    """Plan a study's final runs at its best point, known once all its trials ended, and at its default point.
+    """Plan a study's final runs at its best point, once all its trials have ended, and at its default point.
 
-    Seeds beyond the budget's, up to `more`, are for the best point alone, which the claims are about.
+    Seeds beyond the budget's, up to `more`, are only for the best point, which the claims are about.
     """
     roles: dict[Point | None, tuple[str, ...]] = {}
     if all(run.state in ("done", "failed") for run in trials):

@@ -1,10 +1,10 @@
-"""The lock on the test sets: tuning runs cannot reach them, and the store logs what was declared when.
+"""Test-set lock: tuning runs have no access to test sets, and the store logs every design with known test scores.
 
 A tuning run's job carries a testbed whose test set and tasks are taken out (`Testbed.sealed`), so no code in its worker
-can name them; `dev_only` refuses a tuning record that holds test scores all the same. Before a driver starts its first
-run it appends to `designs.json` what the study file declares (`Design`), and which studies had test scores by then.
-Entries are only ever added, so editing the file afterwards empties nothing: `harness.verdicts.hindsight` compares the
-present design with the last one that was declared blindly.
+can name them; `dev_only` refuses a tuning record that has test scores anyway. Before a driver starts its first run it
+appends what the study file declares (`Design`) to `designs.json`, and which studies already have test scores. Entries
+are only added, never changed: `harness.verdicts.hindsight` compares the present design with the last one that was
+declared blindly.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def claims(ablation: Ablation) -> dict[str, tuple[str, ...]]:
 
 
 def claim_of(expectation: Beats | Within | AtLeast) -> str:
-    """Return the words that the log knows a claim by.
+    """Return the text of a claim in the log.
 
     Names of several words are quoted: a study "b at the default point" must not read like a claim about that point.
     """
@@ -77,7 +77,7 @@ def design(
 
 
 def scored(records: Iterable[Record]) -> frozenset[str]:
-    """Return the studies of which there are test scores, whatever they were made with."""
+    """Return the studies that have test scores, of any version."""
     return frozenset(record.study for record in records if record.stage == "final" and record.scores)
 
 
@@ -111,7 +111,7 @@ def append(folder: Path, entry: Design) -> None:
 
 
 def is_news(entry: Design, log: Sequence[Design]) -> bool:
-    """Tell whether a design declares something else than the log's last one does."""
+    """Return whether a design differs from the last one in the log."""
     return not log or _declares(log[-1]) != _declares(entry)
 
 
@@ -120,7 +120,7 @@ def _declares(entry: Design) -> Design:
 
 
 def dev_only(record: Record) -> Record:
-    """Return a tuning record as it is if it holds dev scores alone, else as a failed one without any scores."""
+    """Return a tuning record unchanged if it has only dev scores, else as a failed record without scores."""
     if record.stage != "tune":
         return record
     foreign = sorted({name for name in record.scores if name.split("/")[0] != DEV} | set(record.pairs))

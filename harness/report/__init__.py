@@ -1,17 +1,19 @@
-"""The report of an ablation: a page with figures, its scores as CSV and its records as JSON, from the store alone.
+"""The report of an ablation: a page with figures, scores as CSV and records as JSON, built only from the store.
 
-    facts      what is stated, computed once from the plan
-    tables     as plain data and as markdown
-    figures    the only home of matplotlib
-    sweeps     how the score goes with a number that studies differ in
-    explain    what the embeddings look like, and why a study trails
-    curves     the best dev score against the budget, and points at an edge
-    evidence   orders as a whole, repeated looks, and what was declared when
-    audited    what the audit of the data found
-    threats    reasons to doubt the result, read off the facts
+    facts      everything the report states, computed once from the plan
+    tables     tables as plain data and as markdown
+    budgets    the tuning budget that each study received
+    figures    the figures; no other module imports matplotlib
+    sweeps     test score against a parameter that was swept
+    explain    embedding-space diagnostics, and why a study scores lower
+    curves     best dev score against the budget, and best points at an edge of the space
+    protocol   orders as a whole, repeated looks, and the log of designs
+    audit      findings of the data audit
+    threats    threats to validity, derived from the facts
     markdown   the page
-    html       the same page as one file that can be mailed
+    html       the same page as a single file
     data       scores.csv and records.json
+    transfer   the page of one ablation on several testbeds
 
 The same records give the same bytes: no time stamp, no path of the machine, no order that depends on a hash.
 """
@@ -30,11 +32,16 @@ from harness.report.html import html_page
 def write_report(plan: Plan, folder: Path, command: str) -> Path:
     """Write README.md, report.html, figures/*.svg, scores.csv and records.json into `folder`; return the README's path.
 
-    A plan that is done only in part is reported as far as it goes. Figures of an earlier report that have nothing to
-    show any more are removed; other files are left alone.
+    A partly finished plan is reported as far as it goes. Figures of an earlier report that no longer have data are
+    removed; other files are not touched.
 
     Args:
-        command: what reproduces the runs, as one would type it, e.g. "harness run studies/all_losses.py --rows 12000".
+        plan: the plan with its records.
+        folder: where the files are written.
+        command: the shell command that reproduces the runs, e.g. "harness run studies/all_losses.py --rows 12000".
+
+    Returns:
+        The path of README.md.
 
     Raises:
         StoreError: the folder cannot be written.

@@ -18,14 +18,19 @@ def section(facts: Facts) -> Iterable[str]:
     yield "## Audit of the data"
     found = cache.of_plan(facts.plan)
     if found is None:
-        why = "the store has no audit" if facts.plan.audit is None else "the store's is of other rows, tasks or studies"
-        yield f"Not audited: {why}. `harness run FILE --audit-only` makes one."
+        why = (
+            "the store has no audit"
+            if facts.plan.audit is None
+            else "the audit in the store covers other rows, tasks or studies"
+        )
+        yield f"Not audited: {why}. Run `harness run FILE --audit-only` to audit the data."
     else:
         numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(found.of(s))])
         yield (
-            f"Before training, rows and sets were looked through: {numbers}. No error may stand for a run to start."
+            f"Training rows and evaluation sets were audited before training: {numbers}. A run starts only if the "
+            "audit finds no error."
             + (
-                f" Of {', '.join(map(escape, found.studies))} alone: no other study was to run."
+                f" The audit covers only {', '.join(map(escape, found.studies))}: no other study was selected to run."
                 if found.studies
                 else ""
             )
@@ -37,18 +42,19 @@ def section(facts: Facts) -> Iterable[str]:
             yield f"<details><summary>Notes</summary>\n\n{_findings(found.of('note')).markdown()}\n\n</details>"
         yield _overlaps(found.overlaps).markdown()
         yield (
-            "Pairs are equal in either order and but for case, punctuation and spaces; near-duplicates share four "
-            "fifths of their shingles of five characters with one of the rows' sentences. *Expected false negatives*: "
-            "pairs of rows in a batch with the same anchor or positive, of all pairs in it."
+            "Two pairs count as equal in either order and regardless of case, punctuation and spaces. A sentence "
+            "counts as *nearly in the rows* if the Jaccard similarity of its five-character shingles to those of a "
+            "sentence of the rows is at least 0.8. *Expected false negatives*: the number of pairs of rows in a batch "
+            "that share an anchor or a positive, out of all pairs of rows in the batch."
         )
     yield from _unshared(facts)
 
 
 def doubts(facts: Facts) -> list[str]:
-    """Return a threat to validity that names all warnings of the audit, or that there was none made."""
+    """Return the threat to validity that names all warnings of the audit, or says that there was no audit."""
     found = cache.of_plan(facts.plan)
     if found is None:
-        return ["The data were not audited: duplicates, ignored labels and leaked test pairs would not have been seen."]
+        return ["The data were not audited, so duplicates, ignored labels or leaked test pairs may be undetected."]
     warned: dict[str, list[str]] = {}
     for finding in found.of("warning"):
         warned.setdefault(finding.what, []).append(
@@ -56,13 +62,13 @@ def doubts(facts: Facts) -> list[str]:
         )
     if not warned:
         return []
-    part = f" It is of {', '.join(map(escape, found.studies))} alone." if found.studies else ""
+    part = f" It covers only {', '.join(map(escape, found.studies))}." if found.studies else ""
     listed = "; ".join(f"{escape(what)} ({escape(', '.join(where))})" for what, where in warned.items())
     return [f"The audit of the data warns of {listed}.{part}"]
 
 
 def amount(value: float) -> str:
-    """Return a count as it is, or an expected one to three digits."""
+    """Format a count in full, or an expected count with three digits."""
     return count(value) if value % 1 == 0 else f"{value:.3g}"
 
 
@@ -70,7 +76,7 @@ def _findings(found: Iterable[Finding]) -> Table:
     rows = tuple(
         (f.severity, escape(f.where), escape(f.what), escape(f.explain), amount(f.count), amount(f.of)) for f in found
     )
-    return Table(("severity", "where", "what", "what it means, and the mend", "count", "of"), rows, left=4)
+    return Table(("severity", "where", "what", "explanation and fix", "count", "of"), rows, left=4)
 
 
 def _overlaps(overlaps: Iterable[Overlap]) -> Table:
@@ -106,7 +112,7 @@ def _overlaps(overlaps: Iterable[Overlap]) -> Table:
 
 
 def _unshared(facts: Facts) -> Iterable[str]:
-    """Yield STS tasks' scores, raw and without shared pairs, where final runs have both."""
+    """Yield the scores of STS tasks, raw and without shared pairs, if final runs have both."""
     names = sorted({name for row in facts.rows for record in row.ended for name in record.unshared})
     if not names:
         return
@@ -121,6 +127,7 @@ def _unshared(facts: Facts) -> Iterable[str]:
     header = [cell for name in names for cell in (escape(name), "without shared pairs")]
     yield Table(("study", *header), tuple(lines)).markdown()
     yield (
-        "Spearman of the STS tasks that share pairs with the dev set, on which every best point was chosen, or with "
-        "the rows: raw, and without those pairs. Means over tasks are of the raw scores."
+        "Spearman correlation of the STS tasks that share pairs with the training rows or with the dev set (on which "
+        "every best point was selected): the raw score, and the score without the shared pairs. Means over tasks use "
+        "the raw scores."
     )

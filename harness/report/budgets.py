@@ -1,4 +1,4 @@
-"""What each study was given, told from its records: trials that were asked for, scored, and what they saw."""
+"""The report's table of tuning budgets: trials planned and scored in each study, and examples seen per trial."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from harness.report.tables import NONE, Table, count, escape
 
 
 def given(facts: Facts) -> Table:
-    """Return a row a study: its trials by how they ended, the distinct points, and what a scored trial trained on."""
+    """Return one row per study: trials by outcome, distinct points, and examples and steps of the scored trials."""
     header = (
-        *("study", "trials", "scored", "not scored", "distinct points", "first point", "examples a trial", "steps"),
-        "trials of other searches",
+        *("study", "trials", "scored", "not scored", "distinct points", "first point", "examples per trial", "steps"),
+        "trials from other searches",
     )
     rows = tuple(
         (

@@ -1,4 +1,4 @@
-"""The report's numbers for other programs: scores.csv and records.json."""
+"""The report's machine-readable files: scores.csv and records.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.report.facts import Facts, without_paths
 
 
 def scores_csv(facts: Facts) -> str:
-    """Return a line for each untrained and final run that has scores: its point, and every score in points of 1.0."""
+    """Return one line per untrained or final run that has scores: its point, and every score on a 0 to 1 scale."""
     runs = [
         run
         for row in facts.rows
@@ -45,12 +45,12 @@ def scores_csv(facts: Facts) -> str:
 
 
 def records_json(facts: Facts) -> str:
-    """Return all records of the plan by id, one a line, without the predictions of each pair."""
+    """Return all records of the plan by id, one per line, without the predictions for each pair."""
     ablation = facts.plan.ablation
     head = f'{{"ablation": {as_json(ablation.name)}, "testbed": {as_json(ablation.testbed.name)}, "records": [\n'
     lines = []
     for record in facts.records:
-        plain = replace(record, pairs={}).as_dict()  # else each file would be read for what is thrown away
+        plain = replace(record, pairs={}).as_dict()  # drop the pairs before they are read from disk
         del plain["pairs"]
         lines.append(as_json(_published(finite(plain))))
     return head + ",\n".join(lines) + "\n]}\n"

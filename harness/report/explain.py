@@ -1,4 +1,4 @@
-"""What the dev set's embeddings look like before and after each study's training, and how its score came about."""
+"""Embedding-space diagnostics on the dev set, before and after each study's training, and what explains its score."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.store.records import Pairs
 from harness.verdicts.evidence import difference
 
 BINS = 5
-"""Gold scores are looked at in fifths, which on STSB are its five whole marks."""
+"""Number of bins of gold scores; on STSB each is one step of its scale from 0 to 5."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +26,29 @@ class Space:
     row: Row
 
     def figure(self, name: str) -> float | None:
-        """Return a diagnostic (see `harness.evaluation.diagnostics`), None if no run has it."""
+        """Return the mean of a diagnostic (see `harness.evaluation.diagnostics`), None if no run has it."""
         known = [record.diagnostics[name] for record in self.row.ended if name in record.diagnostics]
         return float(np.mean(known)) if known else None
 
     @cached_property
     def profile(self) -> np.ndarray | None:
-        """Return how far the cosines of each fifth of gold scores lie above the lowest fifth's, shape (BINS,).
+        """Return the mean cosine of each fifth of gold scores minus that of the lowest fifth, shape (BINS,).
 
-        In standard deviations within a fifth, so that spaces of any width compare: a monotone stretch of all cosines
-        changes no rank. A fifth without pairs is NaN. None if no run has dev pairs, or its lowest fifth is empty.
+        The unit is the standard deviation within a fifth, so that spaces of different spread are comparable: a
+        monotone stretch of all cosines changes no rank. A fifth without pairs is NaN. None if no run has dev pairs, or
+        if the lowest fifth is empty.
         """
         profiles = [found for r in self.row.ended if DEV in r.pairs and (found := _profile(r.pairs[DEV])) is not None]
         return np.mean(profiles, axis=0) if profiles else None
 
     @property
     def separation(self) -> float | None:
-        """Return by how many standard deviations the highest fifth's cosines lie above the lowest's."""
+        """Return the difference between the highest and the lowest fifth's mean cosine, in standard deviations."""
         return None if self.profile is None or np.isnan(self.profile[-1]) else float(self.profile[-1])
 
     @cached_property
     def course(self) -> list[tuple[float, list[float]]]:
-        """Return all seeds' dev scores at each share of the training at which every one was looked at."""
+        """Return all seeds' dev scores at each share of the training at which every seed was evaluated."""
         if not self.row.trials:
             return []
         curves = [dict(record.curve) for record in self.row.ended if record.curve]
@@ -74,10 +75,10 @@ def spaces(facts: Facts) -> list[Space]:
 
 
 def explanation(facts: Facts) -> Iterable[str]:
-    """Yield a table of every space's figures and what they mean; of records that have none, that they have none."""
+    """Yield a table of every space's diagnostics and what they mean, or say that the records have none."""
     found = [space for space in spaces(facts) if space.row.ended[0].diagnostics]
     if not found:
-        yield "The final runs' records hold no diagnostics; they are of an earlier version."
+        yield "The final runs' records have no diagnostics: an earlier version of the harness wrote them."
         return
     header = (
         "study",
@@ -100,18 +101,19 @@ def explanation(facts: Facts) -> Iterable[str]:
     )
     yield Table(header, rows).markdown()
     yield (
-        "Of the dev set's embeddings, after training. *Alignment*: mean squared distance of pairs rated 4 of 5 or "
-        "higher, smaller is closer. *Uniformity*: smaller is more evenly spread over the sphere (both Wang and Isola, "
-        "2020). *Mean cosine* of any two sentences: 0 has no preferred direction. *Effective rank*: the number of "
-        "dimensions in use. *Separation*: how far the cosines of the highest fifth of gold scores lie above the "
-        "lowest fifth's, in standard deviations within a fifth. They explain scores and decide nothing."
+        "Diagnostics of the dev set's embeddings after training. *Alignment*: mean squared distance of pairs rated 4 "
+        "of 5 or higher; smaller means closer. *Uniformity*: smaller means more evenly spread over the sphere (both "
+        "Wang and Isola, 2020). *Mean cosine*: of any two sentences; 0 means that there is no preferred direction. "
+        "*Effective rank*: the number of dimensions in use. *Separation*: the mean cosine of the highest fifth of gold "
+        "scores minus that of the lowest fifth, in standard deviations within a fifth. The diagnostics help to explain "
+        "the scores; no verdict rests on them."
     )
     yield _extremes([space for space in found if space.separation is not None])
     yield from _setbacks(facts, found)
 
 
 def _extremes(found: Sequence[Space]) -> str:
-    """Say what sets the study with the highest dev score apart from the one with the lowest."""
+    """Compare the separation of the studies with the highest and the lowest dev score."""
     studies = [space for space in found if space.course and space.row.mean(OBJECTIVE) is not None]
     if len(studies) < 2:
         return ""
@@ -119,17 +121,18 @@ def _extremes(found: Sequence[Space]) -> str:
     low, high = ordered[0], ordered[-1]
     untrained = next((space for space in found if not space.course), None)
     before = f" (untrained {_plain(untrained.separation)})" if untrained else ""
-    told = (
-        f"Lowest on dev is {escape(low.row.name)}, highest {escape(high.row.name)}. Pairs that mean the same lie "
-        f"{_plain(low.separation)} and {_plain(high.separation)} standard deviations above pairs that do not{before}"
+    text = (
+        f"{escape(low.row.name)} has the lowest dev score and {escape(high.row.name)} the highest. Their separation of "
+        f"similar from dissimilar pairs is {_plain(low.separation)} and {_plain(high.separation)} standard "
+        f"deviations{before}"
     )
     if (low.separation or 0) < (high.separation or 0):
-        return f"{told}: the one's cosines tell less apart than the other's."
-    return f"{told}: what sets the two apart lies between these ends of the scale."
+        return f"{text}: the cosines of {escape(low.row.name)} separate similar from dissimilar pairs less clearly."
+    return f"{text}: separation does not explain their difference; the cosines differ between the ends of the scale."
 
 
 def _setbacks(facts: Facts, found: Sequence[Space]) -> Iterable[str]:
-    """Name the studies that end below the untrained model, by when they were below it."""
+    """Name the studies that end below the untrained model, and since when they have been below it."""
     untrained = facts.untrained.mean(OBJECTIVE)
     if untrained is None:
         return
@@ -139,18 +142,18 @@ def _setbacks(facts: Facts, found: Sequence[Space]) -> Iterable[str]:
         if not means or means[-1][1] >= untrained:
             continue
         *_, (under, last) = ((under, list(stretch)) for under, stretch in groupby(means, lambda m: m[1] < untrained))
-        since = f"from the first look, at {last[0][0]:.0%} of the training, to the end"
+        since = f"from the first evaluation, at {last[0][0]:.0%} of the training, to the end"
         if last[0][0] != means[0][0]:
             since = f"since {last[0][0]:.0%} of the training"
         below.append(f"{escape(space.row.name)} ({since})" if under else "")
     if below:
-        yield f"Below the untrained model's {score(untrained)} on dev: {', '.join(below)}."
+        yield f"Below the untrained model's dev score of {score(untrained)}: {', '.join(below)}."
 
 
 def without_gain(facts: Facts) -> str:
-    """Name the studies that their final runs do not show to be better than the untrained model; "" if there are none.
+    """Name the studies whose final runs do not show an improvement over the untrained model; "" if there are none.
 
-    Shown means that both 95 percent intervals of the difference, over test pairs and over seeds, lie above 0.
+    An improvement is shown if both 95 percent intervals of the difference, over test pairs and over seeds, are above 0.
     """
     names = []
     for row in facts.studies:
@@ -161,8 +164,8 @@ def without_gain(facts: Facts) -> str:
     if not names:
         return ""
     return (
-        f"Not shown to be better than the untrained model at the best point: {', '.join(names)}. Where no point of the "
-        "space improves on the untrained model, tuning chooses the one that changes it least."
+        f"No improvement over the untrained model is shown at the best point: {', '.join(names)}. If no point of the "
+        "space improves on the untrained model, tuning selects the point that changes it least."
     )
 
 

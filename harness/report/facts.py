@@ -1,4 +1,4 @@
-"""Everything that a report states, computed once from a plan; the tables, figures and sentences only lay it out."""
+"""Facts of a report, computed once from a plan; tables, figures and sentences only present them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from harness.verdicts.judge import judge
 from harness.verdicts.rules import Verdict
 
 EDGE = 0.05
-"""A best value in the outer twentieth of its (logarithmic) range counts as at the edge of the space."""
+"""A best value in the outer 5 percent of its (logarithmic) range counts as at the edge of the space."""
 
 PUBLIC_HUB = "https://huggingface.co"
 
 
 @dataclass(frozen=True)
 class Row:
-    """What every table says about a study; also made for the untrained model, which has one run and no trials.
+    """A study's runs and results; the untrained model has a row, too, with one run and no trials.
 
-    `best` and `default` are the planned final runs at the tuned and at the default point, `finals` and `untuned` those
-    of them that are fit to be compared.
+    `best` and `default` are the planned final runs at the tuned and at the default point; `finals` and `untuned` are
+    those of them that can be compared.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Row:
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
-        """All runs, those that are final at both points once."""
+        """All runs; a final run that belongs to both points is counted once."""
         return self.trials + self.best + tuple(run for run in self.default if run not in self.best)
 
     @property
@@ -65,7 +65,7 @@ class Row:
 
     @property
     def point(self) -> Point | None:
-        """The best point: of the final runs or, while those wait for the last trials, none."""
+        """The best point, as the final runs have it; None while they wait for the last trials."""
         return next((run.point for run in self.best), None)
 
     @property
@@ -83,7 +83,7 @@ class Row:
         return best(run.record for run in self.trials if run.record is not None)
 
     def values(self, metric: str) -> list[float]:
-        """Return a metric of the final runs at the best point, by seed, those without it left out."""
+        """Return a metric of the final runs at the best point, in the order of seeds; runs without it are left out."""
         return [record.scores[metric] for record in self.ended if metric in record.scores]
 
     def mean(self, metric: str) -> float | None:
@@ -98,7 +98,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Step:
-    """A study against the one declared before it; the first against the untrained model."""
+    """The comparison of a study with the one declared before it, or of the first study with the untrained model."""
 
     before: Row
     after: Row
@@ -107,7 +107,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Edge:
-    """A dimension whose best value leaves it open whether a better one lies beyond."""
+    """A dimension whose best value is at an edge, so that a better one may exist beyond it."""
 
     study: str
     dimension: str
@@ -147,7 +147,7 @@ class Facts:
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:
-        """The testbed's tasks, and in the place of one that runs found to have several subsets, these."""
+        """The testbed's tasks; a task for which runs found several subsets is replaced by its subsets."""
         found: dict[str, None] = {}
         for task in self.plan.ablation.testbed.tasks:
             figures = {name: None for record in self._tested for name in record.figures_of(task)} or {
@@ -169,7 +169,7 @@ class Facts:
 
     @cached_property
     def common_tasks(self) -> tuple[str, ...]:
-        """The tasks that the untrained model and all finished runs at best points have: means over them compare."""
+        """The tasks scored by the untrained model and all finished runs at best points: means use only these."""
         tested = [record for row in self.rows for record in row.ended]
         return tuple(task for task in self.tasks if tested and all(f"mteb/{task}" in r.scores for r in tested))
 
@@ -193,7 +193,7 @@ class Facts:
 
     @cached_property
     def edges(self) -> list[Edge]:
-        """The best points that lie at an edge of the space, or beyond which nothing was tried."""
+        """The best points that are at an edge of the space or of the values that were tried."""
         return [edge for row in self.studies for edge in self._edges(row)]
 
     def _edges(self, row: Row) -> list[Edge]:
@@ -219,19 +219,19 @@ class Facts:
 
 
 DRAWN = 24
-"""Figures show so many studies: more cannot be told apart, and take a second for each two."""
+"""Maximum number of studies in a figure: more could not be distinguished, and two take a second to draw."""
 
 
 def drawable(facts: Facts) -> Facts:
-    """Return what figures are drawn of: the untrained model, the first DRAWN studies, and the steps between them."""
+    """Return the facts that figures show: the untrained model, the first DRAWN studies, and the steps between them."""
     return replace(facts, rows=facts.rows[: DRAWN + 1], steps=facts.steps[:DRAWN])
 
 
 def gather(plan: Plan) -> Facts:
     """Compute the facts of a plan, done or not."""
-    alone = tuple(plan.of(UNTRAINED))
+    untrained = tuple(plan.of(UNTRAINED))
     nothing = Finals(UNTRAINED, 0)
-    rows = [Row(UNTRAINED, "none", "none", (), alone, (), finals(plan, UNTRAINED), nothing)]
+    rows = [Row(UNTRAINED, "none", "none", (), untrained, (), finals(plan, UNTRAINED), nothing)]
     planned = {run.study for run in plan.runs}
     rows += [
         Row(
@@ -256,7 +256,7 @@ def succeeded(runs: Iterable[PlannedRun]) -> list[Record]:
 
 
 def edge_of(dimension: Dimension, value: float, tried: Sequence[float]) -> str | None:
-    """Say in which way a value lies at the edge of a dimension or of what was tried of it; None if it does not."""
+    """Describe the edge of the dimension, or of its tried values, that a value is at; None if it is at none."""
     if isinstance(dimension, LogUniform):
         low, high = np.log(dimension.low), np.log(dimension.high)
         place = 0.5 if high == low else (np.log(value) - low) / (high - low)
@@ -288,5 +288,5 @@ _PATH = re.compile(r"(?<![\w:/])(?:/(?:[\w.@+~-]+/)+|[A-Za-z]:\\(?:[^\\\s]+\\)+)
 
 
 def without_paths(text: str) -> str:
-    """Shorten absolute paths to their last part: reports are published, and a machine's folders say nothing in them."""
+    """Shorten absolute paths to their last part: reports are published, and local folders mean nothing to readers."""
     return _PATH.sub("", text)

@@ -1,7 +1,7 @@
-"""The report as one file for people who mail reports: the README's content as HTML, with all that it shows in itself.
+"""The report as one self-contained HTML file: the README's content with figures and scores embedded.
 
-It loads nothing and runs nothing: figures and scores are data in the page, the only style is its own, and a
-Content-Security-Policy forbids the rest, so that a browser holds to it even where this module had a hole.
+The page loads no other file and runs no script: figures and scores are data URLs, the style sheet is its own, and a
+Content-Security-Policy forbids everything else, so that browsers enforce this even if this module had a bug.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 TYPES = {".svg": "image/svg+xml", ".csv": "text/csv"}
-"""What can be put into a page, by the end of its name."""
+"""Media types of the files that can be embedded, by file extension."""
 
 _OWN = re.compile(r"(?:<br>|</?details>|<summary>[^<>]*</summary>|\s)+")
-"""The only HTML that the report's markdown means as such; anything else is text that was not escaped."""
+"""The only HTML that the report's markdown uses on purpose; anything else is text that was not escaped."""
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -63,7 +63,7 @@ a { color: #0b57a4; }
 """
 
 _PROSE = 40
-"""A cell on the left with more letters than that is a sentence: its column is kept wide enough to be read."""
+"""A left-aligned cell with more characters is treated as prose, and its column gets a minimum width."""
 
 
 def html_page(markdown: str, files: Mapping[str, bytes]) -> str:
@@ -71,11 +71,11 @@ def html_page(markdown: str, files: Mapping[str, bytes]) -> str:
 
     Args:
         markdown: the report's README.
-        files: what it names, by the path it names it by: the figures it shows, and other files that the page is to
-            carry for download. A file that it links to and that is not here stands as a name, without a link.
+        files: contents by the path used in the README: the figures that it shows, and other files to embed for
+            download. A linked file that is not given becomes plain text instead of a link.
 
     Raises:
-        KeyError: a figure is shown that is not among the files, or a file's kind is not one of `TYPES`.
+        KeyError: a figure in the README is not among the files, or a file's extension is not in `TYPES`.
     """
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
     tokens = parser.parse(markdown)
@@ -98,9 +98,9 @@ def _plain(inline: Token) -> str:
 
 
 def _laid_out(tokens: Sequence[Token], files: Mapping[str, bytes]) -> Iterable[Token]:
-    """Yield the tokens with tables and figures in boxes that scroll, and without a style of their own."""
+    """Yield the tokens with tables and figures in scrollable boxes, and with classes instead of inline styles."""
     for place, token in enumerate(tokens):
-        alone = token.type == "inline" and [child.type for child in token.children or ()] == ["image"]
+        is_figure = token.type == "inline" and [child.type for child in token.children or ()] == ["image"]
         if token.children:
             token.children = list(_carried(token.children, files))
         if token.type == "html_block":
@@ -109,7 +109,7 @@ def _laid_out(tokens: Sequence[Token], files: Mapping[str, bytes]) -> Iterable[T
             token.attrSet("class", "right")
         elif token.type == "td_open" and len(_plain(tokens[place + 1])) > _PROSE:
             token.attrSet("class", "prose")
-        if alone:
+        if is_figure:
             tokens[place - 1].attrSet("class", "scroll")
         if token.type == "table_open":
             yield _raw('<div class="scroll" tabindex="0">\n')
@@ -119,7 +119,7 @@ def _laid_out(tokens: Sequence[Token], files: Mapping[str, bytes]) -> Iterable[T
 
 
 def _carried(children: Sequence[Token], files: Mapping[str, bytes]) -> Iterable[Token]:
-    """Yield a line's tokens with figures as data, linked files as data or as names, and foreign HTML as text."""
+    """Yield a line's tokens with figures as data URLs, linked files as data URLs or names, and other HTML as text."""
     named = False
     for child in children:
         if child.type == "image":

@@ -1,4 +1,4 @@
-"""The report's page: from the verdict to how to repeat it, with nothing hidden that is missing."""
+"""The report's page in markdown: verdict, results, threats to validity, and how to reproduce them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from harness.verdicts.rules import Verdict
 
 
 def page(facts: Facts, drawn: Collection[str], command: str) -> str:
-    """Return the README's text; `drawn` names the figures that exist, `command` is what reproduces the runs."""
+    """Return the README's text.
+
+    Args:
+        facts: what the page states.
+        drawn: names of the figures that exist.
+        command: the shell command that reproduces the runs.
+    """
     ablation = facts.plan.ablation
     sections = [
         f"# {escape(ablation.name)} on testbed {escape(ablation.testbed.name)}",
@@ -26,8 +32,8 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         "## Result",
         *_result(facts),
         "## Differences",
-        _figure("differences", drawn, "no two studies in a row have final runs"),
-        f"Figures show the first {DRAWN} of {len(facts.studies)} studies." if len(facts.studies) > DRAWN else "",
+        _figure("differences", drawn, "no two consecutive studies have final runs"),
+        f"The figures show the first {DRAWN} of {len(facts.studies)} studies." if len(facts.studies) > DRAWN else "",
         _explain_intervals(facts),
         *sweeps.section(facts, _figure("sweeps", drawn, f"none of its studies is among the first {DRAWN}")),
         "## What changed at each step",
@@ -43,7 +49,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         "## Learning rates",
         _figure("learning_rates", drawn, "no trial has succeeded"),
         curves.edges(facts),
-        "## What each study was given",
+        "## Budgets",
         budgets.given(facts).markdown(),
         "## Cost",
         _figure("cost", drawn, "no final run is done"),
@@ -54,7 +60,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         *_checks(facts),
         *protocol.orders_as_a_whole(facts.plan),
         *audit.section(facts),
-        "## Lock on the test sets",
+        "## Designs and test scores",
         *protocol.designs(facts.plan),
         "## Threats to validity",
         "\n".join(f"- {threat}" for threat in threats(facts)),
@@ -65,7 +71,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
 
 
 def verdict_line(facts: Facts) -> str:
-    """Return the outcome in one sentence: violated and incomplete claims first, then what holds."""
+    """Return the outcome in one sentence: violated and incomplete claims first, then those that hold."""
     by: dict[str, list[Verdict]] = {}
     for verdict in facts.verdicts:
         by.setdefault(verdict.verdict, []).append(verdict)
@@ -103,13 +109,13 @@ def verdict_line(facts: Facts) -> str:
 def _leader(facts: Facts) -> str:
     known = [(mean, row) for row in facts.rows if (mean := row.mean(HEADLINE)) is not None]
     if not known:
-        return "No STSB test score is there yet."
+        return "There is no STSB test score yet."
     mean, row = max(known, key=lambda item: item[0])
     return f"Highest mean: {escape(row.name)}, STSB test Spearman {score(mean)}."
 
 
 def budget_line(facts: Facts) -> str:
-    """Return what every study could spend, and the scale of the numbers."""
+    """Return the budget of every study, and the scale of the numbers."""
     ablation, budget = facts.plan.ablation, facts.plan.ablation.budget
     length = (
         f"{budget.examples:,} examples"
@@ -121,10 +127,10 @@ def budget_line(facts: Facts) -> str:
     firsts = {str(ablation.default_point(study)) for study in ablation.studies}
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     return (
-        f"The budget of every study: {trials} trials of {length}, scored on STSB dev, the first at {first}; then "
+        f"Each study has the same budget: {trials} trials of {length}, scored on STSB dev, the first at {first}; then "
         f"{budget.seeds} final run{'s' * (budget.seeds != 1)} "
-        "with fresh seeds at the best point and at the first. STSB test and the MTEB tasks are scored in final runs "
-        "only. All scores are times 100, and differences are in those points."
+        "with new seeds at the best point and at the first point. STSB test and the MTEB tasks are scored only in "
+        "final runs. All scores are multiplied by 100, and differences are given in those points."
     )
 
 
@@ -134,8 +140,8 @@ def _origin(facts: Facts) -> Iterable[str]:
     if hubs:
         served = ", ".join(escape(without_paths(hub)) for hub in hubs)
         yield (
-            f"> **Not from the public hub.** Model and data came from {served}, which serves what it has under the "
-            "names below. Numbers made on a stand-in are not those of the public weights and rows."
+            f"> **Not from the public hub.** Model and data came from {served}, which may serve other content under "
+            "the names below. In that case the numbers are not those of the public weights and rows."
         )
     parts = {
         **bed.revisions(),
@@ -151,13 +157,13 @@ def _result(facts: Facts) -> Iterable[str]:
     if facts.got_less:
         listed = ", ".join(map(escape, facts.got_less))
         yield (
-            f"† {listed}: the best point was chosen from fewer scored points than another study's (see What each study "
-            "was given), so its tuned score is at a disadvantage."
+            f"† {listed}: the best point was selected from fewer scored points than in other studies (see Budgets), so "
+            "the tuned score is at a disadvantage."
         )
     yield explain.without_gain(facts)
-    yield "Minutes are those of all runs of the study, training and evaluation."
+    yield "Minutes cover training and evaluation of all runs of the study."
     if facts.missing:
-        yield f"Missing tasks: {', '.join(map(escape, facts.missing))}; the reasons stand under Tasks."
+        yield f"Missing tasks: {', '.join(map(escape, facts.missing))}. The section Tasks gives the reasons."
     left = [f"{escape(row.name)} {n} of {len(row.runs)}" for row in facts.rows if (n := len(row.runs) - row.done)]
     if left:
         yield f"Runs not done: {', '.join(left)}."
@@ -165,9 +171,10 @@ def _result(facts: Facts) -> Iterable[str]:
 
 def _explain_intervals(facts: Facts) -> str:
     return (
-        "Two uncertainties, never merged. Over test pairs: the same trained models on other pairs (paired bootstrap of "
-        "the difference in Spearman). Over seeds: the same recipe trained again (paired t). These intervals are not "
-        "corrected for their number; those of the checks below are."
+        "The two intervals measure different uncertainties and are kept separate. Over test pairs: the same trained "
+        "models scored on other pairs (paired bootstrap of the difference in Spearman correlation). Over seeds: the "
+        "same configuration trained with other seeds (paired t). These intervals are not corrected for multiple "
+        "comparisons; the intervals of the checks below are."
     )
 
 
@@ -188,11 +195,11 @@ def _steps(facts: Facts) -> Iterable[str]:
         also += ["best point"] if a.point != b.point and a.point and b.point else []
         text = f"- {escape(a.name)} → {escape(b.name)}: {' and '.join(meant) or 'neither loss nor view'} changed"
         if not (a.ended and b.ended):
-            text += "; what else did is known when both have final runs."
+            text += ". Other changes are known once both have final runs."
         else:
-            text += f"; with it, the {', '.join(also)}." if also else "; nothing else that is counted here did."
+            text += f", and also {', '.join(also)}." if also else "; nothing else in this table did."
         if len(meant) > 1 or also:
-            text += " The difference in score cannot be given to one of them alone."
+            text += " The difference in score cannot be attributed to a single change."
         lines.append(text)
     yield "\n".join(lines)
 
@@ -208,10 +215,10 @@ def _ranking(facts: Facts) -> Iterable[str]:
         return
     if len(found.tuned) > 1:
         tuned, untuned = (" < ".join(map(escape, reversed(order))) for order in (found.tuned, found.untuned))
-        changed = f"Tuning changes the ranking: {untuned} at the default point, {tuned} tuned."
+        changed = f"Tuning changes the ranking: {untuned} at the default point, {tuned} at the best point."
         yield (
-            f"{'Tuning leaves the ranking as it is.' if tuned == untuned else changed} The ranks are those of the "
-            "means; the intervals above say which neighbours can be told apart."
+            f"{'Tuning does not change the ranking.' if tuned == untuned else changed} Ranks are by mean score; the "
+            "intervals above show which neighbouring studies differ."
         )
     yield found.table.markdown()
     left = [row.name for row in facts.studies if row.name not in found.tuned]
@@ -223,7 +230,7 @@ def _tasks(facts: Facts, drawn: Collection[str]) -> Iterable[str]:
     yield _figure("tasks", drawn, "no final run is done")
     if facts.languages:
         named = "; ".join(f"{escape(name)} ({escape(languages)})" for name, languages in facts.languages.items())
-        yield f"Subsets of tasks, each a score of its own, with their languages: {named}."
+        yield f"Some tasks have subsets that are scored separately. Their languages: {named}."
     if facts.missing:
         yield "\n".join(
             ["Missing tasks:", ""]
@@ -231,20 +238,20 @@ def _tasks(facts: Facts, drawn: Collection[str]) -> Iterable[str]:
         )
     if any(row.ended for row in facts.rows):
         yield f"<details><summary>All scores</summary>\n\n{tables.all_scores(facts).markdown()}\n\n</details>"
-    yield "Each run's scores are in [scores.csv](scores.csv), its other fields in [records.json](records.json)."
+    yield "The scores of each run are in [scores.csv](scores.csv), its other fields in [records.json](records.json)."
 
 
 def _unsuccessful(facts: Facts) -> Iterable[str]:
     outcomes: list[str] = [record.outcome for record in facts.records]
     counted = [f"{outcomes.count(o)} {o}" for o in ("pruned", "infeasible", "diverged", "failed") if outcomes.count(o)]
-    told = dict.fromkeys(text for row in facts.rows for text in row.finals.unfit + row.untuned.unfit)
-    unfit = [f"- {escape(text)}" for text in told]
+    reasons = dict.fromkeys(text for row in facts.rows for text in row.finals.unfit + row.untuned.unfit)
+    unfit = [f"- {escape(reason)}" for reason in reasons]
     if unfit:
         yield "\n".join(["Final runs that cannot be compared:", "", *unfit])
     if not counted:
-        yield "" if unfit else "None: every run that ended has scores."
+        yield "" if unfit else "None: every finished run has scores."
         return
-    yield f"{', '.join(counted)} of {len(outcomes)} runs that ended."
+    yield f"{', '.join(counted)} of {len(outcomes)} finished runs."
     pruned = [r for r in facts.records if r.outcome == "pruned" and r.curve and 0 < r.curve[-1][0] < 1]
     if pruned:
         spent = sum(r.train_seconds for r in pruned)
@@ -260,17 +267,18 @@ def _checks(facts: Facts) -> Iterable[str]:
         return
     yield tables.checks(facts.verdicts).markdown()
     yield (
-        "A claim holds when the lower ends of both intervals reach its margin, and is violated when both upper ends "
-        "are below 0. The levels are Holm's: together the claims have at most a 5 percent chance of a wrong decision. "
-        "*Smallest detectable*: the smallest true difference that these runs would have shown with 80 percent power. "
-        "Both uncertainties added up must leave as little doubt, or a claim stays inconclusive."
+        "A claim holds if the lower ends of both intervals reach its margin, and is violated if both upper ends are "
+        "below 0. In addition, the decision must be significant at the same level when the variances over test pairs "
+        "and over seeds are added; otherwise the claim is inconclusive. The levels follow Holm's correction, which "
+        "limits the probability of any wrong decision among all claims to 5 percent. *Smallest detectable*: the "
+        "smallest true difference that these runs would have shown with 80 percent power."
     )
     if any(verdict.target is not None for verdict in facts.verdicts):
         yield (
-            "Where a claim names a score, the difference is the study's mean less that score. *Within* holds when "
-            "both intervals lie inside the tolerance, and is violated when either lies wholly outside; *at least* "
-            "holds when both lower ends reach the score, and is violated when both upper ends are below it. Figures "
-            "without stored predictions have no interval over test pairs, the untrained model has none over seeds."
+            "If a claim names a score, the difference is the study's mean minus that score. *Within* holds if the "
+            "interval over seeds is inside the tolerance, and is violated if it is entirely outside. *At least* holds "
+            "if both lower ends reach the score, and is violated if both upper ends are below it. Figures without "
+            "stored predictions have no interval over test pairs, and the untrained model has none over seeds."
         )
     yield from protocol.looks(facts.plan)
 
@@ -280,7 +288,7 @@ def _reproduce(facts: Facts, command: str) -> Iterable[str]:
     lines = []
     for key, what in (("harness_git", "harness"), ("git", "repository of the study file")):
         for git, runs in facts.provenance(key):
-            at = f"at {git['commit']}" if git.get("commit") else "not under version control"
+            at = f"at commit {git['commit']}" if git.get("commit") else "not under version control"
             lines.append(f"{what} {at}{', with uncommitted changes' if git.get('dirty') else ''} ({runs} runs)")
     for digest, runs in facts.provenance("study_file"):
         lines.append(f"study file with SHA-256 {str(digest)[:16]} ({runs} runs)")
@@ -289,7 +297,7 @@ def _reproduce(facts: Facts, command: str) -> Iterable[str]:
     for key, words in (("precision", "precision"), ("threads", "threads"), ("hub", "hub")):
         lines += [f"{words} {escape(without_paths(str(value)))} ({runs} runs)" for value, runs in facts.provenance(key)]
     lines += [f"{_items(versions)} ({runs} runs)" for versions, runs in facts.provenance("versions")]
-    yield "\n".join(f"- {line}" for line in lines) or "No record says how it was made."
+    yield "\n".join(f"- {line}" for line in lines) or "The records contain no provenance."
 
 
 def _items(values: Any) -> str:

@@ -1,4 +1,4 @@
-"""The report's sentences on orders as a whole, on repeated looks and on what was declared when."""
+"""The report's texts on orders as a whole, on repeated looks, and on the log of designs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.verdicts.until_decided import saved
 
 
 def orders_as_a_whole(plan: Plan) -> Iterable[str]:
-    """Yield a table of each order's probability as a whole, and what its two figures are."""
+    """Yield a table of each order's probability as a whole, and an explanation of its two figures."""
     found = orders(plan)
     if not found:
         return
@@ -27,32 +27,34 @@ def orders_as_a_whole(plan: Plan) -> Iterable[str]:
     )
     yield Table(("order as a whole", "probability over test pairs", "probability over seeds", "seeds"), rows).markdown()
     yield (
-        "Each step of an order may be likely and all of them together not. *Over test pairs*: the share of bootstrap "
-        "resamples in which every step is positive. *Over seeds*: the posterior probability that every step's true "
-        "mean is (multivariate t, from the differences seed by seed). No verdict rests on these two."
+        "Even if each step of an order is likely, all steps together may not be. *Over test pairs*: the share of "
+        "bootstrap resamples in which the difference of every step is positive. *Over seeds*: the posterior "
+        "probability that the true mean difference of every step is positive (multivariate t, from the paired "
+        "differences per seed). No verdict rests on these two figures."
     )
 
 
 def looks(plan: Plan) -> Iterable[str]:
-    """Yield how often verdicts were looked at, and what that saved, where seeds are added until decided."""
+    """Yield the number of looks at the verdicts and the seeds saved, if seeds are added until decided."""
     if len(plan.looks) < 2:
         return
     economy = saved(plan)
     yield (
-        f"Final seeds are added one at a time where a verdict is open, up to {plan.looks[-1]}: verdicts may fall at "
-        f"any number of seeds from {plan.looks[0]} on. Each look is judged at a stricter level, so that all of them "
-        f"together spend the 5 percent.{f' Used: {economy}.' if economy else ''}"
+        f"Final seeds are added one at a time while a verdict is inconclusive, up to {plan.looks[-1]}; verdicts may be "
+        f"reached at any number of seeds from {plan.looks[0]} on. Each look uses a stricter level, so that the "
+        "probability of a wrong decision over all looks stays at 5 percent."
+        f"{f' Used: {economy}.' if economy else ''}"
     )
 
 
 def designs(plan: Plan) -> Iterable[str]:
-    """Yield what the store's log says about what was declared when, and what was chosen in hindsight."""
+    """Yield the store's log of designs, and what was chosen after test scores were known."""
     yield (
-        "Tuning runs are given no test set: their jobs name none. Before its first run a driver logs what the study "
-        "file declares, and of which studies test scores are known by then."
+        "Tuning runs have no access to test sets. Before the first run of each `harness run`, the harness logs what "
+        "the study file declares and which studies already have test scores."
     )
     if not plan.designs:
-        yield "The store's log is empty: what was chosen after scores were known is not told."
+        yield "The store's log is empty, so choices made after test scores were known cannot be detected."
         return
     rows = tuple(
         (
@@ -69,4 +71,4 @@ def designs(plan: Plan) -> Iterable[str]:
     header = ("design", "studies", "trials", "final seeds", "claims", "runs in the store", "studies already scored")
     yield Table(header, rows).markdown()
     late = hindsight.notes(plan)
-    yield "\n".join(f"- {escape(note)}" for note in late) or "Nothing that this store knows of was chosen in hindsight."
+    yield "\n".join(f"- {escape(note)}" for note in late) or "According to this log, nothing was chosen in hindsight."

@@ -1,4 +1,4 @@
-"""Sweeps of a study over a number: how its score goes with it, as a table and for a curve."""
+"""Sweeps: test score against a swept parameter, as a table and as data for a figure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.report.tables import NONE, Table, escape, mean_over_seeds
 
 @dataclass(frozen=True)
 class At:
-    """A study of a sweep: its value (infinity for all rows), where it stands on an axis, and its row."""
+    """One study of a sweep: its value (infinity for all rows), its position on the axis, and its row."""
 
     value: float
     place: float
@@ -21,7 +21,7 @@ class At:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The studies that `Study.sweep` made of one study over one number, in ascending order."""
+    """The studies that `Study.sweep` made of one study over one parameter, in ascending order of its value."""
 
     study: str
     what: str
@@ -29,10 +29,10 @@ class Sweep:
 
 
 def sweeps(facts: Facts) -> list[Sweep]:
-    """Return the sweeps of which two values or more have scores.
+    """Return the sweeps that have scores for two values or more.
 
-    Of a sweep over `rows` the study it was made of is the last value: all rows. Its axis is of rows trained on, as a
-    view may take but a part of the rows asked for.
+    In a sweep over `rows` the base study is the last value: all rows. The axis shows the rows trained on, because a
+    view may use only a part of the requested rows.
     """
     found: dict[tuple[str, str], list[At]] = {}
     by_name = {row.name: row for row in facts.studies}
@@ -53,15 +53,15 @@ def sweeps(facts: Facts) -> list[Sweep]:
 
 
 def section(facts: Facts, figure: str) -> Iterable[str]:
-    """Yield the section on sweeps, nothing where there are none."""
+    """Yield the section on sweeps, nothing if there are none."""
     found = sweeps(facts)
     if not found:
         return
     yield "## Sweeps"
     yield figure
     yield (
-        "Each value was tuned like any other study, at the same budget; means over final seeds with 95 percent t "
-        "intervals. The dashed line is the untrained model."
+        "Each value was tuned like any other study, with the same budget. Scores are means over final seeds with 95 "
+        "percent t intervals. The dashed line is the untrained model."
     )
     for what in dict.fromkeys(sweep.what for sweep in found):
         columns = [sweep for sweep in found if sweep.what == what]

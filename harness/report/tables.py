@@ -1,4 +1,4 @@
-"""The report's tables as plain data, and their markdown. Scores are printed times 100, differences with their sign."""
+"""The report's tables as plain data and as markdown. Scores are multiplied by 100, differences have a sign."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Table:
-    """A header and rows of cells that are markdown already; columns after the first `left` are aligned right.
+    """A header and rows of markdown cells; columns after the first `left` are aligned right.
 
-    `words` tells that the last column holds sentences, which are aligned left.
+    With `words` the last column holds sentences and is aligned left.
     """
 
     header: tuple[str, ...]
@@ -37,7 +37,7 @@ class Table:
 
 
 def escape(text: str) -> str:
-    """Return text that markdown shows as it is, also within a table."""
+    """Escape text so that markdown shows it literally, also within a table."""
     return re.sub(r"([\\`*_\[\]<>|~$#&])", r"\\\1", " ".join(text.split()))
 
 
@@ -59,11 +59,11 @@ def interval(found: intervals.Interval | None, signs: bool = True) -> str:
 
 
 LESS = " †"
-"""Marks a study that was given less than another, where it is ranked."""
+"""Marks a study whose best point was selected from fewer scored points than another study's."""
 
 
 def headline(facts: Facts) -> Table:
-    """Return the table that most readers came for: a row a study, the untrained model first."""
+    """Return the main results table: one row per study, the untrained model first."""
     tasks, named = len(facts.common_tasks), len(facts.tasks)
     mean = "MTEB mean"
     if tasks:
@@ -75,7 +75,7 @@ def headline(facts: Facts) -> Table:
         "STSB test Spearman<br>(95 % over seeds)",
         "STSB test Pearson",
         mean,
-        "Spearman less the row above<br>(95 % over pairs; 95 % over seeds)",
+        "Spearman minus the row above<br>(95 % over pairs; 95 % over seeds)",
         "best point",
         "minutes",
         "runs done",
@@ -106,7 +106,7 @@ def _pearson(row: Row) -> float | None:
 
 
 def mean_over_seeds(row: Row) -> str:
-    """Return a study's mean test score with its interval over seeds, in a cell."""
+    """Format a study's mean test score with its interval over seeds as a table cell."""
     known = list(row.finals.scores.values())
     if not known:
         return NONE
@@ -129,8 +129,8 @@ def _difference(step: Step | None) -> str:
 
 
 def rows_used(facts: Facts) -> Table:
-    """Return what each study trained on; rows are the view's, after it dropped what it cannot use."""
-    header = ("study", "view", "rows used", "rows asked for")
+    """Return the number of rows each study trained on, after its view dropped those that it cannot use."""
+    header = ("study", "view", "rows used", "rows requested")
     rows = []
     for row in facts.studies:
         used = sorted({record.rows for record in row.records if record.rows})
@@ -145,7 +145,7 @@ def rows_used(facts: Facts) -> Table:
 
 
 def steps(facts: Facts) -> Table:
-    """Return what changed from each study to the next, and what else changed with it, at the best points."""
+    """Return the intended and the accompanying changes from each study to the next, at the best points."""
     header = ("step", "loss", "view", "rows", "steps", "examples seen", "training seconds", "best point", "difference")
     rows = []
     for step in facts.steps[1:]:
@@ -179,7 +179,7 @@ def _growth(before: float | None, after: float | None) -> str:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Studies by mean STSB test Spearman at their best and at the default point; only those that have both."""
+    """Studies ranked by mean STSB test Spearman at the best and at the default point; only those that have both."""
 
     tuned: tuple[str, ...]
     untuned: tuple[str, ...]
@@ -187,7 +187,7 @@ class Ranking:
 
 
 def ranking(facts: Facts) -> Ranking:
-    """Rank the studies with tuning and without; two studies count as ranked by their means, whatever the intervals."""
+    """Rank the studies with and without tuning, by their means and regardless of the intervals."""
     means = {
         row.name: tuple(float(np.mean(list(side.scores.values()))) for side in (row.finals, row.untuned))
         for row in facts.studies
@@ -201,7 +201,7 @@ def ranking(facts: Facts) -> Ranking:
         "rank at default point",
         "Spearman tuned",
         "Spearman at default point",
-        "tuning gains",
+        "gain from tuning",
     )
     rows = [(escape(facts.untrained.name), NONE, NONE, score(facts.untrained.mean(HEADLINE)), NONE, NONE)]
     rows += [
@@ -219,7 +219,7 @@ def ranking(facts: Facts) -> Ranking:
 
 
 def all_scores(facts: Facts) -> Table:
-    """Return the mean of every score at the best point, a line a score, a column a study."""
+    """Return the mean of every score at the best point, one row per score and one column per study."""
     names = sorted({name for row in facts.rows for record in row.ended for name in record.scores})
     ordered = [n for n in names if not n.startswith("mteb/")] + [f"mteb/{task}" for task in facts.tasks]
     ordered += [name for name in names if name not in ordered]
@@ -228,8 +228,11 @@ def all_scores(facts: Facts) -> Table:
 
 
 def cost(facts: Facts) -> Table:
-    """Return what each study took."""
-    header = ("study", "steps a run", "examples a run", "training seconds a run", "peak memory MB", "minutes in all")
+    """Return the cost of each study."""
+    header = (
+        *("study", "steps per run", "examples per run", "training seconds per run", "peak memory MB"),
+        "minutes in total",
+    )
     rows = tuple(
         (
             escape(row.name),
@@ -242,7 +245,7 @@ def cost(facts: Facts) -> Table:
 
 
 def unsuccessful(facts: Facts) -> Table:
-    """Return the runs that ended without scores, those of one study that ended alike in one line."""
+    """Return the runs that ended without scores, grouped by study, stage, outcome and reason."""
     alike: dict[tuple[str, str, str, str], list[Record]] = {}
     for record in (r for row in facts.rows for r in row.records if r.outcome != "ok"):
         alike.setdefault((record.study, record.stage, record.outcome, _why(record)), []).append(record)
@@ -252,7 +255,7 @@ def unsuccessful(facts: Facts) -> Table:
         more = f"<br>and {len(points) - 3} more" if len(points) > 3 else ""
         seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in found}))
         rows.append((escape(study), stage, outcome, why, "<br>".join(points[:3]) + more, seeds, str(len(found))))
-    return Table(("study", "stage", "outcome", "why", "points", "seeds", "runs"), tuple(rows), left=6)
+    return Table(("study", "stage", "outcome", "reason", "points", "seeds", "runs"), tuple(rows), left=6)
 
 
 def _why(record: Record) -> str:
@@ -264,7 +267,7 @@ def _why(record: Record) -> str:
 
 
 def checks(verdicts: Sequence[Verdict]) -> Table:
-    """Return the verdicts with the two intervals at the level that Holm's correction gives each claim."""
+    """Return the verdicts with both intervals at the level that Holm's correction gives each claim."""
     header = (
         "claim",
         "verdict",
@@ -275,7 +278,7 @@ def checks(verdicts: Sequence[Verdict]) -> Table:
         "margin",
         "seeds",
         "smallest detectable",
-        "why",
+        "reason",
     )
     rows = tuple(
         (
@@ -296,7 +299,7 @@ def checks(verdicts: Sequence[Verdict]) -> Table:
 
 
 def in_hindsight(verdict: Verdict) -> str:
-    """Say what about a claim was chosen after its test scores were known."""
+    """Describe what about a claim was chosen after its test scores were known."""
     return f"Chosen in hindsight: {' '.join(verdict.late)}" if verdict.late else ""
 
 

@@ -1,4 +1,4 @@
-"""Reasons to doubt a result, read off the facts: what the runs cannot tell, said before a reader has to ask."""
+"""Threats to validity of a report, derived from its facts."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def threats(facts: Facts) -> list[str]:
     ]
     bed = facts.plan.ablation.testbed
     found.append(
-        f"One base model, one source of rows and one language, those of testbed {escape(bed.name)}: nothing here says "
-        "that the order holds on others."
+        f"There is one base model, one source of rows and one language, those of testbed {escape(bed.name)}: the "
+        "results do not show that the order holds on others."
     )
     return found
 
@@ -39,7 +39,7 @@ def _unfinished(facts: Facts) -> list[str]:
     runs = facts.plan.runs
     done = sum(run.state == "done" for run in runs)
     return (
-        [f"Only {done} of {len(runs)} planned runs are done; every mean is over what is there."]
+        [f"Only {done} of {len(runs)} planned runs are done; all means are over these."]
         if done < len(runs)
         else []
     )
@@ -48,28 +48,32 @@ def _unfinished(facts: Facts) -> list[str]:
 def _seeds(facts: Facts) -> list[str]:
     seeds = facts.plan.ablation.budget.seeds
     if seeds == 1:
-        return ["One final seed: there is no interval over seeds, and no claim can hold or be violated."]
+        return [
+            "There is only one final seed: without an interval over seeds, no claim can hold or be violated."
+        ]
     known = [
         (d, step) for step in facts.steps[1:] if step.difference and (d := step.difference.detectable()) is not None
     ]
     widest = max(known, key=lambda item: item[0], default=None)
     found = (
-        [f"{seeds} final seeds a point are few: the intervals over seeds rest on them."] if seeds < FEW_SEEDS else []
+        [f"The intervals over seeds are estimated from only {seeds} final seeds per point."]
+        if seeds < FEW_SEEDS
+        else []
     )
     found += [text for row in facts.rows for text in row.finals.repeated]
     if widest is not None and widest[0] >= 0.00005:
         found.append(
-            f"Small differences escape these runs: between {escape(widest[1].before.name)} and "
-            f"{escape(widest[1].after.name)}, a true difference below {score(widest[0])} points has less than an 80 "
-            "percent chance to be shown."
+            f"Small differences may go undetected: between {escape(widest[1].before.name)} and "
+            f"{escape(widest[1].after.name)}, a true difference below {score(widest[0])} points is detected with less "
+            "than 80 percent power."
         )
     return found
 
 
 def _pairs(facts: Facts) -> list[str]:
     return [
-        "Claims are decided on STSB test alone, by Spearman correlation. Its pairs come from the same "
-        "sources as the dev set that chose every best point; on other kinds of text, differences may be others."
+        "Claims are judged only on STSB test, by Spearman correlation. Its pairs come from the same sources as the dev "
+        "set on which every best point was selected; on other kinds of text, the differences may not be the same."
     ]
 
 
@@ -77,22 +81,26 @@ def _tuning(facts: Facts) -> list[str]:
     ablation = facts.plan.ablation
     trials = max((len(row.trials) for row in facts.studies), default=0)
     found = [
-        "A trial is one run with one seed: the best point is in part the luckiest of a few noisy scores, and its dev "
-        "score flatters. The test scores come from other seeds."
+        "A trial is one run with one seed, so the best point is selected in part by chance, and its dev score is "
+        "biased upwards. The test scores come from other seeds."
     ]
     if 0 < trials <= START_UP:
         found.append(
-            f"{trials} trials a study, all at points fixed in advance ({START_UP} come first): the sampler chose none, "
-            "and a better point may well exist."
+            f"All {trials} trials per study are at points fixed in advance (the first {START_UP} always are): the "
+            "sampler chose none, so a better point may well exist."
         )
     counts = {len(row.trials) for row in facts.studies}
     if len(counts) > 1:
-        found.append(f"Studies had between {min(counts)} and {max(counts)} trials: their spaces are not equally large.")
+        found.append(
+            f"Studies had between {min(counts)} and {max(counts)} trials, because their search spaces differ in size."
+        )
     if any(study.options for study in ablation.studies):
-        found.append("Some studies search options of their own loss with the same number of trials, in a larger space.")
+        found.append(
+            "Some studies also search options of their loss: a larger space with the same number of trials."
+        )
     pruned = sum(run.record is not None and run.record.outcome == "pruned" for run in facts.plan.runs)
     if pruned:
-        found.append(f"{pruned} trials were stopped early on their dev curve; slow starters are at a disadvantage.")
+        found.append(f"{pruned} trials were pruned by their dev curve, which is a disadvantage for slow starters.")
     return found
 
 
@@ -100,7 +108,7 @@ def _edges(facts: Facts) -> list[str]:
     if not facts.edges:
         return []
     listed = "; ".join(f"{escape(e.study)}: {escape(e.dimension)} {e.value:.4g} is {e.why}" for e in facts.edges)
-    return [f"A better point may lie beyond what was tried. {listed}."]
+    return [f"A better point may exist beyond the values that were tried. {listed}."]
 
 
 def _rows(facts: Facts) -> list[str]:
@@ -114,8 +122,8 @@ def _rows(facts: Facts) -> list[str]:
         return []
     asked_for = count(facts.plan.ablation.testbed.max_rows)
     return [
-        f"Fewer rows than the {asked_for} asked for, as a view drops rows that it cannot use or the data has no more: "
-        f"{', '.join(short)}."
+        f"Some studies trained on fewer rows than the {asked_for} requested, because their view drops rows that it "
+        f"cannot use or the data set has no more: {', '.join(short)}."
     ]
 
 
@@ -127,8 +135,8 @@ def _steps(facts: Facts) -> list[str]:
     budget = facts.plan.ablation.budget
     equal = "examples" if budget.examples is not None else "epochs"
     return [
-        f"Equal {equal} are not equal steps: from {count(steps[fewest])} ({escape(fewest)}) to {count(steps[most])} "
-        f"({escape(most)}) at the best points."
+        f"Studies with equal {equal} differ in training steps: from {count(steps[fewest])} ({escape(fewest)}) to "
+        f"{count(steps[most])} ({escape(most)}) at the best points."
     ]
 
 
@@ -137,19 +145,19 @@ def _tasks(facts: Facts) -> list[str]:
     if facts.missing:
         names = ", ".join(escape(task) for task in facts.missing)
         found.append(
-            f"Not every run has a score in every task that the testbed names ({names}); means are over the "
-            f"{len(facts.common_tasks)} that all have."
+            f"Some runs lack scores for tasks of the testbed ({names}); means are over the {len(facts.common_tasks)} "
+            "tasks that all runs have."
         )
     shared = [task for task in facts.tasks if task in {"STS12", "STS13", "STS14", "STS15", "STS16"}]
     if shared:
         without = any(record.unshared for row in facts.rows for record in row.ended)
         found.append(
-            f"{', '.join(shared)}: up to half of the pairs of these tasks are also in STSB, part of them in the dev "
-            "set that chose every best point. They are no independent evidence; "
+            f"{', '.join(shared)}: up to half of the pairs of these tasks are also in STSB, some of them in the dev "
+            "set on which every best point was selected, so these tasks are not independent evidence. "
             + (
-                "scores without the shared pairs stand in the audit of the data, means have them in."
+                "Audit of the data gives scores without the shared pairs; means include them."
                 if without
-                else "shared pairs are not taken out here."
+                else "Shared pairs are not removed here."
             )
         )
     return found
@@ -160,18 +168,19 @@ def _origin(facts: Facts) -> list[str]:
     hubs = [hub for hub, _ in facts.provenance("hub") if str(hub).rstrip("/") != PUBLIC_HUB]
     if hubs:
         found.append(
-            "Model and data came from another hub than the public one; under the same names it may serve others."
+            "Model and data came from a hub other than the public one, which may serve other content under the same "
+            "names."
         )
     precisions = [str(precision) for precision, _ in facts.provenance("precision")]
     if len(precisions) == 1 and precisions[0] != "fp32":
-        found.append(f"All runs trained in {precisions[0]}, which rounds more coarsely than fp32.")
+        found.append(f"All runs were trained in {precisions[0]}, which rounds more coarsely than fp32.")
     found += [escape(f"{note[0].upper()}{note[1:]}.") for note in made_otherwise(facts.plan)]
     if (machines := len(facts.provenance("hardware"))) > 1:
         found.append(f"The runs were made on {machines} different machines.")
     for key, what in (("harness_git", "the harness"), ("git", "the study file's repository")):
         commits = [git for git, _ in facts.provenance(key) if git]
         if len({git.get("commit") for git in commits}) > 1:
-            found.append(f"The runs were made at different commits of {what}.")
+            found.append(f"The runs come from different commits of {what}.")
         if any(git.get("dirty") for git in commits):
             found.append(f"Some runs were made while {what} had uncommitted changes.")
     return found

@@ -1,4 +1,4 @@
-"""The page of one ablation on several testbeds: scores side by side, agreement of orders, verdicts of each."""
+"""The report on one ablation on several testbeds: scores side by side, agreement of orders, verdicts of each."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ from harness.verdicts.transfer import Agreement, Side, coefficient
 
 
 def write_transfer(sides: Sequence[Side], found: Sequence[Agreement], folder: Path) -> Path:
-    """Write README.md and figures/ranks.svg into `folder`; return the README's path. Same stores, same bytes.
+    """Write README.md and figures/ranks.svg into `folder`; the same stores give the same bytes.
 
-    Raises StoreError where the folder cannot be written.
+    Args:
+        sides: the testbeds.
+        found: the agreement of each two of them.
+        folder: where the files are written.
+
+    Returns:
+        The path of README.md.
+
+    Raises:
+        StoreError: the folder cannot be written.
     """
     drawn = draw(ranks, sides)
     if drawn is not None:
@@ -34,22 +43,23 @@ def page(sides: Sequence[Side], found: Sequence[Agreement], drawn: bool) -> str:
     names = [escape(side.testbed) for side in sides]
     sections = [
         f"# {escape(sides[0].plan.ablation.name)} on {' and '.join(names)}",
-        "Does the order of the studies transfer? Scores are STSB test Spearman × 100 at each study's best point, "
-        "differences are in those points.",
+        "Does the order of the studies transfer between testbeds? Scores are STSB test Spearman × 100 at each study's "
+        "best point, and differences are given in those points.",
         "## Agreement",
         _agreement(found).markdown(),
         *(_turned(agreement) for agreement in found if agreement.turned),
-        "*Over seeds*: of the coefficient if the final runs had other seeds. Studies closer to one another than their "
-        "seeds swap places then, which pulls the interval below the coefficient. *Over studies*: a bootstrap over the "
-        "studies. *Told apart*: pairs of studies whose difference is above or below 0 over seeds and over test pairs "
-        "on both testbeds, at 95 percent each, uncorrected.",
+        "*Over seeds*: the 95 percent interval of the coefficient for other final seeds. Studies that differ by less "
+        "than the spread over seeds swap ranks in it, which pulls the interval below the coefficient. *Over studies*: "
+        "a bootstrap over the studies. *Significant pairs*: pairs of studies whose difference is above or below 0 over "
+        "seeds and over test pairs on both testbeds, at 95 percent each, uncorrected. *Same order*: those of them that "
+        "have the same order on both testbeds.",
         "## Scores",
         *(["![Rank of each study on each testbed](figures/ranks.svg)"] if drawn else []),
         _scores(sides).markdown(),
         "## Budgets",
         _budgets(sides).markdown(),
         "## Expectations",
-        _verdicts(sides).markdown() if sides[0].verdicts else "The study file has none.",
+        _verdicts(sides).markdown() if sides[0].verdicts else "The study file states no expectation.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -62,8 +72,8 @@ def _agreement(found: Sequence[Agreement]) -> Table:
         "over seeds",
         "over studies",
         "Kendall's tau",
-        "told apart",
-        "alike",
+        "significant pairs",
+        "same order",
     )
     rows = [
         (
@@ -87,11 +97,11 @@ def _coefficients(found: intervals.Interval | None) -> str:
 
 def _turned(found: Agreement) -> str:
     pairs = "; ".join(f"{escape(better)} beats {escape(worse)}" for better, worse in found.turned)
-    return f"On {escape(found.left)}, and the other way round on {escape(found.right)}: {pairs}."
+    return f"On {escape(found.left)}, and in reverse order on {escape(found.right)}: {pairs}."
 
 
 def _scores(sides: Sequence[Side]) -> Table:
-    """Return a row a study, best first on the last testbed, with its rank on each."""
+    """Return one row per study with its rank on each testbed, sorted by the rank on the last one."""
     names = [finals.study for finals in sides[0].finals]
     places = [_places(side) for side in sides]
     header = ["study"]
@@ -110,7 +120,7 @@ def _scores(sides: Sequence[Side]) -> Table:
 
 
 def _places(side: Side) -> dict[str, int]:
-    """Return the rank of each study that has a score, 1 for the best; the untrained model has none."""
+    """Return the rank of each study that has a score, 1 for the best; the untrained model is not ranked."""
     means = {f.study: float(np.mean(list(f.scores.values()))) for f in side.finals if f.scores and not f.constant}
     return {name: place for place, name in enumerate(sorted(means, key=lambda name: -means[name]), 1)}
 
@@ -123,12 +133,12 @@ def _budgets(sides: Sequence[Side]) -> Table:
         cells = (escape(str(bed.model)), f"{bed.max_rows:,}", str(budget.trials), str(budget.seeds))
         rows.append((escape(side.testbed), *cells, f"{bed.lr_scale:g}", f"{done} of {planned}"))
     return Table(
-        ("testbed", "model", "rows asked for", "trials", "seeds", "lr scale", "runs done"), tuple(rows), left=2
+        ("testbed", "model", "rows requested", "trials", "seeds", "lr scale", "runs done"), tuple(rows), left=2
     )
 
 
 def _verdicts(sides: Sequence[Side]) -> Table:
-    """Return a row a claim with each testbed's verdict; claims of one study file are the same on all."""
+    """Return one row per claim with each testbed's verdict; all testbeds share the claims of the study file."""
     header = ("claim", *(escape(side.testbed) for side in sides))
     claims = zip(*(side.verdicts for side in sides), strict=True)
     rows = [(escape(verdicts[0].expectation), *map(_told, verdicts)) for verdicts in claims]

@@ -1,1 +1,1 @@
-"""What a study file says: ablations, studies, spaces, losses, views and claims. Light to import."""
+"""The study file API: ablations, studies, spaces, losses, views and expectations. Light to import."""

@@ -1,4 +1,4 @@
-"""An ablation: studies, the space and budget that all of them share, and what is expected of them."""
+"""Ablation: the studies of a study file, their common search space and budget, and the expectations."""
 
 from __future__ import annotations
 
@@ -31,17 +31,22 @@ class _Listed(tuple[T, ...]):
 
 @dataclass(frozen=True)
 class Budget:
-    """What each study may spend: tuning trials, epochs (or examples) a run, and seeds of its final runs.
+    """The training budget of each study.
 
-    `max_seeds`: where a verdict is still open after `seeds`, add final seeds one at a time up to this number; verdicts
-    are then judged at stricter levels, so that looking repeatedly decides no more wrongly (None: add none).
+    Raises:
+        StudyFileError: a number is out of range.
     """
 
     trials: int = 16
+    """Tuning trials per study."""
     epochs: float = 1.0
+    """Epochs per run; ignored if `examples` is given."""
     seeds: int = 5
+    """Seeds of the final runs."""
     examples: int | None = None
+    """Training examples per run instead of `epochs`."""
     max_seeds: int | None = None
+    """Add final seeds up to this number while a verdict is inconclusive; verdicts then use stricter levels."""
 
     def __post_init__(self) -> None:
         for name, least in (("trials", 1), ("seeds", 1)):
@@ -62,34 +67,42 @@ class Budget:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What one study file declares. Raises StudyFileError, saying what is wrong and the mend, when it is inconsistent.
+    """The content of a study file.
 
-    `default` is the point that every study tries first and is also reported at, untuned: the book's. `precision` "auto"
-    trains in bf16 or fp16 where the device is faster at it; a driver puts what that came to in its place. `files` are
-    the hashes of the files and models that a study's loss or view names, by name, once they were read.
+    Raises:
+        StudyFileError: it is inconsistent; the message says what is wrong and how to fix it.
     """
 
     name: str
+    """Name in reports and of the default store's folder."""
     testbed: Testbed
+    """Base model, training rows, dev set and test sets."""
     studies: Sequence[Study]
+    """The variants to compare, in the order of the report."""
     space: Space
+    """The search space of batch size and learning rate, common to all studies."""
     budget: Budget = Budget()
+    """The training budget of each study."""
     expect: Sequence[Expectation] = ()
+    """Expectations that the final runs are judged by."""
     default: Point = BOOK_DEFAULT
+    """The point that every study tries first; results are also reported there, untuned."""
     precision: Precision = "auto"
+    """Training precision; "auto" is bf16 or fp16 on devices where it is faster. A driver resolves it."""
     files: Mapping[str, str] = field(default_factory=dict)
+    """Hashes, by name, of the files and models that losses and views name; set by the driver."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "studies", _Listed(self.studies))
         object.__setattr__(self, "expect", _Listed(self.expect))
         if not names_a_folder(self.name):
-            raise StudyFileError(f"ablation name {self.name!r}: it names folders, so {FOLDER_NAME}")
+            raise StudyFileError(f"ablation name {self.name!r}: it is used for folders: {FOLDER_NAME}")
         if not isinstance(self.testbed, Testbed):
             raise StudyFileError(
                 f"ablation {self.name!r}: testbed={self.testbed!r}; give one of harness.testbeds, e.g. testbeds.book"
             )
         if not names_a_folder(self.testbed.name):
-            raise StudyFileError(f"testbed name {self.testbed.name!r}: it names folders, so {FOLDER_NAME}")
+            raise StudyFileError(f"testbed name {self.testbed.name!r}: it is used for folders: {FOLDER_NAME}")
         if not self.studies:
             raise StudyFileError(f"ablation {self.name!r}: no studies; declare at least one Study(...)")
         names = [study.name for study in self.studies]
@@ -97,7 +110,7 @@ class Ablation:
         if len(known) <= len(names):
             twice = next(name for index, name in enumerate(names) if name in names[:index])
             raise StudyFileError(
-                f"ablation {self.name!r}: two studies are named {twice!r}; give each a name of its own"
+                f"ablation {self.name!r}: two studies are named {twice!r}; give each a unique name"
             )
         if self.precision not in PRECISIONS:
             raise StudyFileError(
@@ -114,7 +127,7 @@ class Ablation:
                     )
 
     def _check_views(self) -> None:
-        """Raise StudyFileError if two views have one name: tables could not tell them apart."""
+        """Raise StudyFileError if two different views have the same name, as tables could not distinguish them."""
         known = dict(VIEWS)
         for study in self.studies:
             view = named(study.view)
@@ -122,12 +135,12 @@ class Ablation:
             if view is not other and _decides(study, view) != _decides(study, other):
                 taken = "a built-in view" if view.name in VIEWS else "another view of this ablation"
                 raise StudyFileError(
-                    f"study {study.name!r}: its view is called {view.name!r}, as {taken} is, and makes other rows; "
-                    "give it a name of its own"
+                    f"study {study.name!r}: its view has the name {view.name!r} of {taken}, but makes other rows; "
+                    "give it a unique name"
                 )
 
     def _check_mining(self, study: Study) -> None:
-        """Raise StudyFileError if a study's negatives are mined by what is no study that mines for itself."""
+        """Raise StudyFileError if negatives are mined by an unknown study, or by one whose negatives are also mined."""
         miner = named(study.view).miner
         if miner in (None, UNTRAINED):
             return
@@ -135,11 +148,15 @@ class Ablation:
         if miner not in plain:
             raise StudyFileError(
                 f"study {study.name!r}: its negatives are mined by {miner!r}; choose {UNTRAINED!r} or a study of this "
-                f"ablation that needs no other study's model: {', '.join(plain) or 'there is none'}"
+                f"ablation whose own negatives are not mined by a study: {', '.join(plain) or 'there is none'}"
             )
 
     def decides(self, study: Study) -> dict[str, str]:
-        """Return the digests of what a study computes, its loss and its view; raise StudyFileError if there is none."""
+        """Return the digests of a study's loss and view.
+
+        Raises:
+            StudyFileError: the loss or the view has no content that other processes can find again.
+        """
         if study.name not in self._decided:
             try:
                 loss = digest(study.loss, self.files)
@@ -155,7 +172,7 @@ class Ablation:
     def names_files(self) -> list[str]:
         """Return the names of files, models and hub repositories that the studies' losses and views may read."""
         for study in self.studies:
-            self.decides(study)  # which says what is wrong with a loss that cannot be looked through
+            self.decides(study)  # raises StudyFileError for a loss without a digest
         things = [thing for study in self.studies for thing in (study.loss, named(study.view).build)]
         return sorted({path for thing in things for path in paths_in(thing)})
 
@@ -167,7 +184,7 @@ class Ablation:
         return {study.name: study for study in self.studies}
 
     def testbed_of(self, name: str) -> Testbed:
-        """Return the testbed with what a study (or "untrained") has its own of: pooling, fewer rows."""
+        """Return the testbed with the pooling and the number of rows of a study (or "untrained")."""
         if name == UNTRAINED:
             return self.testbed
         study, bed = self.study(name), self.testbed
@@ -183,7 +200,7 @@ class Ablation:
         return {**tuned, **dict(sorted(study.options.items()))}
 
     def _fixed(self, study: Study) -> dict[str, Value]:
-        """Return what a study keeps fixed, its learning rate brought to this testbed."""
+        """Return a study's fixed values, with the learning rate scaled for this testbed."""
         scaled = {"lr": float(f"{float(study.fixed['lr']) * self.testbed.lr_scale:.4g}")} if "lr" in study.fixed else {}
         return {**study.fixed, **scaled}
 
@@ -229,8 +246,8 @@ def _decides(study: Study, view: View, files: Mapping[str, str] | None = None) -
 
 def _refused(study: Study, what: str, problem: Unstable) -> StudyFileError:
     return StudyFileError(
-        f"study {study.name!r}: its {what} has no content that another process could find again: {problem}. Make it "
-        f"inside the function of the {what}, or hand over the plain values that it is made of."
+        f"study {study.name!r}: its {what} contains an object that another process cannot recreate: {problem}. Create "
+        f"the object inside the function of the {what}, or pass the plain values that it is made from."
     )
 
 
@@ -246,7 +263,19 @@ def restrict(
     precision: Precision | None = None,
     max_seeds: int | None = None,
 ) -> Ablation:
-    """Return the ablation with the command line's options in place of what its file says."""
+    """Return the ablation with options of the command line in place of its own values.
+
+    Args:
+        ablation: the ablation of the study file.
+        testbed: another testbed; its own `trials` and `seeds` apply unless given here.
+        rows: number of training rows.
+        tasks: mteb tasks to evaluate.
+        trials: tuning trials per study.
+        seeds: seeds of the final runs.
+        epochs: epochs per run.
+        precision: training precision.
+        max_seeds: maximum number of final seeds.
+    """
     bed = testbed or ablation.testbed
     bed = replace(
         bed, max_rows=bed.max_rows if rows is None else rows, tasks=bed.tasks if tasks is None else tuple(tasks)

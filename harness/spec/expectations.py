@@ -1,4 +1,4 @@
-"""What a study file expects of its studies: orders, gains, published numbers; each checks itself when it is made."""
+"""Expectations of a study file: orders of studies, gains, and published scores. They are validated on creation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.errors import StudyFileError
 from harness.scores import HEADLINE
 
 At: TypeAlias = Literal["best", "default"]
-"""Which final runs a claim is about: those at each study's best point, or those at its untuned default point."""
+"""Which final runs a claim is about: at each study's best point, or at the untuned default point."""
 
 
 @dataclass(frozen=True)
@@ -18,24 +18,30 @@ class InOrder:
     """Each study beats the one before it."""
 
     studies: tuple[str, ...]
+    """Names of the studies, worst first."""
     at: At = "best"
+    """Which final runs are compared."""
 
     def __str__(self) -> str:
         return " < ".join(self.studies) + _where(self.at)
 
     def steps(self) -> list[Beats]:
-        """Return the order as the claims that it consists of, each of one study and the one before it."""
+        """Return the claims that the order consists of: each study beats the one before it."""
         return [Beats(better, worse, at=self.at) for worse, better in pairwise(self.studies)]
 
 
 @dataclass(frozen=True)
 class Beats:
-    """Study `better` beats study `worse` by at least `by` (STSB test, Spearman, in points of 1.0)."""
+    """Study `better` beats study `worse` on STSB test."""
 
     better: str
+    """Name of the study with the higher score."""
     worse: str
+    """Name of the study with the lower score."""
     by: float = 0.0
+    """The smallest difference in Spearman correlation, on a 0 to 1 scale."""
     at: At = "best"
+    """Which final runs are compared."""
 
     @property
     def studies(self) -> tuple[str, ...]:
@@ -49,13 +55,18 @@ class Beats:
 
 @dataclass(frozen=True)
 class Within:
-    """A study's figure agrees with a published score to within `tolerance`; both are in points of 1.0."""
+    """A study's figure agrees with a published score."""
 
     study: str
+    """Name of the study, or "untrained"."""
     score: float
+    """The published score, on a 0 to 1 scale."""
     tolerance: float
+    """The largest deviation that counts as agreement, on a 0 to 1 scale."""
     figure: str = HEADLINE
+    """The score that is compared."""
     source: str = ""
+    """Where the score was published."""
 
     @property
     def studies(self) -> tuple[str, ...]:
@@ -67,12 +78,16 @@ class Within:
 
 @dataclass(frozen=True)
 class AtLeast:
-    """A study's figure reaches a score, in points of 1.0."""
+    """A study's figure reaches a score."""
 
     study: str
+    """Name of the study, or "untrained"."""
     score: float
+    """The score to reach, on a 0 to 1 scale."""
     figure: str = HEADLINE
+    """The score that is compared."""
     source: str = ""
+    """Where the score was published."""
 
     @property
     def studies(self) -> tuple[str, ...]:
@@ -87,17 +102,22 @@ def _where(at: At) -> str:
 
 
 def _particulars(figure: str, source: str) -> str:
-    told = [part for part in ("" if figure == HEADLINE else figure, source) if part]
-    return f" ({', '.join(told)})" if told else ""
+    parts = [part for part in ("" if figure == HEADLINE else figure, source) if part]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 Expectation: TypeAlias = InOrder | Beats | Within | AtLeast
 
 
 def in_order(*studies: str, at: At = "best") -> InOrder:
-    """Expect each named study to beat the one named before it: at their best points, or untuned at their default ones.
+    """Expect each study to beat the one named before it.
 
-    Raises StudyFileError for fewer than two studies, and for another `at`.
+    Args:
+        studies: names of the studies, worst first.
+        at: "best" compares the studies at their best points, "default" untuned at their default points.
+
+    Raises:
+        StudyFileError: there are fewer than two studies, or `at` is another value.
     """
     if len(studies) < 2:
         raise StudyFileError(f"in_order{studies}: an order needs at least two studies")
@@ -107,10 +127,16 @@ def in_order(*studies: str, at: At = "best") -> InOrder:
 
 
 def beats(better: str, worse: str, by: float = 0.0, *, at: At = "best") -> Beats:
-    """Expect `better` to beat `worse` by at least `by`, in points of 1.0: one point of a table is 0.01.
+    """Expect one study to beat another.
 
-    A negative `by` tolerates a loss. `at` is "best" for the studies' best points, "default" for their untuned ones.
-    Raises StudyFileError where `by` is no number between -1 and 1, and for another `at`.
+    Args:
+        better: name of the study with the higher score.
+        worse: name of the study with the lower score, or "untrained".
+        by: the smallest difference, on a 0 to 1 scale: one point of a table is 0.01. A negative value tolerates a loss.
+        at: "best" compares the studies at their best points, "default" untuned at their default points.
+
+    Raises:
+        StudyFileError: both are the same study, `by` is not between -1 and 1, or `at` is another value.
     """
     expectation = Beats(better, worse, by, at)
     _refuse_place(expectation)
@@ -119,7 +145,7 @@ def beats(better: str, worse: str, by: float = 0.0, *, at: At = "best") -> Beats
     if not -1 < by < 1:
         meant = f"; {by:g} points of a table are written {by / 100:g}" if 1 <= abs(by) < 100 else ""
         raise StudyFileError(
-            f"expectation '{expectation}': by={by!r} must lie between -1 and 1: scores are in points of 1.0{meant}"
+            f"expectation '{expectation}': by={by!r} must be between -1 and 1, on a 0 to 1 scale{meant}"
         )
     return expectation
 
@@ -128,13 +154,14 @@ def within(study: str, score: float, tolerance: float, *, figure: str = HEADLINE
     """Expect a study to reproduce a published score: its mean over final seeds at its best point agrees with it.
 
     Args:
-        study: a study's name, or "untrained".
-        score: the published score in points of 1.0: 77.03 is written 0.7703.
-        tolerance: how far from it still counts as agreeing, in points of 1.0; more than 0.
+        study: name of the study, or "untrained".
+        score: the published score on a 0 to 1 scale: 77.03 is written 0.7703.
+        tolerance: the largest deviation that counts as agreement, on a 0 to 1 scale; more than 0.
         figure: any score that records have, e.g. "stsb-test/pearson_cosine" or "mteb/STS12".
-        source: where the number was published, for verdict and report.
+        source: where the score was published, for verdict and report.
 
-    Raises StudyFileError where a number or the figure's name cannot be meant.
+    Raises:
+        StudyFileError: `score` or `tolerance` is out of range, or `figure` is not a name of a score.
     """
     expectation = Within(study, score, tolerance, figure, source)
     _refuse(expectation)
@@ -147,28 +174,38 @@ def within(study: str, score: float, tolerance: float, *, figure: str = HEADLINE
 
 
 def at_least(study: str, score: float, *, figure: str = HEADLINE, source: str = "") -> AtLeast:
-    """Expect a study's mean over final seeds at its best point to reach a score; arguments as for `within`."""
+    """Expect a study's mean over final seeds at its best point to reach a score.
+
+    Args:
+        study: name of the study, or "untrained".
+        score: the score to reach, on a 0 to 1 scale.
+        figure: any score that records have, e.g. "stsb-test/pearson_cosine" or "mteb/STS12".
+        source: where the score was published, for verdict and report.
+
+    Raises:
+        StudyFileError: `score` is out of range, or `figure` is not a name of a score.
+    """
     expectation = AtLeast(study, score, figure, source)
     _refuse(expectation)
     return expectation
 
 
 def _refuse_place(expectation: InOrder | Beats) -> None:
-    """Raise StudyFileError if a claim is about no point that studies are scored at."""
+    """Raise StudyFileError if `at` is not one of its allowed values."""
     if expectation.at not in get_args(At):
         choices = ", ".join(get_args(At))
         raise StudyFileError(f"expectation '{expectation}': at={expectation.at!r}; choose from {choices}")
 
 
 def _refuse(expectation: Within | AtLeast) -> None:
-    """Raise StudyFileError if the score or the figure cannot be meant."""
+    """Raise StudyFileError if the score is out of range or the figure is not a name of a score."""
     where, score = f"expectation '{expectation}'", expectation.score
     if not -1 <= score <= 1:
-        mend = f"; {score:g} of a table is written {score / 100:g}" if 1 < abs(score) <= 100 else ""
-        raise StudyFileError(f"{where}: score={score!r} must lie between -1 and 1: scores are in points of 1.0{mend}")
+        fix = f"; {score:g} of a table is written {score / 100:g}" if 1 < abs(score) <= 100 else ""
+        raise StudyFileError(f"{where}: score={score!r} must be between -1 and 1, on a 0 to 1 scale{fix}")
     test_set, _, measure = expectation.figure.partition("/")
     if not (test_set and measure):
         raise StudyFileError(
-            f"{where}: figure={expectation.figure!r} is no score of a record; "
+            f"{where}: figure={expectation.figure!r} is not a score of a record; "
             'use e.g. "stsb-test/spearman_cosine", "stsb-test/pearson_cosine" or "mteb/STS12"'
         )

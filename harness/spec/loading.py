@@ -1,7 +1,7 @@
-"""Loading a study file: Python code, run as it is, that must define one `ablation`.
+"""Load a study file: Python code that must define a variable `ablation`.
 
-As in any script, files and packages beside it can be imported: `from all_losses import ablation as all_losses`; also in
-the body of a loss, when it is called. So its folder stays on the module path until another study file is loaded.
+As in any script, files and packages beside it can be imported, e.g. `from all_losses import ablation as all_losses`,
+also in the body of a loss when it is called. So its folder stays on the module path until another study file is loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ _beside: dict[str, frozenset[str]] = {}
 
 
 def load_study_file(path: Path) -> Ablation:
-    """Run a study file and return its ablation; raise StudyFileError, with file and line, for what is wrong."""
+    """Run a study file and return its ablation.
+
+    Raises:
+        StudyFileError: the file cannot be run or declares an invalid ablation; the message has the file and line.
+    """
     if not path.is_file():
         raise StudyFileError(f"{path}: no such file; give the path of a study file, e.g. studies/all_losses.py")
     name = f"harness_study_{path.stem}"
@@ -49,7 +53,7 @@ def load_study_file(path: Path) -> Ablation:
             f"{path}{_line(problem, module.__file__)}: {type(problem).__name__}: {problem}"
         ) from problem
     for own in (name, *_modules_of(folder)):
-        cloudpickle.register_pickle_by_value(sys.modules[own])  # a loss travels as it is now, whatever its file becomes
+        cloudpickle.register_pickle_by_value(sys.modules[own])  # pickle by value: the file may change
     ablation = getattr(module, "ablation", None)
     if not isinstance(ablation, Ablation):
         raise StudyFileError(f"{path}: defines no `ablation`; end it with ablation = Ablation(name=..., ...)")
@@ -63,7 +67,7 @@ def folder_beside() -> str | None:
 
 @contextmanager
 def imported_anew(folder: str | None) -> Iterator[None]:
-    """Let modules below a folder be imported anew within the block, and put back what was there after it."""
+    """Import modules below a folder again within the block, and restore the earlier ones after it."""
     known = {} if folder is None else {name: sys.modules[name] for name in _below(folder)}
     for name in known:
         del sys.modules[name]
@@ -76,10 +80,10 @@ def imported_anew(folder: str | None) -> Iterator[None]:
 
 
 def _search_beside(folder: str) -> None:
-    """Put a study file's folder on the module path, last, and forget that of the one before, with its modules.
+    """Append a study file's folder to the module path, and remove the previous one and its modules.
 
-    Last, so that a study file called like an installed package hides nothing; and forgotten, because this folder may
-    have files of the same names.
+    It comes last so that a study file with the name of an installed package does not hide that package. The previous
+    one is removed because this folder may have files of the same names.
     """
     for old in list(_beside):
         for module in _modules_of(old):
@@ -93,13 +97,13 @@ def _search_beside(folder: str) -> None:
 
 
 def _modules_of(folder: str) -> list[str]:
-    """Name the modules that were found in a study file's folder since it was loaded; not those installed below it."""
+    """Return the names of modules imported from a study file's folder since it was loaded, without installed ones."""
     before = _beside.get(folder, frozenset())  # none if the file loaded another study file, which is the last one now
     return [name for name in _below(folder) if name not in before]
 
 
 def _below(folder: str) -> list[str]:
-    """Name the imported modules that lie below a folder; not those installed there, and not the harness's own."""
+    """Return the names of imported modules below a folder, without installed ones and the harness's own."""
     inside = os.path.join(folder, "")
     below = [entry for entry in map(os.path.realpath, sys.path) if entry.startswith(inside) and entry != folder]
     installed = tuple(os.path.join(entry, "") for entry in below)
@@ -112,9 +116,10 @@ def _below(folder: str) -> list[str]:
 
 
 def _file(module: ModuleType) -> str | None:
-    """Return where a module lies; of a package without a file, its first folder.
+    """Return the path of a module; for a package without a file, its first folder.
 
-    Its dictionary is read, as a lazy module of transformers imports something, perhaps not installed, when it is asked.
+    The path is read from the module's dictionary, because attribute access on a lazy module of transformers may import
+    something that is not installed.
     """
     known = getattr(module, "__dict__", {})
     folders = known.get("__path__")
@@ -124,7 +129,7 @@ def _file(module: ModuleType) -> str | None:
 
 @contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """Write no bytecode meanwhile: a helper that is edited twice in a second would be read from the first's."""
+    """Write no bytecode: for a helper edited twice within a second, stale bytecode would be used."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
@@ -133,6 +138,6 @@ def _no_bytecode() -> Iterator[None]:
 
 
 def _line(problem: BaseException, file: str | None) -> str:
-    """Return ":LINE" of the study file's own line where the problem came up."""
+    """Return ":LINE" of the study file's line that raised the problem."""
     lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == file]
     return f":{lines[-1]}" if lines else ""

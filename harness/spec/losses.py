@@ -1,4 +1,4 @@
-"""Losses by name, and what each of them reads.
+"""Losses by name, and the inputs that each of them reads.
 
 `losses.CosineSimilarityLoss` names the class of sentence-transformers without importing it, so that a study file loads
 in milliseconds and is checked against its view before anything is downloaded. The class itself is imported when a run
@@ -24,7 +24,7 @@ LossFunction = TypeVar("LossFunction", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a loss reads of each row: between `fewest` and `most` texts, and a label of one kind."""
+    """The inputs that a loss reads from each row: between `fewest` and `most` texts, and a label of one kind."""
 
     label: Label
     fewest: int = 2
@@ -42,7 +42,7 @@ _IN_BATCH = Inputs("none", fewest=2, most=99)
 _SCORED = Inputs("score")
 
 # From the "Inputs" table in each class's docstring, sentence-transformers 6.2. Losses that NLI rows cannot feed
-# (teachers, single sentences) are left out; they can still be given as a callable.
+# (teachers, single sentences) are left out; they can still be passed as a callable.
 INPUTS = {
     "AnglELoss": _SCORED,
     "CoSENTLoss": _SCORED,
@@ -61,7 +61,7 @@ INPUTS = {
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss class of sentence-transformers by name, with options; call it with a model to build it."""
+    """A loss class of sentence-transformers by name, with constructor options; calling it with a model builds it."""
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
@@ -83,8 +83,8 @@ class Loss:
         return loss
 
 
-_ONE_TEXT = "it reads single texts whose equal labels make them positives; NLI labels say how two texts stand"
-_TEACHER = "it reads a teacher's scores or embeddings, which NLI rows have not"
+_ONE_TEXT = "it reads single texts whose equal labels make them positives; NLI labels describe pairs of texts"
+_TEACHER = "it reads a teacher's scores or embeddings, which NLI rows do not have"
 _DATA_LOADER = "it needs batches from a data loader of its own, which the trainer does not use"
 _WRAPS = "it wraps another loss; write a function of the model that builds both, as studies/loss_zoo.py does"
 _NOT_FED = {
@@ -95,16 +95,20 @@ _NOT_FED = {
     **dict.fromkeys(("MSELoss", "MarginMSELoss", "DistillKLDivLoss", "EmbedDistillLoss"), _TEACHER),
     **dict.fromkeys(("ContrastiveTensionLoss", "ContrastiveTensionLossInBatchNegatives"), _DATA_LOADER),
     **dict.fromkeys(("MatryoshkaLoss", "Matryoshka2dLoss", "AdaptiveLayerLoss"), _WRAPS),
-    "GlobalOrthogonalRegularizationLoss": "it is a term to be added to another loss, and trains nothing alone",
+    "GlobalOrthogonalRegularizationLoss": "it is a regularisation term for another loss and trains nothing by itself",
     "DenoisingAutoEncoderLoss": "it reads a damaged text and the text, and learns from no label: no view makes these",
     "GISTEmbedLoss": "it needs a guide; use losses.gist",
     "CachedGISTEmbedLoss": "it needs a guide; write a function of the model, as losses.gist is",
 }
-"""Why each other loss of sentence-transformers cannot be named: what NLI rows or the trainer do not give it."""
+"""Other losses of sentence-transformers, and the reason why NLI rows or the trainer cannot feed them."""
 
 
 def __getattr__(name: str) -> Loss:
-    """Give the loss class of that name as a `Loss`; raise AttributeError, with the reason, for names without one."""
+    """Return the loss class of that name as a `Loss`.
+
+    Raises:
+        AttributeError: the name is unknown, or NLI rows cannot feed the loss; the message has the reason.
+    """
     if name in INPUTS:
         return Loss(name)
     if name in _NOT_FED:
@@ -116,7 +120,16 @@ def __getattr__(name: str) -> Loss:
 
 
 def reads(label: Label, fewest: int = 2, most: int | None = None) -> Callable[[LossFunction], LossFunction]:
-    """Declare what the decorated loss callable reads, so that its view can be checked when the study file loads."""
+    """Declare the inputs of the decorated loss callable, so that its view is checked when the study file loads.
+
+    Args:
+        label: the kind of label that the loss reads.
+        fewest: the smallest number of texts per row.
+        most: the largest number of texts per row; `fewest` if None.
+
+    Returns:
+        A decorator.
+    """
 
     def declare(function: LossFunction) -> LossFunction:
         function.inputs = Inputs(label, fewest, most or fewest)  # type: ignore[attr-defined]
@@ -127,20 +140,24 @@ def reads(label: Label, fewest: int = 2, most: int | None = None) -> Callable[[L
 
 @reads("class")
 def softmax(model: SentenceTransformer, **options: Any) -> nn.Module:
-    """SBERT's classifier over (u, v, |u - v|) with three classes (Reimers and Gurevych, 2019, section 3)."""
+    """Build SBERT's classifier over (u, v, |u - v|) with three classes (Reimers and Gurevych, 2019, section 3)."""
     return Loss("SoftmaxLoss")(model, embedding_dimension=model.get_embedding_dimension(), num_labels=3, **options)
 
 
 @reads("none", fewest=2, most=99)
 def gist(model: SentenceTransformer, guide: str | None = None, **options: Any) -> nn.Module:
-    """GISTEmbedLoss (Solatorio, 2024, arXiv:2402.16829): a guide model says which in-batch negatives are false.
+    """Build GISTEmbedLoss (Solatorio, 2024, arXiv:2402.16829): a guide model detects false in-batch negatives.
 
     Args:
-        guide: a local folder or hub id of a trained sentence-transformers model, by `partial(losses.gist, guide=...)`;
-            it is loaded in float32, from safetensors. Workers are offline, so a hub id has to be in the cache. None
-            takes the model as it is before training, which is not GISTEmbed as published: that guide is a good one.
+        model: the model to train.
+        guide: a local folder or hub id of a trained sentence-transformers model, set by
+            `partial(losses.gist, guide=...)`; it is loaded in float32, from safetensors. Workers are offline, so a hub
+            id has to be in the cache. None uses the model as it is before training, unlike the published GISTEmbed,
+            whose guide is a trained model.
+        options: further options of GISTEmbedLoss.
 
-    Raises RunFailed if the guide cannot be loaded.
+    Raises:
+        RunFailed: the guide cannot be loaded.
     """
     from copy import deepcopy
 
@@ -167,13 +184,13 @@ def _guide(guide: str, device: str) -> SentenceTransformer:
 
 
 def inputs_of(loss: Callable[..., Any]) -> Inputs | None:
-    """Return what a loss says that it reads, also under arguments that functools.partial gave it; None if nothing."""
+    """Return the declared inputs of a loss, also of a functools.partial of it; None if it declares none."""
     found: Inputs | None = getattr(getattr(loss, "func", loss), "inputs", None)
     return found
 
 
 def label(loss: Callable[..., Any]) -> str:
-    """Name a loss for people: its class's or function's name, with options where there are any."""
+    """Return a loss's name for tables: that of its class or function, with its options if there are any."""
     named, options = loss, dict(getattr(loss, "keywords", {}))
     while hasattr(named, "func"):  # functools.partial
         named = named.func
@@ -186,5 +203,5 @@ def label(loss: Callable[..., Any]) -> str:
 
 
 def _told(value: Any) -> str:
-    """Write an option's value: a function or class by its name, as its repr may hold an address."""
+    """Format an option's value: a function or class by its name, as its repr may contain an address."""
     return str(getattr(value, "__qualname__", None) or (value if isinstance(value, Enum) else repr(value)))

@@ -1,4 +1,4 @@
-"""The space that a study is tuned over: dimensions, points, and batch size x learning rate."""
+"""Search space of a study: dimensions, points, and the space of batch size and learning rate."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ Value: TypeAlias = int | float | str
 
 @dataclass(frozen=True)
 class Choice:
-    """A dimension of the space with a few values; `default` is what an untuned run uses (the first value if None)."""
+    """A dimension of the space with a finite set of values."""
 
     values: tuple[Value, ...]
+    """The values, each once."""
     default: Value | None = None
+    """The value of an untuned run; the first one if None."""
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -39,8 +41,11 @@ class LogUniform:
     """A dimension of the space between two positive numbers, searched on a logarithmic scale."""
 
     low: float
+    """The lowest value."""
     high: float
+    """The highest value."""
     default: float | None = None
+    """The value of an untuned run; the geometric mean of `low` and `high` if None."""
 
     def __post_init__(self) -> None:
         if not (0 < self.low <= self.high < math.inf):
@@ -48,10 +53,10 @@ class LogUniform:
                 f"empty space: log_uniform({self.low}, {self.high}) holds no number; it needs 0 < low <= high"
             )
         if self.high < 1.1 * self.low:  # at four digits such a range has too few values to search
-            raise StudyFileError(f"log_uniform({self.low}, {self.high}) is no range; name values by choice(...)")
+            raise StudyFileError(f"log_uniform({self.low}, {self.high}) is too narrow; use choice(...)")
 
     def at(self, u: float) -> float:
-        """Map u in [0, 1) to a value, rounded to four digits: finer steps cannot matter, and tables stay readable."""
+        """Map u in [0, 1) to a value, rounded to four digits to keep tables readable."""
         return float(f"{self.low * (self.high / self.low) ** u:.4g}")
 
     @property
@@ -67,22 +72,42 @@ Dimension: TypeAlias = Choice | LogUniform
 
 
 def choice(*values: Value, default: Value | None = None) -> Choice:
-    """A dimension that takes one of these values."""
+    """Return a dimension that takes one of these values.
+
+    Args:
+        values: the values, each once.
+        default: the value of an untuned run; the first one if None.
+
+    Raises:
+        StudyFileError: there are no values, or one is repeated.
+    """
     return Choice(values, default)
 
 
 def log_uniform(low: float, high: float, default: float | None = None) -> LogUniform:
-    """A dimension between low and high, searched on a logarithmic scale."""
+    """Return a dimension between two positive numbers, searched on a logarithmic scale.
+
+    Args:
+        low: the lowest value.
+        high: the highest value.
+        default: the value of an untuned run; the geometric mean of `low` and `high` if None.
+
+    Raises:
+        StudyFileError: the range is empty or too narrow.
+    """
     return LogUniform(low, high, default)
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a space: batch size, peak learning rate, and the options of the loss that the study searches."""
+    """One point of a search space."""
 
     batch_size: int
+    """Batch size."""
     lr: float
+    """Peak learning rate."""
     options: tuple[tuple[str, Value], ...] = ()
+    """Options of the loss that the study searches, as (name, value) pairs."""
 
     def as_dict(self) -> dict[str, Value]:
         return {"batch_size": self.batch_size, "lr": self.lr, **dict(self.options)}
@@ -104,10 +129,16 @@ BOOK_DEFAULT = Point(batch_size=32, lr=5e-5)
 
 @dataclass(frozen=True)
 class Space:
-    """Batch size x learning rate: what every study of an ablation is tuned over."""
+    """The search space of all studies of an ablation.
+
+    Raises:
+        StudyFileError: a dimension is of the wrong type or has invalid values.
+    """
 
     batch_size: Choice
+    """Batch sizes."""
     lr: LogUniform | Choice
+    """Peak learning rates for a BERT base; `Testbed.lr_scale` multiplies them."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "lr"):

@@ -1,6 +1,6 @@
-"""A study: one loss/data variant, as a study file declares it.
+"""Study: one variant of loss and data, as a study file declares it.
 
-Studies and ablations are frozen dataclasses that check themselves when they are made, without importing torch,
+Studies and ablations are frozen dataclasses that are validated on creation, without importing torch,
 sentence-transformers or optuna: a mistake in a study file is reported in milliseconds, before anything is downloaded.
 """
 
@@ -20,41 +20,50 @@ from harness.spec.views import VIEWS, View, named
 from harness.testbeds import POOLINGS, Pooling
 
 UNTRAINED = "untrained"
-"""The base model's name in tables; expectations may use it like a study's."""
+"""Name of the base model before training; expectations may use it like the name of a study."""
 
 
 @dataclass(frozen=True)
 class Swept:
-    """Where in a sweep a study is: of which study, of what, and at which value."""
+    """A study's place in a sweep."""
 
     study: str
+    """Name of the base study."""
     what: str
+    """The swept parameter."""
     value: float
+    """Its value in this study."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """One loss/data variant.
+    """One variant of loss and data.
 
-    `view` is a view's name or what `harness.views` makes. `options` are dimensions of its own, handed to the loss by
-    name (e.g. `scale`); `fixed` values of batch_size and lr at which it stays instead of being tuned over the space.
-    `pooling` and `rows` (the first of the testbed's rows, if it has more) stand in for the testbed's. `swept` is what
-    `sweep` says of a study it makes, for the report's curves.
+    Raises:
+        StudyFileError: it is inconsistent; the message says what is wrong and how to fix it.
     """
 
     name: str
+    """Name in tables and of folders."""
     loss: Callable[..., Any]
+    """A loss of `harness.losses`, or a function that takes the model and returns the loss module."""
     view: str | View
+    """Name of a built-in view, or a view made by `harness.views`."""
     options: Mapping[str, Dimension] = field(default_factory=dict)
+    """Further dimensions to tune, passed to the loss by name, e.g. `scale`."""
     fixed: Mapping[str, Value] = field(default_factory=dict)
+    """Fixed values of `batch_size` or `lr` that are not tuned."""
     pooling: Pooling | None = None
+    """Pooling instead of the testbed's."""
     rows: int | None = None
+    """Train on this number of the testbed's first rows."""
     swept: Swept | None = None
+    """Set by `sweep`, for the report's curves."""
 
     def __post_init__(self) -> None:
         where = f"study {self.name!r}"
         if self.name == UNTRAINED or not names_a_folder(self.name):
-            raise StudyFileError(f"{where}: it names a folder, so {FOLDER_NAME}; and not {UNTRAINED!r}")
+            raise StudyFileError(f"{where}: the name is used for folders: {FOLDER_NAME}; and not {UNTRAINED!r}")
         if not callable(self.loss):
             raise StudyFileError(
                 f"{where}: loss={self.loss!r} is not callable; give losses.NAME or a function of the model"
@@ -64,7 +73,7 @@ class Study:
         for name, dimension in self.options.items():
             if not isinstance(dimension, (Choice, LogUniform)) or name in TUNED:
                 raise StudyFileError(
-                    f"{where}: option {name!r} must be choice(...) or log_uniform(...) under a name of its own"
+                    f"{where}: option {name!r} must be choice(...) or log_uniform(...), and not {' or '.join(TUNED)}"
                 )
         for name, value in self.fixed.items():
             if name not in TUNED or isinstance(value, str) or not value > 0:
@@ -77,26 +86,27 @@ class Study:
             raise StudyFileError(f"{where}: rows={self.rows!r}; training needs at least 1")
         inputs, view = inputs_of(self.loss), named(self.view)
         if inputs is not None and not view.feeds(inputs):
-            mend = next((f'view="{other.name}"' for other in VIEWS.values() if other.feeds(inputs)), "another loss")
+            fix = next((f'view="{other.name}"' for other in VIEWS.values() if other.feeds(inputs)), "another loss")
             raise StudyFileError(
-                f"{where}: the loss needs {inputs}; view {view.name!r} has {', '.join(view.columns)}. Use {mend}."
+                f"{where}: the loss needs {inputs}; view {view.name!r} has {', '.join(view.columns)}. Use {fix}."
             )
 
     @property
     def reads(self) -> str:
-        """The view's name, and what else of the testbed's the study has its own of, for tables."""
+        """The view's name and the settings that override the testbed's, for tables."""
         own = [f"{self.pooling}-pooled"] if self.pooling else []
         own += [f"{self.rows:,} rows"] if self.rows else []
         return ", ".join([named(self.view).name, *own])
 
     def sweep(self, **values: Iterable[Any]) -> list[Study]:
-        """Return one study a value, or a combination of values, named after them: "mnr scale=20".
+        """Return one study per value, or per combination of values, named after them: "mnr scale=20".
 
         Args:
             values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`), of `batch_size` or
                 `lr`, or else of an argument of the loss.
 
-        Raises StudyFileError for no values, and for an argument that the loss is known not to take.
+        Raises:
+            StudyFileError: there are no values, or the loss does not take such an argument.
         """
         lists = {name: list(given) for name, given in values.items()}
         if not lists or not all(lists.values()):
@@ -126,7 +136,7 @@ TUNED = ("batch_size", "lr")
 
 
 def _given(study: Study, arguments: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return a study's loss with arguments of its own."""
+    """Return a study's loss with these arguments."""
     if isinstance(study.loss, Loss):
         return study.loss.given(**arguments)
     taken = inspect.signature(study.loss).parameters
@@ -139,9 +149,9 @@ def _given(study: Study, arguments: Mapping[str, Any]) -> Callable[..., Any]:
 
 
 FOLDER_NAME = "1 to 100 printable characters, none of / \\ |, no leading dot"
-"""What a name may be that becomes a folder's in a store or among the reports: none can lead out of it."""
+"""Names that are safe as folders in stores and reports: they cannot point outside."""
 
 
 def names_a_folder(name: str) -> bool:
-    """Tell whether a name may become a folder's."""
+    """Return whether a name is safe as the name of a folder."""
     return 0 < len(name.encode()) <= 100 and name.isprintable() and name[0] != "." and not set(name) & set("/\\|")

@@ -1,8 +1,8 @@
-"""Views: how NLI rows (premise, hypothesis, label) become a loss's input.
+"""Views: functions from NLI rows (premise, hypothesis, label) to the input columns of a loss.
 
 Rows are a pandas DataFrame with GLUE's columns and labels: 0 entailment, 1 neutral, 2 contradiction. The first `limit`
 rows are the training budget; `triplet` and `pair-of-triplet` take their anchors from them and look for negatives in all
-rows, because in the first 50,000 rows of MNLI few premises stand beside a contradiction of their own.
+rows, because few premises in the first 50,000 rows of MNLI have a contradiction among these rows.
 """
 
 from __future__ import annotations
@@ -25,36 +25,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mining:
-    """How negatives are mined: by whose embeddings, how many an anchor, and how much less similar than its positives.
-
-    `by` is "untrained", the base model, or a study's name: the model of its best trial. `trial` and `point` are that
-    trial's run and point once they are known (`planner.Planner` puts them in).
-    """
+    """How hard negatives are mined."""
 
     by: str
+    """Whose embeddings are used: "untrained" for the base model, or a study's name for the model of its best trial."""
     negatives: int
+    """Negatives per anchor."""
     margin: float
+    """How much lower than the anchor's positives a negative's cosine has to be, as a share of it."""
     trial: str | None = None
+    """Run id of the best trial, once it is known (set by `planner.Planner`)."""
     point: Point | None = None
+    """Point of that trial."""
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A named way to build a loss's columns: texts first, then the label column where `label` is not "none".
+    """A named function from NLI rows to the columns of a loss.
 
-    Two views are equal if they make the same rows: what `build` computes counts (`harness.identity`), not what it or
-    the view is called. Where `mining` is given, `build` makes anchors and positives alone, and the negatives, the last
-    columns, are mined (`harness.data.mining`).
+    Two views are equal if they make the same rows: the code of `build` counts (`harness.identity`), but not its name or
+    the view's name.
     """
 
     name: str
+    """Name in study files and tables."""
     columns: tuple[str, ...]
+    """Text columns, then the label column unless `label` is "none"."""
     label: Label
+    """Kind of the label column."""
     build: Callable[[DataFrame, int], DataFrame]
+    """Function of all rows and the number of rows to use. With `mining` it makes only anchors and positives."""
     mining: Mining | None = None
+    """How the negatives, the last columns, are mined (`harness.data.mining`); None if they are not."""
 
     def decides(self, files: Mapping[str, str] | None = None) -> str:
-        """Return a digest of what decides the rows, `files` as for `identity.digest`; mining by a trial is its id's."""
+        """Return a digest of what decides the rows, without the mining trial; `files` as for `identity.digest`."""
         mined = None if self.mining is None else replace(self.mining, trial=None, point=None)
         return digest([self.columns, self.label, self.build, mined], files)
 
@@ -73,7 +78,7 @@ class View:
 
     @property
     def miner(self) -> str | None:
-        """Whose model mines the negatives: a study's name or "untrained"; None where nothing is mined."""
+        """Whose model mines the negatives: a study's name or "untrained"; None if nothing is mined."""
         return self.mining.by if self.mining else None
 
     def __str__(self) -> str:
@@ -84,7 +89,7 @@ class View:
 
 
 def labelled(rows: DataFrame, limit: int) -> DataFrame:
-    """Keep the first `limit` rows as they are, less those that annotators left without a label (-1)."""
+    """Return the first `limit` rows without those that have no label (-1)."""
     first = rows.head(limit)
     return first[first["label"].between(ENTAILMENT, CONTRADICTION)].reset_index(drop=True)
 
@@ -94,7 +99,7 @@ def _pair_class(rows: DataFrame, limit: int) -> DataFrame:
 
 
 def _scored(rows: DataFrame, limit: int, by_label: Mapping[int, float]) -> DataFrame:
-    """Score rows by their label; labels without a score are left out."""
+    """Map labels to scores; rows whose label has no score are left out."""
     first = labelled(rows, limit)
     kept = first[first["label"].isin(by_label)].reset_index(drop=True)
     scored = kept.assign(score=kept["label"].map(by_label).astype(float))
@@ -132,7 +137,7 @@ def _pair_of_contradictions(rows: DataFrame, limit: int) -> DataFrame:
 
 
 def _pair_both_ways(rows: DataFrame, limit: int) -> DataFrame:
-    """Give each entailment, then each of them turned round."""
+    """Return all entailment pairs, then the same pairs in reverse order."""
     import pandas as pd  # a third of a second that study files do not need
 
     pairs = _pair(rows, limit)
@@ -141,7 +146,7 @@ def _pair_both_ways(rows: DataFrame, limit: int) -> DataFrame:
 
 
 def _triplet(rows: DataFrame, limit: int) -> DataFrame:
-    """Give each entailment a contradiction of its own premise; a premise's n-th entailment takes its n-th, in turn."""
+    """Add to each entailment pair a contradiction of its premise; several entailments use them in turn."""
     pairs = _pair(rows, limit)
     contradictions = rows.loc[rows["label"] == CONTRADICTION, ["premise", "hypothesis"]]
     by_premise = contradictions.groupby("premise", sort=False)["hypothesis"].agg(list)
@@ -158,9 +163,10 @@ def _pair_of_triplet(rows: DataFrame, limit: int) -> DataFrame:
 
 
 def _random_negatives(pairs: DataFrame) -> list[str]:
-    """Draw for each anchor the positive of another premise, each positive being drawn about once; the same each time.
+    """Draw for each anchor the positive of another premise, each positive about once; the result is deterministic.
 
-    A shuffle is turned until no anchor meets a row of its own premise; if one premise has most rows, some still do.
+    Rows are shuffled, then swapped until no anchor has a row of its own premise; if one premise has most of the rows,
+    some anchors still do.
     """
     import numpy as np
 
@@ -213,15 +219,26 @@ VIEWS = {
 
 
 def named(view: str | View) -> View:
-    """Return the view of that name; a view is itself. Raises KeyError for a name that is none."""
+    """Return the built-in view of that name, or the view itself.
+
+    Raises:
+        KeyError: there is no built-in view of that name.
+    """
     return VIEWS[view] if isinstance(view, str) else view
 
 
 def noisy(view: str | View, share: float) -> View:
-    """Return a view of rows of which a share, drawn once and for all, has one of the two wrong labels instead.
+    """Return a view of rows of which a fixed random share has one of the two wrong labels.
 
     Args:
-        view: what is then made of the rows; a mined view is refused, as are shares outside 0 to 1.
+        view: the view to apply to the relabelled rows.
+        share: the share of rows with wrong labels, from 0 to 1.
+
+    Returns:
+        A new view.
+
+    Raises:
+        StudyFileError: `share` is out of range, or the view is unknown or has mined negatives.
     """
     plain = _plain(view, "noisy")
     if not 0 <= share <= 1:
@@ -244,24 +261,29 @@ def _noisy(build: Callable[[DataFrame, int], DataFrame], share: float, rows: Dat
 def mined(
     view: str | View = "pair-of-triplet", *, by: str = "untrained", negatives: int = 1, margin: float = 0.05
 ) -> View:
-    """Return a view's anchors and positives with negatives that a model finds most like each anchor.
+    """Return a view with mined hard negatives: for each anchor, the most similar positives of other anchors.
 
-    They are drawn from the positives of other anchors, as random negatives are, by sentence-transformers'
-    `mine_hard_negatives`. A row whose anchor has too few under the margin gets random ones, so that rows stay equal.
+    They are mined by sentence-transformers' `mine_hard_negatives`. If an anchor has too few candidates below the
+    margin, random negatives are added, so that the rows stay the same.
 
     Args:
-        view: of anchors and positives, e.g. "pair-of-triplet", the rows that have a contradiction, too.
-        by: "untrained" for the base model, or a study's name: the model that won its tuning.
-        negatives: how many an anchor.
+        view: a view of anchors and positives, e.g. "pair-of-triplet", whose rows also have a contradiction.
+        by: "untrained" for the base model, or a study's name for the model of its best trial.
+        negatives: number of negatives per anchor.
         margin: how much lower than the lowest of the anchor's positives a negative's cosine has to be, as a share of it
-            (`relative_margin`): what lies nearer is taken for a false negative.
+            (`relative_margin`); closer texts are assumed to be false negatives.
 
-    Raises StudyFileError for what cannot be meant.
+    Returns:
+        A new view.
+
+    Raises:
+        StudyFileError: an argument is out of range, or the view is unknown, already mined, or not of anchors and
+            positives.
     """
     plain = _plain(view, "mined")
     where = f"mined({plain.name!r}, by={by!r}, negatives={negatives!r}, margin={margin!r})"
     if plain.columns != ("anchor", "positive"):
-        raise StudyFileError(f"{where}: the view has {', '.join(plain.columns)}; use one of anchor and positive alone")
+        raise StudyFileError(f"{where}: the view has {', '.join(plain.columns)}; use one with only anchor and positive")
     if not isinstance(negatives, int) or negatives < 1:
         raise StudyFileError(f"{where}: mine at least 1 negative an anchor")
     if not 0 <= margin < 1:
@@ -275,5 +297,5 @@ def _plain(view: str | View, what: str) -> View:
     if isinstance(view, str) and view not in VIEWS:
         raise StudyFileError(f"{what}({view!r}): unknown view; choose from {', '.join(VIEWS)}")
     if named(view).mining is not None:
-        raise StudyFileError(f"{what}({named(view).name!r}): its negatives are mined; give a view of the rows alone")
+        raise StudyFileError(f"{what}({named(view).name!r}): its negatives are mined; give a view without mining")
     return named(view)

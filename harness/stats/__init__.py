@@ -1,1 +1,1 @@
-"""Intervals, bootstraps, repeated looks: pure functions of numbers."""
+"""Statistics: confidence intervals, bootstraps, repeated looks. Pure functions of numbers."""

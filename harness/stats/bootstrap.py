@@ -1,4 +1,4 @@
-"""The paired bootstrap over test pairs, for the mean correlation of several models with one gold standard.
+"""Paired bootstrap over test pairs for the mean correlation of several models with one gold standard.
 
 Every model sees the same resamples, and so does another call with the same number of pairs, of resamples and seed. That
 is what makes differences of two calls' results paired (Berg-Kirkpatrick et al., 2012).
@@ -65,9 +65,9 @@ def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = 
 
 
 def is_defined(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> bool:
-    """Tell whether no resample of n numbers draws equal ones alone, of which there is no correlation.
+    """Return whether every resample of n numbers has distinct ones, so that its correlation is defined.
 
-    Where forty pairs or more differ from the most frequent number, the chance of such a resample is below exp(-40).
+    If forty pairs or more differ from the most frequent number, the chance of an undefined resample is below exp(-40).
     """
     _, which, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
     others = np.flatnonzero(which != counts.argmax())

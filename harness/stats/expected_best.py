@@ -1,4 +1,4 @@
-"""What the best of k tried points is expected to be: a tuning curve that does not hang on the order of the trials."""
+"""Expected best score of k trials, independent of their order (Tang et al., 2020)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def expected_best(scores: Sequence[float | None]) -> tuple[float | None, ...]:
             run failed, diverged or did not fit.
 
     Returns:
-        n means in that unit. None for each k at which a subset may hold no score at all: no number stands for that.
+        n means in that unit. None for each k at which some subset has no score.
     """
     known = sorted(score for score in scores if score is not None)
     n, without = len(scores), len(scores) - len(known)

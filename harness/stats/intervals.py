@@ -1,4 +1,4 @@
-"""Intervals, paired differences and what a number of seeds can show. Pure functions on numpy arrays.
+"""Confidence intervals, p-values and detectable differences. Pure functions on numpy arrays.
 
 Two uncertainties are kept apart, because they answer different questions. Over test pairs: would the same models differ
 on other pairs of the same kind? (paired bootstrap; Berg-Kirkpatrick et al., 2012.) Over seeds: would the same recipe
@@ -23,12 +23,16 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval for a score or a difference, in points of 1.0, and what it is over."""
+    """A confidence interval of a score or a difference."""
 
     low: float
+    """Lower end, on a 0 to 1 scale."""
     high: float
+    """Upper end, on a 0 to 1 scale."""
     level: float
+    """Confidence level, e.g. 0.95."""
     over: str
+    """What varies: "test pairs", "seeds" or "studies"."""
 
 
 def spearman(gold: ArrayLike, prediction: ArrayLike) -> float:
@@ -182,7 +186,7 @@ def detectable(n: int, spread: float, alpha: float = ALPHA, power: float = 0.8) 
 
     Args:
         n: seeds, at least two.
-        spread: standard deviation of the paired differences, in points of 1.0.
+        spread: standard deviation of the paired differences, on a 0 to 1 scale.
     """
     from scipy.special import nctdtrinc, stdtrit
 

@@ -1,6 +1,6 @@
-"""How much of the chance of a wrong decision each of several looks at growing evidence may spend. Pure functions.
+"""Significance levels for repeated looks as seeds are added (group-sequential test; Pocock, 1977). Pure functions.
 
-Testing again after every further seed decides wrongly far more often than each test says. The remedy is a group
+Testing again after every further seed decides wrongly far more often than each test says. The solution is a group
 sequential test (Pocock, 1977): one stricter level, the same at every look, such that under the null hypothesis the
 chance of ever reaching it is alpha. The tables of the literature assume normal statistics and tens of observations a
 look; here are 2 to 20 seeds, so the level is found for Student's t itself: the t statistics of a growing normal sample

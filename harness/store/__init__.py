@@ -1,1 +1,1 @@
-"""The folder of records that a run leaves: one atomic file a run, written by one process."""
+"""The store: a folder of records, one atomically written file per run, written by one process."""

@@ -1,4 +1,4 @@
-"""Publishing what a run left in its staging folder: mteb results, logs, the model with its scores on a card."""
+"""Move a run's files from its staging folder into the store: mteb results, logs, and the model with a model card."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ from harness.store.records import Record
 
 
 def publish(store: Path, staging: Path, record: Record, keep_model: bool) -> None:
-    """Move a run's results into its store: mteb/, logs/ and, if it is kept, models/STUDY/ID/. Raises StoreError."""
+    """Move a run's results into its store: mteb/, logs/ and, if it is kept, models/STUDY/ID/.
+
+    Args:
+        store: the store's folder.
+        staging: the run's staging folder.
+        record: the run's record.
+        keep_model: keep the model if the run succeeded.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
     with writing(store):
         if (staging / "mteb" / "results").is_dir():
             shutil.copytree(staging / "mteb" / "results", store / "mteb" / "results", dirs_exist_ok=True)
@@ -38,20 +48,20 @@ def model_folder(store: Path, record: Record) -> Path:
 
 
 def keep_only_best(store: Path, finals: Sequence[Record]) -> None:
-    """Keep the model with the highest dev score of a point's final runs, and delete the others'."""
+    """Keep the model with the highest dev score of a point's final runs, and delete the other models."""
     scored = [record for record in finals if record.outcome == "ok"]
     best = max(scored, key=lambda record: record.scores[OBJECTIVE], default=None)
     drop_models(store, [record for record in scored if record is not best])
 
 
 def drop_models(store: Path, records: Sequence[Record]) -> None:
-    """Delete these runs' models, where there are any."""
+    """Delete these runs' models, if there are any."""
     for record in records:
         shutil.rmtree(model_folder(store, record), ignore_errors=True)
 
 
 def clear(staging: Path) -> None:
-    """Delete what runs left in a store's staging folder, and it, if it then is empty."""
+    """Delete files of runs in a store's staging folder, and the folder if it is then empty."""
     with suppress(OSError):
         for folder in staging.iterdir():
             if RUN_ID.fullmatch(folder.name):
@@ -60,7 +70,7 @@ def clear(staging: Path) -> None:
 
 
 def _card(record: Record) -> ModelCard:
-    """Write the model card: how the model was trained, and every score of the run in the hub's own metadata."""
+    """Return the model card: how the model was trained, and all scores of the run in the hub's metadata."""
     results = []
     for name, value in sorted(record.scores.items()):
         source, _, figure = name.partition("/")

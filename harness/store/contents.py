@@ -1,8 +1,8 @@
-"""What an ablation's names stand for: hashes of what was read under them, kept in the store.
+"""Content hashes of the data, models and files that an ablation names, kept in the store.
 
-A run's id holds the content of rows, sets, base model and of the files and models that a loss names, not their names:
-a data set of which a part was missing, or a model of which the folder was overwritten, makes other runs. `run` reads
-it all anew; commands that read a store take what its last run found, so that they need no data.
+A run's id depends on the content of rows, evaluation sets, base model and the files and models that a loss names, and
+not on their names: an incomplete data set or an overwritten model folder gives other runs. `run` reads the content
+again each time; commands that only read a store use the hashes of its last run, so that they need no data.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ class Contents:
 
 
 def read(folder: Path) -> Contents:
-    """Return what a store's last run found, nothing if there is none; raise StoreError if it cannot be read."""
+    """Return the hashes of a store's last run, empty if there are none.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
     path = folder / FILE
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
@@ -56,7 +60,7 @@ def write(folder: Path, contents: Contents) -> None:
 
 
 def resolved(ablation: Ablation, contents: Contents) -> Ablation:
-    """Return the ablation with contents in the place of names, and its precision as the device has it."""
+    """Return the ablation with content hashes and with the precision that the device uses."""
     declared = ablation.testbed.declared()
     known = tuple((part, contents.parts[said]) for part, said in declared.items() if said in contents.parts)
     precision = contents.precision if ablation.precision == "auto" and contents.precision else ablation.precision
@@ -69,19 +73,19 @@ def resolved(ablation: Ablation, contents: Contents) -> Ablation:
 
 
 def added(known: Contents, ablation: Ablation, parts: Mapping[str, str], files: Mapping[str, str]) -> Contents:
-    """Return contents with what was read now, by part and by name, in the place of what was known of these."""
+    """Return contents updated with the hashes that were read now, by part and by name."""
     declared = ablation.testbed.declared()
     read_now = {declared[part]: found for part, found in parts.items()}
     return replace(known, parts={**known.parts, **read_now}, files={**known.files, **files})
 
 
 def changes(known: Contents, found: Contents) -> list[str]:
-    """Say what is no longer what the store's runs were made with; what was not known before has not changed."""
+    """Describe what changed since the store's runs were made; contents that were unknown before do not count."""
     pairs = [*((known.parts, now) for now in found.parts.items()), *((known.files, now) for now in found.files.items())]
-    told = [f"{name} holds something else" for before, (name, now) in pairs if before.get(name, now) != now]
+    lines = [f"{name} has other content" for before, (name, now) in pairs if before.get(name, now) != now]
     if known.precision not in (None, found.precision):
-        told.append(
-            f"this device trains in {found.precision} where they were trained in {known.precision} "
-            f"(--precision {known.precision} goes on with them)"
+        lines.append(
+            f"this device trains in {found.precision}, earlier runs were trained in {known.precision} "
+            f"(--precision {known.precision} continues with them)"
         )
-    return told
+    return lines

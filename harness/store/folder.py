@@ -1,15 +1,15 @@
-"""The store: a folder of records, one atomic file a run, written by one process.
+"""The store: a folder of records, one atomically written file per run, written by one process.
 
-store.json        the form's version, ablation and testbed
-records/ID.json   a finished run; its existence means that everything that belongs to it was written before
-damaged/          what a driver found unreadable and moved aside
+store.json        version of the format, ablation and testbed
+records/ID.json   a finished run, written after everything else that belongs to the run
+damaged/          unreadable records that a driver moved here
 models/ID/        kept models
 mteb/             results in mteb's own layout
 optuna.db         a mirror of the tuning records for Optuna's dashboard, rebuilt at each start
-designs.json      what was declared whenever a driver started, and which test scores were known (planning.unlocking)
-contents.json     what the names of its testbed stood for when it was last run (harness.store.contents)
-audit.json        what the audit of the data found, and of which (harness.audit)
-lock              held by the driver; the kernel lets go of it when the driver dies, however it dies
+designs.json      log of designs: what each driver start declared, and known test scores (planning.unlocking)
+contents.json     content hashes of the testbed at the last run (harness.store.contents)
+audit.json        findings of the data audit (harness.audit)
+lock              held by the driver; the kernel releases it when the driver ends in any way
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VERSION = 2
-"""Of a store's form and of what its runs' ids are made of: 2 since ids hold contents instead of names."""
+"""Version of the format and of run ids: 2 since ids depend on contents instead of names."""
 
 RUN_ID = re.compile(r"[0-9a-f]{16}")
 
 HALF_WRITTEN = re.compile(rf"\.{RUN_ID.pattern}\.json\.[0-9a-f]{{8}}")
-"""What `write_atomically` calls a record's file until it is whole."""
+"""Temporary name that `write_atomically` gives a record's file until it is complete."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,15 @@ class Store:
     version: int = VERSION
 
     def records(self) -> list[Record]:
-        """Return all records, by id; raise DamagedRecord, with the mend, at the first that cannot be read."""
+        """Return all records by id.
+
+        Raises:
+            DamagedRecord: a record cannot be read; the message says how to fix it.
+        """
         return [read_record(path) for path in self._files()]
 
     def readable(self) -> tuple[list[Record], list[DamagedRecord]]:
-        """Return the records that can be read, and what is wrong with the others."""
+        """Return the readable records, and the errors of the others."""
         good, bad = [], []
         for path in self._files():
             try:
@@ -66,13 +70,14 @@ class Store:
         return good, bad
 
     def frame(self) -> pd.DataFrame:
-        """Return a DataFrame with one row a run; see `harness.store.records.frame`."""
+        """Return a DataFrame with one row per run; see `harness.store.records.frame`."""
         return frame(self.records())
 
     def write(self, record: Record) -> Record:
-        """Write a record so that a crash at any moment leaves the old one, the new one or none, never a part.
+        """Write a record atomically: a crash leaves the old record, the new one or none, but never a part.
 
-        Returns the record as `records` would.
+        Returns:
+            The record as `records` returns it.
         """
         path = self.folder / "records" / f"{record.id}.json"
         write_atomically(path, record.to_json())
@@ -80,9 +85,12 @@ class Store:
         return _without_pairs(record, path)
 
     def set_damaged_aside(self) -> tuple[list[Record], list[Path]]:
-        """Return the records, after moving unreadable ones to damaged/: their runs are done again and nothing is lost.
+        """Move unreadable records to damaged/, so that their runs are repeated, and return the others.
 
-        Half-written files that a killed driver left are deleted: they never became records. Call it with the lock held.
+        Incomplete temporary files of a killed driver are deleted. Call it with the lock held.
+
+        Returns:
+            The readable records, and the new paths of the others.
         """
         records, moved = [], []
         with writing(self.folder):
@@ -101,7 +109,12 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the store for writing; raise StoreLocked if another driver does."""
+        """Lock the store for writing.
+
+        Raises:
+            StoreLocked: another driver has locked it.
+            StoreError: the store is not writable, or its file system has no locks.
+        """
         try:
             file = os.fdopen(os.open(self.folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a")
         except OSError as problem:
@@ -124,7 +137,7 @@ class Store:
 
 
 class StoredPairs(Mapping[str, Pairs]):
-    """A record's pairs, left in its file until someone asks for them: they are nine tenths of a large store."""
+    """A record's pairs, read lazily from its file: they make up 90 percent of a large store."""
 
     def __init__(self, path: Path, names: Iterable[str]) -> None:
         self._path, self._names = path, tuple(names)
@@ -143,7 +156,7 @@ class StoredPairs(Mapping[str, Pairs]):
 
 @lru_cache(maxsize=32)
 def _pairs(path: Path) -> Mapping[str, Pairs]:
-    """Read a record's pairs; who asks for one set's usually asks for the other's next."""
+    """Read a record's pairs of all sets; they are cached because sets are usually read one after another."""
     return _read(path).pairs
 
 
@@ -152,7 +165,11 @@ def _without_pairs(record: Record, path: Path) -> Record:
 
 
 def read_record(path: Path) -> Record:
-    """Read one record's file, its pairs when they are asked for; raise DamagedRecord with the mend."""
+    """Read one record's file, with lazily read pairs.
+
+    Raises:
+        DamagedRecord: it cannot be read; the message says how to fix it.
+    """
     return _without_pairs(_read(path), path)
 
 
@@ -160,14 +177,24 @@ def _read(path: Path) -> Record:
     try:
         record = Record.from_json(path.read_text(encoding="utf-8"), str(path))
     except (DamagedRecord, UnicodeDecodeError) as problem:
-        raise DamagedRecord(f"{problem}; `harness run` sets it aside and does the run again") from problem
+        raise DamagedRecord(f"{problem}; `harness run` moves it to damaged/ and repeats the run") from problem
     if record.id != path.stem:
-        raise DamagedRecord(f"{path}: damaged record (it holds run {record.id}); `harness run` sets it aside")
+        raise DamagedRecord(f"{path}: damaged record (it contains run {record.id}); `harness run` moves it to damaged/")
     return record
 
 
 def create(folder: Path, ablation: str, testbed: str) -> Store:
-    """Open the store in `folder`, making it if need be; raise UsageError if it belongs to another ablation."""
+    """Open the store in `folder`, creating it if necessary.
+
+    Args:
+        folder: the store's folder.
+        ablation: name of the ablation.
+        testbed: name of the testbed.
+
+    Raises:
+        UsageError: the store belongs to another ablation or testbed.
+        StoreError: the store cannot be created or read.
+    """
     _refuse_links(folder)
     try:
         (folder / "records").mkdir(parents=True, exist_ok=True)
@@ -176,15 +203,15 @@ def create(folder: Path, ablation: str, testbed: str) -> Store:
             write_atomically(folder / "store.json", as_json(identity) + "\n")
     except OSError as problem:
         raise StoreError(
-            f"{folder}: cannot make a store here ({problem.strerror}); choose a writable --store"
+            f"{folder}: cannot create a store here ({problem.strerror}); choose a writable --store"
         ) from problem
     return load_of(folder, ablation, testbed)
 
 
 def _refuse_links(folder: Path) -> None:
-    """Raise StoreError if anything in a store is a symbolic link: what it leads to would be overwritten or deleted.
+    """Raise StoreError if a store contains a symbolic link, because its target could be overwritten or deleted.
 
-    The store itself may be one. What lies in records/, damaged/ and .staging/ is moved or deleted as the link it is.
+    The store itself may be a link. In records/, damaged/ and .staging/ links themselves are moved or deleted.
     """
     for here, folders, files in os.walk(folder):
         inner = Path(here).relative_to(folder)
@@ -200,14 +227,24 @@ def _refuse_links(folder: Path) -> None:
 
 
 def load_of(folder: Path, ablation: str, testbed: str) -> Store:
-    """Open an existing store; raise UsageError if it belongs to another ablation or testbed."""
+    """Open an existing store of an ablation on a testbed.
+
+    Args:
+        folder: the store's folder.
+        ablation: name of the ablation.
+        testbed: name of the testbed.
+
+    Raises:
+        UsageError: there is no store, it belongs to another ablation or testbed, or its version is too old or too new.
+        StoreError: store.json cannot be read.
+    """
     store = load(folder)
     if store.version < VERSION:
         raise UsageError(
-            f"{folder}: this store was made under an older recipe (version {store.version}, now {VERSION}): its runs' "
-            "ids say less of what decides a result, so they cannot be judged beside new ones. Nothing in it was "
-            f"changed: `harness compare {folder} OTHER` and harness.api.load still read it. Give another --store, "
-            "or move it away."
+            f"{folder}: this store was made under an older recipe (version {store.version}, now {VERSION}): its run "
+            "ids do not cover everything that decides a result, so its runs cannot be judged together with new ones. "
+            f"The store was not changed: `harness compare {folder} OTHER` and harness.api.load still read it. Choose "
+            "another --store, or move it away."
         )
     if (store.ablation, store.testbed) != (ablation, testbed):
         raise UsageError(
@@ -218,13 +255,18 @@ def load_of(folder: Path, ablation: str, testbed: str) -> Store:
 
 
 def load(folder: Path | str) -> Store:
-    """Open an existing store; raise StoreError if there is none, UsageError if a newer harness wrote it."""
+    """Open an existing store.
+
+    Raises:
+        UsageError: there is no store, or a newer harness wrote it.
+        StoreError: store.json cannot be read.
+    """
     folder = Path(folder)
     try:
         identity = json.loads((folder / "store.json").read_text(encoding="utf-8"))
         version, ablation, testbed = int(identity["version"]), identity["ablation"], identity["testbed"]
     except FileNotFoundError as problem:
-        raise UsageError(f"{folder}: no store here; `harness run` makes one, or name it with --store") from problem
+        raise UsageError(f"{folder}: no store here; `harness run` creates one, or give another --store") from problem
     except (ValueError, KeyError, TypeError, OSError) as problem:
         raise StoreError(
             f"{folder / 'store.json'}: cannot be read ({problem}); restore it, or choose another --store"

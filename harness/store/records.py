@@ -1,4 +1,4 @@
-"""A record: one run with its scores, per-pair predictions, cost, provenance and outcome.
+"""Record of one run: scores, per-pair predictions, cost, provenance and outcome.
 
 Records are plain JSON with a checksum, written by `harness.store` and never unpickled or evaluated.
 """
@@ -26,67 +26,81 @@ Outcome: TypeAlias = Literal["ok", "pruned", "infeasible", "diverged", "failed"]
 
 @dataclass(frozen=True)
 class Pairs:
-    """An STS set's gold scores (0 to 1) and the model's cosines, both in the set's own order."""
+    """A model's predictions on an STS set, in the order of the set."""
 
     gold: tuple[float, ...]
+    """Gold scores from 0 to 1."""
     cosine: tuple[float, ...]
+    """Cosine similarities of the model."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One finished run.
-
-    `outcome`: ok; pruned (stopped on its dev curve); infeasible (did not fit the device); diverged (NaN or infinite
-    loss); failed (anything else, with the head of its traceback in `error`).
-    `scores`: "stsb-dev/spearman_cosine", "stsb-test/pearson_cosine", "mteb/STS12" and so on, all in points of 1.0.
-    `unshared`: of STS tasks, the Spearman without the pairs that the dev set or the rows hold, too.
-    `missing`: the tasks that could not be evaluated, with the reason. `curve`: (share of training done, dev Spearman).
-    `diagnostics`: what the dev set's embeddings look like (see `harness.evaluation.diagnostics`); no score.
-    `forward`: how the model was run while it trained: which path, how far it was from the plain one, and why (see
-    `harness.model.certificate`). `warnings`: what the libraries warned of, each line once.
-    `train_seconds` and `eval_seconds` are wall time, `peak_memory_mb` the process's (or the GPU's) highest in this run.
-    """
+    """One finished run."""
 
     id: str
+    """Hash of everything that decides the result."""
     study: str
+    """Name of the study, or "untrained"."""
     stage: Stage
+    """Stage of the plan that the run belongs to."""
     seed: int
+    """Seed of the training."""
     point: Point | None
+    """Batch size, learning rate and options; None for the untrained model."""
     trial: int | None
+    """Number of the trial from 0; None for other stages."""
     outcome: Outcome
+    """ok; pruned by its dev curve; infeasible (out of memory); diverged (NaN or infinite loss); failed otherwise."""
     error: str | None = None
+    """Message, or head of the traceback, of a run without scores."""
     scores: Mapping[str, float] = field(default_factory=dict)
+    """Scores on a 0 to 1 scale by name: "stsb-dev/spearman_cosine", "stsb-test/pearson_cosine", "mteb/STS12", ..."""
     unshared: Mapping[str, float] = field(default_factory=dict)
+    """Spearman correlation of STS tasks without the pairs that are also in the dev set or the training rows."""
     pairs: Mapping[str, Pairs] = field(default_factory=dict)
+    """Predictions by STS set."""
     missing: Mapping[str, str] = field(default_factory=dict)
+    """Tasks that could not be evaluated, with the reason."""
     curve: tuple[tuple[float, float], ...] = ()
+    """(share of training done, dev Spearman) pairs."""
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    """Diagnostics of the dev set's embeddings (see `harness.evaluation.diagnostics`)."""
     forward: Mapping[str, Any] = field(default_factory=dict)
+    """Which forward path trained the model, its error against the plain path, and why (`harness.model.certificate`)."""
     warnings: tuple[str, ...] = ()
+    """Warnings of libraries, each line once."""
     rows: int = 0
+    """Rows that the study trained on."""
     steps: int = 0
+    """Optimizer steps."""
     examples_seen: int = 0
+    """Training examples, over all epochs."""
     train_seconds: float = 0.0
+    """Wall time of training."""
     eval_seconds: float = 0.0
+    """Wall time of evaluation."""
     peak_memory_mb: float = 0.0
+    """Peak memory of the process, or of the GPU, during this run."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Versions, hardware, commit and what was trained."""
 
     @property
     def mendable(self) -> bool:
-        """Tell whether doing the run again may give something else: it failed, or memory ran out, on this machine."""
+        """Whether repeating the run may help: it failed or ran out of memory."""
         return self.outcome in ("failed", "infeasible")
 
     def figures_of(self, task: str) -> tuple[str, ...]:
-        """Return the names of a task's scores: one, or one a subset where the run found it to have several."""
+        """Return the names of a task's scores: one, or one per subset if the task has several."""
         subsets = self.provenance.get("subsets", {})
         return tuple(f"mteb/{name}" for name in subsets.get(task, (task,)))
 
     def lacks(self, task: str) -> bool:
-        """Tell whether a score of a task is missing."""
+        """Return whether a score of a task is missing."""
         return any(figure not in self.scores for figure in self.figures_of(task))
 
     def is_unfit_for(self, task: str) -> bool:
-        """Tell whether all that is missing of a task is so because of the model."""
+        """Return whether all missing scores of a task are missing because of the model."""
         lacking = [figure for figure in self.figures_of(task) if figure not in self.scores]
         reasons = [self.missing.get(figure.removeprefix("mteb/"), self.missing.get(task, "")) for figure in lacking]
         return bool(reasons) and all(reason.startswith(UNFIT) for reason in reasons)
@@ -105,7 +119,11 @@ class Record:
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Record:
-        """Read `to_json`'s text; raise DamagedRecord, naming `where`, if it is not exactly what was written."""
+        """Read the text of `to_json`.
+
+        Raises:
+            DamagedRecord: it is not exactly what was written; the message names `where`.
+        """
         try:
             outer = json.loads(text)
             plain = outer["record"]
@@ -139,11 +157,11 @@ _MADE: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("versions", "hardware", "git", "harness_git", "revisions", "subsets", "trained"), _TABLE),
     **dict.fromkeys(("rows_asked", "threads"), (int,)),
 }
-"""The parts of a record's provenance that commands read, and what they are."""
+"""Types of the parts of a record's provenance that commands read."""
 
 
 def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
-    """Raise ValueError if a record's parts are not what they are called: its checksum may be right all the same."""
+    """Raise ValueError if a field has an unexpected type, which a correct checksum does not exclude."""
     for name, types in _TYPES.items():
         if name in plain and (not isinstance(plain[name], types) or isinstance(plain[name], bool)):
             raise ValueError(f"its {name} is a {type(plain[name]).__name__}")
@@ -151,9 +169,9 @@ def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
         if not isinstance(plain["provenance"].get(name), (*types, type(None))):
             raise ValueError(f"its provenance's {name} is a {type(plain['provenance'][name]).__name__}")
     if not all(isinstance(of_task, dict) for of_task in (plain["provenance"].get("subsets") or {}).values()):
-        raise ValueError("its subsets are no tables")
+        raise ValueError("its subsets are not tables")
     if any(isinstance(value, (dict, list)) for value in (plain["point"] or {}).values()):
-        raise ValueError("its point is none")
+        raise ValueError("its point is invalid")
     numbers = [*plain["scores"].items(), *plain["unshared"].items(), *plain["diagnostics"].items()]
     numbers += [(name, n) for name, p in plain["pairs"].items() for n in (*p["gold"], *p["cosine"])]
     odd = next((name for name, n in numbers if type(n) not in _NUMBER or not math.isfinite(n)), None)
@@ -164,31 +182,35 @@ def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
 
 
 HEAD = '{"record": '
-"""What a record's text begins with; then come what its checksum is of, and the checksum."""
+"""Beginning of a record's text; the checked content and its checksum follow."""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a design gives a study: what it trains (`plan.subject_id`), its search, and how many trials."""
+    """A study in a design."""
 
     subject: str
+    """Identity of what it trains and is scored on (`plan.subject_id`)."""
     search: str
+    """Identity of its search (`plan.search_id`)."""
     trials: int
+    """Number of trials."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """What was declared when a driver started.
+    """A design: what a study file declared when a driver started.
 
     Attributes:
         studies: by name, what each was given.
-        untrained: what the untrained model is scored on, and in which precision, as `Declared.subject` says it.
-        claims: the claims that verdicts would be given on, as `claims` writes them, each with its studies.
-        seeds, max_seeds: final seeds, and the most of them where seeds are added until decided.
-        scored: the studies that had test scores by then: of them, this design was not declared blindly.
-        records: how many records the store held.
-        at: the time (UTC, ISO 8601), which no report prints.
-        study_file: the hash of the study file, None where it is not known.
+        untrained: identity of what the untrained model is scored on, like `Declared.subject`.
+        claims: the claims as `unlocking.claims` writes them, each with its studies.
+        seeds: number of final seeds.
+        max_seeds: maximum number of final seeds if they are added until decided.
+        scored: the studies that already had test scores, so that this design was not blind to them.
+        records: number of records in the store.
+        at: the time (UTC, ISO 8601); reports do not print it.
+        study_file: hash of the study file, None if it is unknown.
     """
 
     studies: Mapping[str, Declared]
@@ -207,14 +229,14 @@ def _checksum(body: str) -> str:
 
 
 REPEATS = 0.001
-"""How far two trainings of one run may lie apart on the test set before that is told: more than rounding explains."""
+"""Test scores of two trainings of one run that differ by more are reported: rounding does not explain it."""
 
 
 def completed(earlier: Record | None, again: Record) -> Record:
-    """Return the record of a run that was done again for tasks that it lacked: the scores that it had first stand.
+    """Return the record of a run that was repeated for missing tasks, keeping its first scores.
 
-    A loss whose training does not repeat would otherwise give new test scores as often as somebody asks for other
-    tasks. A record of other versions of the libraries, or of a run that did not succeed, is replaced as a whole.
+    If training is not reproducible, every request for further tasks would otherwise give new test scores. A record of
+    other library versions, or of a run that did not succeed, is replaced as a whole.
     """
     if earlier is None or again.stage == "tune" or (earlier.outcome, again.outcome) != ("ok", "ok"):
         return again
@@ -224,8 +246,8 @@ def completed(earlier: Record | None, again: Record) -> Record:
     first, then = earlier.scores.get(HEADLINE, math.nan), again.scores.get(HEADLINE, math.nan)
     if abs(first - then) > REPEATS:
         told = (
-            f"seed {again.seed} scored {then:.4f} when it was trained again for tasks that it lacked, {first:.4f} "
-            "before: its training does not repeat; the scores that it had first stand",
+            f"seed {again.seed} scored {then:.4f} when it was trained again for missing tasks, {first:.4f} before: its "
+            "training is not reproducible; its first scores are kept",
         )
     scores = {**again.scores, **earlier.scores}
     subsets = {**again.provenance.get("subsets", {}), **earlier.provenance.get("subsets", {})}
@@ -247,13 +269,13 @@ def by_trial(records: Iterable[Record], study: str) -> list[Record]:
 
 
 def best(records: Iterable[Record]) -> Record | None:
-    """Return the tuning record with the highest dev Spearman, the earliest of equals; None if none succeeded."""
+    """Return the tuning record with the highest dev Spearman, the earliest if tied; None if none succeeded."""
     scored = [r for r in records if r.outcome == "ok" and math.isfinite(r.scores.get(OBJECTIVE, math.nan))]
     return max(scored, key=lambda r: r.scores[OBJECTIVE], default=None)
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return one row a run: fields, point.*, scores, unshared.*, diagnostics.*, provenance.*; no per-pair cosines."""
+    """Return one row per run: fields, point.*, scores, unshared.*, diagnostics.*, provenance.*; no per-pair cosines."""
     import pandas as pd  # a third of a second that `plan` and `check` do not need
 
     rows = []

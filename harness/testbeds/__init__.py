@@ -1,4 +1,4 @@
-"""Testbeds: what a study runs on. Declarations only; `materials` fetches and loads what they name."""
+"""Testbeds: base model, training rows, dev set and test sets, as declarations; `materials` fetches and loads them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ POOLINGS: tuple[Pooling, ...] = ("mean", "cls", "max")
 
 @dataclass(frozen=True)
 class Ref:
-    """A pinned repository of the hub; for data sets, which configuration and split of it, and which files that takes.
-
-    `score_range` is the scale of an STS set's scores, `patterns` what to download (all of it if empty), `labels` what
-    the integers of an NLI set's labels stand for, by position, where the data set does not name them.
-    """
+    """A pinned model or data set of the hub."""
 
     repo: str
+    """Repository on the hub."""
     revision: str
+    """Commit of the repository."""
     config: str | None = None
+    """Configuration of the data set."""
     split: str | None = None
+    """Split of the data set."""
     patterns: tuple[str, ...] = ()
+    """Files to download; all if empty."""
     score_range: tuple[float, float] = (0.0, 1.0)
+    """Lowest and highest possible score of an STS set."""
     labels: tuple[str, ...] = ()
+    """Meaning of the integer labels of an NLI set, by position, if the data set does not name them."""
 
     def __str__(self) -> str:
         part = "/".join(piece for piece in (self.config, self.split) if piece)
@@ -42,39 +45,45 @@ class Ref:
 
 
 SEALED = Ref("sealed", "no test set")
-"""Stands where a tuning run's testbed would name the test set; `materials` refuses to read it."""
+"""Placeholder for the test set in a tuning run's testbed; `materials` refuses to read it."""
 
 
 @dataclass(frozen=True)
 class Testbed:
     """Base model, training rows, dev set and test sets of an ablation.
 
-    `rows` is an NLI set with columns premise, hypothesis, label, or several that are mixed, each in its share of all;
-    `max_rows` is how many of the first rows are trained on.
-    `dev` and `test` are STS sets with columns sentence1, sentence2 and score (GLUE's `label`). `tasks` are names that
-    mteb knows. `pooling` is added to a base model that has no modules.json (the mean if None), and takes the place of
-    the pooling of one that has. `max_dropped` is the share of a view's rows that may be left out because no loss can
-    train on them; above it the audit refuses. `lr_scale` multiplies a study file's learning rates, which are meant for
-    a BERT base. `trials` and `seeds`, where given, stand in for the study file's when `--testbed` moves a run here, so
-    that it takes minutes.
-    `contents` are the hashes of what its parts hold, by part, once they were read (`harness.store.contents`).
+    Raises:
+        StudyFileError: `max_dropped` is not between 0 and 1.
     """
 
     __test__ = False  # pytest would collect it by its name
 
     name: str
+    """Name in reports and of the default store's folder."""
     model: Ref
+    """The base model."""
     rows: Ref | tuple[Ref, ...]
+    """NLI set with columns premise, hypothesis, label; several sets are mixed in proportion to their sizes."""
     dev: Ref
+    """STS set with columns sentence1, sentence2 and score (GLUE's `label`), for tuning."""
     test: Ref
+    """STS set of the same form, for the final runs."""
     tasks: tuple[str, ...]
+    """Names of mteb tasks to evaluate in the final runs."""
     max_rows: int
+    """Train on this number of the first rows."""
     pooling: Pooling | None = None
+    """Pooling of the base model, instead of that of its modules.json; without either it is the mean."""
     lr_scale: float = 1.0
+    """Factor for the study file's learning rates, which are meant for a BERT base."""
     trials: int | None = None
+    """Trials instead of the study file's if the testbed is chosen with `--testbed`."""
     seeds: int | None = None
+    """Final seeds instead of the study file's if the testbed is chosen with `--testbed`."""
     max_dropped: float = 0.01
+    """Largest share of a view's rows that may be unusable; above it the audit refuses to run."""
     contents: tuple[tuple[str, str], ...] = ()
+    """Content hashes by part, once they were read (`harness.store.contents`)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_dropped <= 1:
@@ -86,7 +95,7 @@ class Testbed:
         return self.rows if isinstance(self.rows, tuple) else (self.rows,)
 
     def revisions(self) -> dict[str, str]:
-        """Say, for people, what the testbed is made of, by part; a sealed testbed has no test."""
+        """Describe the testbed by part; a sealed testbed has no test set."""
         rows = " + ".join(map(str, self.sources))
         pooled = f" {self.pooling}-pooled" if self.pooling else ""
         parts = {"model": f"{self.model}{pooled}", "rows": rows, "dev": str(self.dev)}

@@ -1,4 +1,4 @@
-"""The files of a data set's snapshot: all that a split is made of, none from elsewhere, read anew when they change."""
+"""Read a split from a data set's snapshot: check that files are complete and inside it; read again if they change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def read(folder: Path, ref: Ref) -> tuple[DataFrame, dict[str, list[str]]]:
     The library keeps what it has read under the folder's name and would give it again after files were added to the
     folder. So it gets a cache of its own for each state of the folder.
 
-    Raises TestbedUnavailable if files are missing, lie outside the snapshot, or cannot be read.
+    Raises:
+        TestbedUnavailable: files are missing, outside the snapshot, or unreadable.
     """
     import datasets  # imports torch where it can; `fetch` must stay light
     from datasets.info import DatasetInfosDict

@@ -1,4 +1,4 @@
-"""The hub: pinned snapshots in its cache. The only module that may use the network."""
+"""Download pinned snapshots from the hub into its cache. No other module uses the network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.provenance import without_secrets
 from harness.testbeds import Ref
 
 PATIENCE = 4.0
-"""Seconds to wait for the hub's first answer before working from the cache alone."""
+"""Seconds to wait for the hub's first answer before using only the cache."""
 
 WEIGHTS = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 """What a base model is made of, in its folders, too, as "*" includes "/": 1_Pooling/config.json and its like.
@@ -30,7 +30,7 @@ Other formats of the same weights, pickles and code stay where they are.
 
 
 class CannotHave(Exception):
-    """A snapshot is neither in the cache nor to be had from the hub."""
+    """A snapshot is neither in the cache nor available from the hub."""
 
 
 def _keep_secrets(line: logging.LogRecord) -> bool:
@@ -50,7 +50,7 @@ def endpoint() -> str:
 
 
 def reachable() -> bool:
-    """Tell whether the hub answers within PATIENCE seconds (never, where HF_HUB_OFFLINE is set)."""
+    """Return whether the hub answers within PATIENCE seconds (False if HF_HUB_OFFLINE is set)."""
     if constants.HF_HUB_OFFLINE:
         return False
     try:
@@ -98,7 +98,7 @@ def snapshot(ref: Ref, *, is_model: bool, online: bool) -> Path:
 
 
 def cached_model(repo: str) -> Path | None:
-    """Return the folder of a model in the cache as its name alone loads it, without asking the hub; None if none is."""
+    """Return the folder of a model in the cache as loaded by name, without asking the hub; None if missing."""
     try:
         return Path(huggingface_hub.snapshot_download(repo, local_files_only=True))
     except Exception:  # no valid name, or nothing in the cache: the library says so in several ways

@@ -1,4 +1,4 @@
-"""Labels of NLI rows: read by their names where there are any, else in GLUE's order, else refused."""
+"""Labels of NLI rows: read by name if they have names, else in GLUE's order, else refused."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ def known(labels: Series[Any], names: Sequence[str], where: str) -> Series[Any]:
 
     Args:
         labels: integers, whole floats or strings; null where there is none.
-        names: what integers stand for, by position; if there are none, or they are but numbers, GLUE's order holds.
+        names: meaning of integers by position; if there are none, or they are only numbers, GLUE's order is used.
         where: the data set, for messages.
 
-    Raises AuditFailed, with the values seen and the ways out, for what means none of these.
+    Raises:
+        AuditFailed: a value has none of these meanings; the message has the values and how to fix it.
     """
     seen = labels[labels.notna()].drop_duplicates().tolist()
     positions = {} if all(name.strip().lstrip("-").isdigit() for name in names) else dict(enumerate(names))

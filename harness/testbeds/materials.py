@@ -1,7 +1,7 @@
-"""What a testbed is made of: fetched once, then read from local folders, wherever they came from.
+"""Fetch the parts of a testbed once, then read them from local folders.
 
-`fetch` is the one step that may take long or use the network; everything else only reads what it left, so runs cannot
-depend on the hub's mood, and a machine without a network works once the cache is filled.
+`fetch` is the only step that may take long or use the network; everything else reads local files, so runs do not depend
+on the hub, and a machine without a network works once the cache is filled.
 """
 
 from __future__ import annotations
@@ -39,11 +39,15 @@ def fetch(
     """Make or download everything that a testbed names.
 
     Args:
-        task_refs: gives for each test task the data sets it needs; called once the testbed's own parts are there.
-        tell: given a line for each thing as it is begun.
+        testbed: the testbed.
+        task_refs: returns the data sets of each test task; called once the testbed's own parts are there.
+        tell: receives a line at the start of each download.
 
-    Returns the tasks whose data cannot be had, with the reason. Raises TestbedUnavailable, naming what is missing and
-    the ways out, if it is the model, the rows, the dev or the test set.
+    Returns:
+        The tasks whose data are not available, with the reason.
+
+    Raises:
+        TestbedUnavailable: the model, the rows, the dev set or the test set cannot be fetched.
     """
     online = cache(partial(_online, tell))
     parts = {
@@ -76,7 +80,7 @@ def _online(tell: Callable[[str], None]) -> bool:
     online = hub.reachable()
     if not online:
         why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{hub.endpoint()} does not answer"
-        tell(f"{why}: working from the cache alone")
+        tell(f"{why}: using only the cache")
     return online
 
 
@@ -156,7 +160,7 @@ def _texts(column: pd.Series[Any], ref: Ref) -> pd.Series[Any]:
     """Return a column of texts and nulls; raise AuditFailed, with an example, if it holds anything else."""
     other = next((value for value in column[column.notna()] if not isinstance(value, str)), None)
     if other is not None:
-        raise AuditFailed(f"{ref}: column {column.name!r} holds {other!r} ({type(other).__name__}), which is no text")
+        raise AuditFailed(f"{ref}: column {column.name!r} holds {other!r} ({type(other).__name__}), not a text")
     return column
 
 
@@ -170,7 +174,7 @@ def load_sts(ref: Ref) -> StsPairs:
     try:
         gold = (data[score].astype(float) - low) / (high - low)
     except (ValueError, TypeError) as problem:
-        raise AuditFailed(f"{ref}: column {score!r} holds what is no number: {problem}") from problem
+        raise AuditFailed(f"{ref}: column {score!r} holds a value that is not a number: {problem}") from problem
     return StsPairs(tuple(_texts(data["sentence1"], ref)), tuple(_texts(data["sentence2"], ref)), tuple(gold))
 
 

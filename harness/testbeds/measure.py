@@ -1,4 +1,4 @@
-"""Hashes of what is read: rows, sets, models, files. Equal hashes mean equal content, however it is stored."""
+"""Content hashes of rows, evaluation sets, models and files, independent of how they are stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.errors import RunFailed, TestbedUnavailable
 from harness.testbeds import Testbed, hub, materials
 
 OF_A_MODEL = ("*.json", "*.txt", "*.model", "*.safetensors")
-"""What a model's result depends on; its card does not enter."""
+"""Files that affect a model's output; the model card does not count."""
 
 PIECE = 2**20
 
@@ -45,7 +45,7 @@ def of_file(path: Path) -> str:
 def of_model(folder: Path) -> str:
     """Return a hash of a model's weights, tokenizer and configuration: of the folder, and of its modules' folders.
 
-    Exports that may lie beside them (onnx, openvino) do not enter, as nothing here loads them.
+    Exports beside them (onnx, openvino) do not count, because they are not loaded.
     """
     files = {path for pattern in OF_A_MODEL for path in folder.glob(pattern)}
     for module in _modules(folder):
@@ -55,7 +55,7 @@ def of_model(folder: Path) -> str:
 
 
 def _modules(folder: Path) -> list[str]:
-    """Return the folders of a sentence-transformers model's modules, less the folder itself and what lies outside."""
+    """Return the folders of a sentence-transformers model's modules, without the folder itself and those outside it."""
     try:
         listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
         paths = [PurePosixPath(module["path"]) for module in listed if module["path"]]
@@ -65,7 +65,7 @@ def _modules(folder: Path) -> list[str]:
 
 
 def of_named(name: str) -> str | None:
-    """Return a hash of what a text names: a file, a model's folder, or a hub repository in the cache; else None."""
+    """Return a content hash for a name: a file, a model's folder, or a hub repository in the cache; else None."""
     path = Path(name)
     if path.is_file():
         return of_file(path)
@@ -110,12 +110,12 @@ def _of_rows(bed: Testbed) -> str:
 
 
 def of_names(names: Iterable[str]) -> dict[str, str]:
-    """Return the hashes of those texts that name something on this machine."""
+    """Return the content hashes of those names that exist on this machine."""
     return {name: found for name in names if (found := of_named(name)) is not None}
 
 
 def verify(bed: Testbed) -> None:
-    """Raise RunFailed if a part is not, on this machine, what the run's id says that it is."""
+    """Raise RunFailed if the content of a part on this machine differs from that in the run's id."""
     for part, wanted in bed.contents:
         if part in bed.declared() and (found := _of_part(bed, part)) != wanted:
             raise RunFailed(

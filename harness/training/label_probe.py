@@ -1,4 +1,4 @@
-"""Does a loss read its labels? Asked of the loss itself, as a callable of a study file tells nothing."""
+"""Test whether a loss reads its labels, by evaluating it with changed labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 def reads_labels(
     model: SentenceTransformer, loss: nn.Module, texts: Sequence[Sequence[str]], labels: Sequence[float]
 ) -> bool:
-    """Tell whether a loss's value changes when the labels of its rows do; without dropout, so that nothing else can.
+    """Return whether a loss's value changes when the labels of its rows do; without dropout.
 
     Args:
         texts: a few rows' text columns, each as long as `labels`.

@@ -1,4 +1,4 @@
-"""AdamW for CPUs, which clips gradients as it reads them.
+"""AdamW for CPUs with fused gradient clipping.
 
 At widths of a hundred, a tenth of a training step was the optimizer and the clipping before it, much of that in Python,
 parameter by parameter.

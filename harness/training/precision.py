@@ -1,4 +1,4 @@
-"""In which numbers a model is trained: 16 bits where the device multiplies them faster."""
+"""Training precision: bf16 or fp16 where the hardware is faster."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from harness.spec.ablation import Precision
 GAIN = 1.25
 """How many times as fast a processor must multiply bf16 as float32 for it to be used: it rounds more coarsely.
 
-Far from what was measured: 2.2 for large products on AMD's Zen 4, .5 on an Intel Xeon whose AMX is hidden.
+Far from what was measured: 2.2 for large products on AMD's Zen 4, 0.5 on an Intel Xeon whose AMX is hidden.
 """
 
 
 def precision_here(asked: Precision) -> Literal["bf16", "fp16", "fp32"]:
-    """Return what training computes in on this device: what was asked, or, for "auto", what is fastest.
+    """Return the training precision on this device: the requested one, or the fastest for "auto".
 
-    "auto" is bf16 or fp16 where the hardware multiplies it faster. Raises UnsuitableDevice for fp16 without a GPU.
+    "auto" is bf16 or fp16 where the hardware multiplies it faster.
+
+    Raises:
+        UnsuitableDevice: fp16 is requested without a GPU.
     """
     if asked == "fp16" and not torch.cuda.is_available():
         raise UnsuitableDevice("fp16 needs a GPU; give --precision bf16 or fp32")

@@ -1,4 +1,4 @@
-"""Train one model: by the sentence-transformers trainer, watched for the ways in which training silently fails."""
+"""Train one model with the sentence-transformers trainer, and detect silent failures of training."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""Regression: today's final runs against those of an earlier report, whose scores.csv was kept.
+"""Regression test: current final runs against those of an earlier report, read from its scores.csv.
 
-For each study and figure the difference of means, today's less the baseline's, has Welch's t interval over seeds:
+For each study and figure the difference of means, current minus baseline, has Welch's t interval over seeds:
 
 - holds: its lower end is at least -tolerance. Not below the baseline by more than that (non-inferiority).
-- violated: its upper end is below -tolerance. A regression is shown, and shown to be larger than what is tolerated.
+- violated: its upper end is below -tolerance. A regression larger than the tolerance is shown.
 - inconclusive: neither, for instance with one seed on either side; more seeds, or a wider tolerance, could decide.
-- incomplete: a run is missing today, or study or figure stand on one side only: then a new baseline is due.
+- incomplete: a current run is missing, or only one side has the study or figure, so that a new baseline is needed.
 
-Seeds are not paired: a seed that trained with other code, libraries or hardware draws other numbers, so seed 1 of then
-and seed 1 of now have no more in common than any two. There is no interval over test pairs, as a table of scores holds
-no predictions, and the test pairs are the same on both sides. Where every seed has exactly the score that it had,
-nothing changed, and there is nothing to test. The untrained model is one deterministic run: its score is compared as it
-is. The levels are Holm's over all verdicts against the baseline, apart from those of the study file's own claims.
+Seeds are not paired: with other code, libraries or hardware the same seed gives other random numbers, so seed 1 of the
+baseline and the current seed 1 are independent. There is no interval over test pairs, because a table of scores has no
+predictions, and the test pairs are the same on both sides. If every seed has exactly its earlier score, nothing changed
+and there is nothing to test. The untrained model is one deterministic run: its score itself is compared. The levels
+follow Holm's correction over all verdicts against the baseline, separately from the study file's own claims.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from harness.verdicts.evidence import Finals, finals
 from harness.verdicts.rules import Claim, Judgement, Verdict, verdict
 
 TOLERANCE = 0.005
-"""The loss that is tolerated, in points of 1.0: half a point of a printed table."""
+"""Default of the tolerated loss on a 0 to 1 scale: 0.5 points of a printed table."""
 
 TOO_MUCH = 0.1
-"""A tolerance from which on a mistaken scale is more likely than intent."""
+"""Tolerances of this size or more are refused: they are probably given on the wrong scale."""
 
 _COLUMNS = {"study", "stage", "roles", "seed", "id", "outcome"}
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The scores of an earlier report: by study and figure, then by seed. `untrained_id` is its untrained run's.
+    """The scores of an earlier report by study and figure, then by seed. `untrained_id` is its untrained run's id.
 
-    `subjects` say by study what it trained and was scored on (`plan.subject_id`), where the report tells it.
+    `subjects` identifies what each study trained and was scored on (`plan.subject_id`), if the report has it.
     """
 
     scores: Mapping[tuple[str, str], Mapping[int, float]]
@@ -59,9 +59,10 @@ class Baseline:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read a report's scores.csv: final runs at the best point and the untrained model's.
+    """Read the final runs at the best point and the untrained run from a report's scores.csv.
 
-    Raises UsageError if the file cannot be read, is no scores.csv, or holds no such run.
+    Raises:
+        UsageError: the file cannot be read, is not a scores.csv, or holds no such run.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -92,7 +93,7 @@ def read_baseline(path: Path) -> Baseline:
                 )
     if not scores:
         raise UsageError(
-            f"--baseline {path}: holds no final run at a best point; give the scores.csv of a finished ablation"
+            f"--baseline {path}: the file has no final run at a best point; give the scores.csv of a finished ablation"
         )
     return Baseline(scores, figures, untrained_id, subjects)
 
@@ -101,7 +102,7 @@ def _seed(line: Mapping[str, str], path: Path, number: int) -> int:
     try:
         return int(line["seed"])
     except ValueError as problem:
-        raise UsageError(f"--baseline {path}, line {number}: seed {line['seed']!r} is no whole number") from problem
+        raise UsageError(f"--baseline {path}, line {number}: seed {line['seed']!r} is not an integer") from problem
 
 
 def _score(text: str, figure: str, path: Path, number: int) -> float:
@@ -110,31 +111,34 @@ def _score(text: str, figure: str, path: Path, number: int) -> float:
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
-        raise UsageError(f"--baseline {path}, line {number}: {figure} {text!r} is no number")
+        raise UsageError(f"--baseline {path}, line {number}: {figure} {text!r} is not a number")
     return value
 
 
 def against(
     plan: Plan, baseline: Baseline, figures: Sequence[str] = (HEADLINE,), tolerance: float = TOLERANCE
 ) -> list[Verdict]:
-    """Return a verdict for each study and figure, in the plan's order; the module says by which rule.
+    """Return a verdict for each study and figure, in the plan's order, by the rules of the module's docstring.
 
     Args:
-        figures: names of scores, e.g. "mteb/STS12"; each one more widens all intervals (Holm).
-        tolerance: the loss that is tolerated, in points of 1.0.
+        plan: the plan with the current records.
+        baseline: the earlier scores.
+        figures: names of scores, e.g. "mteb/STS12"; each additional one widens all intervals (Holm).
+        tolerance: the tolerated loss on a 0 to 1 scale.
 
-    Raises UsageError for a tolerance that cannot be meant and a figure that the baseline does not have.
+    Raises:
+        UsageError: the tolerance is out of range, or the baseline lacks a figure.
     """
     if not 0 <= tolerance < TOO_MUCH:
         raise UsageError(
-            f"--tolerance {tolerance:g}: must be at least 0 and less than {TOO_MUCH:g}; scores are in points of 1.0, "
-            "so half a point of a table is 0.005"
+            f"--tolerance {tolerance:g}: must be at least 0 and less than {TOO_MUCH:g}, on a 0 to 1 scale: 0.5 points "
+            "of a table are 0.005"
         )
     if not figures:
-        raise UsageError(f"--figures: names nothing; the baseline has {', '.join(baseline.figures)}")
+        raise UsageError(f"--figures: no figure is named; the baseline has {', '.join(baseline.figures)}")
     for figure in figures:
         if figure not in baseline.figures:
-            raise UsageError(f"--figures {figure}: the baseline has {', '.join(baseline.figures)}")
+            raise UsageError(f"--figures {figure}: not in the baseline, which has {', '.join(baseline.figures)}")
     planned = [UNTRAINED, *(study.name for study in plan.ablation.studies)]
     studies = [*planned, *(name for name in baseline.studies if name not in planned)]
     claims = [_claim(study, figure, baseline, tolerance) for figure in figures for study in studies]
@@ -148,7 +152,7 @@ def against(
 
 @dataclass(frozen=True)
 class _Sides:
-    """A figure by seed, today and in the baseline."""
+    """A figure by seed, of the current runs and of the baseline."""
 
     now: Mapping[int, float]
     then: Mapping[int, float]
@@ -182,15 +186,15 @@ def _claim(study: str, figure: str, baseline: Baseline, tolerance: float) -> Cla
 
 
 def _compared(plan: Plan, claim: Claim, baseline: Baseline) -> _Sides | str:
-    """Return both sides of a comparison, or what is lacking of it, in words."""
+    """Return both sides of a comparison, or a text that says what is missing."""
     then = baseline.scores.get((claim.better, claim.figure))
     if claim.better not in (UNTRAINED, *(study.name for study in plan.ablation.studies)):
-        return "the baseline has it and the ablation does not; keep a new baseline if it was taken out on purpose"
+        return "the study is in the baseline but not in the ablation; make a new baseline if it was removed on purpose"
     if then is None:
-        return "the baseline does not have it; keep a new one that does"
+        return "the baseline does not have it; make a new baseline"
     differing = None if plan.allow_mixed else of_studies(plan, [claim.better])
     if differing is not None:
-        return f"its runs of today were not all made alike: {differing} (--allow-mixed judges them all the same)"
+        return f"its current runs were made under different conditions: {differing} (--allow-mixed judges them anyway)"
     known: Finals = finals(plan, claim.better, figure=claim.figure)
     if known.lacking:
         return "; ".join(known.lacking[:3])
@@ -198,14 +202,14 @@ def _compared(plan: Plan, claim: Claim, baseline: Baseline) -> _Sides | str:
 
 
 def _elsewhere(plan: Plan, baseline: Baseline, study: str) -> str:
-    """Say what a study's baseline is of, where that is not what the plan's runs are of."""
+    """Describe how a study's baseline differs from the plan in what was trained; empty if it does not."""
     own = next((run.id for run in plan.of(UNTRAINED)), None)
     if None not in (own, baseline.untrained_id) and own != baseline.untrained_id:
-        return " The baseline was made on another testbed, or by another recipe: its untrained model is another run."
+        return " The baseline is of another testbed or recipe: its untrained model's run has another id."
     declared = None if plan.present is None else plan.present.studies.get(study)
     then = baseline.subjects.get(study)
     if declared is not None and then not in (None, declared.subject):
-        return " The baseline's runs trained something else: other rows, or another loss or view."
+        return " The baseline's runs trained on other rows, or with another loss or view."
     return ""
 
 
@@ -217,8 +221,8 @@ def _judge(claim: Claim, known: _Sides | str, alpha: float, note: str) -> Verdic
     judgement, reason = _apply(claim.margin, known, over_seeds)
     if over_seeds is not None:
         reason += "".join(
-            f" All seeds of {side} have the same score, which is no sign of how new ones spread."
-            for side, values in zip(("today's runs", "the baseline"), known.values, strict=True)
+            f" All seeds of {side} have the same score, which does not describe the spread of new seeds."
+            for side, values in zip(("the current runs", "the baseline"), known.values, strict=True)
             if len(set(values)) == 1
         )
     return verdict(
@@ -233,16 +237,16 @@ def _judge(claim: Claim, known: _Sides | str, alpha: float, note: str) -> Verdic
 
 
 def _apply(limit: float, known: _Sides, over_seeds: intervals.Interval | None) -> tuple[Judgement, str]:
-    """Apply the module's rule; `limit` is the loss that is tolerated, as a negative number."""
+    """Apply the module's rule; `limit` is minus the tolerated loss."""
     if known.same:
         return "holds", "Every seed has exactly the baseline's score."
     if known.constant:
-        return "holds" if known.difference >= limit else "violated", "One deterministic run on each side."
+        return "holds" if known.difference >= limit else "violated", "There is one deterministic run on each side."
     if over_seeds is None:
-        return "inconclusive", "One seed cannot tell a loss from luck with the seed; two or more on both sides can."
-    tolerated = f"what is tolerated ({100 * limit:g} points)"
+        return "inconclusive", "With one seed the spread over seeds is unknown; use two or more seeds on both sides."
+    tolerated = f"the tolerance of {100 * limit:g} points"
     if over_seeds.low >= limit:
-        return "holds", f"The interval over seeds lies above {tolerated}."
+        return "holds", f"The interval over seeds is above {tolerated}."
     if over_seeds.high < limit:
-        return "violated", f"The interval over seeds lies below {tolerated}."
+        return "violated", f"The interval over seeds is below {tolerated}."
     return "inconclusive", f"The interval over seeds contains {tolerated}; more seeds could decide."

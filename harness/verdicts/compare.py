@@ -1,9 +1,9 @@
-"""Two stores side by side: library upgrades, two machines, two commits.
+"""Compare two stores, e.g. before and after a library upgrade, of two machines, or of two commits.
 
-Of each store one plan is compared: that of the design which its last driver logged. Runs are matched by study, stage,
-point and seed; final runs at a study's best point also as such, because the best point itself may differ between the
-stores. Whatever enters a run's id and differs is named, so that nobody takes a difference of rows for one of versions.
-Nothing needs the study file.
+One plan of each store is compared: that of the last logged design. Runs are matched by study, stage, point and seed;
+final runs at a study's best point also as such, because the best point itself may differ between the stores. Everything
+that enters a run's id and differs is named, so that a difference of rows is not mistaken for one of versions. The study
+file is not needed.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ COLUMNS = (
 )
 
 _TRAINED = ("subject", "search", "trained", "contents")
-"""What of a record's provenance says what was trained, not what made it."""
+"""Keys of a record's provenance that describe what was trained, not the environment."""
 
 Key: TypeAlias = tuple[str, str, str]
 Group: TypeAlias = dict[int, Record]
 
 
 def compare(left: Store, right: Store) -> pd.DataFrame:
-    """Return a row for each group of runs that both stores have and each metric of them.
+    """Return one row per group of runs that both stores have and per metric.
 
-    Columns: study; stage; runs ("best", or a point); metric (a score in points of 1.0, or train_seconds,
+    Columns: study; stage; runs ("best", or a point); metric (a score on a 0 to 1 scale, or train_seconds,
     peak_memory_mb); left and right (means over the n seeds that both have); difference (right - left) with low and
     high, its 95 percent t interval over seeds, NaN for one seed; left_only and right_only (unpaired seeds).
     """
@@ -60,20 +60,21 @@ def compare(left: Store, right: Store) -> pd.DataFrame:
     rows = []
     for key in _matched(a, b):
         seeds = sorted(set(a[key]) & set(b[key]))
-        alone = (len(a[key]) - len(seeds), len(b[key]) - len(seeds))
+        unpaired = (len(a[key]) - len(seeds), len(b[key]) - len(seeds))
         for metric in _metrics([a[key][s] for s in seeds], [b[key][s] for s in seeds]):
             xs, ys = ([_value(group[key][seed], metric) for seed in seeds] for group in (a, b))
             change = np.subtract(ys, xs)
             found = intervals.t_interval(change)
             low, high = (found.low, found.high) if found else (np.nan, np.nan)
-            rows.append((*key, metric, np.mean(xs), np.mean(ys), change.mean(), low, high, len(seeds), *alone))
+            rows.append((*key, metric, np.mean(xs), np.mean(ys), change.mean(), low, high, len(seeds), *unpaired))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def planned(store: Store) -> list[Record]:
-    """Return the records of the plan that a store's last driver had; all of them where no design was logged.
+    """Return the records of the plan of a store's last design; all records if no design was logged.
 
-    Raises UsageError where the store has no log and holds runs of several plans.
+    Raises:
+        UsageError: the store has no log and holds runs of several plans.
     """
     records, log = store.records(), unlocking.read(store.folder)
     if log:
@@ -84,8 +85,8 @@ def planned(store: Store) -> list[Record]:
     mixture = sorted(study for study, found in subjects.items() if len(found) > 1)
     if mixture:
         raise UsageError(
-            f"{store.folder}: it holds runs of several plans ({', '.join(mixture)}) and no log of designs that says "
-            f"which of them was the last; restore {unlocking.LOG} from a copy of the store"
+            f"{store.folder}: the store holds runs of several plans ({', '.join(mixture)}) and has no log of designs "
+            f"to show which was the last; restore {unlocking.LOG} from a copy of the store"
         )
     return records
 
@@ -100,7 +101,7 @@ def _belongs(record: Record, design: Design) -> bool:
 
 
 def trained_differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
-    """Return (what, left's values, right's values) for all that enters a run's id and is not the same."""
+    """Return (what, left's values, right's values) for everything that enters a run's id and differs."""
     a, b = ({r.study: dict(_flat(r.provenance.get("trained") or {})) for r in planned(s)} for s in (left, right))
     found: dict[tuple[str, str, str], list[str]] = {}
     for study in sorted(set(a) & set(b)):
@@ -117,19 +118,22 @@ def differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
 
 
 def what_differs(left: Store, right: Store) -> str:
-    """Say in a sentence what a difference of scores is a difference of."""
+    """Describe in a sentence what differs between the stores and can explain a difference of scores."""
     made = mixed([*planned(left), *planned(right)])
     things = [what for what, _, _ in trained_differences(left, right)]
     things += [part.partition(" ")[0] for part in made.split("; ")] if made else []
     if not things:
-        return "nothing that decides a score is known to differ: what scores differ by is rounding or chance"
+        return "nothing that affects scores is known to differ: score differences are due to rounding or chance"
     if len(things) == 1:
-        return f"one thing that decides a score differs: {things[0]}"
-    return f"{len(things)} things that decide a score differ, so no difference is of one of them: {', '.join(things)}"
+        return f"one thing that affects scores differs: {things[0]}"
+    return (
+        f"{len(things)} things that affect scores differ, so a score difference cannot be attributed to one of them: "
+        f"{', '.join(things)}"
+    )
 
 
 def _groups(records: Iterable[Record]) -> dict[Key, Group]:
-    """Group the runs that have scores by study, stage and what they are for, then by seed."""
+    """Group the runs that have scores by study, stage and point (or "best"), then by seed."""
     known = sorted(records, key=lambda record: record.id)
     winners = {r.study: best(by_trial(known, r.study)) for r in known}
     groups: dict[Key, Group] = {}
@@ -145,7 +149,7 @@ def _groups(records: Iterable[Record]) -> dict[Key, Group]:
 
 
 def _matched(a: dict[Key, Group], b: dict[Key, Group]) -> list[Key]:
-    """Return the groups that both have; a point that is the best one in both stands there as the best only."""
+    """Return the groups that both have; a point that is the best one in both is listed only as "best"."""
 
     def best_in(groups: dict[Key, Group], key: Key) -> bool:
         return key[2] != "best" and groups[key] == groups.get((*key[:2], "best"))
@@ -166,7 +170,7 @@ def _value(record: Record, metric: str) -> float:
 
 
 def provenance_differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
-    """Return (what, left's values, right's values) for everything in the records' provenance that is not the same."""
+    """Return (what, left's values, right's values) for everything in the records' provenance that differs."""
     a, b = _provenance(planned(left)), _provenance(planned(right))
     nothing = {"not recorded"}
     pairs = [(key, a.get(key, nothing), b.get(key, nothing)) for key in sorted(set(a) | set(b))]
@@ -191,41 +195,42 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, st
 
 
 def as_text(left: Store, right: Store) -> str:
-    """Return the comparison as plain text: what made the stores differ, what cannot be matched, then every number.
+    """Return the comparison as plain text: differing conditions, unmatched runs, then all metrics.
 
-    Scores and their differences are times 100; seconds and megabytes are as they are.
+    Scores and their differences are multiplied by 100; seconds and megabytes are not.
     """
     lines = [f"left:  {_title(left)}", f"right: {_title(right)}", ""]
     lines += [what_differs(left, right), ""]
     if other := trained_differences(left, right):
-        lines += ["trained or scored otherwise:", *_aligned([("", "left", "right"), *other], numbers=0), ""]
+        lines += ["differences in training or scoring:", *_aligned([("", "left", "right"), *other], numbers=0), ""]
     differing = provenance_differences(left, right)
     if differing:
-        lines += ["made differently:", *_aligned([("", "left", "right"), *differing], numbers=0), ""]
+        lines += ["differences in versions, hardware or commit:"]
+        lines += [*_aligned([("", "left", "right"), *differing], numbers=0), ""]
     else:
-        lines += ["made by the same versions, hardware and commit", ""]
+        lines += ["versions, hardware and commit are the same", ""]
     for side, store in (("left", left), ("right", right)):
         if (within := mixed(planned(store))) is not None:
-            lines += [f"within {side} alone runs were not all made alike: {within}", ""]
+            lines += [f"the runs of {side} were made under different conditions: {within}", ""]
     a, b = _groups(planned(left)), _groups(planned(right))
     for where, here, there in (("left", a, b), ("right", b, a)):
-        alone = [" ".join(part for part in key if part) for key in sorted(set(here) - set(there))]
-        if alone:
-            lines += [f"only in {where}: {'; '.join(alone)}", ""]
+        unmatched = [" ".join(part for part in key if part) for key in sorted(set(here) - set(there))]
+        if unmatched:
+            lines += [f"only in {where}: {'; '.join(unmatched)}", ""]
     frame = compare(left, right)
     if frame.empty:
-        return "\n".join([*lines, "no run of one store has a counterpart in the other"]) + "\n"
+        return "\n".join([*lines, "no run of one store matches a run of the other"]) + "\n"
     header = ("study", "stage", "runs", "metric", "left", "right", "right - left", "95 % over seeds", "seeds")
     body = [_line(row) for row in frame.to_dict("records")]
     lines += _aligned([header, *body], numbers=5)
     if (frame["left_only"] + frame["right_only"]).any():
-        lines += ["", "seeds that only one store has are left out of the means"]
+        lines += ["", "the means leave out seeds that only one store has"]
     return "\n".join(lines) + "\n"
 
 
 def _title(store: Store) -> str:
     used, held = len(planned(store)), len(store.records())
-    others = f" (and {held - used} of other plans, left out)" if held > used else ""
+    others = f" ({held - used} runs of other plans are left out)" if held > used else ""
     return f"{store.folder}: {store.ablation} on {store.testbed}, {used} runs{others}"
 
 

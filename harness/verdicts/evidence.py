@@ -1,5 +1,4 @@
-"""The final runs that verdicts rest on: which are fit to be compared, how two studies differ, how far one is from a
-number.
+"""Evidence for verdicts: usable final runs, paired differences, and distance from a target score.
 
 Differences are paired: seed 1 of one study with seed 1 of the other, and both on the same resamples of the test pairs.
 """
@@ -21,7 +20,7 @@ from harness.spec.study import UNTRAINED
 from harness.stats import bootstrap, intervals
 from harness.store.records import Pairs, Record
 
-_AGREES = 1e-3  # a record's score and the one recomputed from its pairs: cosines may be stored rounded
+_AGREES = 1e-3  # tolerance between a record's score and the score of its pairs, whose cosines may be rounded
 
 _CALLED = {TEST: "STSB test", DEV: "STSB dev"}
 
@@ -29,16 +28,16 @@ _MEASURES: Mapping[str, tuple[Callable[..., float], Callable[..., intervals.Floa
     "spearman_cosine": (intervals.spearman, bootstrap.resampled_spearman),
     "pearson_cosine": (intervals.pearson, bootstrap.resampled_pearson),
 }
-"""How a figure follows from the predictions of its pairs: once, and in resamples of them."""
+"""By figure: the correlation of predictions with gold scores, and the same in resamples of the pairs."""
 
 
 @dataclass(frozen=True)
 class Finals:
-    """A study's final runs at one role's point, those of them that are fit to be compared.
+    """A study's final runs at one role's point, those of them that can be compared.
 
-    `scores` is `figure` by seed, `pairs` the predictions by seed, where they are stored; the untrained model's are
-    under seed None. `lacking` says in words what is missing of the planned runs, and is empty when nothing is; `unfit`
-    is what it says of runs that ended well. `repeated` says which seeds gave bit-identical predictions, in words.
+    `scores` has `figure` by seed and `pairs` the predictions by seed, if they are stored; the untrained model's seed is
+    None. `lacking` describes what is missing of the planned runs and is empty if nothing is; `unfit` is the part of it
+    about runs that ended well. `repeated` describes seeds that gave bit-identical predictions.
     """
 
     study: str
@@ -52,7 +51,7 @@ class Finals:
 
     @property
     def constant(self) -> bool:
-        """True for the untrained model, which no seed changes."""
+        """True for the untrained model, whose scores do not depend on the seed."""
         return self.study == UNTRAINED
 
     def at(self, seed: int | None) -> float:
@@ -61,9 +60,9 @@ class Finals:
 
 @dataclass(frozen=True)
 class Difference:
-    """Study `better` minus study `worse` over the seeds that both have done, seed by seed and resample by resample.
+    """Study `better` minus study `worse`, for each seed that both have finished and for each resample.
 
-    `notes` are what a reader of a verdict has to know of the runs, in sentences.
+    `notes` are sentences about the runs that a reader of the verdict has to know.
     """
 
     by_seed: tuple[float, ...]
@@ -88,7 +87,7 @@ class Difference:
         return min(1.0, 2 * min(reached, missed))
 
     def detectable(self, alpha: float = intervals.ALPHA) -> float | None:
-        """Return the smallest difference that these seeds and pairs can show together; None for one seed."""
+        """Return the smallest difference detectable with these seeds and pairs together; None for one seed."""
         if len(self.by_seed) < 2:
             return None
         over_seeds = intervals.detectable(len(self.by_seed), float(np.std(self.by_seed, ddof=1)), alpha)
@@ -103,9 +102,10 @@ def _one_sided(by_seed: ArrayLike, resampled: intervals.Floats, least: float) ->
 
 @dataclass(frozen=True)
 class Distance:
-    """A study's figure minus a number, seed by seed and, where predictions are stored, resample by resample.
+    """A study's figure minus a target score, for each seed and, if predictions are stored, for each resample.
 
-    `constant` says that no seed changes the figure: it is the untrained model's. `notes` as in `Difference`.
+    `constant` means that the figure does not depend on the seed: it is the untrained model's. `notes` as in
+    `Difference`.
     """
 
     by_seed: tuple[float, ...]
@@ -119,7 +119,7 @@ class Distance:
 
     @property
     def undecidable(self) -> bool:
-        """True for one seed of a trained study: nothing tells its figure from luck with the seed."""
+        """True for one seed of a trained study: the spread over seeds cannot be estimated."""
         return not self.constant and len(self.by_seed) < 2
 
     def over_pairs(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
@@ -131,7 +131,7 @@ class Distance:
     def p_within(self, tolerance: float) -> float:
         """Return the two-sided p-value of "it is at most `tolerance` from 0", of agreement or of disagreement.
 
-        Over seeds alone: a published score is of the same test pairs, so no luck with pairs is in the distance.
+        Only over seeds: a published score is of the same test pairs, so the distance has no sampling error over pairs.
         """
         if self.undecidable:
             return 1.0
@@ -148,7 +148,7 @@ class Distance:
         return min(1.0, 2 * min(self._reaches(1.0), self._reaches(-1.0)))
 
     def _reaches(self, sign: float) -> float:
-        """Return the one-sided p-value of "it lies below 0", or, where `sign` is -1, above."""
+        """Return the one-sided p-value of "it is below 0", or, if `sign` is -1, of "it is above 0"."""
         resampled, by_seed = self.resampled, np.multiply(self.by_seed, sign)
         found = [0.0] if self.constant else [intervals.t_p(by_seed, 0.0)]
         if resampled is not None:
@@ -158,7 +158,7 @@ class Distance:
         return max(found)
 
     def detectable(self, alpha: float = intervals.ALPHA) -> float | None:
-        """Return the smallest distance that pairs and seeds can show together; None where neither is known."""
+        """Return the smallest distance detectable with pairs and seeds together; None if neither is known."""
         known = []
         if self.resampled is not None:
             known.append(intervals.detectable_over_pairs(float(np.std(self.resampled, ddof=1)), alpha))
@@ -168,12 +168,19 @@ class Distance:
 
 
 def finals(plan: Plan, study: str, role: str = "best", figure: str = HEADLINE) -> Finals:
-    """Gather a study's final runs of one role ("best" or "default"), or the untrained model's run, from the plan."""
+    """Collect a study's final runs of one role, or the untrained model's run, from the plan.
+
+    Args:
+        plan: the plan with its records.
+        study: name of the study, or "untrained".
+        role: "best" or "default".
+        figure: the score to collect.
+    """
     runs = plan.of(study, "untrained") if study == UNTRAINED else plan.of(study, "final", role)
     scores: dict[int | None, float] = {}
     pairs: dict[int | None, Pairs] = {}
     unfit = []
-    lacking = [] if runs else [f"{study} has no final runs: {_why_none(plan, study)}"]
+    lacking = [] if runs else [f"{study} has no final runs ({_why_none(plan, study)})"]
     for run in runs:
         seed = None if study == UNTRAINED else run.seed
         flaw = problem(run, figure)
@@ -190,7 +197,7 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str = HEADLINE) -
 
 
 def _repeated(study: str, runs: Iterable[PlannedRun]) -> tuple[str, ...]:
-    """Say which seeds of a study gave the very same predictions of the test pairs."""
+    """Describe which seeds of a study gave identical predictions for the test pairs."""
     alike: dict[Hashable, list[int]] = defaultdict(list)
     for run in runs:
         if run.record is not None and run.record.outcome == "ok" and TEST in run.record.pairs:
@@ -198,19 +205,19 @@ def _repeated(study: str, runs: Iterable[PlannedRun]) -> tuple[str, ...]:
     scores = [run.record.scores.get(HEADLINE, math.nan) for run in runs if run.record and run.record.outcome == "ok"]
     if len(alike) > 1 and max(scores) - min(scores) < NO_SPREAD:
         return (
-            f"All seeds of {study} scored alike to {100 * NO_SPREAD:g} points: what differs between seeds hardly "
-            "reached its training, and no interval over seeds says what new ones would give.",
+            f"The scores of all seeds of {study} are equal to within {100 * NO_SPREAD:g} points: the seed hardly "
+            "affected training, so the interval over seeds does not describe new seeds.",
         )
     return tuple(
-        f"Seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]} of {study} gave bit-identical predictions: what "
-        "differs between seeds did not reach its training, and no interval over seeds says what new ones would give."
+        f"Seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]} of {study} gave bit-identical predictions: the seed "
+        "did not affect training, so the interval over seeds does not describe new seeds."
         for seeds in alike.values()
         if len(seeds) > 1
     )
 
 
 NO_SPREAD = 0.0001
-"""Seeds whose test scores lie closer than this (a hundredth of a point) tell nothing of other seeds."""
+"""If the test scores of all seeds differ by less than this (0.01 points), the seed hardly affects training."""
 
 
 def _why_none(plan: Plan, study: str) -> str:
@@ -218,13 +225,13 @@ def _why_none(plan: Plan, study: str) -> str:
 
 
 def _predictions(record: Record, figure: str) -> Pairs | None:
-    """Return the predictions that a figure follows from, None where none are stored or it is of another kind."""
+    """Return the predictions behind a figure, None if none are stored or the figure is no correlation."""
     test_set, _, measure = figure.partition("/")
     return record.pairs.get(test_set) if measure in _MEASURES else None
 
 
 def problem(run: PlannedRun, figure: str = HEADLINE) -> str | None:
-    """Say what keeps a run from being compared, None if nothing does."""
+    """Describe what prevents a run from being compared, None if nothing does."""
     record = run.record
     if record is None:
         return "is not done"
@@ -250,9 +257,9 @@ def problem(run: PlannedRun, figure: str = HEADLINE) -> str | None:
     if math.isnan(again):
         return f"gives every {called} pair the same cosine"
     if abs(again - stored) > _AGREES:
-        return f"has a score ({stored:.4f}) that its own predictions do not give ({again:.4f})"
+        return f"has a score ({stored:.4f}) that does not match its stored predictions ({again:.4f})"
     if not _is_defined(predicted):
-        return f"gives nearly every {called} pair the same cosine: in some resamples its correlation is not defined"
+        return f"gives nearly every {called} pair the same cosine, so its correlation is undefined in some resamples"
     return None
 
 
@@ -262,7 +269,7 @@ def _is_defined(predicted: Pairs) -> bool:
 
 
 def difference(better: Finals, worse: Finals) -> Difference | None:
-    """Return better - worse over the seeds that both have done; None if there is none, or their test pairs differ."""
+    """Return better - worse over the seeds that both have finished; None without such seeds or if test pairs differ."""
     if better.constant and worse.constant:
         return None
     varying = [side for side in (better, worse) if not side.constant]
@@ -280,7 +287,7 @@ def difference(better: Finals, worse: Finals) -> Difference | None:
 
 
 def distance(study: Finals, number: float) -> Distance | None:
-    """Return the study's figure less `number`; None if no run has it, or its runs' test pairs differ."""
+    """Return the study's figure minus `number`; None if no run has it, or its runs' test pairs differ."""
     if not study.scores:
         return None
     seeds = sorted(study.scores, key=lambda seed: seed or 0)
@@ -295,7 +302,7 @@ def distance(study: Finals, number: float) -> Distance | None:
     return Distance(by_seed, resampled, study.constant, study.repeated)
 
 
-@lru_cache(maxsize=64)  # a study stands in several claims, and in the report's tables
+@lru_cache(maxsize=64)  # a study is in several claims, and in the report's tables
 def _mean_resampled(
     gold: tuple[float, ...], cosines: tuple[tuple[float, ...], ...], measure: str = "spearman_cosine"
 ) -> intervals.Floats:

@@ -1,12 +1,13 @@
-"""What was chosen after test scores were known, read off the store's log of designs (`harness.planning.unlocking`).
+"""Detect what was chosen after test scores were known, from the store's log of designs (`harness.planning.unlocking`).
 
-A claim is as good as the design that it was tested by, if that was declared before its scores were known. For each
-study and each claim the last design that was declared blindly is the reference; whatever the present one has otherwise
-is told in the verdict's own line. Under `--strict` such a claim does not hold.
+For each study and each claim the reference is the last design that was declared blindly, i.e. before its test scores
+were known. Every deviation of the present design from the reference is printed with the verdict. Under `--strict` such
+a claim does not hold.
 
-A name is no blindness: a study whose loss and data were scored under another name is known, and one that was added
-when studies were known that are gone by now may be one of these, hardly changed. Claims that could have been made
-otherwise, as one of their studies was known, count as often as there were studies to choose from (`uncounted`).
+Renaming does not hide a study: if the same loss and data were scored under another name, their scores are known. A
+study that was added after studies were scored that are now gone may be one of those, slightly changed. If a claim was
+chosen when one of its studies was already scored, it counts as often as there were studies to choose from
+(`uncounted`).
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def notes(plan: Plan) -> list[str]:
     return [
         *(note for study in plan.ablation.studies for note in of_study(plan, study.name)),
         *(note for claim, studies in made.items() for note in _late(plan, claim, studies)),
-        *(f"'{claim}' was claimed before its test scores were known, and is no longer." for claim in withdrawn(plan)),
-        *(f"study {name} was scored on the test sets, and is no longer declared." for name in gone),
+        *(f"'{claim}' was claimed before its test scores were known, then withdrawn." for claim in withdrawn(plan)),
+        *(f"study {name} was scored on the test sets and is no longer declared." for name in gone),
     ]
 
 
@@ -34,7 +35,9 @@ def of_claim(plan: Plan, claim: str, studies: Collection[str]) -> list[str]:
     """Return a sentence for each thing about a claim, and its studies, that was chosen after their scores were known.
 
     Args:
-        claim: as `lock.claims` writes it.
+        plan: the plan with the log of designs.
+        claim: the text of the claim, as `unlocking.claims` writes it.
+        studies: names of the claim's studies.
     """
     declared = [study for study in dict.fromkeys(studies) if study != UNTRAINED]
     return [*(note for study in declared for note in of_study(plan, study)), *_late(plan, claim, studies)]
@@ -50,15 +53,15 @@ def of_study(plan: Plan, study: str) -> list[str]:
         return named
     log = [entry for entry in plan.designs if study in entry.studies]
     told = [*_of_search(study, present, reference, log), *_of_seeds(present, reference, log)]
-    told += ["its best trial became another one (some were done again)"] * (study in plan.otherwise and not told)
+    told += ["its best trial became another one (some trials were repeated)"] * (study in plan.otherwise and not told)
     return [*named, *(f"{study}: {words} after its test scores were known." for words in told)]
 
 
 def uncounted(plan: Plan) -> int:
-    """Return how many claims could have been made, or were, beside those that are: Holm's correction counts them.
+    """Return the number of further claims that Holm's correction has to count.
 
-    That is the claims that are `withdrawn`; and where a study was added and set against one whose scores were known,
-    one for each other study that it could as well have been set against.
+    These are the `withdrawn` claims; and if a study was added and compared with one whose scores were known, one claim
+    for each other study that it could have been compared with.
     """
     chosen: dict[str, list[int]] = {}
     for claim, studies in claims(plan.ablation).items():
@@ -71,7 +74,7 @@ def uncounted(plan: Plan) -> int:
 
 
 def withdrawn(plan: Plan) -> list[str]:
-    """Return the claims that were made blindly and dropped when a study of theirs was known."""
+    """Return the claims that were made blindly and withdrawn after one of their studies was scored."""
     return sorted(_withdrawn(plan))
 
 
@@ -94,7 +97,7 @@ def _late(plan: Plan, claim: str, studies: Collection[str]) -> Iterator[str]:
     reference = _reference(plan, studies)
     if reference is not None and _known(plan, studies) and claim not in reference.claims:
         yield f"'{claim}' was claimed after its test scores were known."
-    # Whoever puts one claim in another's place until one holds spends the whole level each time.
+    # Replacing one claim by another until one holds would spend the whole level each time.
     first = next((entry for entry in plan.designs if claim in entry.claims), None)
     known = plan.scored if first is None else set(first.scored)
     for other, named in sorted(_withdrawn(plan).items()):
@@ -120,9 +123,12 @@ def _of_name(plan: Plan, study: str, subject: str) -> Iterator[str]:
     twins = {name for name in known for entry in plan.designs[: began + 1] if _subject(entry, name) == subject}
     gone = known - {declared.name for declared in plan.ablation.studies}
     if twins:
-        yield f"the same was scored on the test sets before, as {', '.join(sorted(twins))}"
+        yield f"the same loss and data were scored on the test sets before, as {', '.join(sorted(twins))}"
     elif gone:
-        yield f"it was first declared when test scores of {', '.join(sorted(gone))} were known, which are gone"
+        yield (
+            f"it was first declared when test scores of {', '.join(sorted(gone))} were known, which are no longer "
+            "declared"
+        )
 
 
 def _scored_at(plan: Plan, number: int) -> Collection[str]:
@@ -166,4 +172,5 @@ def _of_seeds(present: Design, reference: Design, log: list[Design]) -> Iterator
     elif present.seeds < most:
         yield f"final seeds were lowered from {most} to {present.seeds}"
     if limits - {reference.max_seeds}:
-        yield f"the most final seeds were changed from {reference.max_seeds} to {max(limits - {reference.max_seeds})}"
+        changed = max(limits - {reference.max_seeds})
+        yield f"the maximum number of final seeds was changed from {reference.max_seeds} to {changed}"

@@ -1,34 +1,33 @@
-"""Expectations -> verdicts: what the final runs say about the claims that a study file makes.
+"""Judge the claims of a study file by its final runs: hypothesis tests with Holm's correction.
 
 The score is the Spearman correlation on STSB test at each study's best point; a claim made with `at="default"` is about
 the runs at the untuned default point instead. For each claim "A beats B by m":
 
 - holds: the lower ends of both intervals of the difference A - B, the one over test pairs and the one over seeds, reach
-  m. Where m is 0 they must exceed it: a study does not beat its twin. And new seeds on new pairs would have to agree:
-  both variances added up leave no more doubt than the level allows (`stats.together_p`), here and for "violated".
-- violated: the upper ends of both intervals are below 0 (below m, where m is negative).
+  m. If m is 0 they must exceed it: a study does not beat an identical one. In addition, the test with both variances
+  added up must be significant at the same level (`intervals.together_p`), here and for "violated".
+- violated: the upper ends of both intervals are below 0 (below m, if m is negative).
 - inconclusive: neither. One final seed has no interval over seeds, so it decides nothing.
 - incomplete: a planned final run of either study is missing, failed, or lacks its predictions; or runs of the two were
-  made by other versions of what decides a score, or in other precisions (`harness.planning.mixing`).
+  made by different versions of what decides a score, or in different precisions (`harness.planning.mixing`).
 
 "A within t of s" and "A at least s" are about any figure of a record, and about A's mean over its final seeds. Its two
 intervals are over test pairs (bootstrap) and over seeds (Student's t). Figures whose predictions are not stored, those
 of mteb's tasks, have no interval over pairs; the untrained model, one deterministic run, has none over seeds.
 
-- within holds: the interval over seeds lies inside s - t to s + t. That is equivalence, not a difference that escaped
-  notice. It is violated where that interval lies wholly outside. Pairs have no say: a published score is of the same
-  test pairs, so luck with them is in both numbers alike, and an interval over them answers another question.
-- at least holds: the lower ends of both reach s, and, as above, both variances added up leave no more doubt. It is
-  violated where both upper ends are below s.
-- Where no interval is left, as of the untrained model, the number itself is compared.
+- within holds: the interval over seeds is inside s - t to s + t, which is an equivalence test. It is violated if that
+  interval is entirely outside. Pairs do not count: a published score is of the same test pairs, so both numbers share
+  their sampling error.
+- at least holds: the lower ends of both intervals reach s and, as above, the test with both variances added up is
+  significant. It is violated if both upper ends are below s.
+- If there is no interval, as for the untrained model, the number itself is compared.
 
 The intervals have level 95 percent after Holm's correction over all claims of the ablation, incomplete ones included,
 so that the chance of any wrong decision stays at 5 percent however many claims there are: the strongest evidence is
-judged first, at 1 - .05/m, the next at 1 - .05/(m - 1), and so on. The p-value that orders the claims is the largest
-one, as all have to agree. Seeds are paired: seed 1 of one study with
-seed 1 of the other. The untrained model has one deterministic run; its score is a constant over seeds. Where seeds are
-added until decided, p counts as the chance of so small a p at any look, and the intervals' level is that which spends
-Holm's over all looks.
+judged first, at 1 - 0.05/m, the next at 1 - 0.05/(m - 1), and so on. The p-value that orders the claims is the largest
+one, as all have to agree. Seeds are paired: seed 1 of one study with seed 1 of the other. The untrained model has one
+deterministic run; its score is a constant over seeds. If seeds are added until decided, p is replaced by the
+probability of so small a p at any look, and the intervals' level is the one that spends Holm's level over all looks.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ from harness.verdicts.rules import Claim, Refused, Verdict, verdict_on
 
 
 def judge(plan: Plan) -> list[Verdict]:
-    """Judge every claim of the ablation in the order of its study file; the module says by which rule."""
+    """Judge every claim of the ablation, in the order of its study file, by the rules of the module's docstring."""
     claims = _claims(plan)
     found = [_evidence(plan, claim) for claim in claims]
     p_values = [_p_value(claim, known) for claim, known in zip(claims, found, strict=True)]
-    p_values += [1.0] * uncounted(plan)  # a claim that is not, or no longer, made was one of those that could have held
+    p_values += [1.0] * uncounted(plan)  # claims that were withdrawn, or could have been made instead
     holm = intervals.holm_levels([repeated_looks.spent(p_value, plan.looks) for p_value in p_values])
     levels = [repeated_looks.nominal(level, plan.looks) for level in holm]
     verdicts = (verdict_on(claim, known, level) for claim, known, level in zip(claims, found, levels, strict=False))
@@ -61,14 +60,14 @@ def judge(plan: Plan) -> list[Verdict]:
 
 
 def _unequal(plan: Plan, verdict: Verdict) -> str:
-    """Say what of its point a study of the claim had fixed that the other had not, or not at the same value."""
+    """Describe point values that only one of the claim's studies had fixed, or that differ between them."""
     trained = {study.name: dict(study.fixed) for study in plan.ablation.studies}
     fixed = [trained.get(name or UNTRAINED, {}) for name in (verdict.better, verdict.worse)]
     if verdict.worse in (None, UNTRAINED) or fixed[0] == fixed[1]:
         return ""
     names = (verdict.better, str(verdict.worse))
-    told = [f"{name} {_values(values)}" for name, values in zip(names, fixed, strict=True)]
-    return f"They were not tuned alike: {' and '.join(told)}."
+    parts = [f"{name} {_values(values)}" for name, values in zip(names, fixed, strict=True)]
+    return f"The studies were not tuned in the same space: {' and '.join(parts)}."
 
 
 def _values(fixed: Mapping[str, object]) -> str:
@@ -105,17 +104,17 @@ def _claims(plan: Plan) -> list[Claim]:
 
 
 def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:
-    """Return what a claim rests on if every planned run of its studies is there, else what is lacking, in words."""
+    """Return a claim's evidence if all planned runs of its studies are done, else a text that says what is missing."""
     differing = None if plan.allow_mixed else of_studies(plan, filter(None, (claim.better, claim.worse)))
     if differing is not None:
-        return Refused(f"Its runs were not all made alike: {differing}. {WAYS_OUT}.")
+        return Refused(f"Its runs were made under different conditions: {differing}. {WAYS_OUT}.")
     better = finals(plan, claim.better, claim.at, claim.figure)
     if claim.worse is not None:
         return _complete_difference(better, finals(plan, claim.worse, claim.at))
     if better.lacking:
         return _in_words(better.lacking)
     known = distance(better, claim.target or 0.0)
-    return "its seeds were not tested on the same pairs" if known is None else known
+    return "its seeds were scored on different test pairs" if known is None else known
 
 
 def _complete_difference(better: Finals, worse: Finals) -> Difference | str:
@@ -123,7 +122,7 @@ def _complete_difference(better: Finals, worse: Finals) -> Difference | str:
     if lacking:
         return _in_words(lacking)
     known = difference(better, worse)
-    return "they were not tested on the same pairs by the same seeds" if known is None else known
+    return "they have no common seeds that were scored on the same test pairs" if known is None else known
 
 
 def _in_words(lacking: Sequence[str]) -> str:
@@ -140,10 +139,12 @@ def _p_value(claim: Claim, known: Difference | Distance | str) -> float:
 
 
 def exit_code(verdicts: Sequence[Verdict], plan: Plan, strict: bool = False) -> int:
-    """Return 1 if a claim is violated; else 3 if anything is incomplete, or, under `strict`, not decided; else 0.
+    """Return the exit code: 1 if a claim is violated, 3 if anything is incomplete or (strict) undecided, else 0.
 
-    Incomplete means: a claim is, or runs of the plan are `unfinished`. Not decided are claims that are inconclusive,
-    and those whose design was chosen after their test scores were known.
+    Args:
+        verdicts: the verdicts on the plan.
+        plan: incomplete if runs of it are `unfinished`, or a claim is incomplete.
+        strict: treat claims as undecided if they are inconclusive or chosen after their test scores were known.
     """
     judgements = {verdict.verdict for verdict in verdicts}
     if "violated" in judgements:
@@ -154,7 +155,7 @@ def exit_code(verdicts: Sequence[Verdict], plan: Plan, strict: bool = False) -> 
 
 
 def unfinished(plan: Plan) -> list[str]:
-    """Say what the plan still lacks, a line each; empty when nothing is.
+    """Return one line for everything that the plan still lacks; empty if nothing is missing.
 
     That is: a planned run that is not done or failed; a final run, or the untrained model's, that ended without scores
     or lacks a test task; a study that was tuned and has no best point.
@@ -171,6 +172,6 @@ def unfinished(plan: Plan) -> list[str]:
 
 
 def _lacks(record: Record | None, plan: Plan) -> bool:
-    """Tell whether a run that should have been tested lacks its scores or those of a task that the testbed names."""
+    """Return whether a run that should have been tested lacks its scores or those of a task of the testbed."""
     tasks = plan.ablation.testbed.tasks
     return record is None or record.outcome != "ok" or any(record.lacks(task) for task in tasks)

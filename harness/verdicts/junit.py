@@ -1,8 +1,7 @@
-"""Verdicts as JUnit XML, the form in which CI systems take test results: each claim shows as a test.
+"""Verdicts as JUnit XML for CI systems: each claim is one test.
 
-violated -> failure; incomplete -> error; inconclusive, or chosen in hindsight -> skipped, or failure under `strict`;
-and one test more that is an error while planned runs are missing. There is no time stamp: the same records give the
-same bytes.
+violated -> failure; incomplete -> error; inconclusive, or chosen in hindsight -> skipped, or failure under `strict`.
+One more test is an error while planned runs are missing. There is no time stamp: the same records give the same bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def junit_xml(plan: Plan, verdicts: Sequence[Verdict], strict: bool = False) -> 
     lacking = unfinished(plan)
     case = _case(suite, "every planned run is done", f"{ablation.name}.plan")
     if lacking:
-        _outcome(case, "error", "incomplete", f"{len(lacking)} not done; `harness run` goes on", "\n".join(lacking))
+        _outcome(case, "error", "incomplete", f"{len(lacking)} not done; resume with `harness run`", "\n".join(lacking))
     counts = {"tests": len(suite), "time": 0} | {
         name: sum(child.find(tag) is not None for child in suite)
         for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"))

@@ -1,19 +1,19 @@
-"""The probability that an order holds as a whole: of the steps in it, each may be likely and all of them together not.
+"""The probability that an order holds as a whole: each step may be likely while all of them together are not.
 
-Two figures, never merged, each the joint counterpart of one of the two intervals of a step:
+There are two separate figures, each the joint counterpart of one of the two intervals of a step:
 
 - over test pairs: the share of the paired bootstrap's resamples in which every study beats the one before it (bootstrap
-  support; Felsenstein, 1985; Efron and Tibshirani, 1998). All studies see the same resamples, so what they have in
-  common cancels, in every step and between steps.
+  support; Felsenstein, 1985; Efron and Tibshirani, 1998). All studies are scored on the same resamples, so variation
+  that they share cancels.
 - over seeds: the posterior probability that all steps are positive, given the differences seed by seed. With normal
-  differences and the prior under which each step alone has its usual Student's t (Geisser and Cornfield, 1963), the
+  differences and the prior under which each step by itself has Student's t (Geisser and Cornfield, 1963), the
   steps' true means follow a multivariate t about the observed means, with covariance S / n and n - 1 degrees of
   freedom, S being the differences' covariance over the n seeds. Neighbouring steps share a study, so S is far from
   diagonal; multiplying the steps' own probabilities would be wrong. For one step the figure is 1 - p of the one-sided t
   test. Hotelling's prior would leave n - k degrees of freedom for k steps, none with 3 seeds and 3 steps.
 
 Neither is a p-value and no verdict rests on them: studies that are all equal give an order of k steps 1 / (k + 1)! on
-average, and any other figure by luck.
+average, and other values by chance.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from harness.spec.expectations import InOrder
 from harness.verdicts.evidence import Finals, difference, finals
 
 DRAWS = 99_999
-"""Draws from the posterior over seeds: the figure's own error is at most .0016."""
+"""Draws from the posterior over seeds; the Monte Carlo standard error is at most 0.0016."""
 
 _AT_ONCE = 20_000  # draws held in memory
 
 
 @dataclass(frozen=True)
 class Order:
-    """How probable an order is as a whole; `over_seeds` is None for one seed, both are where runs are missing.
+    """The probability that an order holds as a whole.
 
-    `seeds` counts the final runs that all its studies share.
+    `over_seeds` is None for one seed; both figures are None if runs are missing. `seeds` counts the final seeds that
+    all studies of the order have.
     """
 
     expectation: str
@@ -50,8 +51,8 @@ class Order:
 
     def __str__(self) -> str:
         if self.over_pairs is None:
-            return f"as a whole: {self.expectation}: not all runs are there and made alike"
-        over_seeds = "unknown from one seed" if self.over_seeds is None else probability(self.over_seeds)
+            return f"as a whole: {self.expectation}: runs are missing, or were made by different versions"
+        over_seeds = "unknown (one seed)" if self.over_seeds is None else probability(self.over_seeds)
         return (
             f"as a whole: {self.expectation}: probability over test pairs {probability(self.over_pairs)}, "
             f"over seeds {over_seeds}"
@@ -59,10 +60,10 @@ class Order:
 
 
 def probability(value: float) -> str:
-    """Write a probability with two digits; one that was never or always seen is not printed as certain."""
+    """Format a probability with two decimals, or as "<0.01" or ">0.99": an estimate is never printed as certain."""
     if value < 0.005 or value > 0.995:
-        return "<.01" if value < 0.5 else ">.99"
-    return f"{value:.2f}".removeprefix("0")
+        return "<0.01" if value < 0.5 else ">0.99"
+    return f"{value:.2f}"
 
 
 def orders(plan: Plan) -> list[Order]:
@@ -88,7 +89,7 @@ def _order(plan: Plan, expectation: InOrder) -> Order:
 
 
 def _at_common_seeds(sides: Sequence[Finals]) -> list[Finals]:
-    """Keep of each study the seeds that all have; the untrained model stays as it is."""
+    """Keep only the seeds that all studies have; the untrained model is unchanged."""
     varying = [side for side in sides if not side.constant]
     common = [seed for seed in varying[0].scores if all(seed in side.scores for side in varying)] if varying else []
     return [
@@ -107,11 +108,14 @@ def all_positive(resampled: Sequence[ArrayLike]) -> float:
 def posterior_all_positive(by_seed: ArrayLike, draws: int = DRAWS, seed: int = 0) -> float | None:
     """Return the posterior probability that the means of k quantities are all positive; None for fewer than two seeds.
 
-    Draws from the module's multivariate t: normal weights on the centred observations have their covariance, whether or
-    not it is singular, and a chi-squared divisor makes the normal a t. The same arguments give the same figure.
+    Draws from the multivariate t of the module's docstring: normal weights on the centred observations have their
+    covariance, whether or not it is singular, and a chi-squared divisor turns the normal into a t. The same arguments
+    give the same result.
 
     Args:
-        by_seed: k x n, observation j of each row from seed j.
+        by_seed: k x n; column j has the observations of seed j.
+        draws: number of draws from the posterior.
+        seed: seed of the random generator.
     """
     values = np.atleast_2d(np.asarray(by_seed, float))
     n = values.shape[1]

@@ -1,11 +1,11 @@
-"""How many final seeds a difference needs: planning with the same tests that judge. Pure functions; scipy alone.
+"""Power analysis: how many final seeds are needed to detect a difference with the tests of `harness.verdicts.judge`.
 
 A claim holds when the lower ends of two intervals exceed its margin (see `harness.verdicts.judge`). Over seeds, n
 paired final runs show a true difference d beyond the margin with probability P(T > t), T being noncentral t with n - 1
 degrees of freedom and noncentrality d sqrt(n) / s, t Student's quantile at 1 - alpha / 2, s the standard deviation of
 the differences seed by seed (Cohen, 1988, chapter 2). Over test pairs, seeds do not help: where the smallest difference
-that pairs can show, p, is larger than d, no number of seeds suffices. Where it is smaller, both uncertainties have to
-be survived at once, so seeds get what pairs leave of d: the root of d squared less p squared.
+that pairs can show, p, is larger than d, no number of seeds suffices. If it is smaller, the variances over pairs and
+over seeds add up, so the seeds have to show a difference of the root of d squared minus p squared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.verdicts.judge import judge
 
 POWER = 0.8
 MOST = 1000
-"""Beyond so many seeds a difference counts as out of reach."""
+"""Maximum number of seeds that is considered."""
 
 _UPPER = 0.8  # level of the pilot's upper limit, as Browne (1995) advises
 
@@ -33,8 +33,13 @@ def power(n: int, size: float, spread: float, alpha: float = intervals.ALPHA) ->
     """Return the probability that the lower end of the t interval over n seeds exceeds 0.
 
     Args:
-        n: seeds, at least two.
-        size: true mean difference; `spread`: standard deviation of the differences seed by seed; both in points of 1.0.
+        n: number of seeds, at least two.
+        size: true mean difference on a 0 to 1 scale.
+        spread: standard deviation of the paired differences per seed, on a 0 to 1 scale.
+        alpha: the interval has level 1 - alpha.
+
+    Raises:
+        ValueError: n is less than 2.
     """
     from scipy.special import nctdtr, stdtrit
 
@@ -46,7 +51,17 @@ def power(n: int, size: float, spread: float, alpha: float = intervals.ALPHA) ->
 
 
 def seeds_needed(size: float, spread: float, alpha: float = intervals.ALPHA, wanted: float = POWER) -> int | None:
-    """Return the smallest number of seeds that shows a true difference with the wanted power; None beyond `MOST`."""
+    """Return the smallest number of seeds that detects a true difference with the wanted power.
+
+    Args:
+        size: true mean difference on a 0 to 1 scale.
+        spread: standard deviation of the paired differences per seed.
+        alpha: the interval has level 1 - alpha.
+        wanted: the power.
+
+    Returns:
+        The number of seeds, None if it exceeds `MOST`.
+    """
     if spread == 0:
         return 2
     return next((n for n in range(2, MOST + 1) if intervals.detectable(n, spread, alpha, wanted) <= size), None)
@@ -61,23 +76,24 @@ def upper_spread(spread: float, n: int, level: float = _UPPER) -> float:
 
 @dataclass(frozen=True)
 class Detection:
-    """What one claim needs to show a difference of `size` beyond its margin, in points of 1.0.
-
-    `alpha` is what Holm's correction leaves the claim that is judged first, so enough for any. `spread` is that of the
-    pilot's differences over `pilot` seeds, or the stated one (`pilot` 0). `seeds` are needed if it is right, `careful`
-    if it is the pilot's upper 80 percent limit; None where more than `MOST` would be; where pairs are the limit, both
-    are what seeds alone would need. `over_pairs` is the smallest true
-    difference that the test pairs can show, None without a pilot.
-    """
+    """What one claim needs to detect a difference of `size` beyond its margin, on a 0 to 1 scale."""
 
     claim: str
+    """The claim as printed."""
     size: float
+    """The true difference to detect."""
     alpha: float
+    """Significance level of the claim that Holm's correction judges first, which is enough for any claim."""
     spread: float
+    """Standard deviation of the paired differences per seed: the pilot's, or the stated one."""
     pilot: int
+    """Number of seeds of the pilot; 0 if the spread was stated."""
     seeds: int | None
+    """Seeds needed if `spread` is right; None if more than `MOST`. If pairs are the limit, pairs are ignored here."""
     careful: int | None
+    """Seeds needed if the true spread is the upper 80 percent limit of the pilot's; None as for `seeds`."""
     over_pairs: float | None
+    """Smallest true difference that the test pairs can show; None without a pilot."""
 
     @property
     def limited_by_pairs(self) -> bool:
@@ -98,41 +114,45 @@ class Detection:
         if self.over_pairs is not None:
             if self.limited_by_pairs:
                 text += (
-                    f". No number of seeds suffices: the test pairs show differences from {100 * self.over_pairs:.2f} "
-                    "points on"
+                    ". No number of seeds suffices: the smallest difference that the test pairs can show is "
+                    f"{100 * self.over_pairs:.2f} points"
                 )
             else:
-                text += f". The test pairs suffice: they show {100 * self.over_pairs:.2f} points"
+                text += f". The test pairs suffice: they can show {100 * self.over_pairs:.2f} points"
         return text + "."
 
 
 def detections(plan: Plan, size: float, stated: float | None = None) -> list[Detection]:
-    """Say for every claim between two studies how many final seeds a difference of `size` needs.
+    """Return for every claim between two studies how many final seeds are needed to detect a difference of `size`.
 
     Args:
-        plan: its final runs so far are the pilot; of each claim, those seeds that both studies have done.
-        stated: a standard deviation of the differences seed by seed to use in place of the pilot's.
+        plan: its finished final runs are the pilot: for each claim, the seeds that both studies have finished.
+        size: the difference to detect, on a 0 to 1 scale.
+        stated: a standard deviation of the paired differences per seed to use instead of the pilot's.
 
     Raises:
-        UsageError: a size or spread that is not positive, or neither a pilot of two seeds nor a stated spread.
+        UsageError: a size or spread is not between 0 and 1, or there is neither a pilot of two seeds nor a stated
+            spread.
     """
     for option, value in (("--detect", size), ("--sd", stated)):
         if value is not None and not 0 < value < 1:
             raise UsageError(
-                f"{option} {value:g}: give points of 1.0, more than 0 and less than 1 (.005 is half a point)"
+                f"{option} {value:g}: must be more than 0 and less than 1, on a 0 to 1 scale (0.005 is 0.5 points)"
             )
     claims = _claims(plan)
     alpha = intervals.ALPHA / max(1, len(judge(plan)))
     if not claims:
         if stated is None:
-            raise UsageError("--detect: the study file claims no difference between studies; give its --sd")
+            raise UsageError(
+                "--detect: the study file claims no difference between studies, so there is no pilot; give --sd"
+            )
         needed = seeds_needed(size, stated, alpha)
         return [Detection("any one claim", size, alpha, stated, 0, needed, None, None)]
     return [_detection(plan, *claim, size, alpha, stated) for claim in claims]
 
 
 def _claims(plan: Plan) -> list[tuple[str, Beats]]:
-    """Return each claim that compares two studies, with the words that `harness.verdicts.judge` has for it."""
+    """Return each claim that compares two studies, with its text as `harness.verdicts.judge` prints it."""
     found: list[tuple[str, Beats]] = []
     for expectation in plan.ablation.expect:
         if isinstance(expectation, InOrder):
@@ -153,8 +173,8 @@ def _detection(plan: Plan, words: str, claim: Beats, size: float, alpha: float, 
         return Detection(words, size, alpha, stated, 0, seeds_needed(left, stated, alpha), None, over_pairs)
     if pilot is None or n < 2:
         raise UsageError(
-            f"--detect: '{words}' has no pilot: the store holds {n} final seeds of both studies, and a spread needs "
-            "two; run some, or state the spread with --sd .008"
+            f"--detect: '{words}' has no pilot: the store holds {n} final seeds of both studies, and two are needed to "
+            "estimate the spread; run some, or give the spread, e.g. --sd 0.008"
         )
     spread = float(np.std(pilot.by_seed, ddof=1))
     careful = seeds_needed(left, upper_spread(spread, n), alpha)

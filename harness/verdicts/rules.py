@@ -1,4 +1,4 @@
-"""The verdict on one claim, given its evidence. `harness.verdicts.judge` says by which rules, over all claims."""
+"""The verdict on one claim, given its evidence. The docstring of `harness.verdicts.judge` gives the rules."""
 
 from __future__ import annotations
 
@@ -14,78 +14,92 @@ from harness.verdicts.evidence import Difference, Distance
 Judgement: TypeAlias = Literal["holds", "violated", "inconclusive", "incomplete"]
 Kind: TypeAlias = Literal["beats", "within", "at least", "baseline"]
 
-ONE_SEED = "One final seed cannot tell a difference from luck with the seed; two or more can."
-ONE_RUN = "One deterministic run, without an interval: the score itself is compared."
+ONE_SEED = "With one final seed the spread over seeds is unknown; use two or more seeds."
+ONE_RUN = "This is one deterministic run without an interval: the score itself is compared."
 
 
 class Refused(str):
-    """Why evidence that is all there is not judged, as a whole sentence."""
+    """The reason why complete evidence is not judged, as a full sentence."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing to judge: `better` against study `worse`, or, where that is None, against the number `target`.
-
-    `at` says which final runs of the studies are compared.
-    """
+    """One claim to judge: study `better` against study `worse`, or against the score `target`."""
 
     words: str
+    """The claim as printed."""
     better: str
+    """The study that the claim is about."""
     worse: str | None
+    """The study that it is compared with; None if it is compared with `target`."""
     margin: float
+    """The smallest difference that the claim asserts, or the tolerance, on a 0 to 1 scale."""
     kind: Kind = "beats"
+    """Which rule judges the claim."""
     figure: str = HEADLINE
+    """The score that is compared."""
     target: float | None = None
+    """The published or baseline score that is compared with, on a 0 to 1 scale."""
     source: str = ""
+    """Where `target` was published."""
     at: At = "best"
+    """Which final runs are compared."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the records say about one claim. Scores, differences and margins are in points of 1.0.
+    """The judgement of one claim and its numbers. All scores and differences are on a 0 to 1 scale.
 
-    `expectation` is the pair of an order, or the expectation's own words; `seeds` counts the (paired) final runs;
-    `level` is the intervals' after Holm's correction. `detectable` is the smallest true difference that these runs
-    would have shown with a power of 80 percent: what pairs and what seeds allow, squared and added. What cannot be
-    known is None.
-
-    `late` says what about the claim was chosen after its test scores were known (`harness.verdicts.hindsight`).
-
-    `kind` says which rule judged. Where it is "beats", `better` is judged against study `worse`. Where it is "within"
-    or "at least", `worse` is None, `difference` and its intervals are `better`'s `figure` less `target`, the published
-    score (from `source`), and `margin` is the tolerance; "within" has no interval over pairs. Where it is "baseline",
-    `target` is the baseline's mean and `margin` the loss that is tolerated, as a negative number. `at` as in `Claim`.
-    `unequal` says what the two studies were not free to choose alike, and `late` what was chosen in hindsight.
+    Numbers that cannot be computed are None.
     """
 
     expectation: str
+    """The claim as printed: one pair of an order, or the text of the expectation."""
     better: str
+    """The study that the claim is about."""
     worse: str | None
+    """The study that it is compared with; None if it is compared with `target`."""
     margin: float
+    """For "beats" the asserted difference, for "within" the tolerance, for "baseline" minus the tolerated loss."""
     verdict: Judgement
+    """The judgement."""
     reason: str
+    """Why it was judged so, in sentences."""
     seeds: int = 0
+    """Number of (paired) final seeds."""
     level: float | None = None
+    """Level of the intervals after Holm's correction."""
     difference: float | None = None
+    """Mean of `better` minus that of `worse`, or minus `target`."""
     over_pairs: intervals.Interval | None = None
+    """Interval of the difference over test pairs; "within" and "baseline" have none."""
     over_seeds: intervals.Interval | None = None
+    """Interval of the difference over seeds."""
     detectable: float | None = None
+    """Smallest true difference detectable with 80 percent power: root of the sum of squares over pairs and seeds."""
     kind: Kind = "beats"
+    """Which rule judged: against study `worse`, a published score ("within", "at least"), or a baseline."""
     figure: str = HEADLINE
+    """The score that was compared."""
     target: float | None = None
+    """The published score, or the baseline's mean."""
     source: str = ""
+    """Where `target` was published."""
     late: tuple[str, ...] = ()
+    """What about the claim was chosen after its test scores were known (`harness.verdicts.hindsight`)."""
     at: At = "best"
+    """Which final runs were compared."""
     unequal: str = ""
+    """Which point values one of the two studies had fixed and the other had not."""
 
     def __str__(self) -> str:
         numbers = "" if self.difference is None else f" ({self._measured()})"
-        late = f" But chosen in hindsight: {' '.join(self.late)}" if self.late else ""
+        late = f" Chosen in hindsight: {' '.join(self.late)}" if self.late else ""
         return f"{self.verdict}: {self.expectation}{numbers}. {self.told}{late}"
 
     @property
     def told(self) -> str:
-        """The reason, and what the two studies did not have in common beside loss and view."""
+        """The reason, followed by `unequal`."""
         return f"{self.reason} {self.unequal}".strip()
 
     def _measured(self) -> str:
@@ -100,11 +114,17 @@ class Verdict:
 
 
 def verdict_on(claim: Claim, known: Difference | Distance | str, alpha: float) -> Verdict:
-    """Judge a claim by intervals of level 1 - alpha; `known` is its evidence, or what is lacking of it, in words."""
+    """Judge a claim.
+
+    Args:
+        claim: the claim.
+        known: its evidence, or a text that says what is missing.
+        alpha: the intervals have level 1 - alpha.
+    """
     if isinstance(known, Refused):
         return verdict(claim, "incomplete", known)
     if isinstance(known, str):
-        return verdict(claim, "incomplete", f"Not all runs are there: {known}.")
+        return verdict(claim, "incomplete", f"Runs are missing: {known}.")
     if claim.kind == "within" and isinstance(known, Distance):
         known = replace(known, resampled=None)  # the published score is of the same pairs
     over_pairs, over_seeds, detectable = known.over_pairs(alpha), known.over_seeds(alpha), known.detectable(alpha)
@@ -118,8 +138,8 @@ def verdict_on(claim: Claim, known: Difference | Distance | str, alpha: float) -
     if judgement in ("holds", "violated") and over_pairs and over_seeds and p_value > alpha:
         judgement = "inconclusive"
         reason = (
-            "Each interval would decide, but luck with seeds and luck with pairs together may still explain the "
-            f"difference{_beyond(detectable, 'one', 'beyond')}."
+            "Each interval by itself would decide, but the variances over seeds and over test pairs added up do not "
+            f"exclude chance{_beyond(detectable, 'a difference', 'beyond')}."
         )
     return verdict(
         claim,
@@ -135,18 +155,18 @@ def verdict_on(claim: Claim, known: Difference | Distance | str, alpha: float) -
 
 
 def _notes(known: Difference | Distance) -> tuple[str, ...]:
-    """Return what is odd about the seeds: they had no effect, or none on this figure."""
+    """Return notes about seeds that had no effect, or none on this figure."""
     same = len(known.by_seed) > 1 and math.isclose(min(known.by_seed), max(known.by_seed), abs_tol=1e-12)
     if known.notes or not same or (isinstance(known, Difference) and not known.resampled.any()):
         return known.notes
-    return ("It is the same at every seed: the interval over seeds has no width, and does not say what new ones give.",)
+    return ("All seeds give the same value: the interval over seeds has no width and does not describe new seeds.",)
 
 
 def _beyond(detectable: float | None, what: str, of_what: str) -> str:
-    """Say what would have been shown; nothing where that is less than a hundredth of a point, as between twins."""
+    """Describe what would have been detected; empty for less than 0.01 points, as between identical studies."""
     if detectable is None or detectable < 0.00005:
         return ""
-    return f"; {what} {100 * detectable:.2f} points {of_what} would have been shown with about 80 percent power"
+    return f"; {what} {100 * detectable:.2f} points {of_what} would have been detected with about 80 percent power"
 
 
 def verdict(
@@ -197,15 +217,15 @@ def _judge_difference(
     short = [interval.over for interval in both if not (interval.low >= margin if margin else interval.low > 0)]
     above = [interval.over for interval in both if not interval.high < floor]
     if not short:
-        return "holds", f"Both intervals {f'reach the margin of {100 * margin:g}' if margin else 'lie above 0'}."
+        return "holds", f"Both intervals {f'reach the margin of {100 * margin:g}' if margin else 'are above 0'}."
     if not above:
-        return "violated", f"Both intervals lie below {100 * floor:g}."
+        return "violated", f"Both intervals are below {100 * floor:g}."
     if not (any(known.by_seed) or known.resampled.any()):
-        return "inconclusive", "Both have the very same scores: nothing tells them apart."
+        return "inconclusive", "Both studies have identical scores."
     named = " and that over ".join(above if mean < floor else short)
     limit = 100 * floor if mean < floor else 100 * margin
     return "inconclusive", (
-        f"The interval over {named} does not lie {'below' if mean < floor else 'above'} {limit:g}"
+        f"The interval over {named} is not entirely {'below' if mean < floor else 'above'} {limit:g}"
         f"{_beyond(detectable, 'a true difference', 'beyond that')}."
     )
 
@@ -223,14 +243,14 @@ def _judge_score(
     if claim.kind == "within":
         return _judge_within(claim.margin, known.mean, over_seeds)
     intervals = [interval for interval in (over_pairs, over_seeds) if interval is not None]
-    if not intervals:  # the untrained model, and a figure without stored predictions: there is no chance in the number
+    if not intervals:  # the untrained model's figure without stored predictions
         return "holds" if known.mean >= 0 else "violated", ONE_RUN
     short = [interval.over for interval in intervals if not interval.low >= 0]
     above = [interval.over for interval in intervals if not interval.high < 0]
     if not short:
         return "holds", f"{_named(intervals)} {'reach' if len(intervals) > 1 else 'reaches'} the score."
     if not above:
-        return "violated", f"{_named(intervals)} {'lie' if len(intervals) > 1 else 'lies'} below the score."
+        return "violated", f"{_named(intervals)} {'are' if len(intervals) > 1 else 'is'} below the score."
     named = " and that over ".join(above if known.mean < 0 else short)
     beyond = _beyond(detectable, "a true score", "beyond it")
     return "inconclusive", f"The interval over {named} contains the score{beyond}."
@@ -242,11 +262,11 @@ def _judge_within(tolerance: float, distance: float, over_seeds: intervals.Inter
         return "holds" if abs(distance) <= tolerance else "violated", ONE_RUN
     band = f"the tolerance of {100 * tolerance:g} points"
     if over_seeds.low >= -tolerance and over_seeds.high <= tolerance:
-        return "holds", f"The interval over seeds lies within {band}."
+        return "holds", f"The interval over seeds is within {band}."
     if over_seeds.low > tolerance or over_seeds.high < -tolerance:
-        return "violated", f"The interval over seeds lies wholly outside {band}."
+        return "violated", f"The interval over seeds is entirely outside {band}."
     return "inconclusive", (
-        f"The interval over seeds reaches across the edge of {band}; more of them, or a wider tolerance, could decide."
+        f"The interval over seeds is partly inside {band}; more seeds, or a wider tolerance, could decide."
     )
 
 

@@ -1,15 +1,15 @@
-"""One ablation on several testbeds: do its studies come out in the same order?
+"""Rank agreement of one ablation on several testbeds.
 
-The order is compared by Spearman's rho and Kendall's tau between the studies' mean scores on two testbeds. Two
-uncertainties, never merged:
+The order is compared by Spearman's rho and Kendall's tau between the studies' mean scores on two testbeds. There are
+two separate uncertainties:
 
-- over seeds: what the coefficient would be of other final seeds. Each study's true mean is drawn about its observed one
-  from Student's t, with the variance over seeds pooled over the testbed's studies (two or three seeds alone say too
-  little of their spread), and the coefficient is computed of the draws. Studies that differ by less than seeds do swap
-  places in them, which pulls the interval below the observed coefficient.
-- over studies: what it would be of other studies like these, by a bootstrap over studies of the observed means.
+- over seeds: the coefficient for other final seeds. Each study's true mean is drawn about its observed mean from
+  Student's t, with the variance over seeds pooled over the testbed's studies (a variance of two or three seeds is too
+  uncertain), and the coefficient of the draws is computed. Studies that differ by less than the spread over seeds swap
+  ranks in the draws, which pulls the interval below the observed coefficient.
+- over studies: the coefficient for other studies of this kind, by a bootstrap over studies of the observed means.
 
-Neither knows how far other testbeds would agree.
+Neither describes how far other testbeds would agree.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ class Side:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two testbeds agree in the order of `studies`, the untrained model not counted.
+    """How two testbeds agree in the order of `studies`, without the untrained model.
 
-    `told_apart` counts the pairs of studies whose difference both testbeds tell from 0, over seeds and over test pairs,
-    each at 95 percent without correction; `alike` those of them that come out in the same order.
+    `told_apart` counts the pairs of studies whose difference is significant on both testbeds, over seeds and over test
+    pairs, each at 95 percent without correction; `alike` counts those of them that have the same order, and `turned`
+    names the others.
     """
 
     left: str
@@ -69,30 +70,35 @@ class Agreement:
     turned: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        def told(found: intervals.Interval | None) -> str:
+        def text(found: intervals.Interval | None) -> str:
             return "unknown" if found is None else f"{found.low:.2f} to {found.high:.2f}"
 
-        seeds, studies = told(self.rho_over_seeds), told(self.rho_over_studies)
+        seeds, studies = text(self.rho_over_seeds), text(self.rho_over_studies)
         return (
             f"{self.left} and {self.right}, {len(self.studies)} studies: Spearman's rho {coefficient(self.rho)} (95 % "
             f"over seeds {seeds}, over studies {studies}), Kendall's tau {coefficient(self.tau)}; "
-            f"of {self.told_apart} pairs of studies that both tell apart, {self.alike} are in the same order"
+            f"of {self.told_apart} pairs of studies with a significant difference on both, {self.alike} have the same "
+            "order"
         )
 
 
 def coefficient(value: float) -> str:
-    """Write a coefficient, which is undefined where all studies of a testbed have the same mean."""
+    """Format a coefficient, which is undefined if all studies of a testbed have the same mean."""
     return "undefined" if math.isnan(value) else f"{value:.2f}"
 
 
 def side(plan: Plan) -> Side:
-    """Return what a plan says of its testbed."""
+    """Return the final runs and verdicts of a plan's testbed."""
     names = [UNTRAINED, *(study.name for study in plan.ablation.studies)]
     return Side(plan.ablation.testbed.name, plan, tuple(finals(plan, name) for name in names), tuple(judge(plan)))
 
 
 def agreements(sides: Sequence[Side]) -> list[Agreement]:
-    """Return the agreement of each two testbeds; raise UsageError where fewer than three studies are done on both."""
+    """Return the agreement of each two testbeds.
+
+    Raises:
+        UsageError: fewer than three studies are finished on both testbeds.
+    """
     return [_agreement(left, right) for left, right in combinations(sides, 2)]
 
 
@@ -100,8 +106,8 @@ def _agreement(left: Side, right: Side) -> Agreement:
     names = [f.study for f in left.finals if not f.constant and all(_done(s, f.study) for s in (left, right))]
     if len(names) < 3:
         raise UsageError(
-            f"{left.testbed} and {right.testbed} have {len(names)} studies whose final runs are done on both; an order "
-            "needs three (`harness run` goes on with what is missing)"
+            f"{left.testbed} and {right.testbed} have {len(names)} studies whose final runs are done on both; at least "
+            "three are needed to compare orders; resume with `harness run`"
         )
     x, y = ([list(s.of(name).scores.values()) for name in names] for s in (left, right))
     signs = [(a, b, _sign(left, a, b), _sign(right, a, b)) for a, b in combinations(names, 2)]
@@ -128,7 +134,7 @@ def _done(of: Side, study: str) -> bool:
 
 
 def _sign(of: Side, a: str, b: str) -> int:
-    """Return 1 where a testbed tells that `a` beats `b`, -1 where it tells that `b` beats `a`, 0 where it does not."""
+    """Return 1 if `a` beats `b` significantly on a testbed, -1 if `b` beats `a`, 0 if neither."""
     found = difference(of.of(a), of.of(b))
     intervals = [] if found is None else [found.over_pairs(), found.over_seeds()]
     if all(interval is not None and interval.low > 0 for interval in intervals) and intervals:
@@ -148,10 +154,13 @@ def _means(by_study: Sequence[Sequence[float]]) -> Floats:
 def rho_over_seeds(
     x: Sequence[Sequence[float]], y: Sequence[Sequence[float]], draws: int = DRAWS, seed: int = 0
 ) -> intervals.Interval | None:
-    """Return the 95 percent interval of rho over seeds; None where no study of a testbed has two seeds.
+    """Return the 95 percent interval of rho over seeds; None if no study of a testbed has two seeds.
 
     Args:
-        x, y: each study's scores by seed, on the one and on the other testbed, studies in the same order.
+        x: each study's scores by seed on the first testbed.
+        y: the same on the second testbed, studies in the same order.
+        draws: number of draws of the true means.
+        seed: seed of the random generator.
     """
     random = np.random.default_rng(seed)
     drawn = [_true_means(side, random, draws) for side in (x, y)]
@@ -173,7 +182,7 @@ def _true_means(by_study: Sequence[Sequence[float]], random: np.random.Generator
 
 
 def rho_over_studies(x: Floats, y: Floats, draws: int = DRAWS, seed: int = 0) -> intervals.Interval | None:
-    """Return the 95 percent bootstrap interval of rho over studies; None for fewer than five, which say nothing."""
+    """Return the 95 percent bootstrap interval of rho over studies; None for fewer than five, which are too few."""
     if len(x) < 5:
         return None
     random = np.random.default_rng(seed)
@@ -182,7 +191,7 @@ def rho_over_studies(x: Floats, y: Floats, draws: int = DRAWS, seed: int = 0) ->
 
 
 def _interval(found: list[float], over: str) -> intervals.Interval | None:
-    """Return the middle 95 percent of what was found, None where it is not defined in all draws."""
+    """Return the middle 95 percent of the values, None if it is undefined in some draws."""
     if not found or not np.isfinite(found).all():
         return None
     low, high = np.percentile(found, [2.5, 97.5])

@@ -1,12 +1,11 @@
-"""Final seeds added one look at a time, only where a verdict is still open: `harness run --until-decided`.
+"""Sequential testing: add final seeds while a verdict is inconclusive (`harness run --until-decided`).
 
 The plan stays a function of ablation and records. A look is a state in which every study has a known number of final
-seeds and all of them have ended; its verdicts say which claims are open, and each open claim's studies get one seed
-more, up to the budget's `max_seeds`. `grown` replays all looks from the first on each time it is asked, and each rests
-on records that no later run changes, so a driver that was killed plans the same runs again and no run's id depends on
-when it was planned. Verdicts are judged at levels that spend 5 percent over all looks that there could have been (see
-`harness.stats.repeated_looks`), in the driver and by every later `check` or `report`: the store's log of designs
-remembers.
+seeds and all of them have ended. If a claim is still open at a look, its studies get one more seed, up to the budget's
+`max_seeds`. `grown` replays all looks from the first one at each call, and each look depends on records that no later
+run changes. So a driver that was killed plans the same runs again, and no run's id depends on when it was planned.
+Verdicts are judged at levels that spend 5 percent over all possible looks (see `harness.stats.repeated_looks`), in the
+driver and in every later `check` or `report`, because the store's log of designs records the option.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ def grown(
     allow_mixed: bool = False,
     retrying: Iterable[str] = (),
 ) -> Plan:
-    """Return `make_plan`'s plan with the final seeds that open verdicts ask for, and the looks that it is judged at.
+    """Return `make_plan`'s plan with the final seeds that open verdicts need, and the looks at which it is judged.
 
-    With `only` no seeds are added: a look needs every study.
+    With `only` no seeds are added, because a look needs every study.
     """
     planner = Planner(
         ablation, records, pruning=pruning, only=only, unavailable=unavailable, retrying=retrying
@@ -50,9 +49,10 @@ def grown(
 
 
 def grow(planner: Planner) -> None:
-    """Give a planner the seeds that open verdicts ask for.
+    """Add the final seeds that open verdicts need to a planner.
 
-    It goes on from the seeds that the planner has: earlier looks rest on records that later runs do not change.
+    It continues from the planner's present seeds, because earlier looks depend on records that later runs do not
+    change.
     """
     last = planner.ablation.budget.max_seeds
     if last is None or planner.only:
@@ -68,9 +68,9 @@ def grow(planner: Planner) -> None:
 
 
 def looks(ablation: Ablation, log: Sequence[Design] = ()) -> tuple[int, ...]:
-    """Return the numbers of seeds at which verdicts fall or could have fallen; empty where seeds were never added.
+    """Return the numbers of seeds at which verdicts are or could have been judged; empty without --until-decided.
 
-    A store that was ever run until decided is judged so for good, from the first number of seeds that its log knows.
+    A store that was ever run with --until-decided is always judged so, from the smallest number of seeds in its log.
     """
     budget = ablation.budget
     planned = [entry for entry in log if entry.max_seeds is not None]
@@ -82,7 +82,7 @@ def looks(ablation: Ablation, log: Sequence[Design] = ()) -> tuple[int, ...]:
 
 
 def _all_ended(plan: Plan) -> bool:
-    """Tell whether this look can be taken: every final run that a claim is about has ended, well or not."""
+    """Return whether this look is complete: every final run that a claim is about has ended, successfully or not."""
     named = {(name, getattr(claim, "at", "best")) for claim in plan.ablation.expect for name in claim.studies}
     runs = [run for study, at in named for run in plan.of(study, "final", at)]
     tuned = all(run.state in ("done", "failed") for run in plan.runs if run.stage != "final")
@@ -90,7 +90,7 @@ def _all_ended(plan: Plan) -> bool:
 
 
 def _wanted(verdicts: Iterable[Verdict], seeds: Mapping[str, int], last: int) -> dict[str, int]:
-    """Return the seeds of the next look: those of an open claim are one more than its studies have in common."""
+    """Return the seeds of the next look: the studies of an open claim get one more than they have in common."""
     wanted = dict(seeds)
     for verdict in verdicts:
         if is_open(verdict):
@@ -101,9 +101,9 @@ def _wanted(verdicts: Iterable[Verdict], seeds: Mapping[str, int], last: int) ->
 
 
 def is_open(verdict: Verdict) -> bool:
-    """Tell whether more seeds could decide a claim: it is inconclusive, and not because of the test pairs alone.
+    """Return whether more seeds could decide a claim: it is inconclusive, and not only because of the test pairs.
 
-    Of twins, whose scores are the very same, no seed says more. Default points get the seeds of the budget and no more.
+    More seeds do not help identical studies. Default points get only the seeds of the budget.
     """
     if verdict.verdict != "inconclusive" or verdict.detectable == 0 or verdict.at == "default":
         return False
@@ -119,7 +119,7 @@ def _decides(interval: Interval | None, margin: float) -> bool:
 
 
 def saved(plan: Plan) -> str | None:
-    """Say what looking early saved against giving every study the most seeds; None if it is not done, or not asked."""
+    """Describe the seeds saved by early stopping; None if the plan is unfinished or seeds are not added."""
     last = plan.ablation.budget.max_seeds
     if last is None or plan.unfinished():
         return None
@@ -132,4 +132,4 @@ def saved(plan: Plan) -> str | None:
         f"{count} of {last} seeds for {sum(n == count for n in used.values())} of {len(used)} studies"
         for count in counts
     )
-    return f"{each}: {sum(last - n for n in used.values())} runs not done"
+    return f"{each}: {sum(last - n for n in used.values())} runs saved"

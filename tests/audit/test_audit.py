@@ -258,7 +258,7 @@ def test_a_leaked_test_pair_is_found_in_whatever_guise(cache: Path) -> None:
     found = examined(make([Study("mnr", MNR, "pair")], rows))
     errors = [(f.what, f.count, f.of) for f in found.of("error")]
     assert errors == [(f"pairs of stsb-test in the {ROWS}", 1, 60)]
-    assert "Take them out of the testbed's rows" in found.of("error")[0].explain
+    assert "Remove them from the testbed's rows" in found.of("error")[0].explain
     assert not [o for o in found.overlaps if o.name == "stsb-dev" and o.shared_pairs]
 
 
@@ -536,7 +536,7 @@ def test_the_report_says_what_was_found_or_that_nothing_was_audited(tmp_path: Pa
     assert "duplicate rows (study mnr 12 of 400)" in warning
     assert "pairs of mteb/STS12" in warning
     assert "label balance" not in warning
-    section = page(plan, tmp_path).split("## Audit of the data")[1].split("## Lock on")[0]
+    section = page(plan, tmp_path).split("## Audit of the data")[1].split("## Designs and")[0]
     assert "0 errors, 2 warnings, 2 notes" in section
     assert "| mteb/STS12 | 2,358 | 0 | 121 | 3,100 | 0 | – | 240 |" in section
 
@@ -544,7 +544,7 @@ def test_the_report_says_what_was_found_or_that_nothing_was_audited(tmp_path: Pa
     assert "Not audited: the store has no audit" in page(without, tmp_path)
     assert any("The data were not audited" in text for text in threats(gather(without)))
     stale = replace(plan, audit=replace(synthetic.make_audit(plan.ablation), key="another"))
-    assert "of other rows, tasks or studies" in page(stale, tmp_path)
+    assert "covers other rows, tasks or studies" in page(stale, tmp_path)
 
 
 def test_scores_without_shared_pairs_change_no_mean_and_no_csv(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def test_scores_in_their_range_are_no_error_and_a_range_too_wide_is_doubted(cach
 
 
 def test_scores_that_are_text_are_refused(cache: Path) -> None:
-    with pytest.raises(AuditFailed, match="column 'score' holds what is no number"):
+    with pytest.raises(AuditFailed, match="column 'score' holds a value that is not a number"):
         materials.load_sts(sts(cache, "words", score=["much"] * 40))
 
 
@@ -364,7 +364,7 @@ def test_a_few_rows_that_cannot_train_are_left_out_and_counted_in_the_report(cac
     assert f"1 with a negative equal to the positive (row {both} counted from 0)" in report
     whole = VIEWS["pair-class"].build(rows, 1000)
     texts = [str(n) for n in whole.index[whole["premise"].isin(["empty 0", "null 0"])]]
-    assert f"2 of {len(whole):,} rows of view 'pair-class' cannot train and are left out" in report
+    assert f"2 of {len(whole):,} rows of view 'pair-class' cannot be trained on and are left out" in report
     assert f"2 with an empty or null text (rows {', '.join(texts)} counted from 0)" in report
     assert "1 of 907 rows have a null label (row 454 counted from 0)" in report
     assert "repeat an earlier one in every column" in report

@@ -20,7 +20,7 @@ STORE = Path("runs", "small-book")
 
 def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
     program = (
-        "import sys; from harness.cli import main\n"
+        "import sys; from harness.cli.main import main\n"
         "try: main(['--help'])\n"
         "finally: print(sorted(m for m in sys.modules if '.' not in m and m not in sys.stdlib_module_names), file=sys.stderr)"
     )
@@ -48,7 +48,7 @@ READING = {
 @pytest.mark.parametrize("name", READING)
 def test_reading_commands_import_no_torch(name: str, copy: Path) -> None:
     program = (
-        "import sys; from harness.cli import main; main(sys.argv[1:])\n"
+        "import sys; from harness.cli.main import main; main(sys.argv[1:])\n"
         "heavy = ('torch', 'transformers', 'sentence_transformers', 'mteb', 'datasets', 'optuna')\n"
         "print([m for m in heavy if m in sys.modules], file=sys.stderr)"
     )

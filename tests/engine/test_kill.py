@@ -72,7 +72,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(cache: Path, tmp_pa
     code = driver.wait(timeout=GUARD)
     said = output(tmp_path).read_text()
     assert code == 130, said
-    assert "interrupted: finished runs are stored; give the same command again" in said
+    assert "interrupted: finished runs are stored; repeat the command" in said
     assert "Traceback" not in said
     until(lambda: not any(map(alive, below)), "the end of all its processes")
     good, bad = load(tmp_path / "store").readable()

@@ -90,7 +90,7 @@ def test_models_are_hub_ids_or_folders(tmp_path: Path, monkeypatch: pytest.Monke
     ("text", "words"),
     [
         ("nobody/nothing", "neither a folder nor a model with published scores"),
-        (",", "names nothing"),
+        (",", "no model is named"),
         ("other", "no published model is called 'other'; write ID=FOLDER"),
         ("nobody=other", "no published model is called 'nobody'"),
         (f"{MINILM}=other", "is no model's folder"),

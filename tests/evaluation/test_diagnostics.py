@@ -152,9 +152,9 @@ def test_the_report_says_what_the_cosines_tell_apart_and_since_when_a_study_trai
         (line,) = (line for line in text.splitlines() if line.startswith(f"| {study} |"))
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert (cells[1], cells[-1]) == (f"{100 * DEV_SCORES[study]:.2f}", f"{gap:.2f}")
-    assert "Lowest on dev is softmax, highest mnr. Pairs that mean the same lie 0.50 and 2.50 standard" in text
-    assert "(untrained 1.50): the one's cosines tell less apart" in text
-    assert "softmax (from the first look, at 25% of the training, to the end)." in text
+    assert "softmax has the lowest dev score and mnr the highest. Their separation" in text
+    assert "is 0.50 and 2.50 standard deviations (untrained 1.50): the cosines of softmax separate" in text
+    assert "softmax (from the first evaluation, at 25% of the training, to the end)." in text
     assert (tmp_path / "figures" / "explain.svg").is_file()
 
 
@@ -164,8 +164,8 @@ def test_a_separation_that_explains_nothing_is_not_given_as_the_reason(tmp_path:
         return replace(planted(run, record), pairs=planted(replace(run, study=study), record).pairs)
 
     text = why(tmp_path, swapped)
-    assert "lie 2.50 and 0.50 standard" in text
-    assert "tell less apart" not in text
+    assert "is 2.50 and 0.50 standard" in text
+    assert "less clearly" not in text
 
 
 def test_records_without_diagnostics_are_said_to_have_none(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_pooling_that_is_asked_for_takes_the_place_of_the_models_own_alone(ber
 def test_a_pooling_that_has_no_place_in_the_model_is_refused(bert: Path, tmp_path: Path) -> None:
     both = saved(bert, tmp_path / "both", Dense(64, 12), pooling=("cls", "mean"))
     assert load_model(str(both), None)[1].pooling_mode == ("cls", "mean")
-    with pytest.raises(RunFailed, match=r"pooling='mean' has no place in it, as it has several poolings.*leave it out"):
+    with pytest.raises(RunFailed, match=r"pooling='mean' cannot be set: it has several poolings.*leave it out"):
         load_model(str(both), "mean")
 
 

@@ -68,7 +68,7 @@ def test_a_claim_on_runs_of_two_makings_gets_no_verdict_unless_that_is_asked_for
         said = about_cosine[0].reason
         assert "cosine" in said
         assert "--allow-mixed" in said
-        assert "Not all runs are there" not in said
+        assert "Runs are missing" not in said
         if "versions" in changes and "sentence-transformers" in changes["versions"]:
             assert "sentence-transformers 6.1.0 (cosine), 6.2.0" in said
     allowed = judge(replace(plan, allow_mixed=True))
@@ -84,7 +84,7 @@ def test_orders_and_baselines_do_not_mix_either(tmp_path: Path) -> None:
     baseline = read_baseline(tmp_path / "scores.csv")
     judged = {verdict.better: verdict for verdict in against(plan, baseline)}
     assert judged["cosine"].verdict == "incomplete"
-    assert "not all made alike" in judged["cosine"].reason
+    assert "under different conditions" in judged["cosine"].reason
     assert judged["mnr"].verdict == "holds"
 
 
@@ -99,7 +99,7 @@ def test_a_baseline_of_another_loss_or_other_rows_is_named(tmp_path: Path) -> No
         csv = scores_csv(gather(make_plan(then, make_records(then, change=change), pruning=True)))
         (tmp_path / "scores.csv").write_text(csv, encoding="utf-8")
         verdicts = against(plan_of(lambda run, record: record), read_baseline(tmp_path / "scores.csv"))
-        return {v.better for v in verdicts if "trained something else" in v.reason}
+        return {v.better for v in verdicts if "trained on other rows" in v.reason}
 
     assert told(1200) == set()
     assert told(300) == {"softmax", "cosine", "mnr", "mnr+hard"}
@@ -129,17 +129,17 @@ def test_check_report_and_plan_tell_and_allow_mixed_judges(copy: Path) -> None:
     assert edited
     refused = harness("check", "study.py", cwd=copy)
     assert refused.returncode == 3
-    assert "incomplete: mnr beats cosine. Its runs were not all made alike: sentence-transformers 6.0.0 (mnr)" in refused.stdout
+    assert "incomplete: mnr beats cosine. Its runs were under different conditions: sentence-transformers 6.0.0 (mnr)" in refused.stdout
     assert harness("check", "study.py", "--allow-mixed", cwd=copy).returncode in (0, 1)
-    assert "not all made alike" in harness("plan", "study.py", cwd=copy).stdout
+    assert "under different conditions" in harness("plan", "study.py", cwd=copy).stdout
     as_json = json.loads(harness("check", "study.py", "--json", cwd=copy).stdout)
     assert as_json["verdicts"][0]["verdict"] == "incomplete"
     told = harness("compare", str(store), str(store), cwd=copy).stdout
-    assert "within left alone runs were not all made alike" in told
+    assert "within left alone runs were under different conditions" in told
 
 
 def test_a_study_file_that_changed_is_told(copy: Path) -> None:
-    assert "reads otherwise" not in harness("check", "study.py", cwd=copy).stdout
+    assert "was edited after" not in harness("check", "study.py", cwd=copy).stdout
     path = copy / "study.py"
     path.write_text(path.read_text(encoding="utf-8") + "# one more line\n", encoding="utf-8")
     told = harness("check", "study.py", cwd=copy).stdout

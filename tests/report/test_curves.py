@@ -47,12 +47,12 @@ def test_a_point_without_a_score_leaves_small_budgets_open() -> None:
     assert "mnr at 2 to 3 points" in parts[3]
     assert "| mnr | 50.00 | – | 33.33 | 40.00 |" in parts[4]
     assert "| softmax | – | 30.00 | 30.00 | 30.00 |" in parts[4]
-    assert "may hold no score" in parts[5]
+    assert "contain no scored point" in parts[5]
 
 
 @pytest.mark.parametrize("trials", [1, 2])
 def test_one_point_beside_the_default_is_no_curve(trials: int) -> None:
-    assert "No expected best" in scored({"mnr": [0.5] * trials})[-1]
+    assert "no expected best score" in scored({"mnr": [0.5] * trials})[-1]
 
 
 def test_points_that_have_not_ended_are_waited_for() -> None:

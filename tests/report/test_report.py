@@ -76,7 +76,7 @@ def test_the_same_records_give_the_same_bytes_in_another_process(tmp_path: Path)
         "import sys, pathlib, synthetic; from harness.report import write_report; "
         f"write_report(synthetic.make(), pathlib.Path(sys.argv[1]), {COMMAND!r}); sys.exit('torch' in sys.modules)"
     )
-    path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    path = os.pathsep.join([str(TESTS.parent / "support"), str(TESTS.parents[1])])
     written = []
     for hash_seed in ("1", "2"):
         folder = tmp_path / hash_seed
@@ -140,7 +140,7 @@ def test_studies_that_do_not_gain_over_the_untrained_model_are_named(tmp_path: P
     (untrained,) = plan.of("untrained")
     assert untrained.record is not None
     spearman = untrained.record.scores[HEADLINE]
-    assert "Not shown to be better than the untrained model" not in page_of(plan, tmp_path / "all gain")
+    assert "No improvement over the untrained model" not in page_of(plan, tmp_path / "all gain")
 
     def as_untrained(run: PlannedRun, record: Record) -> Record:
         if run.study != "mnr" or run.stage != "final":
@@ -148,7 +148,7 @@ def test_studies_that_do_not_gain_over_the_untrained_model_are_named(tmp_path: P
         return replace(record, pairs=untrained.record.pairs, scores={**record.scores, HEADLINE: spearman})
 
     page = page_of(synthetic.make(change=as_untrained), tmp_path / "one does not")
-    assert "Not shown to be better than the untrained model at the best point: mnr. Where" in page
+    assert "No improvement over the untrained model is shown at the best point: mnr. If no" in page
 
 
 def test_mean_over_tasks_leaves_out_a_task_that_one_run_lacks() -> None:
@@ -228,7 +228,7 @@ def test_a_sweep_is_a_table_and_a_curve(tmp_path: Path) -> None:
         return tables.mean_over_seeds(next(row for row in gather(plan).rows if row.name == name))
 
     assert "## Sweeps" in page
-    assert "![Test score against the number that is swept" in page
+    assert "![Test score against the swept parameter" in page
     for line in (
         "| rows | mnr | softmax |",
         f"| 100 | {cell('mnr rows=100')} | {cell('softmax rows=100')} |",
@@ -279,7 +279,7 @@ def test_tuning_that_changes_the_ranking_is_told(tmp_path: Path) -> None:
     plan = synthetic.make(ablation, change=change)
     ranking = tables.ranking(gather(plan))
     assert (ranking.tuned, ranking.untuned) == (("softmax", "mnr"), ("mnr", "softmax"))
-    assert "Tuning changes the ranking: softmax < mnr at the default point, mnr < softmax tuned." in page_of(
+    assert "Tuning changes the ranking: softmax < mnr at the default point, mnr < softmax at the best point." in page_of(
         plan, tmp_path
     )
 
@@ -313,7 +313,7 @@ def origin(**provenance: Any) -> Plan:
 @pytest.mark.parametrize(
     ("provenance", "words"),
     [
-        ({"hub": "http://stand-in:8000"}, "another hub than the public one"),
+        ({"hub": "http://stand-in:8000"}, "a hub other than the public one"),
         ({"precision": "bf16"}, "precision bf16 (mnr), fp32"),
         ({"versions": {"torch": "2.14.0"}}, "2.14.0 (mnr)"),
         ({"git": {"commit": "another", "dirty": False}}, "different commits"),
@@ -333,7 +333,7 @@ def test_a_stand_in_hub_is_named_at_the_top(tmp_path: Path) -> None:
 
 def test_records_without_provenance_are_reported(tmp_path: Path) -> None:
     plan = synthetic.make(change=lambda run, record: replace(record, provenance={}))
-    assert "No record says how it was made." in page_of(plan, tmp_path)
+    assert "The records contain no provenance." in page_of(plan, tmp_path)
 
 
 def test_paths_are_shortened_and_addresses_are_not() -> None:

@@ -372,7 +372,7 @@ def test_two_views_of_one_name_are_refused_if_they_make_other_rows() -> None:
     mnr = losses.MultipleNegativesRankingLoss
     assert first == twin != other
     ablation_of(Study("a", loss=mnr, view=first), Study("b", loss=mnr, view=twin))
-    with pytest.raises(StudyFileError, match=r"study 'b': its view is called 'mine'.*give it a name of its own"):
+    with pytest.raises(StudyFileError, match=r"study 'b': its view has the name 'mine'.*give it a unique name"):
         ablation_of(Study("a", loss=mnr, view=first), Study("b", loss=mnr, view=other))
     called_pair = View("pair", ("premise", "hypothesis"), "none", rows_of(["premise", "hypothesis"]))  # type: ignore[arg-type]
     with pytest.raises(StudyFileError, match="a built-in view"):
@@ -413,7 +413,7 @@ ablation = Ablation(
     first = records(tmp_path)
     told = run(text.replace("SCALE = 20", "# warm\nSCALE = 20"))
     assert records(tmp_path) == first
-    assert "reads otherwise" in told  # the file changed, and the runs stand
+    assert "was edited after" in told  # the file changed, and the runs stand
     run(text.replace("SCALE = 20", "SCALE = 1"))
     new = records(tmp_path) - first
     assert len(new) == 2  # the trial and its final run; the untrained model's stands

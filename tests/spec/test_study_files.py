@@ -41,7 +41,7 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     "testbed by its name": ({"testbed": "'book'"}, ["testbed='book'", "testbeds.book"]),
     "two studies of one name": (
         {"studies": f'[Study("s", loss={MNR}, view="pair"), Study("s", loss={MNR}, view="triplet")]'},
-        ["two studies are named 's'", "a name of its own"],
+        ["two studies are named 's'", "a unique name"],
     ),
     "no studies": ({"studies": "[]"}, ["no studies", "at least one"]),
     "loss of scores on classes": (
@@ -86,7 +86,7 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     "ablation named like a folder": ({"name": "a/b"}, ["'a/b'", "none of /"]),
     "option of a name that is taken": (
         {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"lr": choice(1.0, 2.0)}})]'},
-        ["option 'lr'", "of its own"],
+        ["option 'lr'", "not batch_size or lr"],
     ),
     "option that is a number": (
         {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"scale": 20}})]'},
@@ -218,7 +218,7 @@ def test_a_custom_loss_is_checked_where_it_says_what_it_reads(
 def test_a_mistake_is_reported_without_heavy_imports(tmp_path: Path) -> None:
     write(tmp_path / "study.py", budget="Budget(trials=0)")
     program = (
-        "import sys; from harness.cli import main; code = main(['run', 'study.py'])\n"
+        "import sys; from harness.cli.main import main; code = main(['run', 'study.py'])\n"
         "print([m for m in ('torch', 'optuna', 'transformers', 'sentence_transformers', 'mteb', 'datasets') if m in sys.modules])\n"
         "sys.exit(code)"
     )

@@ -202,7 +202,7 @@ def test_noise_reaches_the_pairs_that_a_view_makes_of_labels() -> None:
         (lambda: noisy("pairs", 0.1), "unknown view"),
         (lambda: noisy("pair", 1.5), "between 0 and 1"),
         (lambda: noisy(mined(), 0.1), "are mined"),
-        (lambda: mined("triplet"), "anchor and positive alone"),
+        (lambda: mined("triplet"), "only anchor and positive"),
         (lambda: mined(negatives=0), "at least 1"),
         (lambda: mined(margin=-0.1), "margin"),
     ],

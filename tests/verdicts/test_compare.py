@@ -75,7 +75,7 @@ def test_what_was_made_differently_is_listed_first(tmp_path: Path) -> None:
     assert text.index("versions.torch") < text.index("stsb-test/spearman_cosine")
     assert "+2.00" in text
     assert "\x1b" not in text
-    assert "made by the same versions" in as_text(left, left)
+    assert "versions, hardware and commit are the same" in as_text(left, left)
 
 
 def test_studies_of_one_store_only_are_named(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_stores_with_nothing_in_common_say_so(tmp_path: Path) -> None:
     left = stored(tmp_path / "a")
     right = create(tmp_path / "b", left.ablation, left.testbed)
     assert compare(left, right).empty
-    assert "no run of one store has a counterpart" in as_text(left, right)
+    assert "no run of one store matches" in as_text(left, right)
 
 
 def driven(folder: Path, *ablations: Ablation) -> Store:
@@ -139,18 +139,18 @@ def test_a_store_that_also_holds_other_plans_runs_is_compared_by_its_last_plan(t
     assert len(scores)
     assert (scores["difference"] == 0).all()
     text = as_text(both, alone)
-    assert "of other plans, left out" in text
-    assert "nothing that decides a score is known to differ" in text
+    assert "of other plans are left out" in text
+    assert "nothing that affects scores is known to differ" in text
 
 
 def test_what_enters_a_run_s_id_and_differs_is_named(tmp_path: Path) -> None:
     left, rows = driven(tmp_path / "a", of_rows(1200)), driven(tmp_path / "b", of_rows(200))
     text = as_text(left, rows)
-    assert "one thing that decides a score differs: rows (mnr, softmax)" in text
+    assert "one thing that affects scores differs: rows (mnr, softmax)" in text
     epochs = driven(tmp_path / "c", of_rows(1200, epochs=4.0))
     assert ("epochs (mnr, softmax)", "1", "4.0") in trained_differences(left, epochs)
     several = driven(tmp_path / "d", of_rows(200, epochs=4.0))
-    assert "2 things that decide a score differ, so no difference is of one of them" in as_text(left, several)
+    assert "2 things that affect scores differ, so a score difference cannot be attributed to one of them" in as_text(left, several)
 
 
 def test_a_store_of_several_plans_without_its_log_is_refused(tmp_path: Path) -> None:

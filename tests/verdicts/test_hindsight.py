@@ -57,7 +57,7 @@ BENDS: dict[str, tuple[Callable[[Ablation], Ablation], str]] = {
     "margin lowered": (lambda a: replace(a, expect=[beats("mnr", "cosine", -0.01)]), "was claimed after"),
     "claim added": (lambda a: replace(a, expect=[*a.expect, beats("mnr", "softmax")]), "'mnr beats softmax' was claimed"),
     "score claimed": (lambda a: replace(a, expect=[*a.expect, within("mnr", 0.7, 0.2)]), "was claimed after"),
-    "seeds until decided": (lambda a: budget(a, max_seeds=8), "most final seeds were changed from None to 8"),
+    "seeds until decided": (lambda a: budget(a, max_seeds=8), "maximum number of final seeds was changed from None to 8"),
 }
 
 
@@ -114,7 +114,7 @@ def test_a_study_added_later_is_judged_blindly_and_one_that_is_gone_is_told() ->
     later = replace(declared(), expect=[beats("cosine", "softmax"), beats("mnr", "cosine")])
     assert hindsight.notes(store.run(later)) == []
     told = hindsight.notes(store.plan(two))
-    assert any("study mnr was scored on the test sets, and is no longer declared" in note for note in told)
+    assert any("study mnr was scored on the test sets and is no longer declared" in note for note in told)
     assert any("'mnr beats cosine' was claimed before" in note for note in told)
 
 

@@ -221,8 +221,8 @@ def other_pairs(run: PlannedRun, record: Record) -> Record | None:
         (diverge, "seed 2 is diverged"),
         (forget_predictions, "seed 2 lacks its STSB test predictions"),
         (collapse, "same cosine"),
-        (swap_score, "its own predictions do not give"),
-        (other_pairs, "not tested on the same pairs"),
+        (swap_score, "does not match its stored predictions"),
+        (other_pairs, "scored on the same test pairs"),
     ],
 )
 def test_a_damaged_final_run_makes_the_claim_incomplete(
@@ -250,7 +250,7 @@ def test_a_study_left_out_is_incomplete_not_a_crash() -> None:
     plan = make_plan(claim, synthetic.make_records(claim), only=["mnr"])
     verdict = judge(plan)[0]
     assert verdict.verdict == "incomplete"
-    assert "softmax has no final runs: it was left out of this plan" in verdict.reason
+    assert "softmax has no final runs (it was left out of this plan)" in verdict.reason
 
 
 def test_p_value_is_two_sided_and_the_larger_of_both_uncertainties() -> None:
@@ -298,7 +298,7 @@ def test_a_difference_that_both_kinds_of_luck_may_explain_is_inconclusive_and_sa
         found[float(margin)] = judge(synthetic.make(claim, quality=WIDE | {"softmax": 0.6}, change=shaken))[0]
     judged = [v.verdict for v in found.values()]
     assert judged == sorted(judged)  # it holds up to some margin, and is inconclusive from there on
-    between = [v for v in found.values() if "together" in v.reason]
+    between = [v for v in found.values() if "added up" in v.reason]
     assert between
     for v in between:
         assert v.over_pairs is not None

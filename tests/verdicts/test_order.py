@@ -87,16 +87,16 @@ def test_an_order_that_lacks_a_run_has_no_probability() -> None:
     )
     first, second = orders(plan)
     assert (first.over_pairs, first.over_seeds) == (None, None)
-    assert "not all runs are there" in str(first)
+    assert "runs are missing" in str(first)
     assert second.over_pairs is not None
 
 
 def test_probabilities_are_never_printed_as_certain() -> None:
     assert [probability(p) for p in (0.0, 0.004, 0.5, 0.974, 0.9999, 1.0)] == [
-        "<.01",
-        "<.01",
-        ".50",
-        ".97",
-        ">.99",
-        ">.99",
+        "<0.01",
+        "<0.01",
+        "0.50",
+        "0.97",
+        ">0.99",
+        ">0.99",
     ]

@@ -33,8 +33,8 @@ def test_power_equals_scipys_noncentral_t() -> None:
 
 def test_power_is_the_share_of_intervals_that_lie_above_zero() -> None:
     random = np.random.default_rng(0)
-    intervals = [intervals.t_interval(random.normal(0.005, 0.008, 10), 0.05) for _ in range(4000)]
-    share = np.mean([found is not None and found.low > 0 for found in intervals])
+    over_seeds = [intervals.t_interval(random.normal(0.005, 0.008, 10), 0.05) for _ in range(4000)]
+    share = np.mean([found is not None and found.low > 0 for found in over_seeds])
     assert power(10, 0.005, 0.008) == pytest.approx(share, abs=0.025)
 
 
@@ -81,7 +81,7 @@ def test_detections_take_the_pilots_spread_and_holms_level() -> None:
 def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by_pairs() -> None:
     ablation = synthetic.make_ablation(expect=[beats("mnr", "softmax")])
     nothing = make_plan(ablation, [])
-    with pytest.raises(UsageError, match="state the spread with --sd"):
+    with pytest.raises(UsageError, match=r"give the spread, e\.g\. --sd"):
         detections(nothing, 0.005)
     found = detections(nothing, 0.005, 0.008)[0]
     assert (found.seeds, found.over_pairs, found.pilot) == (23, None, 0)
@@ -93,7 +93,7 @@ def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by
 
 @pytest.mark.parametrize(("size", "sd"), [(0.0, None), (-0.1, None), (5.0, None), (0.005, -0.1)])
 def test_sizes_that_mean_nothing_are_refused(size: float, sd: float | None) -> None:
-    with pytest.raises(UsageError, match=r"points of 1\.0"):
+    with pytest.raises(UsageError, match=r"on a 0 to 1 scale"):
         detections(synthetic.make(), size, sd)
 
 

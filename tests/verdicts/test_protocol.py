@@ -358,8 +358,8 @@ def with_identity(ablation: Ablation, record: Record) -> Record:
 
 
 MOST = {
-    "raised": (8, "the most final seeds were changed from 6 to 8"),
-    "lowered": (4, "the most final seeds were changed from 6 to 4"),
+    "raised": (8, "the maximum number of final seeds was changed from 6 to 8"),
+    "lowered": (4, "the maximum number of final seeds was changed from 6 to 4"),
 }
 
 
@@ -404,7 +404,7 @@ def test_a_run_that_is_done_again_for_a_task_keeps_the_scores_that_it_had_first(
     assert kept.scores == {**first.scores, "mteb/STS16": 0.5}
     assert kept.pairs == first.pairs
     assert kept.missing == {"SICK-R": "none"}
-    assert any("its training does not repeat" in line for line in kept.warnings)
+    assert any("its training is not reproducible" in line for line in kept.warnings)
     same = replace(again, scores={**first.scores, "mteb/STS16": 0.5})
     assert completed(first, same).warnings == first.warnings
     upgraded = replace(again, provenance={**again.provenance, "versions": {"torch": "3"}})

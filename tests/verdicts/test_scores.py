@@ -126,12 +126,12 @@ def test_agreement_is_judged_by_seeds_as_the_published_score_is_of_the_same_pair
     )
     assert near[0].verdict == "holds"  # though other pairs might give two points more or less
     assert far[0].verdict == "violated"
-    assert "over seeds lies wholly outside" in far[0].reason
+    assert "over seeds is entirely outside" in far[0].reason
     next_ = judged(within("mnr", mean + 0.05, 0.02), at_least("mnr", mean + 0.001), change=few_pairs)[1]
     assert next_.level == pytest.approx(0.95)  # so the first was decided where Holm's correction looks, too
     wild = judged(within("mnr", mean_of(synthetic.make(ablation(), change=wild_seeds)), 0.03), change=wild_seeds)
     assert wild[0].verdict == "inconclusive"
-    assert "over seeds reaches across" in wild[0].reason
+    assert "over seeds is partly inside" in wild[0].reason
 
 
 def test_reaching_takes_both_intervals_and_so_does_missing() -> None:
@@ -164,7 +164,7 @@ def test_pearson_has_both_intervals_and_a_task_only_that_over_seeds() -> None:
     assert task.over_pairs is None
     assert task.over_seeds is not None
     assert task.difference == pytest.approx(0.0)
-    assert task.reason == "The interval over seeds lies within the tolerance of 2 points."
+    assert task.reason == "The interval over seeds is within the tolerance of 2 points."
     assert judged(within("mnr", 0.65, 0.02, figure="mteb/STS12"))[0].verdict == "violated"
 
 
@@ -220,7 +220,7 @@ def test_a_score_that_its_predictions_do_not_give_makes_the_claim_incomplete() -
 
     found, other = judged(at_least("mnr", 0.5, figure=PEARSON), at_least("mnr", 0.5), change=swap)
     assert (found.verdict, other.verdict) == ("incomplete", "holds")
-    assert "its own predictions do not give" in found.reason
+    assert "does not match its stored predictions" in found.reason
 
 
 def test_scores_and_differences_share_one_correction() -> None:
@@ -280,7 +280,7 @@ def test_wrong_verdicts_are_rare_and_right_ones_common(truth: float) -> None:
         (lambda: within("mnr", 0.77, float("nan")), "more than 0"),
         (lambda: within("mnr", float("nan"), 0.1), "between -1 and 1"),
         (lambda: at_least("mnr", 80.0), "80 of a table is written 0.8"),
-        (lambda: at_least("mnr", 0.8, figure="spearman"), "is no score of a record"),
+        (lambda: at_least("mnr", 0.8, figure="spearman"), "is not a score of a record"),
         (lambda: ablation(at_least("nobody", 0.8)), "no study 'nobody'"),
         (lambda: ablation(within("nobody", 0.8, 0.1)), "no study 'nobody'"),
     ],
@@ -307,7 +307,7 @@ def test_the_report_shows_them(tmp_path: Path) -> None:
     row = next(line for line in page.split("\n") if line.startswith("| mnr within"))
     assert "**violated**" in row
     assert "±1.00" in row
-    assert "*Within* holds when both intervals" in page
+    assert "*Within* holds if the interval over seeds" in page
     assert exit_code(judge(plan), plan) == 1
 
 

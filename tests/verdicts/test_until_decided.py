@@ -164,7 +164,7 @@ def test_what_was_saved_is_counted_once_all_is_done(finished: dict[str, Record])
     told = saved(plan)
     assert told is not None
     assert told.startswith("3 of 7 seeds for 2 of 4 studies")
-    assert told.endswith(f": {sum(7 - count for count in found.values())} runs not done")
+    assert told.endswith(f": {sum(7 - count for count in found.values())} runs saved")
     assert saved(grown(ablation(), list(finished.values())[:-1])) is None
 
 

@@ -1,10 +1,11 @@
-"""The report's figures, and the only home of matplotlib.
+"""The report's figures; no other package imports matplotlib.
 
 canvas     palette, style, legends; draws a figure into a file
 scores     differences between studies, every task, score against cost
 tuning     best score against budget, dev score against learning rate
 spaces     dev score during training, and what the embeddings look like
-sweeps     test score against a number that studies differ in
+ranks      rank of each study on several testbeds
+sweeps     test score against a swept parameter
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the report with the words that stand for it where it cannot be seen."""
+    """A figure of the report with its alternative text."""
 
     name: str
     figure: Callable[[Facts], Figure | None]
@@ -49,12 +50,12 @@ class Drawing:
 
 ALL = (
     Drawing("differences", differences, "Differences between studies with intervals over test pairs and over seeds"),
-    Drawing("sweeps", sweeps, "Test score against the number that is swept, with intervals over seeds"),
-    Drawing("tuning", tuning, "Best dev score against trials, against minutes, and expected at a number of trials"),
+    Drawing("sweeps", sweeps, "Test score against the swept parameter, with intervals over seeds"),
+    Drawing("tuning", tuning, "Best dev score against trials and against minutes, and expected best score of k points"),
     Drawing(
-        "explain", explain, "Dev score during training, alignment against uniformity, and what the cosines tell apart"
+        "explain", explain, "Dev score during training, alignment against uniformity, and mean cosine by gold score"
     ),
     Drawing("tasks", tasks, "Heat map of the scores of every task in each study"),
-    Drawing("learning_rates", learning_rates, "Dev score against learning rate by batch size, a panel a study"),
+    Drawing("learning_rates", learning_rates, "Dev score against learning rate by batch size, one panel per study"),
     Drawing("cost", cost, "Test score against training minutes"),
 )

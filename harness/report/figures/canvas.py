@@ -1,7 +1,7 @@
-"""What every figure is drawn on: palette, style, legends, and the file.
+"""Common parts of all figures: palette, style, legends, and rendering to a file.
 
-Text is drawn as paths: a page that shows an SVG as an image has no say in which fonts are there. Nothing global is
-touched and nothing of the user's matplotlib settings is used, so the same facts give the same bytes.
+Text is drawn as paths, because a page that shows an SVG as an image cannot provide its fonts. Global matplotlib state
+is not changed and the user's matplotlib settings are not used, so the same facts give the same bytes.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ _STYLE: dict[Any, Any] = {
     "lines.markersize": 6,
 }
 Shown = TypeVar("Shown")
-"""What a figure is drawn from: a report's facts; docs draw others in the same style."""
+"""The data that a figure shows: a report's facts, or other data for figures of the docs."""
 
 WIDTH = 10.0  # inches; a page of GitHub shows about nine at full size
 UNTRAINED_LABEL = "untrained"
 LEGEND_LINE = 0.22  # inches
-_LETTER, _HANDLE = 0.075, 0.75  # inches: a letter of a legend's label, and what stands around the label
+_LETTER, _HANDLE = 0.075, 0.75  # inches: one character of a legend's label, and the space around the label
 
 
 def draw(figure: Callable[[Shown], Figure | None], facts: Shown, form: str = "svg") -> bytes | None:
-    """Return a figure's file in the given form, None if there is nothing to draw yet."""
+    """Render a figure in the given file format; None if there is nothing to draw yet."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -75,7 +75,7 @@ def new(height: float, width: float = WIDTH) -> Figure:
 
 
 def look(index: int) -> dict[str, Any]:
-    """Return colour, marker and dashes of the study at a place: all 21 are told apart without their colour, too."""
+    """Return colour, marker and dashes of the study at an index; all 21 can be distinguished without colour, too."""
     colours = len(COLOURS)
     return {
         "color": COLOURS[index % colours],
@@ -101,18 +101,18 @@ def nothing(axes: Axes, text: str) -> None:
 
 
 def legend_columns(labels: Sequence[str], width: float = WIDTH) -> int:
-    """Return how many columns make a legend below a figure stand in the fewest lines, all about equally full."""
+    """Return the number of columns that gives a legend the fewest lines, all about equally full."""
     room = max(1, int(width / (_HANDLE + _LETTER * max(map(len, labels)))))
     return math.ceil(len(labels) / math.ceil(len(labels) / room))
 
 
 def legend_height(labels: Sequence[str], width: float = WIDTH) -> float:
-    """Return the inches that such a legend takes of a figure's height."""
+    """Return the height in inches of a legend below a figure."""
     return LEGEND_LINE * math.ceil(len(labels) / legend_columns(labels, width)) if labels else 0.0
 
 
 def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
-    """Put a legend below a figure that is read line by line; the untrained model comes last."""
+    """Put a legend below a figure, ordered line by line; the untrained model comes last."""
     if not labels:
         return
     pairs = sorted(zip(handles, labels, strict=True), key=lambda pair: pair[1] == UNTRAINED_LABEL)

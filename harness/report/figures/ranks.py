@@ -1,4 +1,4 @@
-"""The figure of several testbeds: each study's rank on each; lines that cross are orders that differ."""
+"""Figure of the rank of each study on several testbeds; crossing lines mean that the orders differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.verdicts.transfer import Side
 
 
 def ranks(sides: Sequence[Side]) -> Figure | None:
-    """Draw the ranks of the studies that all testbeds have a score of; None for fewer than two."""
+    """Draw the ranks of the studies that have a score on every testbed; None for fewer than two."""
     names = [f.study for f in sides[0].finals if not f.constant and all(s.of(f.study).scores for s in sides)]
     if len(names) < 2:
         return None

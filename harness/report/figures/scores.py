@@ -1,4 +1,4 @@
-"""Figures of the test scores: differences between studies, every task, score against cost."""
+"""Figures of test scores: differences between studies, scores of every task, score against cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SEEDS: dict[str, Any] = {"color": "#8c8c8c", "marker": "s", "linewidth": 2.2, "
 
 
 def differences(facts: Facts) -> Figure | None:
-    """Draw each study less the one before it with both intervals, over test pairs and over seeds."""
+    """Draw the difference of each study to the one before it, with intervals over test pairs and over seeds."""
     steps = [(step, step.difference) for step in facts.steps if step.difference is not None]
     if not steps:
         return None

@@ -1,4 +1,4 @@
-"""The figure that shows why a study trails: its dev score in training, its space, what its cosines tell apart."""
+"""Figure of embedding-space diagnostics: dev score during training, alignment and uniformity, cosine by gold score."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def explain(facts: Facts) -> Figure | None:
     course.set(title="Dev score during training", xlabel="share of the training", ylabel="STSB dev Spearman × 100")
     course.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     plane.set(title="Space (lower left is better)", xlabel="uniformity", ylabel="alignment")
-    profile.set(title="What the cosines tell apart", xlabel="gold score, 0 to 5", ylabel="sd above the lowest fifth")
+    profile.set(title="Mean cosine by gold score", xlabel="gold score, 0 to 5", ylabel="sd above the lowest fifth")
     profile.set_xticks(range(BINS), [f"{low}–{low + 1}" for low in range(BINS)])
     legend(figure, *plane.get_legend_handles_labels())
     return figure
 
 
 def _course(axes: Axes, space: Space, untrained: float | None, style: dict[str, Any]) -> None:
-    """Draw the mean over seeds and each seed's own scores; before training, all are at the untrained model's."""
+    """Draw the mean over seeds and the range of the seeds, starting at the untrained model's score."""
     if not space.course:
         if untrained is not None:
             axes.axhline(100 * untrained, color=GREY, linestyle="--", linewidth=1.2)
@@ -56,7 +56,7 @@ def _course(axes: Axes, space: Space, untrained: float | None, style: dict[str, 
 
 
 def _place(axes: Axes, space: Space, start: Space, style: dict[str, Any]) -> None:
-    """Draw a space's place in the plane, and the way there from the untrained model's."""
+    """Draw a space as a point in the plane, joined to the untrained model's point by a line."""
     at, origin = _coordinates(space), _coordinates(start)
     if at is None or origin is None:
         return

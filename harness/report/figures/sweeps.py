@@ -1,4 +1,4 @@
-"""The figure of sweeps: the test score against a number that studies differ in."""
+"""Figure of sweeps: test score against the swept parameter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LABELS = {"rows": "rows trained on", "lr": "peak learning rate", "batch_size": 
 
 
 def sweeps(facts: Facts) -> Figure | None:
-    """Draw each sweep as a line, a panel for each number that is swept, with 95 percent intervals over seeds."""
+    """Draw each sweep as a line with 95 percent intervals over seeds, one panel per swept parameter."""
     found = found_sweeps(facts)
     if not found:
         return None
@@ -30,8 +30,8 @@ def sweeps(facts: Facts) -> Figure | None:
             xs = [point.place for point in sweep.points]
             scores = [list(point.row.finals.scores.values()) for point in sweep.points]
             means = [100 * float(np.mean(values)) for values in scores]
-            intervals = [intervals.t_interval(values) for values in scores]
-            reach = [0.0 if known is None else 50 * (known.high - known.low) for known in intervals]
+            over_seeds = [intervals.t_interval(values) for values in scores]
+            reach = [0.0 if known is None else 50 * (known.high - known.low) for known in over_seeds]
             axes.errorbar(xs, means, yerr=reach, label=short(sweep.study), capsize=3, **looks[short(sweep.study)])
             places += xs
         if min(places) > 0 and max(places) >= 8 * min(places):

@@ -1,4 +1,4 @@
-"""Figures of the tuning: best score against budget, and dev score against learning rate."""
+"""Figures of tuning: best dev score against budget, and dev score against learning rate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.store.records import Record
 
 
 def tuning(facts: Facts) -> Figure | None:
-    """Draw the best dev score so far against trials and against minutes, beside the expected best of k fixed points."""
+    """Draw the best dev score so far against trials and minutes, and the expected best score of k fixed points."""
     curves = [(index, row, best_so_far(row)) for index, row in enumerate(facts.studies)]
     curves = [found for found in curves if found[2]]
     if not curves:
@@ -54,7 +54,7 @@ def tuning(facts: Facts) -> Figure | None:
 
 
 def learning_rates(facts: Facts) -> Figure | None:
-    """Draw dev score against learning rate, a panel a study, a line a batch size; the best trial is ringed."""
+    """Draw dev score against learning rate: one panel per study, one line per batch size, a ring at the best trial."""
     rows = [row for row in facts.studies if any(run.record is not None for run in row.trials)]
     if not any(succeeded(row.trials) for row in rows):
         return None
@@ -92,7 +92,7 @@ def learning_rates(facts: Facts) -> Figure | None:
 
 
 def _rate_axis(axes: Axes, facts: Facts, row: Row) -> None:
-    """Show all learning rates that a study could take, on a logarithmic scale with enough labels for its span."""
+    """Show all learning rates of a study's space on a logarithmic scale, with enough labels for its span."""
     ablation = facts.plan.ablation
     dimension = ablation.dimensions(ablation.study(row.name))["lr"]
     bounds = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
@@ -101,7 +101,7 @@ def _rate_axis(axes: Axes, facts: Facts, row: Row) -> None:
     axes.set_xscale("log")
     axes.set_xlim(low / 1.4, high * 1.4)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 30 else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_minor_locator(NullLocator())  # a third of the time to draw 24 panels, and not one label
+    axes.xaxis.set_minor_locator(NullLocator())  # they have no labels and take a third of the drawing time
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+"))
     )
