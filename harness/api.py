@@ -69,7 +69,7 @@ def plan(
 def _plan(
     ablation: Ablation, records: list[Record], folder: Path, study_file: Path | None, allow_mixed: bool
 ) -> Plan:
-    """Plan from the store alone: what a record names as missing could not be had, and pruned trials were allowed."""
+    """Plan from the store only: tasks that records name as missing were unavailable, pruned trials were allowed."""
     grown = until_decided.grown(
         ablation,
         records,
@@ -108,7 +108,7 @@ def run(
         allow_mixed: judge runs that several versions of a library made, too.
         console: where progress goes; stderr if None.
 
-    Raises StoreLocked if another driver holds the store, TestbedUnavailable if what the runs need cannot be had,
+    Raises StoreLocked if another driver holds the store, TestbedUnavailable if what the runs need is not available,
     AuditFailed, before anything is trained, if the data have an error.
     """
     from harness.engine.worker import prepare
@@ -121,7 +121,7 @@ def run(
         records, damaged = opened.set_damaged_aside()
         for aside in damaged:
             _tell(console, f"damaged record set aside: {aside}")
-        retrying = [record.id for record in records if options.retry_failed and record.mendable]
+        retrying = [record.id for record in records if options.retry_failed and record.retryable]
         log, known = unlocking.read(opened.folder), contents.read(opened.folder)
         found = contents.resolved(ablation, known)
         as_planned = until_decided.grown(
@@ -133,7 +133,7 @@ def run(
         # Workers import torch from here on.
         where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=max(1, runs), threads=threads)
         try:
-            import harness.report  # noqa: F401  # matplotlib, which whoever runs will need at the end
+            import harness.report  # noqa: F401  # matplotlib, which every run needs at its end
             from harness.engine.driver import Driver  # Optuna
             from harness.engine.progress import Board
 
@@ -165,7 +165,7 @@ def audit(
 
     Args:
         store: where the audit is kept, so that `run` need not repeat it; `runs/<ablation>-<testbed>` if None.
-        only: audit the data of these studies and of whoever mines for them (all if empty).
+        only: audit the data of these studies and of the studies that mine for them (all if empty).
         console: where missing tasks are told; stderr if None.
 
     Raises StoreLocked, TestbedUnavailable as `run` does; errors of the data are findings of what is returned.
@@ -193,7 +193,7 @@ def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str], only: S
     """Return the store's audit if it is of these very data, else a new one, which the store then keeps.
 
     Args:
-        only: audit the data of these studies and of whoever mines for them (all if empty).
+        only: audit the data of these studies and of the studies that mine for them (all if empty).
     """
     from harness.engine.job import packed
     from harness.engine.worker import audit as audit_job
@@ -234,7 +234,7 @@ def _audit(ablation: Ablation, store: Store, missing: Mapping[str, str], only: S
 
 
 def _fetched(ablation: Ablation, console: Console) -> Mapping[str, str]:
-    """Fetch what an ablation needs; tells, and returns with the reason, the tasks whose data cannot be had."""
+    """Fetch what an ablation needs; print and return the tasks whose data are unavailable, with the reason."""
     missing = fetch(ablation)
     for task, reason in missing.items():
         console.print(f"missing: task {task}: {reason}", highlight=False, markup=False, soft_wrap=True)
@@ -251,9 +251,9 @@ def _provenance(study_file: Path | None) -> dict[str, Any]:
 
 
 def fetch(ablation: Ablation) -> Mapping[str, str]:
-    """Bring what an ablation needs into the cache; returns the tasks whose data cannot be had, with the reason.
+    """Bring what an ablation needs into the cache; return the tasks whose data are unavailable, with the reason.
 
-    Raises TestbedUnavailable if a part cannot be had without which nothing runs.
+    Raises TestbedUnavailable if the model, the rows, the dev set or the test set is unavailable.
     """
     from harness.engine.worker import fetch as fetch_job
     from harness.executors.processes import in_fresh_process

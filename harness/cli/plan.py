@@ -59,7 +59,7 @@ def _detections(plan: Plan, options: argparse.Namespace) -> list[Detection]:
     """Return how many final seeds each claim needs for the difference that --detect gives; nothing without it."""
     if options.detect is None:
         if options.sd is not None:
-            raise UsageError("--sd is the spread that --detect reckons with; give --detect, too")
+            raise UsageError("--sd is the spread that --detect computes with; give --detect, too")
         return []
     from harness.verdicts.power import detections
 

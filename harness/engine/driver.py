@@ -77,7 +77,7 @@ class Driver:
             pruning=options.prune,
             only=options.only,
             unavailable=missing,
-            retrying=[record.id for record in found if options.retry_failed and record.mendable],
+            retrying=[record.id for record in found if options.retry_failed and record.retryable],
         )
         self._running: dict[Future[Record], PlannedRun] = {}
         self._warned: set[str] = set()
@@ -207,7 +207,7 @@ class Driver:
             at_best = {run.id for run in best}
             finals = [run.record for run in plan.of(study, "final") if run.record]
             others = [record for record in finals if record.id not in at_best]
-            unsure = any(run.record is not None and run.record.mendable for run in plan.of(study, "tune"))
+            unsure = any(run.record is not None and run.record.retryable for run in plan.of(study, "tune"))
             keep_only_best(self.store.folder, [record for record in finals if record.id in at_best])
             (keep_only_best if unsure else drop_models)(self.store.folder, others)
 

@@ -6,7 +6,7 @@
   value, their gradients belong to the stream on which that pass ran, and a capture must not wait for another stream
   ("operation would make the legacy stream depend on a capturing blocking stream"). Here each recording has leaves of
   its own, which share the parameters' memory.
-- It empties the allocator's cache before each graph: .3 s each on an H100, and the next steps allocate anew.
+- It empties the allocator's cache before each graph: 0.3 s each on an H100, and the next steps allocate anew.
 - It forbids every other thread to touch the GPU meanwhile.
 """
 

@@ -86,7 +86,7 @@ class Record:
     """Versions, hardware, commit and what was trained."""
 
     @property
-    def mendable(self) -> bool:
+    def retryable(self) -> bool:
         """Whether repeating the run may help: it failed or ran out of memory."""
         return self.outcome in ("failed", "infeasible")
 

@@ -138,7 +138,7 @@ def torment(
         if TRACEBACK.search(output(folder).read_text(errors="replace")):
             tally.wrong.append(f"a traceback for the user:\n{output(folder).read_text()[-3000:]}")
             return tally
-        if code in (0, 1) and not any(record.mendable for record in load(folder / "store").records()):
+        if code in (0, 1) and not any(record.retryable for record in load(folder / "store").records()):
             found = wrong(folder / "store", wanted, cut)
             told(f"store {tally.stores} done: {'; '.join(found) or 'nothing lost, nothing altered'}")
             tally.wrong += found
