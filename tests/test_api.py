@@ -189,6 +189,6 @@ def test_a_loss_that_cannot_travel_says_so(cache: Path, tmp_path: Path) -> None:
     lock = threading.Lock()
     locked = Study("locked", lambda model: (lock, losses.CosineSimilarityLoss(model))[1], "pair-score")
 
-    with pytest.raises(StudyFileError, match=r"study 'locked': its loss has no content .*lock.*"):
+    with pytest.raises(StudyFileError, match=r"study 'locked': its loss contains .*lock.*"):
         api.run(make_ablation(studies=[locked], expect=[]), tmp_path, executor="inline")
     assert not (tmp_path / ".staging").exists()

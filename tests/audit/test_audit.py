@@ -20,7 +20,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from harness import Budget, Space, Study, api, choice, log_uniform, testbeds
-from harness.audit import cache
+from harness.audit import cache as kept
 from harness.audit.examine import in_batch
 from harness.data.checks import MANY_FALSE_NEGATIVES, false_negatives, of_dropped, of_view
 from harness.data.clean import clean
@@ -459,9 +459,9 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     console = Console(file=io.StringIO(), width=300)
     first = api.run(ablation, tmp_path / "s", Options(keep_models="none"), executor="inline", console=console)
     assert calls.count("audit") == 1
-    assert first.audit == cache.read(tmp_path / "s")
+    assert first.audit == kept.read(tmp_path / "s")
     assert first.audit is not None
-    assert first.audit.key == cache.key(first.ablation)
+    assert first.audit.key == kept.key(first.ablation)
     more = replace(ablation, budget=Budget(trials=1, epochs=1, seeds=2))
     again = api.run(more, tmp_path / "s", Options(keep_models="none"), executor="inline", console=console)
     assert (calls.count("audit"), again.audit) == (1, first.audit)
@@ -469,8 +469,8 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     assert api.audit(fewer, tmp_path / "s", console=console).key != first.audit.key
     assert calls.count("audit") == 2
     assert "Not audited: the store's is of other rows" in page(api.plan(ablation, tmp_path / "s"), tmp_path)
-    assert cache.of_plan(api.plan(fewer, tmp_path / "s")) == cache.read(tmp_path / "s")
-    assert cache.of_plan(api.plan(ablation, tmp_path / "s")) is None
+    assert kept.of_plan(api.plan(fewer, tmp_path / "s")) == kept.read(tmp_path / "s")
+    assert kept.of_plan(api.plan(ablation, tmp_path / "s")) is None
 
 
 @pytest.mark.parametrize(
@@ -486,43 +486,43 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
 )
 def test_the_key_is_of_all_that_decides_an_audit(change: dict[str, Any]) -> None:
     plain = replace(make([Study("mnr", MNR, "pair")]), testbed=testbeds.book)
-    assert cache.key(replace(plain, **change)) != cache.key(plain)
-    assert cache.key(replace(plain, budget=Budget(trials=9), expect=())) == cache.key(plain)
-    known = Audit(cache.key(plain), missing=("STS12",))
-    assert cache.still_holds(known, plain, ["STS12"])
-    assert not cache.still_holds(known, plain, [])
+    assert kept.key(replace(plain, **change)) != kept.key(plain)
+    assert kept.key(replace(plain, budget=Budget(trials=9), expect=())) == kept.key(plain)
+    known = Audit(kept.key(plain), missing=("STS12",))
+    assert kept.still_holds(known, plain, ["STS12"])
+    assert not kept.still_holds(known, plain, [])
 
 
 def test_warnings_are_told_a_line_each_and_only_errors_refuse() -> None:
     found = synthetic.make_audit(synthetic.make_ablation())
-    assert [line.split(":")[:2] for line in cache.lines(found)] == [
+    assert [line.split(":")[:2] for line in kept.lines(found)] == [
         ["warning", " study mnr"],
         ["warning", " testbed book"],
     ]
-    cache.refuse_errors(found)
-    assert cache.exit_code(found) == 0
+    kept.refuse_errors(found)
+    assert kept.exit_code(found) == 0
     one = synthetic.make_audit(
         synthetic.make_ablation(), Finding("error", "study mnr", "empty texts", 1, 2, "Mend it.")
     )
-    assert cache.exit_code(one) == 2
+    assert kept.exit_code(one) == 2
     with pytest.raises(
         AuditFailed, match=r"1 error; nothing was trained:\n- study mnr: empty texts: Mend it\."
     ) as raised:
-        cache.refuse_errors(one)
+        kept.refuse_errors(one)
     assert raised.value.exit_code == 2
 
 
 def test_an_audit_is_read_as_it_was_written_and_a_broken_one_told_with_the_mend(tmp_path: Path) -> None:
-    assert cache.read(tmp_path) is None
+    assert kept.read(tmp_path) is None
     found = replace(
         synthetic.make_audit(synthetic.make_ablation()), left_out=(("NFCorpus", "no pairs"),), missing=("X",)
     )
     for each in (found, Audit("k")):
-        cache.write(tmp_path, each)
-        assert cache.read(tmp_path) == each
-    (tmp_path / cache.FILE).write_text('{"key": 1}', encoding="utf-8")
+        kept.write(tmp_path, each)
+        assert kept.read(tmp_path) == each
+    (tmp_path / kept.FILE).write_text('{"key": 1}', encoding="utf-8")
     with pytest.raises(StoreError, match="delete it"):
-        cache.read(tmp_path)
+        kept.read(tmp_path)
 
 
 def page(plan: Any, folder: Path) -> str:
@@ -565,8 +565,8 @@ def test_scores_without_shared_pairs_change_no_mean_and_no_csv(tmp_path: Path) -
 
 
 def test_a_task_without_its_shared_pairs_is_scored_on_the_rest(cache: Path, hub_root: Path) -> None:
+    from models import make_model
     from sentence_transformers import SentenceTransformer
-    from test_forward import make_model
 
     from harness.evaluation import scoring
 

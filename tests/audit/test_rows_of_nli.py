@@ -25,6 +25,7 @@ from hub import Hub, _write_data, nli_rows, sts_pairs
 from rich.console import Console
 
 from harness import Study, api, testbeds
+from harness.audit import cache as audits
 from harness.engine.options import Options
 from harness.engine.rows import view_rows
 from harness.errors import AuditFailed, StudyFileError, TestbedUnavailable
@@ -392,7 +393,7 @@ def test_more_rows_than_the_study_file_allows_refuse_a_run_before_anything_is_tr
     assert done.returncode == 2
     assert "nothing was trained" in done.stderr
     assert "study mnr: rows left out: " in done.stderr
-    assert "more than 0.01 of them" in done.stderr
+    assert "This share exceeds 0.01" in done.stderr
     assert "max_dropped=SHARE" in done.stderr
     assert list((tmp_path / "runs" / "rows-book" / "records").iterdir()) == []
     (tmp_path / "study.py").write_text(
@@ -420,7 +421,7 @@ def test_only_the_studies_that_are_to_run_are_audited(cache: Path, tmp_path: Pat
     records = api.load(tmp_path / "runs" / "rows-book").records()
     assert {r.study for r in records if r.outcome == "ok"} == {"untrained", "softmax"}
     report = (tmp_path / "reports" / "rows-book" / "README.md").read_text(encoding="utf-8")
-    assert "Of softmax alone: no other study was to run." in report
+    assert "The audit covers only softmax: no other study was selected to run." in report
     again = harness("run", "study.py", "--tasks", "", cwd=tmp_path)
     assert (again.returncode, "study mnr: rows left out" in again.stderr) == (2, True)
 
@@ -429,9 +430,9 @@ def test_the_audit_of_some_studies_is_not_taken_for_that_of_all_or_of_others(cac
     both = make([Study("a", MNR, "pair"), Study("b", losses.softmax, "pair-class")])
     part = api.audit(both, tmp_path / "s", only=["a"])
     assert part.studies == ("a",)
-    assert cache.of_plan(api.plan(both, tmp_path / "s")) == part
-    assert cache.of_plan(api.plan(make([Study("a", MNR, "pair-of-all"), both.study("b")]), tmp_path / "s")) is None
-    assert cache.of_plan(api.plan(make([both.study("b")]), tmp_path / "s")) is None
+    assert audits.of_plan(api.plan(both, tmp_path / "s")) == part
+    assert audits.of_plan(api.plan(make([Study("a", MNR, "pair-of-all"), both.study("b")]), tmp_path / "s")) is None
+    assert audits.of_plan(api.plan(make([both.study("b")]), tmp_path / "s")) is None
     whole = api.audit(both, tmp_path / "s")
     assert whole.studies == ()
     assert {f.where for f in whole.findings} > {f.where for f in part.findings}

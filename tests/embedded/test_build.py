@@ -53,7 +53,7 @@ def test_importing_the_package_is_cheap() -> None:
 def test_fetching_the_testbed_waits_for_no_heavy_import() -> None:
     """The first thing a newcomer's command does; what would be fetched is left out here."""
     code = (
-        "import sys\nfrom harness import worker\nfrom harness.testbeds import embedded, materials\n"
+        "import sys\nfrom harness.engine import worker\nfrom harness.testbeds import embedded, materials\n"
         "materials._fetch_one = lambda *what, **how: None\n"
         "print(worker.fetch(embedded), sorted({'mteb', 'torch', 'sentence_transformers'} & {*sys.modules}))"
     )
@@ -64,9 +64,9 @@ def test_fetching_the_testbed_waits_for_no_heavy_import() -> None:
 
 def test_the_audit_waits_for_no_heavy_import(small_root: Path) -> None:
     code = (
-        "import dataclasses, pathlib, sys\nfrom harness import embedded, examine, study_file, testbeds\n"
+        "import dataclasses, pathlib, sys\nfrom harness import embedded, testbeds\nfrom harness.audit import examine\nfrom harness.spec import loading\n"
         f"embedded.build = lambda **how: pathlib.Path({str(small_root)!r})\n"
-        "ablation = study_file.load_study_file(pathlib.Path('studies/all_losses.py'))\n"
+        "ablation = loading.load_study_file(pathlib.Path('studies/all_losses.py'))\n"
         "found = examine.examine(dataclasses.replace(ablation, testbed=testbeds.embedded), 'key', ())\n"
         "print([one.name for one in found.overlaps if 'mteb' in one.name], {'mteb', 'torch'} & {*sys.modules})"
     )

@@ -112,7 +112,7 @@ def test_many_options_are_searched_too() -> None:
 PROGRAM = """
 import json, sys
 from harness import *
-from harness import search
+from harness.engine import search
 from harness.store.records import Record
 ablation = Ablation("a", testbeds.book, [Study("s", losses.MultipleNegativesRankingLoss, "pair")],
                     Space(choice(16, 32, 64, 128), log_uniform(1e-6, 1e-3)), Budget(trials=16, seeds=1))

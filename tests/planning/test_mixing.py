@@ -129,13 +129,13 @@ def test_check_report_and_plan_tell_and_allow_mixed_judges(copy: Path) -> None:
     assert edited
     refused = harness("check", "study.py", cwd=copy)
     assert refused.returncode == 3
-    assert "incomplete: mnr beats cosine. Its runs were under different conditions: sentence-transformers 6.0.0 (mnr)" in refused.stdout
+    assert "incomplete: mnr beats cosine. Its runs were made under different conditions: sentence-transformers 6.0.0 (mnr)" in refused.stdout
     assert harness("check", "study.py", "--allow-mixed", cwd=copy).returncode in (0, 1)
     assert "under different conditions" in harness("plan", "study.py", cwd=copy).stdout
     as_json = json.loads(harness("check", "study.py", "--json", cwd=copy).stdout)
     assert as_json["verdicts"][0]["verdict"] == "incomplete"
     told = harness("compare", str(store), str(store), cwd=copy).stdout
-    assert "within left alone runs were under different conditions" in told
+    assert "the runs of left were made under different conditions" in told
 
 
 def test_a_study_file_that_changed_is_told(copy: Path) -> None:
@@ -143,4 +143,4 @@ def test_a_study_file_that_changed_is_told(copy: Path) -> None:
     path = copy / "study.py"
     path.write_text(path.read_text(encoding="utf-8") + "# one more line\n", encoding="utf-8")
     told = harness("check", "study.py", cwd=copy).stdout
-    assert "note: the study file reads otherwise than when" in told
+    assert "note: the study file was edited after" in told

@@ -145,8 +145,8 @@ def test_holm_judges_the_smallest_first_and_stops_at_the_first_that_fails() -> N
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_t_interval_covers_95_percent(seeds: int) -> None:
     random = np.random.default_rng(seeds)
-    intervals = [intervals.t_interval(random.normal(0.01, 0.004, seeds)) for _ in range(4000)]
-    coverage = np.mean([found is not None and found.low <= 0.01 <= found.high for found in intervals])
+    drawn = [intervals.t_interval(random.normal(0.01, 0.004, seeds)) for _ in range(4000)]
+    coverage = np.mean([found is not None and found.low <= 0.01 <= found.high for found in drawn])
     assert 0.93 <= coverage <= 0.97
 
 

@@ -271,7 +271,7 @@ def test_a_study_that_is_known_is_not_blind_under_another_name() -> None:
     """P10 in another form: the same runs gave the same scores, and "holds" without a word."""
     store = Store()
     store.run(declared())
-    assert "mnr again: the same was scored on the test sets before, as mnr" in told(
+    assert "mnr again: the same loss and data were scored on the test sets before, as mnr" in told(
         store, with_study(declared(), "mnr again")
     )
     assert (
@@ -289,7 +289,7 @@ def test_a_study_that_takes_another_s_place_is_told_and_beside_it_it_is_not() ->
     store, other = Store(), losses.MultipleNegativesRankingLoss.given(scale=20.001)
     store.run(declared())
     in_place = with_study(declared(), "other", loss=other)
-    assert "other: it was first declared when test scores of mnr were known, which are gone" in told(store, in_place)
+    assert "other: it was first declared when test scores of mnr were known, which are no longer declared" in told(store, in_place)
     store = Store()
     store.run(declared())
     beside = replace(
@@ -420,7 +420,7 @@ def test_what_a_study_had_fixed_and_the_other_had_not_stands_in_the_verdict() ->
     assert alike.unequal == ""
     one = [replace(s, fixed={"lr": 2e-5}) if s.name == "softmax" else s for s in plain.studies]
     (verdict,) = judge(synthetic.make(replace(plain, studies=one)))
-    assert "not tuned alike: mnr has nothing fixed and softmax has lr 2e-05 fixed" in str(verdict)
+    assert "not tuned in the same space: mnr has nothing fixed and softmax has lr 2e-05 fixed" in str(verdict)
 
 
 def test_seeds_that_hardly_differ_are_told() -> None:
@@ -437,7 +437,7 @@ def test_seeds_that_hardly_differ_are_told() -> None:
         return replace(record, pairs={**record.pairs, TEST: pairs}, scores=scores)
 
     (verdict,) = judge(synthetic.make(ablation, change=pinned))
-    assert "All seeds of mnr scored alike to 0.01 points" in verdict.reason
+    assert "all seeds of mnr are equal to within 0.01 points" in verdict.reason
 
 
 def test_a_study_does_not_beat_itself_and_a_tolerated_loss_is_called_so() -> None:
