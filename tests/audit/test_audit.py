@@ -468,7 +468,7 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     fewer = replace(ablation, testbed=replace(ablation.testbed, max_rows=120))
     assert api.audit(fewer, tmp_path / "s", console=console).key != first.audit.key
     assert calls.count("audit") == 2
-    assert "Not audited: the store's is of other rows" in page(api.plan(ablation, tmp_path / "s"), tmp_path)
+    assert "Not audited: the audit in the store covers other rows" in page(api.plan(ablation, tmp_path / "s"), tmp_path)
     assert kept.of_plan(api.plan(fewer, tmp_path / "s")) == kept.read(tmp_path / "s")
     assert kept.of_plan(api.plan(ablation, tmp_path / "s")) is None
 
