@@ -8,8 +8,7 @@ book's order is claimed where the book has it, at its untuned point. Tuned, soft
 which they hardly train, so that which of them leads is not claimed there.
 """
 
-from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, testbeds
-from harness.spec import losses
+from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, losses, testbeds
 
 ablation = Ablation(
     name="all_losses",

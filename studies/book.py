@@ -12,8 +12,7 @@ Not here: TSDAE, which decodes and learns from damaged sentences without labels,
 cross-encoder first. Neither is a loss on views of NLI rows.
 """
 
-from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, testbeds, within
-from harness.spec import losses
+from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, losses, testbeds, within
 
 as_printed = {"batch_size": 32, "lr": 5e-5}
 pearson, chapter = "stsb-dev/pearson_cosine", "Alammar and Grootendorst, 2024, chapter 10"

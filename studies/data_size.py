@@ -6,8 +6,7 @@ Each study trains one epoch, so fewer rows are fewer steps, too; the budget in t
 rows of the testbed. Nothing published is reproduced: that more rows are not worse is what is expected.
 """
 
-from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, testbeds
-from harness.spec import losses
+from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, losses, testbeds
 
 softmax = Study("softmax", loss=losses.softmax, view="pair-class")
 mnr = Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="pair")

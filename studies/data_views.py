@@ -7,8 +7,7 @@ positives. SimCSE's ablation (Gao et al., 2021, arXiv:2104.08821) has 84.9 for e
 for contradictions as positives, on STSB dev.
 """
 
-from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, testbeds
-from harness.spec import losses
+from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, losses, testbeds
 
 cosine, mnr = losses.CosineSimilarityLoss, losses.MultipleNegativesRankingLoss
 

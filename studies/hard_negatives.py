@@ -12,8 +12,7 @@ SimCSE reports 84.9 without and 86.2 with contradictions on STSB dev (Gao et al.
 SNLI and MNLI; that a random negative adds nothing to those of the batch is the control.
 """
 
-from harness import Ablation, Budget, Space, Study, beats, choice, log_uniform, testbeds, views
-from harness.spec import losses
+from harness import Ablation, Budget, Space, Study, beats, choice, log_uniform, losses, testbeds, views
 
 mnr = losses.MultipleNegativesRankingLoss
 

@@ -8,8 +8,7 @@ pairs that were labelled again, the majority differs from the author for 6.8 per
 arXiv:1508.05326, table 2).
 """
 
-from harness import Ablation, Budget, Space, Study, choice, in_order, log_uniform, testbeds, views
-from harness.spec import losses
+from harness import Ablation, Budget, Space, Study, choice, in_order, log_uniform, losses, testbeds, views
 
 softmax, mnr = losses.softmax, losses.MultipleNegativesRankingLoss
 

@@ -18,8 +18,7 @@ classifier and hard negatives above both (Gao et al., 2021, arXiv:2104.08821: 84
 from functools import partial
 from typing import Any
 
-from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, testbeds
-from harness.spec import losses
+from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, losses, testbeds
 
 
 @losses.reads("none", fewest=3)

@@ -14,8 +14,7 @@ why. A correct harness is expected to land near these, and to violate a toleranc
 `within` is judged by seeds alone, since the published scores are of the same test pairs.
 """
 
-from harness import Ablation, Budget, Space, Study, beats, choice, log_uniform, testbeds, within
-from harness.spec import losses
+from harness import Ablation, Budget, Space, Study, beats, choice, log_uniform, losses, testbeds, within
 
 sbert, simcse = {"batch_size": 16, "lr": 2e-5}, {"batch_size": 512, "lr": 5e-5}
 mnr = losses.MultipleNegativesRankingLoss

@@ -6,8 +6,7 @@ SBERT's table 6 (Reimers and Gurevych, 2019, arXiv:1908.10084) on STSB dev, trai
 mean 80.78, CLS 79.80, max 79.07. The untrained model is mean-pooled in this report.
 """
 
-from harness import Ablation, Budget, Space, Study, beats, choice, log_uniform, testbeds
-from harness.spec import losses
+from harness import Ablation, Budget, Space, Study, beats, choice, log_uniform, losses, testbeds
 
 softmax = Study("softmax", loss=losses.softmax, view="pair-class")
 mnr = Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="pair")

@@ -6,8 +6,7 @@ SimCSE's table on STSB dev (Gao et al., 2021, arXiv:2104.08821): 84.9 at tempera
 82.0 at .1 and 64.0 at 1: scales of 1000, 100, 20, 10 and 1.
 """
 
-from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, testbeds
-from harness.spec import losses
+from harness import Ablation, Budget, Space, Study, beats, choice, in_order, log_uniform, losses, testbeds
 
 mnr = Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="pair")
 
