@@ -19,6 +19,7 @@ from harness.model.certificate import certify
 from harness.model.loading import fresh_model
 from harness.planning.plan import TUNE_SEED
 from harness.spec.ablation import Ablation
+from harness.spec.study import UNTRAINED
 from harness.spec.views import View, named
 from harness.testbeds import Testbed, materials
 from harness.training.precision import precision_here
@@ -35,11 +36,20 @@ def study_rows(ablation: Ablation, name: str) -> DataFrame:
 
 
 def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
-    """Return the model that mines for a study: the base model, or that of the winning trial, trained once more."""
+    """Return the model that mines for a study: the base model, or that of the winning trial, trained once more.
+
+    Raises:
+        RunFailed: the ablation does not say which trial won, as only a plan with that study's trials does.
+    """
     mining = named(ablation.study(name).view).mining
     assert mining is not None
-    if mining.point is None:
+    if mining.by == UNTRAINED:
         return fresh_model(ablation.testbed_of(name).sealed())
+    if mining.point is None:  # the base model's negatives would pass for those of the winner
+        raise RunFailed(
+            f"study {name!r} trains on negatives mined by {mining.by!r}, whose best trial is not known; "
+            f"finish the trials of {mining.by!r} first"
+        )
     source = ablation.study(mining.by)
     rows = study_rows(ablation, source.name)
     set_seed(TUNE_SEED)

@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import synthetic
@@ -20,12 +19,14 @@ from harness import Study, testbeds, views
 from harness.api import load
 from harness.data.mining import mine, with_negatives
 from harness.engine.rows import study_rows, view_rows
-from harness.errors import StudyFileError
+from harness.errors import RunFailed, StudyFileError
 from harness.model.loading import fresh_model
 from harness.planning.planner import make_plan
 from harness.spec import losses
 from harness.spec.ablation import Ablation
+from harness.spec.loading import load_study_file
 from harness.spec.views import named
+from harness.store import contents
 from harness.testbeds import materials
 
 MNR = losses.MultipleNegativesRankingLoss
@@ -207,13 +208,19 @@ def test_a_two_stage_ablation_runs_in_workers_and_the_negatives_are_the_winners(
     assert len(list((tmp_path / "cache" / "mined").glob("*.parquet"))) == 2
 
     monkeypatch.setenv("HARNESS_CACHE", os.path.join(tmp_path, "elsewhere"))  # mined again, by the winner trained again
-    from harness.spec.loading import load_study_file
-
-    again = make_plan(load_study_file(tmp_path / "mined.py"), records).ablation
+    folder = tmp_path / "runs" / "mined-book"
+    declared = contents.resolved(load_study_file(tmp_path / "mined.py"), contents.read(folder))
+    again = make_plan(declared, records).ablation
     mined = study_rows(again, "by mnr")
     kept = [pd.read_parquet(path) for path in (tmp_path / "cache" / "mined").glob("*.parquet")]
     same = next(frame for frame in kept if "negative2" in frame)
-    # not all: where cosines are 1e-5 apart another comes first, as the two trainings are not equal to the bit
-    assert np.mean(same["negative1"].to_numpy() == mined["negative1"].to_numpy()) >= 0.97
+    pd.testing.assert_frame_equal(same[["negative1", "negative2"]], mined[["negative1", "negative2"]])
     assert list(mined.columns) == ["anchor", "positive", "negative1", "negative2"]
     assert set(mined["negative1"]) <= set(materials.load_rows(testbeds.book)["hypothesis"])
+
+
+def test_rows_mined_by_a_study_whose_winner_is_unknown_are_refused(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "mined.py").write_text(STUDIES, encoding="utf-8")
+
+    with pytest.raises(RunFailed, match="mined by 'mnr', whose best trial is not known"):
+        study_rows(load_study_file(tmp_path / "mined.py"), "by mnr")
