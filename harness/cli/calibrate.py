@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from harness.cli import arguments as of_several
 from harness.cli import output
 
 HELP = "reproduce published scores with the evaluator that judges every run"
@@ -22,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tasks", metavar="A,B", help="only these mteb tasks ('' for none); STSB test is always measured"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    of_several.json(parser)
 
 
 def command(options: argparse.Namespace) -> int:

@@ -20,8 +20,7 @@ HELP = "show every run with its state and the remaining cost"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    of_several.study_file(parser)
-    of_several.store(parser)
+    of_several.study_and_store(parser)
     of_several.allow_mixed(parser)
     of_several.json(parser)
     of_several.workers(parser)

@@ -22,8 +22,7 @@ HELP = "tune, do the final runs, write the report, judge the expectations; resum
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    of_several.study_file(parser)
-    of_several.store(parser)
+    of_several.study_and_store(parser)
     of_several.allow_mixed(parser)
     of_several.report(parser)
     of_several.strict(parser)
