@@ -24,6 +24,7 @@ from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
 from harness.executors import ExecutorName, WorkerDied
 from harness.planning import unlocking
 from harness.planning.plan import Plan
+from harness.planning.planner import Planner
 from harness.spec.ablation import Ablation
 from harness.spec.views import named
 from harness.store import contents
@@ -66,18 +67,11 @@ def plan(
     return _plan(found, records, folder, study_file, allow_mixed)
 
 
-def _plan(
-    ablation: Ablation, records: list[Record], folder: Path, study_file: Path | None, allow_mixed: bool
-) -> Plan:
+def _plan(ablation: Ablation, records: list[Record], folder: Path, study_file: Path | None, allow_mixed: bool) -> Plan:
     """Plan from the store only: tasks that records name as missing were unavailable, pruned trials were allowed."""
-    grown = until_decided.grown(
-        ablation,
-        records,
-        pruning=True,
-        unavailable={task for record in records for task in record.missing},
-        designs=unlocking.read(folder),
-        allow_mixed=allow_mixed,
-    )
+    unavailable = {task for record in records for task in record.missing}
+    planner = Planner(ablation, records, pruning=True, unavailable=unavailable)
+    grown = until_decided.grown(planner, unlocking.read(folder), allow_mixed=allow_mixed)
     today = None if study_file is None else provenance.file_hash(study_file)
     return replace(grown, audit=audits.read(folder), study_file=today)
 
@@ -124,10 +118,8 @@ def run(
         retrying = [record.id for record in records if options.retry_failed and record.retryable]
         log, known = unlocking.read(opened.folder), contents.read(opened.folder)
         found = contents.resolved(ablation, known)
-        as_planned = until_decided.grown(
-            found, records, pruning=options.prune, only=options.only, designs=log, retrying=retrying
-        )
-        runs = as_planned.unfinished()
+        planner = Planner(found, records, pruning=options.prune, only=options.only, retrying=retrying)
+        runs = until_decided.grown(planner, log).unfinished()
         if not runs and resolve.unchanged(ablation, known):
             return _plan(found, records, opened.folder, study_file, allow_mixed)
         # Workers import torch from here on.

@@ -18,7 +18,8 @@ from harness.spec import losses
 from harness.spec.space import Choice, Dimension, LogUniform, Point
 from harness.spec.study import UNTRAINED
 from harness.store.records import Record, best
-from harness.verdicts.evidence import Difference, Finals, difference, finals
+from harness.verdicts.evidence import Difference, difference
+from harness.verdicts.finals import Finals, finals
 from harness.verdicts.judge import judge
 from harness.verdicts.rules import Verdict
 

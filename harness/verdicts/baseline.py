@@ -29,8 +29,9 @@ from harness.planning.plan import Plan
 from harness.scores import HEADLINE
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals
-from harness.verdicts.evidence import Finals, finals
-from harness.verdicts.rules import Claim, Judgement, Verdict, verdict
+from harness.verdicts.claims import Claim
+from harness.verdicts.finals import finals
+from harness.verdicts.rules import Judgement, Verdict, verdict
 
 TOLERANCE = 0.005
 """Default of the tolerated loss on a 0 to 1 scale: 0.5 points of a printed table."""
@@ -195,7 +196,7 @@ def _compared(plan: Plan, claim: Claim, baseline: Baseline) -> _Sides | str:
     differing = None if plan.allow_mixed else of_studies(plan, [claim.better])
     if differing is not None:
         return f"its current runs were made under different conditions: {differing} (--allow-mixed judges them anyway)"
-    known: Finals = finals(plan, claim.better, figure=claim.figure)
+    known = finals(plan, claim.better, figure=claim.figure)
     if known.lacking:
         return "; ".join(known.lacking[:3])
     return _Sides({seed or 0: score for seed, score in known.scores.items()}, then, known.constant)

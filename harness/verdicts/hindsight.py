@@ -67,7 +67,7 @@ def uncounted(plan: Plan) -> int:
     for claim, studies in claims(plan.ablation).items():
         trained = set(studies) - {UNTRAINED}
         entry, blind = _reference(plan, studies), _blind(plan, trained)
-        if entry is not None and trained & set(entry.scored) and claim not in getattr(blind, "claims", ()):
+        if entry is not None and trained & set(entry.scored) and (blind is None or claim not in blind.claims):
             (added,) = trained - set(entry.scored)
             chosen.setdefault(added, []).append(len(entry.scored))
     return len(withdrawn(plan)) + sum(max(0, max(known) - len(known)) for known in chosen.values())

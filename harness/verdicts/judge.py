@@ -38,24 +38,26 @@ from dataclasses import replace
 from harness.planning.mixing import WAYS_OUT, of_studies
 from harness.planning.plan import Plan
 from harness.planning.unlocking import claim_of
-from harness.spec.expectations import AtLeast, Beats, InOrder, Within
+from harness.spec.expectations import Beats
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals, repeated_looks
 from harness.store.records import Record
-from harness.verdicts.evidence import Difference, Distance, Finals, difference, distance, finals
+from harness.verdicts.claims import Claim, claims
+from harness.verdicts.evidence import Difference, Distance, difference, distance
+from harness.verdicts.finals import Finals, finals
 from harness.verdicts.hindsight import of_claim, uncounted
-from harness.verdicts.rules import Claim, Refused, Verdict, verdict_on
+from harness.verdicts.rules import Refused, Verdict, verdict_on
 
 
 def judge(plan: Plan) -> list[Verdict]:
     """Judge every claim of the ablation, in the order of its study file, by the rules of the module's docstring."""
-    claims = _claims(plan)
-    found = [_evidence(plan, claim) for claim in claims]
-    p_values = [_p_value(claim, known) for claim, known in zip(claims, found, strict=True)]
+    stated = claims(plan.ablation)
+    evidence = [_evidence(plan, claim) for claim in stated]
+    p_values = [_p_value(claim, known) for claim, known in zip(stated, evidence, strict=True)]
     p_values += [1.0] * uncounted(plan)  # claims that were withdrawn, or could have been made instead
     holm = intervals.holm_levels([repeated_looks.spent(p_value, plan.looks) for p_value in p_values])
     levels = [repeated_looks.nominal(level, plan.looks) for level in holm]
-    verdicts = (verdict_on(claim, known, level) for claim, known, level in zip(claims, found, levels, strict=False))
+    verdicts = (verdict_on(claim, known, level) for claim, known, level in zip(stated, evidence, levels, strict=False))
     return [replace(v, late=_late(plan, v), unequal=_unequal(plan, v)) for v in verdicts]
 
 
@@ -81,26 +83,6 @@ def _late(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
         return tuple(of_claim(plan, verdict.expectation, [verdict.better]))
     claim = claim_of(Beats(verdict.better, verdict.worse, verdict.margin, verdict.at))
     return tuple(of_claim(plan, claim, [verdict.worse, verdict.better]))
-
-
-def _claims(plan: Plan) -> list[Claim]:
-    """Return the claims of the expectations; an order claims that each study beats the one before it."""
-    claims = []
-    for expectation in plan.ablation.expect:
-        words = str(expectation)
-        if isinstance(expectation, InOrder):
-            for step in expectation.steps():
-                words = str(replace(expectation, studies=step.studies))
-                claims.append(Claim(words, step.better, step.worse, 0.0, at=step.at))
-        elif isinstance(expectation, Within):
-            study, figure, score, source = expectation.study, expectation.figure, expectation.score, expectation.source
-            claims.append(Claim(words, study, None, expectation.tolerance, "within", figure, score, source))
-        elif isinstance(expectation, AtLeast):
-            study, figure, score, source = expectation.study, expectation.figure, expectation.score, expectation.source
-            claims.append(Claim(words, study, None, 0.0, "at least", figure, score, source))
-        else:
-            claims.append(Claim(words, expectation.better, expectation.worse, expectation.by, at=expectation.at))
-    return claims
 
 
 def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:

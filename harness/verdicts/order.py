@@ -28,7 +28,8 @@ from numpy.typing import ArrayLike
 from harness.planning.mixing import of_studies
 from harness.planning.plan import Plan
 from harness.spec.expectations import InOrder
-from harness.verdicts.evidence import Finals, difference, finals
+from harness.verdicts.evidence import difference
+from harness.verdicts.finals import Finals, finals
 
 DRAWS = 99_999
 """Draws from the posterior over seeds; the Monte Carlo standard error is at most 0.0016."""

@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias
 from harness.scores import HEADLINE
 from harness.spec.expectations import At
 from harness.stats import intervals
+from harness.verdicts.claims import Claim, Kind
 from harness.verdicts.evidence import Difference, Distance
 
 Judgement: TypeAlias = Literal["holds", "violated", "inconclusive", "incomplete"]
-Kind: TypeAlias = Literal["beats", "within", "at least", "baseline"]
 
 ONE_SEED = "With one final seed the spread over seeds is unknown; use two or more seeds."
 ONE_RUN = "This is one deterministic run without an interval: the score itself is compared."
@@ -20,30 +20,6 @@ ONE_RUN = "This is one deterministic run without an interval: the score itself i
 
 class Refused(str):
     """The reason why complete evidence is not judged, as a full sentence."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim to judge: study `better` against study `worse`, or against the score `target`."""
-
-    words: str
-    """The claim as printed."""
-    better: str
-    """The study that the claim is about."""
-    worse: str | None
-    """The study that it is compared with; None if it is compared with `target`."""
-    margin: float
-    """The smallest difference that the claim asserts, or the tolerance, on a 0 to 1 scale."""
-    kind: Kind = "beats"
-    """Which rule judges the claim."""
-    figure: str = HEADLINE
-    """The score that is compared."""
-    target: float | None = None
-    """The published or baseline score that is compared with, on a 0 to 1 scale."""
-    source: str = ""
-    """Where `target` was published."""
-    at: At = "best"
-    """Which final runs are compared."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +179,16 @@ def verdict(
     )
 
 
+def reaches(interval: intervals.Interval, margin: float) -> bool:
+    """Return whether an interval lets "A beats B by `margin`" hold: its lower end reaches the margin, or exceeds 0."""
+    return interval.low >= margin if margin else interval.low > 0
+
+
+def misses(interval: intervals.Interval, margin: float) -> bool:
+    """Return whether an interval lets "A beats B by `margin`" be violated: its upper end is below 0 and the margin."""
+    return interval.high < min(0.0, margin)
+
+
 def _judge_difference(
     margin: float,
     known: Difference,
@@ -214,8 +200,8 @@ def _judge_difference(
     if over_seeds is None or detectable is None:
         return "inconclusive", ONE_SEED
     both, floor, mean = (over_pairs, over_seeds), min(0.0, margin), known.mean
-    short = [interval.over for interval in both if not (interval.low >= margin if margin else interval.low > 0)]
-    above = [interval.over for interval in both if not interval.high < floor]
+    short = [interval.over for interval in both if not reaches(interval, margin)]
+    above = [interval.over for interval in both if not misses(interval, margin)]
     if not short:
         return "holds", f"Both intervals {f'reach the margin of {100 * margin:g}' if margin else 'are above 0'}."
     if not above:

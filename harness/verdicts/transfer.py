@@ -27,7 +27,8 @@ from harness.errors import UsageError
 from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals
-from harness.verdicts.evidence import Finals, difference, finals
+from harness.verdicts.evidence import difference
+from harness.verdicts.finals import Finals, finals
 from harness.verdicts.judge import judge
 from harness.verdicts.rules import Verdict
 

@@ -24,7 +24,7 @@ from harness.engine.job import Job
 from harness.scores import DEV, TEST
 from harness.stats import bootstrap, intervals, repeated_looks
 from harness.store.records import Pairs, Record
-from harness.verdicts import evidence
+from harness.verdicts import finals
 
 START_UP = 3
 """Trials with fixed points here, so that a handful of trials already asks the sampler."""
@@ -307,7 +307,7 @@ def without_training() -> Iterator[Callable[[Stub], None]]:
         "harness.report.html_page": lambda *_: "",
         "harness.planning.plan.START_UP": START_UP,
         "harness.engine.search.START_UP": START_UP,
-        "harness.verdicts.evidence._MEASURES": measures,
+        "harness.verdicts.finals._MEASURES": measures,
         "harness.stats.bootstrap.is_defined": lambda *_: True,
         "harness.stats.repeated_looks.PATHS": 999,
         "harness.verdicts.order.DRAWS": 99,
@@ -318,7 +318,7 @@ def without_training() -> Iterator[Callable[[Stub], None]]:
 
     def forget() -> None:
         repeated_looks._smallest_p.cache_clear()
-        evidence._mean_resampled.cache_clear()
+        finals.mean_resampled.cache_clear()
 
     forget()
     with ExitStack() as stack:

@@ -21,9 +21,11 @@ from harness.spec.expectations import AtLeast, Expectation, Within, at_least, be
 from harness.stats import intervals
 from harness.stats.bootstrap import resampled_pearson
 from harness.store.records import Pairs, Record
-from harness.verdicts.evidence import Distance, distance, finals
+from harness.verdicts.claims import Claim
+from harness.verdicts.evidence import Distance, distance
+from harness.verdicts.finals import finals
 from harness.verdicts.judge import exit_code, judge
-from harness.verdicts.rules import Claim, Verdict, verdict_on
+from harness.verdicts.rules import Verdict, verdict_on
 
 PEARSON = "stsb-test/pearson_cosine"
 SPREAD = {1: -0.002, 2: 0.0, 3: 0.002}
