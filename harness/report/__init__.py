@@ -3,6 +3,8 @@
     facts      everything the report states, computed once from the plan
     tables     tables as plain data and as markdown
     budgets    the tuning budget that each study received
+    checks     verdicts, and the rules by which they are judged
+    origin     data, base model, commits, hardware and versions
     figures    the figures; no other module imports matplotlib
     sweeps     test score against a parameter that was swept
     explain    embedding-space diagnostics, and why a study scores lower

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable
 
-from harness.report import audit, budgets, curves, explain, protocol, sweeps, tables
-from harness.report.facts import DRAWN, PUBLIC_HUB, Facts, Row, without_paths
+from harness.report import audit, budgets, checks, curves, explain, origin, protocol, sweeps, tables
+from harness.report.facts import DRAWN, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
 from harness.report.threats import threats
@@ -28,7 +27,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         f"**{verdict_line(facts)}**",
         budget_line(facts),
         "## Data and base model",
-        *_origin(facts),
+        *origin.data_and_model(facts),
         "## Result",
         *_result(facts),
         "## Differences",
@@ -57,7 +56,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         "## Runs without scores",
         *_unsuccessful(facts),
         "## Checks",
-        *_checks(facts),
+        *checks.section(facts),
         *protocol.orders_as_a_whole(facts.plan),
         *audit.section(facts),
         "## Designs and test scores",
@@ -65,7 +64,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         "## Threats to validity",
         "\n".join(f"- {threat}" for threat in threats(facts)),
         "## How to reproduce this",
-        *_reproduce(facts, command),
+        *origin.reproduction(facts, command),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -132,24 +131,6 @@ def budget_line(facts: Facts) -> str:
         "with new seeds at the best point and at the first point. STSB test and the MTEB tasks are scored only in "
         "final runs. All scores are multiplied by 100, and differences are given in those points."
     )
-
-
-def _origin(facts: Facts) -> Iterable[str]:
-    bed = facts.plan.ablation.testbed
-    hubs = [str(hub) for hub, _ in facts.provenance("hub") if str(hub).rstrip("/") != PUBLIC_HUB]
-    if hubs:
-        served = ", ".join(escape(without_paths(hub)) for hub in hubs)
-        yield (
-            f"> **Not from the public hub.** Model and data came from {served}, which may serve other content under "
-            "the names below. In that case the numbers are not those of the public weights and rows."
-        )
-    parts = {
-        **bed.revisions(),
-        **{part: text for found, _ in facts.provenance("revisions") for part, text in found.items()},
-    }
-    lines = tuple((part, escape(without_paths(str(text)))) for part, text in parts.items())
-    yield tables.Table(("part", f"testbed {escape(bed.name)}"), lines, left=2).markdown()
-    yield tables.rows_used(facts).markdown()
 
 
 def _result(facts: Facts) -> Iterable[str]:
@@ -259,53 +240,6 @@ def _unsuccessful(facts: Facts) -> Iterable[str]:
         minutes = f"{spent / 60:.1f} minutes of training and saved {saved / 60:.1f}"
         yield f"Pruning stopped {len(pruned)} trials after {minutes}."
     yield tables.unsuccessful(facts).markdown()
-
-
-def _checks(facts: Facts) -> Iterable[str]:
-    if not facts.verdicts:
-        yield "The study file states no expectation."
-        return
-    yield tables.checks(facts.verdicts).markdown()
-    yield (
-        "A claim holds if the lower ends of both intervals reach its margin, and is violated if both upper ends are "
-        "below 0. In addition, the decision must be significant at the same level when the variances over test pairs "
-        "and over seeds are added; otherwise the claim is inconclusive. The levels follow Holm's correction, which "
-        "limits the probability of any wrong decision among all claims to 5 percent. *Smallest detectable*: the "
-        "smallest true difference that these runs would have shown with 80 percent power."
-    )
-    if any(verdict.target is not None for verdict in facts.verdicts):
-        yield (
-            "If a claim names a score, the difference is the study's mean minus that score. *Within* holds if the "
-            "interval over seeds is inside the tolerance, and is violated if it is entirely outside. *At least* holds "
-            "if both lower ends reach the score, and is violated if both upper ends are below it. Figures without "
-            "stored predictions have no interval over test pairs, and the untrained model has none over seeds."
-        )
-    yield from protocol.looks(facts.plan)
-
-
-def _reproduce(facts: Facts, command: str) -> Iterable[str]:
-    yield f"```sh\n{command}\n```"
-    lines = []
-    for key, what in (("harness_git", "harness"), ("git", "repository of the study file")):
-        for git, runs in facts.provenance(key):
-            at = f"at commit {git['commit']}" if git.get("commit") else "not under version control"
-            lines.append(f"{what} {at}{', with uncommitted changes' if git.get('dirty') else ''} ({runs} runs)")
-    for digest, runs in facts.provenance("study_file"):
-        lines.append(f"study file with SHA-256 {str(digest)[:16]} ({runs} runs)")
-    for hardware, runs in facts.provenance("hardware"):
-        lines.append(f"{_items(hardware)} ({runs} runs)")
-    for key, words in (("precision", "precision"), ("threads", "threads"), ("hub", "hub")):
-        lines += [f"{words} {escape(without_paths(str(value)))} ({runs} runs)" for value, runs in facts.provenance(key)]
-    lines += [f"{_items(versions)} ({runs} runs)" for versions, runs in facts.provenance("versions")]
-    yield "\n".join(f"- {line}" for line in lines) or "The records contain no provenance."
-
-
-def _items(values: Any) -> str:
-    if isinstance(values, Mapping):
-        return ", ".join(f"{escape(str(key))} {_items(value)}" for key, value in sorted(values.items()) if value)
-    if isinstance(values, list | tuple):
-        return " and ".join(map(_items, values))
-    return escape(without_paths(str(values)))
 
 
 def _figure(name: str, drawn: Collection[str], otherwise: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,6 @@ from harness.report.facts import Facts, Row, Step, without_paths
 from harness.scores import HEADLINE, TEST
 from harness.stats import intervals
 from harness.store.records import Record
-from harness.verdicts.rules import Verdict
 
 NONE = "–"
 MINUS = "\N{MINUS SIGN}"
@@ -264,46 +262,3 @@ def _why(record: Record) -> str:
         return f"stopped after {share:.0%} of its training"
     lines = [line for line in without_paths(record.error or "").splitlines() if line.strip()]
     return escape(lines[-1].strip()[:200]) if lines else NONE
-
-
-def checks(verdicts: Sequence[Verdict]) -> Table:
-    """Return the verdicts with both intervals at the level that Holm's correction gives each claim."""
-    header = (
-        "claim",
-        "verdict",
-        "difference",
-        "over test pairs",
-        "over seeds",
-        "level",
-        "margin",
-        "seeds",
-        "smallest detectable",
-        "reason",
-    )
-    rows = tuple(
-        (
-            escape(v.expectation),
-            f"**{v.verdict}**",
-            signed(v.difference),
-            interval(v.over_pairs),
-            interval(v.over_seeds),
-            NONE if v.level is None else f"{100 * v.level:.4g} %",
-            _margin(v),
-            str(v.seeds),
-            score(v.detectable),
-            escape(without_paths(f"{v.told} {in_hindsight(v)}".strip())),
-        )
-        for v in verdicts
-    )
-    return Table(header, rows, left=2, words=True)
-
-
-def in_hindsight(verdict: Verdict) -> str:
-    """Describe what about a claim was chosen after its test scores were known."""
-    return f"Chosen in hindsight: {' '.join(verdict.late)}" if verdict.late else ""
-
-
-def _margin(found: Verdict) -> str:
-    if found.kind == "within":
-        return f"±{score(found.margin)}"
-    return signed(found.margin) if found.margin else "0"

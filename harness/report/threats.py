@@ -38,19 +38,13 @@ def threats(facts: Facts) -> list[str]:
 def _unfinished(facts: Facts) -> list[str]:
     runs = facts.plan.runs
     done = sum(run.state == "done" for run in runs)
-    return (
-        [f"Only {done} of {len(runs)} planned runs are done; all means are over these."]
-        if done < len(runs)
-        else []
-    )
+    return [f"Only {done} of {len(runs)} planned runs are done; all means are over these."] if done < len(runs) else []
 
 
 def _seeds(facts: Facts) -> list[str]:
     seeds = facts.plan.ablation.budget.seeds
     if seeds == 1:
-        return [
-            "There is only one final seed: without an interval over seeds, no claim can hold or be violated."
-        ]
+        return ["There is only one final seed: without an interval over seeds, no claim can hold or be violated."]
     known = [
         (d, step) for step in facts.steps[1:] if step.difference and (d := step.difference.detectable()) is not None
     ]
@@ -95,9 +89,7 @@ def _tuning(facts: Facts) -> list[str]:
             f"Studies had between {min(counts)} and {max(counts)} trials, because their search spaces differ in size."
         )
     if any(study.options for study in ablation.studies):
-        found.append(
-            "Some studies also search options of their loss: a larger space with the same number of trials."
-        )
+        found.append("Some studies also search options of their loss: a larger space with the same number of trials.")
     pruned = sum(run.record is not None and run.record.outcome == "pruned" for run in facts.plan.runs)
     if pruned:
         found.append(f"{pruned} trials were pruned by their dev curve, which is a disadvantage for slow starters.")
