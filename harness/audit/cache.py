@@ -131,7 +131,7 @@ def lines(audit: Audit) -> list[str]:
     return [f"warning: {finding.where}: {finding.what}: {finding.explain}" for finding in audit.of("warning")]
 
 
-def unheard(ablation: Ablation) -> list[Study]:
+def with_untested_labels(ablation: Ablation) -> list[Study]:
     """Return the studies whose loss, a study file's own callable, may ignore the label of the view."""
     return [
         study
@@ -142,7 +142,7 @@ def unheard(ablation: Ablation) -> list[Study]:
     ]
 
 
-def made(
+def new_audit(
     key: str,
     findings: Iterable[Finding],
     overlaps: Iterable[Overlap],

@@ -80,7 +80,7 @@ def examine(
         told = "; ".join(f"{task}: {why}" for task, why in left_out)
         note = f"The texts of these tasks were not checked for overlap: {told}."
         findings.append(Finding("note", f"testbed {bed.name}", "tasks left out", len(left_out), len(bed.tasks), note))
-    return cache.made(key, findings, overlaps, left_out, missing)
+    return cache.new_audit(key, findings, overlaps, left_out, missing)
 
 
 def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding]:

@@ -53,9 +53,7 @@ def _quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False) if " " in name else name
 
 
-def design(
-    ablation: Ablation, records: Iterable[Record] = (), at: str = "", study_file: str | None = None
-) -> Design:
+def design(ablation: Ablation, records: Iterable[Record] = (), at: str = "", study_file: str | None = None) -> Design:
     """Return what an ablation declares, and which studies these records hold test scores of."""
     known = list(records)
     return Design(

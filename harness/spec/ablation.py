@@ -109,9 +109,7 @@ class Ablation:
         known = {*names, UNTRAINED}
         if len(known) <= len(names):
             twice = next(name for index, name in enumerate(names) if name in names[:index])
-            raise StudyFileError(
-                f"ablation {self.name!r}: two studies are named {twice!r}; give each a unique name"
-            )
+            raise StudyFileError(f"ablation {self.name!r}: two studies are named {twice!r}; give each a unique name")
         if self.precision not in PRECISIONS:
             raise StudyFileError(
                 f"ablation {self.name!r}: precision={self.precision!r}; choose from {', '.join(PRECISIONS)}"
@@ -177,6 +175,11 @@ class Ablation:
         return sorted({path for thing in things for path in paths_in(thing)})
 
     def study(self, name: str) -> Study:
+        """Return the study of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
         return self._by_name[name]
 
     @cached_property
@@ -280,9 +283,9 @@ def restrict(
     bed = replace(
         bed, max_rows=bed.max_rows if rows is None else rows, tasks=bed.tasks if tasks is None else tuple(tasks)
     )
-    given: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs, "max_seeds": max_seeds}
+    changes: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs, "max_seeds": max_seeds}
     if testbed is not None:
         own = {"trials": testbed.trials, "seeds": testbed.seeds}
-        given |= {name: number for name, number in own.items() if given[name] is None}
-    budget = replace(ablation.budget, **{name: value for name, value in given.items() if value is not None})
+        changes |= {name: number for name, number in own.items() if changes[name] is None}
+    budget = replace(ablation.budget, **{name: value for name, value in changes.items() if value is not None})
     return replace(ablation, testbed=bed, budget=budget, precision=precision or ablation.precision)

@@ -45,6 +45,7 @@ class Beats:
 
     @property
     def studies(self) -> tuple[str, ...]:
+        """Names of the studies, worse first."""
         return (self.worse, self.better)
 
     def __str__(self) -> str:
@@ -68,6 +69,7 @@ class _OfScore:
 
     @property
     def studies(self) -> tuple[str, ...]:
+        """Name of the study, as other expectations have several."""
         return (self.study,)
 
     def _particulars(self) -> str:
@@ -135,9 +137,7 @@ def beats(better: str, worse: str, by: float = 0.0, *, at: At = "best") -> Beats
         raise StudyFileError(f"expectation '{expectation}': a study cannot beat itself; name two studies")
     if not -1 < by < 1:
         fix = f"; {by:g} points of a table are written {by / 100:g}" if 1 <= abs(by) < 100 else ""
-        raise StudyFileError(
-            f"expectation '{expectation}': by={by!r} must be between -1 and 1, on a 0 to 1 scale{fix}"
-        )
+        raise StudyFileError(f"expectation '{expectation}': by={by!r} must be between -1 and 1, on a 0 to 1 scale{fix}")
     return expectation
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-
 @dataclass(frozen=True)
 class Mining:
     """How hard negatives are mined."""
@@ -74,6 +73,7 @@ class View:
 
     @property
     def texts(self) -> int:
+        """Number of text columns."""
         return len(self.columns) - (self.label != "none")
 
     @property
@@ -85,6 +85,7 @@ class View:
         return self.name
 
     def feeds(self, inputs: Inputs) -> bool:
+        """Return whether a loss with these inputs can be trained on the view."""
         return self.label == inputs.label and inputs.fewest <= self.texts <= inputs.most
 
 

@@ -298,7 +298,7 @@ def without_training() -> Iterator[Callable[[Stub], None]]:
         "harness.executors.start.start": lambda *_, **__: now[0],
         "harness.engine.driver.wait": lambda *given, **named: now[0].wait(*given, **named),
         "harness.api.fetch": lambda _: {},
-        "harness.api._audited": lambda *_: None,
+        "harness.engine.auditing.require_audit": lambda *_: None,
         "harness.engine.resolve.measured": lambda *_, **__: ({}, {}),
         "harness.engine.resolve.precision_of": lambda *_: "fp32",
         "harness.provenance.git": lambda _: {"commit": None, "dirty": None},

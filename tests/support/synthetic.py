@@ -196,4 +196,4 @@ def make_audit(ablation: Ablation, *more: Finding) -> Audit:
         Overlap("stsb-test", DEV_SET, 1379, 4, 2550, 78),
         Overlap("mteb/STS12", DEV_SET, 2358, 121, 3100, 240),
     )
-    return cache.made(cache.key(ablation), (*findings, *more), overlaps, (), ())
+    return cache.new_audit(cache.key(ablation), (*findings, *more), overlaps, (), ())
