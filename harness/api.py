@@ -135,11 +135,11 @@ def run(
         for path in damaged:
             _tell(console, f"damaged record set aside: {path}")
         retrying = [record.id for record in records if options.retry_failed and record.retryable]
-        log, known = unlocking.read(opened.folder), contents.read(opened.folder)
-        resolved = contents.resolved(ablation, known)
+        log, hashes = unlocking.read(opened.folder), contents.read(opened.folder)
+        resolved = contents.resolved(ablation, hashes)
         planner = Planner(resolved, records, pruning=options.prune, only=options.only, retrying=retrying)
         runs = until_decided.grown(planner, log).unfinished()
-        if not runs and resolve.unchanged(ablation, known):
+        if not runs and resolve.unchanged(ablation, hashes):
             return _plan(resolved, records, opened.folder, study_file, allow_mixed)
         # Workers import torch from here on.
         where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=max(1, runs), threads=threads)
@@ -150,7 +150,7 @@ def run(
 
             missing = _fetched(ablation, console)
             precision = resolve.precision_of(where, ablation.precision)
-            ablation = resolve.resolved(ablation, opened, known, precision, console)
+            ablation = resolve.resolved(ablation, opened, hashes, precision, console)
             auditing.require_audit(ablation, opened, missing, console, options.only)
             with Board(console) as board:
                 driver = Driver(ablation, opened, where, board, options, missing, _provenance(study_file), records)

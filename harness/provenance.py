@@ -84,8 +84,8 @@ def _asked(folder: Path, settings: Mapping[str, str], *arguments: str) -> str | 
     """Return git's output with these settings, None if it fails."""
     environment = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
-    given = int(environment.get("GIT_CONFIG_COUNT", "0"))  # by the environment: a filter's name may hold a "="
-    for number, (key, value) in enumerate((_NOTHING_RUNS | {**settings}).items(), given):
+    first = int(environment.get("GIT_CONFIG_COUNT", "0"))  # by the environment: a filter's name may hold a "="
+    for number, (key, value) in enumerate((_NOTHING_RUNS | {**settings}).items(), first):
         environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         environment["GIT_CONFIG_COUNT"] = str(number + 1)
     command = ["git", "-C", str(folder), *arguments]
@@ -101,13 +101,13 @@ def _asked(folder: Path, settings: Mapping[str, str], *arguments: str) -> str | 
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of the packages that can change a result, and Python's."""
-    found = {"python": platform.python_version()}
+    by_package = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            by_package[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {**found, CODE: _code()}
+    return {**by_package, CODE: _code()}
 
 
 def _code() -> str:

@@ -37,9 +37,9 @@ def command(options: argparse.Namespace) -> int:
 
     models, testbed = subjects(options.models), by_name(options.testbed)
     tasks = None if options.tasks is None else [task.strip() for task in options.tasks.split(",") if task.strip()]
-    found = measure(models, rows(models, testbed, tasks), testbed, Console(stderr=True))
+    measured = measure(models, rows(models, testbed, tasks), testbed, Console(stderr=True))
     if options.json:
-        output.print_json({"source": SOURCE, "tolerance": TOLERANCE, "rows": calibration_as_dicts(found)})
+        output.print_json({"source": SOURCE, "tolerance": TOLERANCE, "rows": calibration_as_dicts(measured)})
     else:
-        output.print_table(calibration_table(found))
-    return exit_code(found)
+        output.print_table(calibration_table(measured))
+    return exit_code(measured)

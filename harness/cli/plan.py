@@ -45,11 +45,11 @@ def command(options: argparse.Namespace) -> int:
 
     ablation, folder = ablation_and_store(options)
     plan = api.plan(ablation, folder, study_file=options.file, allow_mixed=options.allow_mixed)
-    found = _detections(plan, options)
+    needed = _detections(plan, options)
     if options.json:
-        return output.print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in found]} if found else {}))
+        return output.print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in needed]} if needed else {}))
     output.print_plan(plan, options.workers, options.threads)
-    for detection in found:
+    for detection in needed:
         print(detection)
     return 0
 

@@ -157,9 +157,9 @@ def _audit_only(ablation: Ablation, folder: Path, only: Sequence[str]) -> int:
     from harness.audit import cache
     from harness.cli.tables import audit_table
 
-    found = api.audit(ablation, folder, only=only)
-    output.print_table(audit_table(found, ablation.testbed.name))
-    for finding in found.findings:
+    audit = api.audit(ablation, folder, only=only)
+    output.print_table(audit_table(audit, ablation.testbed.name))
+    for finding in audit.findings:
         if finding.severity != "note":
             print(f"{finding.severity}: {finding.where}: {finding.explain}")
-    return cache.exit_code(found)
+    return cache.exit_code(audit)

@@ -34,10 +34,10 @@ def command(options: argparse.Namespace) -> int:
     own, plans = load_study_file(options.file).testbed.name, []
     for folder in options.stores:
         store = load(folder)
-        given = argparse.Namespace(
+        of_store = argparse.Namespace(
             file=options.file, store=folder, testbed=None if store.testbed == own else store.testbed
         )
-        ablation, _ = ablation_and_store(given)
+        ablation, _ = ablation_and_store(of_store)
         plans.append(api.plan(ablation, folder))
     names = [plan.ablation.testbed.name for plan in plans]
     if len(set(names)) < len(names):
@@ -45,9 +45,9 @@ def command(options: argparse.Namespace) -> int:
             f"the stores are of testbeds {', '.join(names)}; `harness compare` puts two of one side by side"
         )
     sides = [side(plan) for plan in plans]
-    found = agreements(sides)
-    page = write_transfer(sides, found, options.report or Path("reports") / f"{plans[0].ablation.name}-transfer")
-    for agreement in found:
+    agreed = agreements(sides)
+    page = write_transfer(sides, agreed, options.report or Path("reports") / f"{plans[0].ablation.name}-transfer")
+    for agreement in agreed:
         print(agreement)
     print(f"report: {page}")
     return max(exit_code([], plan, False) for plan in plans)

@@ -84,15 +84,15 @@ class Plan:
 
     @cached_property
     def _by_study(self) -> dict[str, list[PlannedRun]]:
-        found: dict[str, list[PlannedRun]] = {}
+        runs: dict[str, list[PlannedRun]] = {}
         for run in self.runs:
-            found.setdefault(run.study, []).append(run)
-        return found
+            runs.setdefault(run.study, []).append(run)
+        return runs
 
     def study_file_changed(self) -> int:
         """Count the runs that were made with another version of the study file; 0 if unknown."""
-        made = [run.record.provenance.get("study_file") for run in self.runs if run.record is not None]
-        return 0 if self.study_file is None else sum(known not in (None, self.study_file) for known in made)
+        hashes = [run.record.provenance.get("study_file") for run in self.runs if run.record is not None]
+        return 0 if self.study_file is None else sum(file not in (None, self.study_file) for file in hashes)
 
     def stray_trials(self) -> list[str]:
         """Return a sentence for each study with trials in the store that belong to another search."""
@@ -111,14 +111,14 @@ class Plan:
 
     def seconds_left(self) -> float | None:
         """Estimate the seconds left, on one worker, from done runs of the same study and stage; None if unknown."""
-        known: dict[tuple[str, str], list[float]] = {}
+        costs_by_stage: dict[tuple[str, str], list[float]] = {}
         for run in self.runs:
             if run.record is not None and run.record.outcome == "ok":
                 cost = run.record.train_seconds + run.record.eval_seconds
-                known.setdefault((run.study, run.stage), []).append(cost)
-        if not known:
+                costs_by_stage.setdefault((run.study, run.stage), []).append(cost)
+        if not costs_by_stage:
             return None
-        mean = {key: sum(costs) / len(costs) for key, costs in known.items()}
+        mean = {key: sum(costs) / len(costs) for key, costs in costs_by_stage.items()}
         overall = sum(mean.values()) / len(mean)
         return sum(mean.get((run.study, run.stage), overall) for run in self.runs if run.state in ("to do", "waiting"))
 
@@ -167,9 +167,9 @@ def subject_id(ablation: Ablation, study: str) -> str:
 def trained(ablation: Ablation, study: str) -> dict[str, Any]:
     """Return what enters a study's run ids besides point, seed and stage, for its records and for comparing stores."""
     decides = _decides(ablation, study, "tune", TUNE_SEED)
-    told = {name: value for name, value in decides.items() if name not in ("stage", "seed", "study", "mined_by")}
+    content = {name: value for name, value in decides.items() if name not in ("stage", "seed", "study", "mined_by")}
     search = {} if study == UNTRAINED else {"search": search_id(ablation, study)}
-    return {"subject": subject_id(ablation, study), **search, "trained": told}
+    return {"subject": subject_id(ablation, study), **search, "trained": content}
 
 
 def _hashed(parts: dict[str, Any]) -> str:
@@ -210,9 +210,9 @@ def start_up_points(ablation: Ablation, study: Study) -> list[Point]:
     points = [ablation.default_point(study)]
     dimensions = ablation.dimensions(study)
     irrational = dict(zip(dimensions, _irrationals(), strict=False))
-    wanted = min(START_UP, ablation.trials(study))
+    number = min(START_UP, ablation.trials(study))
     step = 3  # the golden ratio's multiples from here on begin with the larger learning rates, which waste fewer trials
-    while len(points) < wanted:
+    while len(points) < number:
         values: dict[str, Value] = {name: d.at(step * irrational[name] % 1) for name, d in dimensions.items()}
         point = Point.from_dict(values)
         if point not in points:

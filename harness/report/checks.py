@@ -70,7 +70,7 @@ def _in_hindsight(verdict: Verdict) -> str:
     return f"Chosen in hindsight: {' '.join(verdict.late)}" if verdict.late else ""
 
 
-def _margin(found: Verdict) -> str:
-    if found.kind == "within":
-        return f"±{score(found.margin)}"
-    return signed(found.margin) if found.margin else "0"
+def _margin(verdict: Verdict) -> str:
+    if verdict.kind == "within":
+        return f"±{score(verdict.margin)}"
+    return signed(verdict.margin) if verdict.margin else "0"

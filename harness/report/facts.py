@@ -143,26 +143,28 @@ class Facts:
     @cached_property
     def records(self) -> list[Record]:
         """All records of the plan, by id."""
-        found = {run.record.id: run.record for run in self.plan.runs if run.record is not None}
-        return [found[key] for key in sorted(found)]
+        by_id = {run.record.id: run.record for run in self.plan.runs if run.record is not None}
+        return [by_id[key] for key in sorted(by_id)]
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:
         """The testbed's tasks; a task for which runs found several subsets is replaced by its subsets."""
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         for task in self.plan.ablation.testbed.tasks:
             figures = {name: None for record in self._tested for name in record.figures_of(task)} or {
                 f"mteb/{task}": None
             }
-            found |= {name.removeprefix("mteb/"): None for name in figures}
-        return tuple(found)
+            names |= {name.removeprefix("mteb/"): None for name in figures}
+        return tuple(names)
 
     @cached_property
     def languages(self) -> dict[str, str]:
         """The languages of each subset of a task that has several."""
-        known = (r.provenance.get("subsets", {}).values() for r in self._tested)
-        found = {name: languages for by_task in known for subsets in by_task for name, languages in subsets.items()}
-        return {name: found[name] for name in self.tasks if name in found}
+        by_subset: dict[str, str] = {}
+        for record in self._tested:
+            for subsets in record.provenance.get("subsets", {}).values():
+                by_subset |= subsets
+        return {name: by_subset[name] for name in self.tasks if name in by_subset}
 
     @cached_property
     def _tested(self) -> list[Record]:
@@ -189,8 +191,8 @@ class Facts:
     def task_mean(self, row: Row) -> float | None:
         """Return the mean over the common tasks of a row's mean scores."""
         means = [row.mean(f"mteb/{task}") for task in self.common_tasks]
-        known = [mean for mean in means if mean is not None]
-        return float(np.mean(known)) if known else None
+        scored = [mean for mean in means if mean is not None]
+        return float(np.mean(scored)) if scored else None
 
     @cached_property
     def edges(self) -> list[Edge]:
@@ -202,15 +204,15 @@ class Facts:
         if winner is None or winner.point is None:
             return []
         declared = self.plan.ablation.study(row.name)
-        found = []
+        edges = []
         for name, dimension in self.plan.ablation.dimensions(declared).items():
             value = winner.point.as_dict().get(name)
-            tried = [r.point.as_dict().get(name) for r in succeeded(row.trials) if r.point is not None]
+            trial_values = [r.point.as_dict().get(name) for r in succeeded(row.trials) if r.point is not None]
             if isinstance(value, (int, float)):
-                why = edge_of(dimension, value, [v for v in tried if isinstance(v, (int, float))])
+                why = edge_of(dimension, value, [v for v in trial_values if isinstance(v, (int, float))])
                 if why:
-                    found.append(Edge(row.name, name, value, why))
-        return found
+                    edges.append(Edge(row.name, name, value, why))
+        return edges
 
     def provenance(self, key: str) -> list[tuple[Any, int]]:
         """Return the distinct values under a key of the records' provenance with their numbers, most frequent first."""
@@ -256,7 +258,7 @@ def succeeded(runs: Iterable[PlannedRun]) -> list[Record]:
     return [run.record for run in runs if run.record is not None and run.record.outcome == "ok"]
 
 
-def edge_of(dimension: Dimension, value: float, tried: Sequence[float]) -> str | None:
+def edge_of(dimension: Dimension, value: float, trial_values: Sequence[float]) -> str | None:
     """Describe the edge of the dimension, or of its tried values, that a value is at; None if it is at none."""
     if isinstance(dimension, LogUniform):
         low, high = np.log(dimension.low), np.log(dimension.high)
@@ -267,8 +269,8 @@ def edge_of(dimension: Dimension, value: float, tried: Sequence[float]) -> str |
         numbers = [v for v in dimension.values if isinstance(v, (int, float))]
         if len(numbers) > 1 and value in (min(numbers), max(numbers)):
             return f"the {'lowest' if value == min(numbers) else 'highest'} value of the space"
-    if len(set(tried)) > 1 and value in (min(tried), max(tried)):
-        return f"the {'lowest' if value == min(tried) else 'highest'} value that was tried"
+    if len(set(trial_values)) > 1 and value in (min(trial_values), max(trial_values)):
+        return f"the {'lowest' if value == min(trial_values) else 'highest'} value that was tried"
     return None
 
 
@@ -278,10 +280,10 @@ def best_so_far(row: Row) -> list[tuple[int, float]]:
     for run in row.trials:
         if run.record is not None and run.trial is not None:
             score = run.record.scores.get(OBJECTIVE) if run.record.outcome == "ok" else None
-            known = [score] if score is not None else []
-            known += [curve[-1][1]] if curve else []
-            if known:
-                curve.append((run.trial + 1, max(known)))
+            scores = [score] if score is not None else []
+            scores += [curve[-1][1]] if curve else []
+            if scores:
+                curve.append((run.trial + 1, max(scores)))
     return curve
 
 

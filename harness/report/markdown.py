@@ -13,12 +13,12 @@ from harness.scores import HEADLINE
 from harness.verdicts.rules import Verdict
 
 
-def page(facts: Facts, drawn: Collection[str], command: str) -> str:
+def page(facts: Facts, figures: Collection[str], command: str) -> str:
     """Return the README's text.
 
     Args:
         facts: what the page states.
-        drawn: names of the figures that exist.
+        figures: names of the figures that exist.
         command: the shell command that reproduces the runs.
     """
     ablation = facts.plan.ablation
@@ -31,27 +31,27 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         "## Result",
         *_result(facts),
         "## Differences",
-        _figure("differences", drawn, "no two consecutive studies have final runs"),
+        _figure("differences", figures, "no two consecutive studies have final runs"),
         f"The figures show the first {DRAWN} of {len(facts.studies)} studies." if len(facts.studies) > DRAWN else "",
         _explain_intervals(facts),
-        *sweeps.section(facts, _figure("sweeps", drawn, f"none of its studies is among the first {DRAWN}")),
+        *sweeps.section(facts, _figure("sweeps", figures, f"none of its studies is among the first {DRAWN}")),
         "## What changed at each step",
         *_steps(facts),
         "## Why they differ",
-        _figure("explain", drawn, "fewer than two rows have diagnostics"),
+        _figure("explain", figures, "fewer than two rows have diagnostics"),
         *explain.explanation(facts),
         "## With and without tuning",
         *_ranking(facts),
-        *curves.section(facts, _figure("tuning", drawn, "no trial has succeeded")),
+        *curves.section(facts, _figure("tuning", figures, "no trial has succeeded")),
         "## Tasks",
-        *_tasks(facts, drawn),
+        *_tasks(facts, figures),
         "## Learning rates",
-        _figure("learning_rates", drawn, "no trial has succeeded"),
+        _figure("learning_rates", figures, "no trial has succeeded"),
         curves.edges(facts),
         "## Budgets",
         budgets.given(facts).markdown(),
         "## Cost",
-        _figure("cost", drawn, "no final run is done"),
+        _figure("cost", figures, "no final run is done"),
         tables.cost(facts).markdown(),
         "## Runs without scores",
         *_unsuccessful(facts),
@@ -106,10 +106,10 @@ def verdict_line(facts: Facts) -> str:
 
 
 def _leader(facts: Facts) -> str:
-    known = [(mean, row) for row in facts.rows if (mean := row.mean(HEADLINE)) is not None]
-    if not known:
+    means = [(mean, row) for row in facts.rows if (mean := row.mean(HEADLINE)) is not None]
+    if not means:
         return "There is no STSB test score yet."
-    mean, row = max(known, key=lambda item: item[0])
+    mean, row = max(means, key=lambda item: item[0])
     return f"Highest mean: {escape(row.name)}, STSB test Spearman {score(mean)}."
 
 
@@ -121,8 +121,8 @@ def budget_line(facts: Facts) -> str:
         if budget.examples is not None
         else f"{budget.epochs:g} epoch{'s' * (budget.epochs != 1)}"
     )
-    tried = sorted({len(row.trials) for row in facts.studies})
-    trials = " or ".join(map(str, tried)) or "no"
+    numbers = sorted({len(row.trials) for row in facts.studies})
+    trials = " or ".join(map(str, numbers)) or "no"
     firsts = {str(ablation.default_point(study)) for study in ablation.studies}
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     return (
@@ -190,25 +190,25 @@ def _differs(a: Row, b: Row, field: str) -> bool:
 
 
 def _ranking(facts: Facts) -> Iterable[str]:
-    found = tables.ranking(facts)
-    if not found.tuned:
+    ranking = tables.ranking(facts)
+    if not ranking.tuned:
         yield "No study has final runs at both points yet."
         return
-    if len(found.tuned) > 1:
-        tuned, untuned = (" < ".join(map(escape, reversed(order))) for order in (found.tuned, found.untuned))
+    if len(ranking.tuned) > 1:
+        tuned, untuned = (" < ".join(map(escape, reversed(order))) for order in (ranking.tuned, ranking.untuned))
         changed = f"Tuning changes the ranking: {untuned} at the default point, {tuned} at the best point."
         yield (
             f"{'Tuning does not change the ranking.' if tuned == untuned else changed} Ranks are by mean score; the "
             "intervals above show which neighbouring studies differ."
         )
-    yield found.table.markdown()
-    left = [row.name for row in facts.studies if row.name not in found.tuned]
+    yield ranking.table.markdown()
+    left = [row.name for row in facts.studies if row.name not in ranking.tuned]
     if left:
         yield f"Without final runs at both points: {', '.join(map(escape, left))}."
 
 
-def _tasks(facts: Facts, drawn: Collection[str]) -> Iterable[str]:
-    yield _figure("tasks", drawn, "no final run is done")
+def _tasks(facts: Facts, figures: Collection[str]) -> Iterable[str]:
+    yield _figure("tasks", figures, "no final run is done")
     if facts.languages:
         named = "; ".join(f"{escape(name)} ({escape(languages)})" for name, languages in facts.languages.items())
         yield f"Some tasks have subsets that are scored separately. Their languages: {named}."
@@ -242,6 +242,6 @@ def _unsuccessful(facts: Facts) -> Iterable[str]:
     yield tables.unsuccessful(facts).markdown()
 
 
-def _figure(name: str, drawn: Collection[str], otherwise: str) -> str:
+def _figure(name: str, figures: Collection[str], otherwise: str) -> str:
     alt = next(drawing.alt for drawing in ALL if drawing.name == name)
-    return f"![{alt}](figures/{name}.svg)" if name in drawn else f"No figure: {otherwise}."
+    return f"![{alt}](figures/{name}.svg)" if name in figures else f"No figure: {otherwise}."

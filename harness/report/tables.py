@@ -51,9 +51,9 @@ def count(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}"
 
 
-def interval(found: intervals.Interval | None, signs: bool = True) -> str:
+def interval(bounds: intervals.Interval | None, signs: bool = True) -> str:
     show = signed if signs else score
-    return NONE if found is None else f"{show(found.low)} to {show(found.high)}"
+    return NONE if bounds is None else f"{show(bounds.low)} to {show(bounds.high)}"
 
 
 LESS = " †"
@@ -105,25 +105,25 @@ def _pearson(row: Row) -> float | None:
 
 def mean_over_seeds(row: Row) -> str:
     """Format a study's mean test score with its interval over seeds as a table cell."""
-    known = list(row.finals.scores.values())
-    if not known:
+    scores = list(row.finals.scores.values())
+    if not scores:
         return NONE
-    text = score(float(np.mean(known)))
+    text = score(float(np.mean(scores)))
     if not row.finals.constant:
-        found = intervals.t_interval(known)
-        text += f"<br>({interval(found, signs=False)})" if found else "<br>(one seed)"
-    if len(known) < row.finals.planned:
-        text += f"<br>{len(known)} of {row.finals.planned} seeds"
+        spread = intervals.t_interval(scores)
+        text += f"<br>({interval(spread, signs=False)})" if spread else "<br>(one seed)"
+    if len(scores) < row.finals.planned:
+        text += f"<br>{len(scores)} of {row.finals.planned} seeds"
     return text
 
 
 def _difference(step: Step | None) -> str:
     if step is None or step.difference is None:
         return NONE
-    found = step.difference
-    seeds = found.over_seeds()
+    difference = step.difference
+    seeds = difference.over_seeds()
     over_seeds = f"seeds {interval(seeds)}" if seeds else "one seed: no interval over seeds"
-    return f"{signed(found.mean)}<br>(pairs {interval(found.over_pairs())};<br>{over_seeds})"
+    return f"{signed(difference.mean)}<br>(pairs {interval(difference.over_pairs())};<br>{over_seeds})"
 
 
 def rows_used(facts: Facts) -> Table:
@@ -132,10 +132,10 @@ def rows_used(facts: Facts) -> Table:
     rows = []
     for row in facts.studies:
         used = sorted({record.rows for record in row.records if record.rows})
-        asked = sorted(
+        requested = sorted(
             {int(r.provenance["rows_asked"]) for r in row.records if r.provenance.get("rows_asked") is not None}
         )
-        planned = asked or [facts.plan.ablation.testbed.max_rows]
+        planned = requested or [facts.plan.ablation.testbed.max_rows]
         rows.append(
             (escape(row.name), escape(row.view), ", ".join(map(count, used)) or NONE, ", ".join(map(count, planned)))
         )
@@ -248,11 +248,11 @@ def unsuccessful(facts: Facts) -> Table:
     for record in (r for row in facts.rows for r in row.records if r.outcome != "ok"):
         alike.setdefault((record.study, record.stage, record.outcome, _why(record)), []).append(record)
     rows = []
-    for (study, stage, outcome, why), found in alike.items():
-        points = list(dict.fromkeys(NONE if r.point is None else escape(str(r.point)) for r in found))
+    for (study, stage, outcome, why), records in alike.items():
+        points = list(dict.fromkeys(NONE if r.point is None else escape(str(r.point)) for r in records))
         more = f"<br>and {len(points) - 3} more" if len(points) > 3 else ""
-        seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in found}))
-        rows.append((escape(study), stage, outcome, why, "<br>".join(points[:3]) + more, seeds, str(len(found))))
+        seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in records}))
+        rows.append((escape(study), stage, outcome, why, "<br>".join(points[:3]) + more, seeds, str(len(records))))
     return Table(("study", "stage", "outcome", "reason", "points", "seeds", "runs"), tuple(rows), left=6)
 
 

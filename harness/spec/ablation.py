@@ -126,14 +126,14 @@ class Ablation:
 
     def _check_views(self) -> None:
         """Raise StudyFileError if two different views have the same name, as tables could not distinguish them."""
-        known = dict(VIEWS)
+        by_name = dict(VIEWS)
         for study in self.studies:
             view = named(study.view)
-            other = known.setdefault(view.name, view)
+            other = by_name.setdefault(view.name, view)
             if view is not other and _decides(study, view) != _decides(study, other):
-                taken = "a built-in view" if view.name in VIEWS else "another view of this ablation"
+                owner = "a built-in view" if view.name in VIEWS else "another view of this ablation"
                 raise StudyFileError(
-                    f"study {study.name!r}: its view has the name {view.name!r} of {taken}, but makes other rows; "
+                    f"study {study.name!r}: its view has the name {view.name!r} of {owner}, but makes other rows; "
                     "give it a unique name"
                 )
 

@@ -53,11 +53,11 @@ def judge(plan: Plan) -> list[Verdict]:
     """Judge every claim of the ablation, in the order of its study file, by the rules of the module's docstring."""
     stated = claims(plan.ablation)
     evidence = [_evidence(plan, claim) for claim in stated]
-    p_values = [_p_value(claim, known) for claim, known in zip(stated, evidence, strict=True)]
+    p_values = [_p_value(claim, each) for claim, each in zip(stated, evidence, strict=True)]
     p_values += [1.0] * uncounted(plan)  # claims that were withdrawn, or could have been made instead
     holm = intervals.holm_levels([repeated_looks.spent(p_value, plan.looks) for p_value in p_values])
     levels = [repeated_looks.nominal(level, plan.looks) for level in holm]
-    verdicts = (verdict_on(claim, known, level) for claim, known, level in zip(stated, evidence, levels, strict=False))
+    verdicts = (verdict_on(claim, each, level) for claim, each, level in zip(stated, evidence, levels, strict=False))
     return [replace(v, late=_late(plan, v), unequal=_unequal(plan, v)) for v in verdicts]
 
 
@@ -95,16 +95,16 @@ def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:
         return _complete_difference(better, finals(plan, claim.worse, claim.at))
     if better.lacking:
         return _in_words(better.lacking)
-    known = distance(better, claim.target or 0.0)
-    return "its seeds were scored on different test pairs" if known is None else known
+    evidence = distance(better, claim.target or 0.0)
+    return "its seeds were scored on different test pairs" if evidence is None else evidence
 
 
 def _complete_difference(better: Finals, worse: Finals) -> Difference | str:
     lacking = (*better.lacking, *(worse.lacking if worse.study != better.study else ()))
     if lacking:
         return _in_words(lacking)
-    known = difference(better, worse)
-    return "they have no common seeds that were scored on the same test pairs" if known is None else known
+    evidence = difference(better, worse)
+    return "they have no common seeds that were scored on the same test pairs" if evidence is None else evidence
 
 
 def _in_words(lacking: Sequence[str]) -> str:
@@ -112,12 +112,12 @@ def _in_words(lacking: Sequence[str]) -> str:
     return "; ".join(lacking[:3]) + more
 
 
-def _p_value(claim: Claim, known: Difference | Distance | str) -> float:
-    if isinstance(known, str):
+def _p_value(claim: Claim, evidence: Difference | Distance | str) -> float:
+    if isinstance(evidence, str):
         return 1.0
-    if isinstance(known, Difference):
-        return known.p_value(claim.margin)
-    return known.p_within(claim.margin) if claim.kind == "within" else known.p_reaches()
+    if isinstance(evidence, Difference):
+        return evidence.p_value(claim.margin)
+    return evidence.p_within(claim.margin) if claim.kind == "within" else evidence.p_reaches()
 
 
 def exit_code(verdicts: Sequence[Verdict], plan: Plan, strict: bool = False) -> int:

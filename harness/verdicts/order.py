@@ -77,13 +77,13 @@ def _order(plan: Plan, expectation: InOrder) -> Order:
     if any(side.lacking for side in sides) or (not plan.allow_mixed and of_studies(plan, expectation.studies)):
         return Order(str(expectation))
     steps = [difference(after, before) for before, after in pairwise(_at_common_seeds(sides))]
-    known = [step for step in steps if step is not None]
-    if len(known) < len(steps):
+    complete = [step for step in steps if step is not None]
+    if len(complete) < len(steps):
         return Order(str(expectation))
-    by_seed = np.array([step.by_seed for step in known])
+    by_seed = np.array([step.by_seed for step in complete])
     return Order(
         str(expectation),
-        all_positive([step.resampled for step in known]),
+        all_positive([step.resampled for step in complete]),
         posterior_all_positive(by_seed),
         by_seed.shape[1],
     )

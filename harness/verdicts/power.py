@@ -51,21 +51,21 @@ def power(n: int, size: float, spread: float, alpha: float = intervals.ALPHA) ->
     return float(1 - nctdtr(n - 1, size / spread * math.sqrt(n), stdtrit(n - 1, 1 - alpha / 2)))
 
 
-def seeds_needed(size: float, spread: float, alpha: float = intervals.ALPHA, wanted: float = POWER) -> int | None:
-    """Return the smallest number of seeds that detects a true difference with the wanted power.
+def seeds_needed(size: float, spread: float, alpha: float = intervals.ALPHA, target: float = POWER) -> int | None:
+    """Return the smallest number of seeds that detects a true difference with a given power.
 
     Args:
         size: true mean difference on a 0 to 1 scale.
         spread: standard deviation of the paired differences per seed.
         alpha: the interval has level 1 - alpha.
-        wanted: the power.
+        target: the power.
 
     Returns:
         The number of seeds, None if it exceeds `MOST`.
     """
     if spread == 0:
         return 2
-    return next((n for n in range(2, MOST + 1) if intervals.detectable(n, spread, alpha, wanted) <= size), None)
+    return next((n for n in range(2, MOST + 1) if intervals.detectable(n, spread, alpha, target) <= size), None)
 
 
 def upper_spread(spread: float, n: int, level: float = _UPPER) -> float:

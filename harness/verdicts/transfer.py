@@ -47,7 +47,7 @@ class Side:
     verdicts: tuple[Verdict, ...]
 
     def of(self, study: str) -> Finals:
-        return next(known for known in self.finals if known.study == study)
+        return next(each for each in self.finals if each.study == study)
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Agreement:
     turned: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        def text(found: intervals.Interval | None) -> str:
-            return "unknown" if found is None else f"{found.low:.2f} to {found.high:.2f}"
+        def text(interval: intervals.Interval | None) -> str:
+            return "unknown" if interval is None else f"{interval.low:.2f} to {interval.high:.2f}"
 
         seeds, studies = text(self.rho_over_seeds), text(self.rho_over_studies)
         return (
@@ -130,14 +130,14 @@ def _agreement(left: Side, right: Side) -> Agreement:
 
 
 def _done(of: Side, study: str) -> bool:
-    known = [f for f in of.finals if f.study == study]
-    return bool(known) and bool(known[0].scores) and not known[0].lacking
+    of_study = [f for f in of.finals if f.study == study]
+    return bool(of_study) and bool(of_study[0].scores) and not of_study[0].lacking
 
 
 def _sign(of: Side, a: str, b: str) -> int:
     """Return 1 if `a` beats `b` significantly on a testbed, -1 if `b` beats `a`, 0 if neither."""
-    found = difference(of.of(a), of.of(b))
-    intervals = [] if found is None else [found.over_pairs(), found.over_seeds()]
+    evidence = difference(of.of(a), of.of(b))
+    intervals = [] if evidence is None else [evidence.over_pairs(), evidence.over_seeds()]
     if all(interval is not None and interval.low > 0 for interval in intervals) and intervals:
         return 1
     return -1 if intervals and all(interval is not None and interval.high < 0 for interval in intervals) else 0
@@ -164,10 +164,10 @@ def rho_over_seeds(
         seed: seed of the random generator.
     """
     random = np.random.default_rng(seed)
-    drawn = [_true_means(side, random, draws) for side in (x, y)]
-    if drawn[0] is None or drawn[1] is None:
+    means = [_true_means(side, random, draws) for side in (x, y)]
+    if means[0] is None or means[1] is None:
         return None
-    return _interval([rho(a, b) for a, b in zip(drawn[0], drawn[1], strict=True)], "seeds")
+    return _interval([rho(a, b) for a, b in zip(means[0], means[1], strict=True)], "seeds")
 
 
 def _true_means(by_study: Sequence[Sequence[float]], random: np.random.Generator, draws: int) -> Floats | None:
@@ -178,8 +178,8 @@ def _true_means(by_study: Sequence[Sequence[float]], random: np.random.Generator
     pooled = sum(float(np.sum((np.array(scores) - np.mean(scores)) ** 2)) for scores in by_study) / freedom
     errors = np.sqrt([pooled / len(scores) for scores in by_study])
     divisor = np.sqrt(random.chisquare(freedom, draws) / freedom)
-    drawn: Floats = _means(by_study) + errors * random.standard_normal((draws, len(by_study))) / divisor[:, None]
-    return drawn
+    means: Floats = _means(by_study) + errors * random.standard_normal((draws, len(by_study))) / divisor[:, None]
+    return means
 
 
 def rho_over_studies(x: Floats, y: Floats, draws: int = DRAWS, seed: int = 0) -> intervals.Interval | None:
@@ -191,9 +191,9 @@ def rho_over_studies(x: Floats, y: Floats, draws: int = DRAWS, seed: int = 0) ->
     return _interval([rho(x[d], y[d]) for d in chosen if len(set(x[d])) > 2 and len(set(y[d])) > 2], "studies")
 
 
-def _interval(found: list[float], over: str) -> intervals.Interval | None:
+def _interval(values: list[float], over: str) -> intervals.Interval | None:
     """Return the middle 95 percent of the values, None if it is undefined in some draws."""
-    if not found or not np.isfinite(found).all():
+    if not values or not np.isfinite(values).all():
         return None
-    low, high = np.percentile(found, [2.5, 97.5])
+    low, high = np.percentile(values, [2.5, 97.5])
     return intervals.Interval(float(low), float(high), 1 - intervals.ALPHA, over)

@@ -52,10 +52,10 @@ def grow(planner: Planner) -> None:
     least = planner.ablation.budget.seeds
     seeds = {study.name: planner.seeds.get(study.name, least) for study in planner.ablation.studies}
     while _all_ended(plan := planner.plan()):
-        wanted = _wanted(judge(plan), seeds, last)
-        if wanted == seeds:
+        following = _wanted(judge(plan), seeds, last)
+        if following == seeds:
             return
-        seeds = wanted
+        seeds = following
         planner.give(seeds)
 
 
@@ -83,13 +83,13 @@ def _all_ended(plan: Plan) -> bool:
 
 def _wanted(verdicts: Iterable[Verdict], seeds: Mapping[str, int], last: int) -> dict[str, int]:
     """Return the seeds of the next look: the studies of an open claim get one more than they have in common."""
-    wanted = dict(seeds)
+    following = dict(seeds)
     for verdict in verdicts:
         if is_open(verdict):
             studies = [name for name in (verdict.better, verdict.worse) if name and name != UNTRAINED]
-            following = min(last, 1 + min((seeds[name] for name in studies), default=last))
-            wanted |= {name: max(wanted[name], following) for name in studies}
-    return wanted
+            count = min(last, 1 + min((seeds[name] for name in studies), default=last))
+            following |= {name: max(following[name], count) for name in studies}
+    return following
 
 
 def is_open(verdict: Verdict) -> bool:
