@@ -46,7 +46,7 @@ def _making(record: Record) -> dict[str, str]:
     return {**conditions, "precision": str(record.provenance.get("precision", "unknown"))}
 
 
-def made_otherwise(plan: Plan) -> list[str]:
+def condition_notes(plan: Plan) -> list[str]:
     """Return a sentence if the plan's runs were made under different conditions, or by another study file."""
     sentences = []
     differing = mixed(run.record for run in plan.runs if run.record is not None)

@@ -40,7 +40,7 @@ def make_plan(
     """
     planner = Planner(ablation, records, pruning=pruning, only=only, unavailable=unavailable)
     planner.designs, planner.looks = tuple(designs), looks
-    planner.give(seeds or {})
+    planner.set_seeds(seeds or {})
     return planner.plan()
 
 
@@ -107,7 +107,7 @@ class Planner:
         studies = [replace(s, view=with_trial) if s.name == name else s for s in self.ablation.studies]
         return replace(self.ablation, studies=studies)
 
-    def give(self, seeds: Mapping[str, int]) -> None:
+    def set_seeds(self, seeds: Mapping[str, int]) -> None:
         """Set the number of final seeds at the best point, by study, if it exceeds the budget's."""
         self.seeds = dict(seeds)
         self._parts.clear()

@@ -58,7 +58,7 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
             _margin(v),
             str(v.seeds),
             score(v.detectable),
-            escape(without_paths(f"{v.told} {_in_hindsight(v)}".strip())),
+            escape(without_paths(f"{v.full_reason} {_in_hindsight(v)}".strip())),
         )
         for v in verdicts
     )

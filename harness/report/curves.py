@@ -12,6 +12,19 @@ from harness.scores import OBJECTIVE
 from harness.stats.expected_best import expected_best
 
 
+def best_so_far(row: Row) -> list[tuple[int, float]]:
+    """Return (number of trials, best dev Spearman so far) after each finished trial that follows a first success."""
+    curve: list[tuple[int, float]] = []
+    for run in row.trials:
+        if run.record is not None and run.trial is not None:
+            score = run.record.scores.get(OBJECTIVE) if run.record.outcome == "ok" else None
+            scores = [score] if score is not None else []
+            scores += [curve[-1][1]] if curve else []
+            if scores:
+                curve.append((run.trial + 1, max(scores)))
+    return curve
+
+
 def best_against_minutes(row: Row) -> list[tuple[float, float]]:
     """Return (minutes of all trials so far, best dev Spearman so far) after each ended trial from the first success on.
 

@@ -24,6 +24,7 @@ class Space:
     """A study's embedding space: means over its final runs at the best point (or the untrained model's one run)."""
 
     row: Row
+    """The study's row."""
 
     def figure(self, name: str) -> float | None:
         """Return the mean of a diagnostic (see `harness.evaluation.diagnostics`), None if no run has it."""

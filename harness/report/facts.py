@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.planning.plan import Plan, PlannedRun
-from harness.scores import HEADLINE, OBJECTIVE
+from harness.scores import HEADLINE
 from harness.spec import losses
 from harness.spec.space import Choice, Dimension, LogUniform, Point
 from harness.spec.study import UNTRAINED
@@ -31,20 +31,24 @@ PUBLIC_HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class Row:
-    """A study's runs and results; the untrained model has a row, too, with one run and no trials.
-
-    `best` and `default` are the planned final runs at the tuned and at the default point; `finals` and `untuned` are
-    those of them that can be compared.
-    """
+    """A study's runs and results; the untrained model has a row, too, with one run and no trials."""
 
     name: str
+    """Name of the study."""
     loss: str
+    """The loss, as tables show it."""
     view: str
+    """The view and settings that differ from the testbed's, as tables show them."""
     trials: tuple[PlannedRun, ...]
+    """The planned trials."""
     best: tuple[PlannedRun, ...]
+    """The planned final runs at the best point."""
     default: tuple[PlannedRun, ...]
+    """The planned final runs at the default point."""
     finals: Finals
+    """Those of `best` that can be compared."""
     untuned: Finals
+    """Those of `default` that can be compared."""
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
@@ -102,8 +106,11 @@ class Step:
     """The comparison of a study with the one declared before it, or of the first study with the untrained model."""
 
     before: Row
+    """The row of the first study, or the untrained model's."""
     after: Row
+    """The row of the second study."""
     difference: Difference | None
+    """After minus before; None if no common seeds can be compared."""
 
 
 @dataclass(frozen=True)
@@ -111,19 +118,27 @@ class Edge:
     """A dimension whose best value is at an edge, so that a better one may exist beyond it."""
 
     study: str
+    """Name of the study."""
     dimension: str
+    """Name of the dimension."""
     value: float
+    """The best value."""
     why: str
+    """Which edge it is at, as the end of a sentence."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A plan, its rows (the untrained model first), the steps between them, and the verdicts."""
+    """Everything that a report states."""
 
     plan: Plan
+    """The plan with its records."""
     rows: tuple[Row, ...]
+    """The untrained model's row, then one row per study."""
     steps: tuple[Step, ...]
+    """The comparison of each row with the one before it."""
     verdicts: tuple[Verdict, ...]
+    """The verdicts on the plan's claims."""
 
     @property
     def untrained(self) -> Row:
@@ -134,7 +149,7 @@ class Facts:
         return self.rows[1:]
 
     @cached_property
-    def got_less(self) -> list[str]:
+    def fewer_points(self) -> list[str]:
         """The tuned studies whose best point was chosen from fewer scored points than another study's."""
         points = {row.name: len(row.scored_points) for row in self.studies}
         tuned = [row for row in self.studies if all(run.state in ("done", "failed") for run in row.trials)]
@@ -272,19 +287,6 @@ def edge_of(dimension: Dimension, value: float, trial_values: Sequence[float]) -
     if len(set(trial_values)) > 1 and value in (min(trial_values), max(trial_values)):
         return f"the {'lowest' if value == min(trial_values) else 'highest'} value that was tried"
     return None
-
-
-def best_so_far(row: Row) -> list[tuple[int, float]]:
-    """Return (number of trials, best dev Spearman so far) after each finished trial that follows a first success."""
-    curve: list[tuple[int, float]] = []
-    for run in row.trials:
-        if run.record is not None and run.trial is not None:
-            score = run.record.scores.get(OBJECTIVE) if run.record.outcome == "ok" else None
-            scores = [score] if score is not None else []
-            scores += [curve[-1][1]] if curve else []
-            if scores:
-                curve.append((run.trial + 1, max(scores)))
-    return curve
 
 
 _PATH = re.compile(r"(?<![\w:/])(?:/(?:[\w.@+~-]+/)+|[A-Za-z]:\\(?:[^\\\s]+\\)+)")

@@ -135,8 +135,8 @@ def budget_line(facts: Facts) -> str:
 
 def _result(facts: Facts) -> Iterable[str]:
     yield tables.headline(facts).markdown()
-    if facts.got_less:
-        listed = ", ".join(map(escape, facts.got_less))
+    if facts.fewer_points:
+        listed = ", ".join(map(escape, facts.fewer_points))
         yield (
             f"† {listed}: the best point was selected from fewer scored points than in other studies (see Budgets), so "
             "the tuned score is at a disadvantage."

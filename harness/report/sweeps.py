@@ -12,20 +12,26 @@ from harness.report.tables import NONE, Table, escape, mean_over_seeds
 
 @dataclass(frozen=True)
 class At:
-    """One study of a sweep: its value (infinity for all rows), its position on the axis, and its row."""
+    """One study of a sweep."""
 
     value: float
+    """The value of the swept parameter; infinity for all rows."""
     place: float
+    """The position on the axis."""
     row: Row
+    """The study's row."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The studies that `Study.sweep` made of one study over one parameter, in ascending order of its value."""
+    """The studies that `Study.sweep` makes of one study over one parameter."""
 
     study: str
+    """Name of the base study."""
     what: str
+    """The swept parameter."""
     points: tuple[At, ...]
+    """The studies, in ascending order of the value."""
 
 
 def sweeps(facts: Facts) -> list[Sweep]:

@@ -18,17 +18,19 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Table:
-    """A header and rows of markdown cells; columns after the first `left` are aligned right.
-
-    With `words` the last column holds sentences and is aligned left.
-    """
+    """A table of markdown cells."""
 
     header: tuple[str, ...]
+    """Titles of the columns."""
     rows: tuple[tuple[str, ...], ...]
+    """The cells, row by row."""
     left: int = 1
+    """Number of first columns that are aligned left; the others are aligned right."""
     words: bool = False
+    """True if the last column holds sentences and is aligned left."""
 
     def markdown(self) -> str:
+        """Return the table in GitHub's markdown."""
         rule = ["---" if column < self.left else "--:" for column in range(len(self.header))]
         rule[-1] = "---" if self.words else rule[-1]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.header, rule, *self.rows))
@@ -84,7 +86,7 @@ def headline(facts: Facts) -> Table:
         point = NONE if row.point is None else str(row.point)
         rows.append(
             (
-                escape(row.name) + (LESS if row.name in facts.got_less else ""),
+                escape(row.name) + (LESS if row.name in facts.fewer_points else ""),
                 escape(row.loss),
                 escape(row.view),
                 mean_over_seeds(row),
@@ -180,8 +182,11 @@ class Ranking:
     """Studies ranked by mean STSB test Spearman at the best and at the default point; only those that have both."""
 
     tuned: tuple[str, ...]
+    """Names of the studies, the best at its best point first."""
     untuned: tuple[str, ...]
+    """Names of the studies, the best at its default point first."""
     table: Table
+    """Both ranks and scores of each study."""
 
 
 def ranking(facts: Facts) -> Ranking:

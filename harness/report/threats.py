@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.planning.mixing import made_otherwise
+from harness.planning.mixing import condition_notes
 from harness.planning.plan import START_UP
 from harness.report.audit import doubts
 from harness.report.facts import PUBLIC_HUB, Facts
@@ -166,7 +166,7 @@ def _origin(facts: Facts) -> list[str]:
     precisions = [str(precision) for precision, _ in facts.provenance("precision")]
     if len(precisions) == 1 and precisions[0] != "fp32":
         texts.append(f"All runs were trained in {precisions[0]}, which rounds more coarsely than fp32.")
-    texts += [escape(f"{note[0].upper()}{note[1:]}.") for note in made_otherwise(facts.plan)]
+    texts += [escape(f"{note[0].upper()}{note[1:]}.") for note in condition_notes(facts.plan)]
     if (machines := len(facts.provenance("hardware"))) > 1:
         texts.append(f"The runs were made on {machines} different machines.")
     for key, what in (("harness_git", "the harness"), ("git", "the study file's repository")):

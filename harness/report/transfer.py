@@ -47,7 +47,7 @@ def page(sides: Sequence[Side], agreements: Sequence[Agreement], has_figure: boo
         "best point, and differences are given in those points.",
         "## Agreement",
         _agreement(agreements).markdown(),
-        *(_turned(agreement) for agreement in agreements if agreement.turned),
+        *(_in_reverse(agreement) for agreement in agreements if agreement.in_reverse),
         "*Over seeds*: the 95 percent interval of the coefficient for other final seeds. Studies that differ by less "
         "than the spread over seeds swap ranks in it, which pulls the interval below the coefficient. *Over studies*: "
         "a bootstrap over the studies. *Significant pairs*: pairs of studies whose difference is above or below 0 over "
@@ -83,8 +83,8 @@ def _agreement(agreements: Sequence[Agreement]) -> Table:
             _coefficients(a.rho_over_seeds),
             _coefficients(a.rho_over_studies),
             coefficient(a.tau),
-            str(a.told_apart),
-            str(a.alike),
+            str(a.significant),
+            str(a.same_order),
         )
         for a in agreements
     ]
@@ -95,8 +95,8 @@ def _coefficients(bounds: intervals.Interval | None) -> str:
     return NONE if bounds is None else f"{bounds.low:.2f} to {bounds.high:.2f}"
 
 
-def _turned(agreement: Agreement) -> str:
-    pairs = "; ".join(f"{escape(better)} beats {escape(worse)}" for better, worse in agreement.turned)
+def _in_reverse(agreement: Agreement) -> str:
+    pairs = "; ".join(f"{escape(better)} beats {escape(worse)}" for better, worse in agreement.in_reverse)
     return f"On {escape(agreement.left)}, and in reverse order on {escape(agreement.right)}: {pairs}."
 
 
@@ -141,9 +141,9 @@ def _verdicts(sides: Sequence[Side]) -> Table:
     """Return one row per claim with each testbed's verdict; all testbeds share the claims of the study file."""
     header = ("claim", *(escape(side.testbed) for side in sides))
     claims = zip(*(side.verdicts for side in sides), strict=True)
-    rows = [(escape(verdicts[0].expectation), *map(_told, verdicts)) for verdicts in claims]
+    rows = [(escape(verdicts[0].expectation), *map(_cell, verdicts)) for verdicts in claims]
     return Table(header, tuple(rows), left=len(header))
 
 
-def _told(verdict: Verdict) -> str:
+def _cell(verdict: Verdict) -> str:
     return verdict.verdict if verdict.difference is None else f"{verdict.verdict} ({signed(verdict.difference)})"

@@ -44,18 +44,20 @@ _COLUMNS = {"study", "stage", "roles", "seed", "id", "outcome"}
 
 @dataclass(frozen=True)
 class Baseline:
-    """The scores of an earlier report by study and figure, then by seed. `untrained_id` is its untrained run's id.
-
-    `subjects` identifies what each study trained and was scored on (`plan.subject_id`), if the report has it.
-    """
+    """The final scores of an earlier report."""
 
     scores: Mapping[tuple[str, str], Mapping[int, float]]
+    """Scores on a 0 to 1 scale, by study and figure, then by seed."""
     figures: tuple[str, ...]
+    """Names of the scores that the report has."""
     untrained_id: str | None
+    """Run id of the untrained model's run; None if the report has none."""
     subjects: Mapping[str, str] = field(default_factory=dict)
+    """By study, the hash of what it trained and was scored on (`plan.subject_id`), if the report has it."""
 
     @property
     def studies(self) -> tuple[str, ...]:
+        """Names of the studies, in the report's order."""
         return tuple(dict.fromkeys(study for study, _ in self.scores))
 
 
@@ -157,8 +159,11 @@ class _Sides:
     """A figure by seed, of the current runs and of the baseline."""
 
     now: Mapping[int, float]
+    """Scores of the current runs."""
     then: Mapping[int, float]
+    """Scores of the baseline."""
     constant: bool
+    """True for the untrained model, which has one deterministic run."""
 
     @property
     def same(self) -> bool:

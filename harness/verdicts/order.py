@@ -39,16 +39,16 @@ _AT_ONCE = 20_000  # draws held in memory
 
 @dataclass(frozen=True)
 class Order:
-    """The probability that an order holds as a whole.
-
-    `over_seeds` is None for one seed; both figures are None if runs are missing. `seeds` counts the final seeds that
-    all studies of the order have.
-    """
+    """The probability that an order holds as a whole."""
 
     expectation: str
+    """The order as printed."""
     over_pairs: float | None = None
+    """Share of bootstrap resamples in which every step is positive; None if runs are missing."""
     over_seeds: float | None = None
+    """Posterior probability that every step is positive; None for one seed or if runs are missing."""
     seeds: int = 0
+    """Number of final seeds that all studies of the order have."""
 
     def __str__(self) -> str:
         if self.over_pairs is None:

@@ -71,10 +71,10 @@ class Verdict:
     def __str__(self) -> str:
         numbers = "" if self.difference is None else f" ({self._measured()})"
         late = f" Chosen in hindsight: {' '.join(self.late)}" if self.late else ""
-        return f"{self.verdict}: {self.expectation}{numbers}. {self.told}{late}"
+        return f"{self.verdict}: {self.expectation}{numbers}. {self.full_reason}{late}"
 
     @property
-    def told(self) -> str:
+    def full_reason(self) -> str:
         """The reason, followed by `unequal`."""
         return f"{self.reason} {self.unequal}".strip()
 

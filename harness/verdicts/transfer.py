@@ -39,36 +39,46 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Side:
-    """A testbed: its name, each study's final runs at its best point (the untrained model first), and the verdicts."""
+    """The results of an ablation on one testbed."""
 
     testbed: str
+    """Name of the testbed."""
     plan: Plan
+    """The plan with its records."""
     finals: tuple[Finals, ...]
+    """Each study's final runs at its best point, the untrained model first."""
     verdicts: tuple[Verdict, ...]
+    """The verdicts on the plan."""
 
     def of(self, study: str) -> Finals:
+        """Return a study's final runs."""
         return next(each for each in self.finals if each.study == study)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two testbeds agree in the order of `studies`, without the untrained model.
-
-    `told_apart` counts the pairs of studies whose difference is significant on both testbeds, over seeds and over test
-    pairs, each at 95 percent without correction; `alike` counts those of them that have the same order, and `turned`
-    names the others.
-    """
+    """How well two testbeds agree in the order of studies."""
 
     left: str
+    """Name of one testbed."""
     right: str
+    """Name of the other."""
     studies: tuple[str, ...]
+    """The studies that are finished on both, without the untrained model."""
     rho: float
+    """Spearman's rank correlation of the studies' means; NaN if all means of a testbed are equal."""
     tau: float
+    """Kendall's rank correlation of the studies' means."""
     rho_over_seeds: intervals.Interval | None
+    """Interval of `rho` for other final seeds; None if every study has one seed."""
     rho_over_studies: intervals.Interval | None
-    told_apart: int
-    alike: int
-    turned: tuple[tuple[str, str], ...]
+    """Interval of `rho` for other studies; None for fewer than five."""
+    significant: int
+    """Pairs of studies that differ on both testbeds, over seeds and over test pairs, at 95 percent uncorrected."""
+    same_order: int
+    """Those of the significant pairs that have the same order on both testbeds."""
+    in_reverse: tuple[tuple[str, str], ...]
+    """The other significant pairs; the study that is better on `left` comes first."""
 
     def __str__(self) -> str:
         def text(interval: intervals.Interval | None) -> str:
@@ -78,8 +88,8 @@ class Agreement:
         return (
             f"{self.left} and {self.right}, {len(self.studies)} studies: Spearman's rho {coefficient(self.rho)} (95 % "
             f"over seeds {seeds}, over studies {studies}), Kendall's tau {coefficient(self.tau)}; "
-            f"of {self.told_apart} pairs of studies with a significant difference on both, {self.alike} have the same "
-            "order"
+            f"of {self.significant} pairs of studies with a significant difference on both, {self.same_order} have the "
+            "same order"
         )
 
 
@@ -112,8 +122,8 @@ def _agreement(left: Side, right: Side) -> Agreement:
         )
     x, y = ([list(s.of(name).scores.values()) for name in names] for s in (left, right))
     signs = [(a, b, _sign(left, a, b), _sign(right, a, b)) for a, b in combinations(names, 2)]
-    both = [(a, b, here, there) for a, b, here, there in signs if here and there]
-    turned = tuple((a, b) if here > 0 else (b, a) for a, b, here, there in both if here != there)
+    significant = [(a, b, here, there) for a, b, here, there in signs if here and there]
+    in_reverse = tuple((a, b) if here > 0 else (b, a) for a, b, here, there in significant if here != there)
     mean_x, mean_y = _means(x), _means(y)
     return Agreement(
         left.testbed,
@@ -123,9 +133,9 @@ def _agreement(left: Side, right: Side) -> Agreement:
         float(kendalltau(mean_x, mean_y).statistic),
         rho_over_seeds(x, y),
         rho_over_studies(mean_x, mean_y),
-        len(both),
-        len(both) - len(turned),
-        turned,
+        len(significant),
+        len(significant) - len(in_reverse),
+        in_reverse,
     )
 
 

@@ -56,7 +56,7 @@ def grow(planner: Planner) -> None:
         if following == seeds:
             return
         seeds = following
-        planner.give(seeds)
+        planner.set_seeds(seeds)
 
 
 def looks(ablation: Ablation, log: Sequence[Design] = ()) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ import synthetic
 from harness import testbeds
 from harness.planning.plan import Plan, PlannedRun
 from harness.planning.planner import make_plan
-from harness.report import facts, figures, tables, write_report
+from harness.report import curves, figures, tables, write_report
 from harness.report.facts import edge_of, gather, without_paths
 from harness.report.threats import threats
 from harness.scores import HEADLINE
@@ -344,7 +344,7 @@ def test_paths_are_shortened_and_addresses_are_not() -> None:
 def test_best_so_far_never_falls_and_counts_trials_without_a_score() -> None:
     row = gather(troubled()).rows[3]
     assert row.name == "mnr"
-    curve = facts.best_so_far(row)
+    curve = curves.best_so_far(row)
     assert [trials for trials, _ in curve] == [1, 2, 3, 4]
     assert [score for _, score in curve] == sorted(score for _, score in curve)
     assert row.winner is not None

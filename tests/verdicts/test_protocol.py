@@ -248,7 +248,7 @@ def test_budgets_are_told_from_records_and_whoever_got_less_is_marked() -> None:
     table = {row[0]: row for row in given(facts).rows}
     assert table["softmax"][1:5] == ("4", "4", "–", "4")
     assert table["mnr"][1:5] == ("4", "2", "2 infeasible", "2")
-    assert facts.got_less == ["mnr"]
+    assert facts.fewer_points == ["mnr"]
     assert [row[0] for row in headline(facts).rows] == ["untrained", "softmax", "mnr †"]
 
 

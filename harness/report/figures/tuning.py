@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from harness.report.curves import best_against_minutes, expected
-from harness.report.facts import Facts, Row, best_so_far, succeeded
+from harness.report.curves import best_against_minutes, best_so_far, expected
+from harness.report.facts import Facts, Row, succeeded
 from harness.report.figures.canvas import GREY, WIDTH, legend, legend_height, look, new, short, untrained_line
 from harness.scores import OBJECTIVE
 from harness.spec.space import Choice
