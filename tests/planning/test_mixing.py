@@ -39,7 +39,7 @@ def made_by(which: Callable[[PlannedRun], bool], **changes: Any) -> Callable[[Pl
 
 OTHER = {"versions": {"sentence-transformers": "6.1.0"}}
 
-MIXED = {
+MIXED: dict[str, tuple[Callable[[PlannedRun], bool], dict[str, Any]]] = {
     "all of a study's runs": (lambda run: run.study == "cosine", OTHER),
     "one final seed": (lambda run: run.study == "cosine" and run.stage == "final" and run.seed == 2, OTHER),
     "tuning alone": (lambda run: run.study == "cosine" and run.stage == "tune", OTHER),
@@ -129,7 +129,10 @@ def test_check_report_and_plan_tell_and_allow_mixed_judges(copy: Path) -> None:
     assert edited
     refused = harness("check", "study.py", cwd=copy)
     assert refused.returncode == 3
-    assert "incomplete: mnr beats cosine. Its runs were made under different conditions: sentence-transformers 6.0.0 (mnr)" in refused.stdout
+    assert (
+        "incomplete: mnr beats cosine. Its runs were made under different conditions: sentence-transformers 6.0.0 (mnr)"
+        in refused.stdout
+    )
     assert harness("check", "study.py", "--allow-mixed", cwd=copy).returncode in (0, 1)
     assert "under different conditions" in harness("plan", "study.py", cwd=copy).stdout
     as_json = json.loads(harness("check", "study.py", "--json", cwd=copy).stdout)

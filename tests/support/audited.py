@@ -30,7 +30,7 @@ def plant(cache: Path, name: str, config: str, split: str, frame: pd.DataFrame) 
 
 
 def make(studies: list[Study], rows: Ref | None = None, **parts: Any) -> Ablation:
-    bed = replace(testbeds.book, tasks=(), max_rows=400, **({"rows": rows} if rows else {}), **parts)
+    bed = replace(testbeds.book, tasks=(), max_rows=400, rows=rows or testbeds.book.rows, **parts)
     return Ablation(
         name="audited",
         testbed=bed,

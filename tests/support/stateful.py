@@ -172,9 +172,13 @@ class Knowledge:
         made_late = first is not None and claim.studies <= self.known and claim not in first.file.claims
         when = next((entry.known for entry in self.log if claim in entry.file.claims), self.known)
         instead = any(other.studies <= when for other in self.dropped(file))
-        return made_late or instead or any(
-            self.late_study(file, most, study) or self.known_otherwise(file, study) or study in self.otherwise
-            for study in claim.studies
+        return (
+            made_late
+            or instead
+            or any(
+                self.late_study(file, most, study) or self.known_otherwise(file, study) or study in self.otherwise
+                for study in claim.studies
+            )
         )
 
     def dropped(self, file: File) -> set[Claim]:
