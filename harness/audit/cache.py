@@ -25,7 +25,7 @@ from harness.spec.views import named
 FILE = "audit.json"
 
 VERSION = 3
-"""Bumped by hand when the audit looks for more, or judges otherwise: all audits are then repeated."""
+"""Increased by hand when the audit checks more, or judges differently: all audits are then repeated."""
 
 
 def key(ablation: Ablation) -> str:

@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from rich.console import Console
 
     from harness.cli.tables import calibration_as_dicts, calibration_table

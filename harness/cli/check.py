@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from dataclasses import asdict
 
     from harness.audit import cache

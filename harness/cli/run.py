@@ -77,7 +77,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from harness import api
     from harness.executors.signals import end_on_sigterm_too
     from harness.files import as_json, write_atomically
@@ -123,7 +123,11 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _checked(options: argparse.Namespace) -> Ablation:
-    """Return the ablation with the options put in; raise UsageError for options that cannot be."""
+    """Return the ablation with the options applied.
+
+    Raises:
+        UsageError: an option, or a combination of options, is out of range.
+    """
     if options.no_mteb:
         options.tasks = ""
     if options.workers is not None and options.workers < 1:
@@ -143,7 +147,7 @@ def _checked(options: argparse.Namespace) -> Ablation:
         )
     ablation = declared(options)
     if ablation.budget.max_seeds is not None and options.only:
-        raise UsageError("--until-decided needs every study's runs to look at; leave out --only")
+        raise UsageError("--until-decided judges the runs of all studies; leave out --only")
     for name in options.only:
         if name not in (study.name for study in ablation.studies):
             raise UsageError(

@@ -1,4 +1,4 @@
-"""harness transfer: compare the order of studies on several testbeds"""
+"""harness transfer: compare the order of studies on several testbeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from harness import api
     from harness.report.transfer import write_transfer
     from harness.spec.loading import load_study_file
@@ -42,7 +42,8 @@ def command(options: argparse.Namespace) -> int:
     names = [plan.ablation.testbed.name for plan in plans]
     if len(set(names)) < len(names):
         raise UsageError(
-            f"the stores are of testbeds {', '.join(names)}; `harness compare` puts two of one side by side"
+            f"the stores are of testbeds {', '.join(names)}; give one store per testbed; `harness compare` compares "
+            "two stores of one testbed"
         )
     sides = [side(plan) for plan in plans]
     agreed = agreements(sides)

@@ -102,7 +102,7 @@ class Plan:
         """Return a sentence for each study with trials in the store that belong to another search."""
         return [
             f"{study}: the store holds {number} trial{'s' * (number > 1)} of another search (its space, default, "
-            "options, loss, rows or number of trials differed); kept, not counted"
+            "options, loss, rows or number of trials differed), which are not counted"
             for study, number in self.strays.items()
         ]
 
