@@ -70,12 +70,12 @@ def _refuse_unknown_tasks(names: Sequence[str]) -> None:
 def _refuse_unknown_figures(ablation: Ablation, tasks: Collection[str]) -> None:
     """Raise StudyFileError if an expectation is about a figure that no run will have."""
     from harness.scores import DEV, STS_FIGURES, TEST
+    from harness.spec.expectations import AtLeast, Within
 
     figures = {f"{name}/{figure}" for name in (DEV, TEST) for figure in STS_FIGURES}
     figures |= {f"mteb/{task}" for task in tasks}
-    for expectation in ablation.expect:
-        figure = getattr(expectation, "figure", None)
-        if figure is not None and not {figure, figure.partition(":")[0]} & figures:
+    for figure, expectation in [(e.figure, e) for e in ablation.expect if isinstance(e, Within | AtLeast)]:
+        if not {figure, figure.partition(":")[0]} & figures:
             near = ", ".join(get_close_matches(figure, figures, 3, 0.5)) or ", ".join(sorted(figures))
             raise StudyFileError(
                 f"expectation '{expectation}': no run will have the figure {figure!r}; did you mean {near}?"

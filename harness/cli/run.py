@@ -147,7 +147,7 @@ def _checked(options: argparse.Namespace) -> Ablation:
         )
     ablation = declared(options)
     if ablation.budget.max_seeds is not None and options.only:
-        raise UsageError("--until-decided judges the runs of all studies; leave out --only")
+        raise UsageError("--until-decided needs every study's final runs; leave out --only")
     for name in options.only:
         if name not in (study.name for study in ablation.studies):
             raise UsageError(

@@ -106,8 +106,8 @@ class Ablation:
         if not self.studies:
             raise StudyFileError(f"ablation {self.name!r}: no studies; declare at least one Study(...)")
         names = [study.name for study in self.studies]
-        known = {*names, UNTRAINED}
-        if len(known) <= len(names):
+        comparable = {*names, UNTRAINED}
+        if len(comparable) <= len(names):
             twice = next(name for index, name in enumerate(names) if name in names[:index])
             raise StudyFileError(f"ablation {self.name!r}: two studies are named {twice!r}; give each a unique name")
         if self.precision not in PRECISIONS:
@@ -119,7 +119,7 @@ class Ablation:
             self._check_mining(study)
         for expectation in self.expect:
             for name in expectation.studies:
-                if name not in known:
+                if name not in comparable:
                     raise StudyFileError(
                         f"expectation '{expectation}': no study {name!r}; there are {', '.join((*names, UNTRAINED))}"
                     )
