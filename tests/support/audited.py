@@ -43,5 +43,6 @@ def make(studies: list[Study], rows: Ref | None = None, **parts: Any) -> Ablatio
 def examined(ablation: Ablation) -> Audit:
     found = examine(ablation, "key", ())
     return replace(
-        found, findings=(*found.findings, *(f for s in cache.with_untested_labels(ablation) for f in probe(ablation, s.name)))
+        found,
+        findings=(*found.findings, *(f for s in cache.with_untested_labels(ablation) for f in probe(ablation, s.name))),
     )
