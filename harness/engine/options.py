@@ -1,4 +1,4 @@
-"""How a plan is executed. Light to import: the driver, which reads it, loads Optuna."""
+"""Options of executing a plan. Light to import, unlike the driver, which loads Optuna."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ KeepModels: TypeAlias = Literal["best", "all", "none"]
 
 @dataclass(frozen=True)
 class Options:
-    """How to execute a plan; no option changes the result of a run."""
+    """How to execute a plan. None of the options changes the result of a run."""
 
     only: tuple[str, ...] = ()
-    """Execute only the runs of these studies and of the studies that mine for them; all if empty."""
+    """Names of the studies to run; all if empty."""
     retry_failed: bool = False
-    """Repeat failed runs and those that ran out of memory."""
+    """Repeat runs that failed or ran out of memory."""
     fail_fast: bool = False
-    """Start no more runs after one has failed."""
+    """Start no further run after one has failed."""
     prune: bool = False
-    """Stop trials with a poor dev curve early; budgets are then unequal."""
+    """Stop trials early whose dev scores are below the median of earlier trials."""
     keep_models: KeepModels = "best"
-    """Which final models to save."""
+    """Which models of final runs are kept."""
     report_to: tuple[str, ...] = ()
-    """Trackers for the trainer, e.g. "tensorboard"."""
+    """Integrations of the trainer: "tensorboard", "wandb", "mlflow"."""
     storage: str | None = None
-    """URL of the database for optuna-dashboard; None for SQLite in the store, "none" for no database."""
+    """Address of Optuna's database, or "none"; a file in the store if None."""
