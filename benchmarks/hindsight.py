@@ -20,6 +20,7 @@ from rich.table import Table
 from harness import testbeds
 from harness.planning import unlocking
 from harness.planning.plan import Plan, PlannedRun
+from harness.planning.planner import Planner
 from harness.scores import DEV, TEST
 from harness.spec import losses
 from harness.spec.ablation import Ablation, Budget
@@ -68,7 +69,7 @@ class Store:
         return judge(self._plan(declared))
 
     def _plan(self, declared: Ablation) -> Plan:
-        return grown(declared, self.records.values(), designs=self.designs)
+        return grown(Planner(declared, self.records.values()), self.designs)
 
     def _record(self, run: PlannedRun) -> Record:
         study = np.random.default_rng([self._luck, *run.study.encode()])

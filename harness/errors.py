@@ -7,7 +7,7 @@
     ├── StoreError               the store cannot be read or written
     │   ├── StoreLocked          exit code 2: another driver writes to it
     │   └── DamagedRecord        a record's file is not what was written
-    ├── TestbedUnavailable       the the base model, rows or test sets are not available
+    ├── TestbedUnavailable       the base model, rows or test sets are not available
     └── RunFailed                one run failed; it is recorded, and others go on
         ├── Diverged             the loss became NaN or infinite
         ├── FrozenLoss           a parameter that the loss owns never moved

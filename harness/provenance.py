@@ -52,15 +52,14 @@ DECIDES = (
 )
 """The modules of this package that affect scores."""
 
-
-_NOTHING_RUNS = {
+_NO_PROGRAMS = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "protocol.allow": "never",
 }
 """Settings that keep git from running programs named in an untrusted repository's own settings."""
 
-_OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
+_VARIABLES_OF_GIT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
 
 
 def git(folder: Path) -> dict[str, Any]:
@@ -69,23 +68,23 @@ def git(folder: Path) -> dict[str, Any]:
     No program named in the repository's settings is run: no monitor, hook or filter. A file that a filter would convert
     counts as changed.
     """
-    commit = _asked(folder, {}, "rev-parse", "HEAD")
-    listed = _asked(folder, {}, "config", "--null", "--show-scope", "--list")
+    commit = _output_of_git(folder, {}, "rev-parse", "HEAD")
+    listed = _output_of_git(folder, {}, "config", "--null", "--show-scope", "--list")
     status = None
     if listed is not None:
         fields = listed.split("\0")
         keys = {entry.partition("\n")[0] for scope, entry in pairwise(fields) if scope in ("local", "worktree")}
         off = {key: "false" if key.endswith(".required") else "" for key in keys if key.startswith("filter.")}
-        status = _asked(folder, off, "status", "--porcelain", "--ignore-submodules=dirty")
+        status = _output_of_git(folder, off, "status", "--porcelain", "--ignore-submodules=dirty")
     return {"commit": None if commit is None else commit.strip(), "dirty": None if status is None else bool(status)}
 
 
-def _asked(folder: Path, settings: Mapping[str, str], *arguments: str) -> str | None:
+def _output_of_git(folder: Path, settings: Mapping[str, str], *arguments: str) -> str | None:
     """Return git's output with these settings, None if it fails."""
-    environment = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
+    environment = {name: value for name, value in os.environ.items() if name not in _VARIABLES_OF_GIT}
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
-    given = int(environment.get("GIT_CONFIG_COUNT", "0"))  # by the environment: a filter's name may hold a "="
-    for number, (key, value) in enumerate((_NOTHING_RUNS | {**settings}).items(), given):
+    first = int(environment.get("GIT_CONFIG_COUNT", "0"))  # by the environment: a filter's name may hold a "="
+    for number, (key, value) in enumerate((_NO_PROGRAMS | {**settings}).items(), first):
         environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         environment["GIT_CONFIG_COUNT"] = str(number + 1)
     command = ["git", "-C", str(folder), *arguments]
@@ -101,20 +100,20 @@ def _asked(folder: Path, settings: Mapping[str, str], *arguments: str) -> str | 
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of the packages that can change a result, and Python's."""
-    found = {"python": platform.python_version()}
+    by_package = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            by_package[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {**found, CODE: _code()}
+    return {**by_package, CODE: _code()}
 
 
 def _code() -> str:
     """Return a hash of this package's code that decides a score; comments, docstrings and layout do not count."""
     package = Path(__file__).parent
     by_pattern = [sorted(package.glob(pattern)) for pattern in DECIDES]
-    if not all(by_pattern):  # a module that was moved would no longer count, and nobody would notice
+    if not all(by_pattern):  # otherwise a moved module would silently drop out of the hash
         raise FileNotFoundError(f"{package}: {DECIDES[by_pattern.index([])]} is no module of this package")
     files = sorted({path for paths in by_pattern for path in paths})
     code = [[path.relative_to(package).as_posix(), file_tokens(path.read_text(encoding="utf-8"))] for path in files]

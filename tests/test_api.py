@@ -33,7 +33,8 @@ def closure(power: float) -> Callable[..., nn.Module]:
 
         def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
             left, right = (self.model(column)["sentence_embedding"] for column in features)
-            return self.scale * (left - right).abs().pow(power).mean()
+            distance: Tensor = self.scale * (left - right).abs().pow(power).mean()
+            return distance
 
     return PowerLoss
 
@@ -79,9 +80,9 @@ def test_for_one_run_that_is_left_one_worker_starts_ahead(
     (again / "records" / f"{last.id}.json").unlink()
     asked: list[int] = []
 
-    def watched(*given: Any, ahead: int, **others: Any) -> Executor:
-        asked.append(ahead)
-        return start(*given, ahead=ahead, **others)
+    def watched(*given: Any, **others: Any) -> Executor:
+        asked.append(others["ahead"])
+        return start(*given, **others)
 
     monkeypatch.setattr("harness.executors.start.start", watched)
 

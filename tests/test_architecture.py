@@ -29,7 +29,9 @@ def homes() -> dict[str, list[str]]:
     """Return the places that may import each heavy library, out of the table of their homes."""
     found = re.search(r"^## Homes of the heavy libraries\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
     assert found is not None, "docs/architecture.md has no table of homes"
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found.group(1).splitlines() if "|" in line]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in found.group(1).splitlines() if "|" in line
+    ]
     return {library.strip("`"): re.findall(r"`([^`]+)`", places) for library, places, *_ in rows[2:]}
 
 

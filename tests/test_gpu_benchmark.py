@@ -47,7 +47,9 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     return run
 
 
-def test_a_stage_that_fails_or_hangs_ends_alone(measure: Any, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_stage_that_fails_or_hangs_ends_alone(
+    measure: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, rows = measure(True, "a", "b", "tests", "c", "d", "h")
     table = capsys.readouterr().out.splitlines()
 

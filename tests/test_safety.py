@@ -20,7 +20,7 @@ from harness.cli.main import main
 from harness.errors import StudyFileError, TestbedUnavailable
 from harness.provenance import without_secrets
 from harness.spec import losses
-from harness.testbeds import Ref, hub, materials
+from harness.testbeds import Ref, materials
 
 HOSTILE = [
     "../out",
@@ -236,7 +236,7 @@ def test_a_base_model_that_is_no_safetensors_is_refused(
     folder = Path(shutil.copytree(model, tmp_path / "model"))
     (folder / "model.safetensors").unlink()
     (folder / weights).write_bytes(pickle.dumps(Marks(tmp_path / "marked")))
-    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
+    monkeypatch.setattr("harness.testbeds.hub.huggingface_hub.snapshot_download", lambda *_, **__: str(folder))
 
     with pytest.raises(TestbedUnavailable, match=r"no \*\.safetensors.*they can run code"):
         materials.locate(Ref("someone/model", "0" * 40), is_model=True)

@@ -25,7 +25,7 @@ from harness.spec.views import named
 FILE = "audit.json"
 
 VERSION = 3
-"""Bumped by hand when the audit looks for more, or judges otherwise: all audits are then repeated."""
+"""Increased by hand when the audit checks more, or judges differently: all audits are then repeated."""
 
 
 def key(ablation: Ablation) -> str:
@@ -61,8 +61,8 @@ def read(folder: Path) -> Audit | None:
         plain = json.loads(path.read_text(encoding="utf-8"))
         return Audit(
             str(plain["key"]),
-            tuple(Finding(**{f.name: found[f.name] for f in fields(Finding)}) for found in plain["findings"]),
-            tuple(Overlap(**{f.name: found[f.name] for f in fields(Overlap)}) for found in plain["overlaps"]),
+            tuple(Finding(**{f.name: entry[f.name] for f in fields(Finding)}) for entry in plain["findings"]),
+            tuple(Overlap(**{f.name: entry[f.name] for f in fields(Overlap)}) for entry in plain["overlaps"]),
             tuple((str(task), str(why)) for task, why in plain["left_out"]),
             tuple(map(str, plain["missing"])),
             tuple(map(str, plain.get("studies", ()))),
@@ -95,9 +95,9 @@ def still_holds(audit: Audit, ablation: Ablation, missing: Collection[str]) -> b
 
 def only(ablation: Ablation, names: Collection[str]) -> Ablation:
     """Return the ablation with only these studies and those that mine for them; all of it for no names."""
-    wanted = {name for study in names for name in (study, named(ablation.study(study).view).miner)}
-    kept = [study for study in ablation.studies if study.name in wanted]
-    return ablation if len(kept) in (0, len(ablation.studies)) else replace(ablation, studies=kept, expect=())
+    selected = {name for study in names for name in (study, named(ablation.study(study).view).miner)}
+    studies = [study for study in ablation.studies if study.name in selected]
+    return ablation if len(studies) in (0, len(ablation.studies)) else replace(ablation, studies=studies, expect=())
 
 
 def of_plan(plan: Plan) -> Audit | None:
@@ -131,7 +131,7 @@ def lines(audit: Audit) -> list[str]:
     return [f"warning: {finding.where}: {finding.what}: {finding.explain}" for finding in audit.of("warning")]
 
 
-def unheard(ablation: Ablation) -> list[Study]:
+def with_untested_labels(ablation: Ablation) -> list[Study]:
     """Return the studies whose loss, a study file's own callable, may ignore the label of the view."""
     return [
         study
@@ -142,7 +142,7 @@ def unheard(ablation: Ablation) -> list[Study]:
     ]
 
 
-def made(
+def new_audit(
     key: str,
     findings: Iterable[Finding],
     overlaps: Iterable[Overlap],

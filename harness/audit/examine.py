@@ -74,13 +74,13 @@ def examine(
         sets[name] = _keys(pairs)
     tasks, left_out = _tasks(bed, missing, tell)
     overlaps = list(_overlaps(built, sets, tasks, tell))
-    for found in overlaps:
-        findings += of_overlap(found, bed.name)
+    for shared in overlaps:
+        findings += of_overlap(shared, bed.name)
     if left_out:
-        told = "; ".join(f"{task}: {why}" for task, why in left_out)
-        note = f"The texts of these tasks were not checked for overlap: {told}."
+        reasons = "; ".join(f"{task}: {why}" for task, why in left_out)
+        note = f"The texts of these tasks were not checked for overlap: {reasons}."
         findings.append(Finding("note", f"testbed {bed.name}", "tasks left out", len(left_out), len(bed.tasks), note))
-    return cache.made(key, findings, overlaps, left_out, missing)
+    return cache.new_audit(key, findings, overlaps, left_out, missing)
 
 
 def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding]:
@@ -98,14 +98,14 @@ def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding
     be_quiet()
     where, findings = f"testbed {bed.name}", []
     folder = str(materials.locate(bed.model, is_model=True))
-    asked = {ablation.testbed_of(study.name).pooling: study.name for study in reversed(ablation.studies)}
-    for pooling, name in asked.items():
+    poolings = {ablation.testbed_of(study.name).pooling: study.name for study in reversed(ablation.studies)}
+    for pooling, name in poolings.items():
         try:
-            told = described(load_plain(folder, pooling))
+            description = described(load_plain(folder, pooling))
         except RunFailed as problem:
             findings.append(Finding("error", f"study {name}", "base model", 1, 1, f"{problem}."))
         else:
-            findings.append(Finding("note", where, "base model", 1, 1, f"It was loaded as: {told}."))
+            findings.append(Finding("note", where, "base model", 1, 1, f"It was loaded as: {description}."))
     return findings
 
 
@@ -116,11 +116,11 @@ def _mined(
     where = f"{'study' if len(studies) == 1 else 'studies'} {', '.join(study.name for study in studies)}"
     assert view.mining is not None
     if view.miner != UNTRAINED:
-        told = (
+        text = (
             f"The negatives of view {view.name!r} are mined during the run, by study {view.miner!r}, so only anchors "
             "and positives were audited. Negatives are positives of other anchors, so they add no sentence."
         )
-        note = Finding("note", where, "negatives not mined yet", 0, len(pairs), told)
+        note = Finding("note", where, "negatives not mined yet", 0, len(pairs), text)
         return replace(view, columns=view.columns[:2]), pairs, [note]
     if len(pairs) < 2:
         return view, pairs.reindex(columns=list(view.columns)).dropna(), []
@@ -136,12 +136,13 @@ def _mined(
     bed = ablation.testbed_of(studies[0].name).sealed()
     base = base_of(bed)
     rows = with_negatives(view, pairs, base, lambda: fresh_model(bed))
-    drawn = count_drawn(view, pairs, base)
-    told = (
-        f"In {drawn:,} rows of view {view.name!r} a negative was drawn at random, because too few of the nearest "
+    at_random = count_drawn(view, pairs, base)
+    text = (
+        f"In {at_random:,} rows of view {view.name!r} a negative was drawn at random, because too few of the nearest "
         f"neighbours were a margin of {view.mining.margin:g} below the anchor's positives."
     )
-    return view, rows, [Finding("note", where, "random among mined negatives", drawn, len(rows), told)] if drawn else []
+    note = Finding("note", where, "random among mined negatives", at_random, len(rows), text)
+    return view, rows, [note] if at_random else []
 
 
 def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, studies: list[Study]) -> list[Finding]:
@@ -191,7 +192,7 @@ def _most_words(bed: Testbed) -> int:
     inner = next(iter(_json(folder / "modules.json") or [{}])).get(
         "path", ""
     )  # the transformer, mostly the folder itself
-    said = [
+    limits = [
         _json(folder / inner / file).get(name)
         for file, name in (
             ("config.json", "max_position_embeddings"),
@@ -200,7 +201,7 @@ def _most_words(bed: Testbed) -> int:
         )
     ]
     return min(
-        (int(value) for value in said if isinstance(value, (int, float)) and 0 < value < math.inf),
+        (int(value) for value in limits if isinstance(value, (int, float)) and 0 < value < math.inf),
         default=DEFAULT_WORDS,
     )
 
@@ -221,7 +222,7 @@ def _tasks(
     bed: Testbed, missing: Collection[str], tell: Callable[[str], None]
 ) -> tuple[dict[str, list[PairKey]], list[tuple[str, str]]]:
     """Return the pairs of each STS task, and why each other task is left out."""
-    found, left_out = {}, [(task, "its data are not available") for task in bed.tasks if task in missing]
+    by_task, left_out = {}, [(task, "its data are not available") for task in bed.tasks if task in missing]
     for task in (task for task in bed.tasks if task not in missing):
         tell(f"task {task}")
         try:
@@ -234,8 +235,8 @@ def _tasks(
         if pairs is None:
             left_out.append((task, "it is not an STS task"))
         else:
-            found[f"mteb/{task}"] = _keys(pairs)
-    return found, left_out
+            by_task[f"mteb/{task}"] = _keys(pairs)
+    return by_task, left_out
 
 
 def _task_pairs(task: str) -> materials.StsPairs | None:
@@ -264,11 +265,11 @@ def _overlaps(
     tell("near-duplicates")
     near = near_duplicates(new, in_rows)
     for name, keys in {**sets, **tasks}.items():
-        found = overlap(name, keys, ROWS, trained, in_rows)
+        shared = overlap(name, keys, ROWS, trained, in_rows)
         if name in sets:
             own = {sentence for key in keys for sentence in key}
-            found = replace(found, near=len(own & near))
-        yield found
+            shared = replace(shared, near=len(own & near))
+        yield shared
     dev = set(sets[DEV])
     dev_sentences = {sentence for key in dev for sentence in key}
     for name, keys in {**sets, **tasks}.items():

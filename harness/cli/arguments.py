@@ -7,14 +7,15 @@ from pathlib import Path
 
 
 def study_file(parser: argparse.ArgumentParser) -> None:
-    """Add the study file, and what it is moved to."""
+    """Add the study file, and the testbed and tasks that replace its own."""
     parser.add_argument("file", metavar="FILE", type=Path, help="a study file, e.g. studies/all_losses.py")
     parser.add_argument("--testbed", metavar="NAME", help="run on this testbed instead of the file's")
     parser.add_argument("--tasks", metavar="A,B", help="evaluate only these mteb tasks ('' for none)")
 
 
-def store(parser: argparse.ArgumentParser) -> None:
-    """Add the store, and the options that a store remembers."""
+def study_and_store(parser: argparse.ArgumentParser) -> None:
+    """Add the study file, its store, and the options that a store remembers."""
+    study_file(parser)
     parser.add_argument(
         "--store", metavar="DIR", type=Path, help="folder of the records (default runs/<ablation>-<testbed>)"
     )

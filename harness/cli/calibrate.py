@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from harness.cli import arguments as of_several
 from harness.cli import output
 
 HELP = "reproduce published scores with the evaluator that judges every run"
@@ -22,11 +23,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tasks", metavar="A,B", help="only these mteb tasks ('' for none); STSB test is always measured"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    of_several.json(parser)
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from rich.console import Console
 
     from harness.cli.tables import calibration_as_dicts, calibration_table
@@ -36,9 +37,9 @@ def command(options: argparse.Namespace) -> int:
 
     models, testbed = subjects(options.models), by_name(options.testbed)
     tasks = None if options.tasks is None else [task.strip() for task in options.tasks.split(",") if task.strip()]
-    found = measure(models, rows(models, testbed, tasks), testbed, Console(stderr=True))
+    measured = measure(models, rows(models, testbed, tasks), testbed, Console(stderr=True))
     if options.json:
-        output.print_json({"source": SOURCE, "tolerance": TOLERANCE, "rows": calibration_as_dicts(found)})
+        output.print_json({"source": SOURCE, "tolerance": TOLERANCE, "rows": calibration_as_dicts(measured)})
     else:
-        output.print_table(calibration_table(found))
-    return exit_code(found)
+        output.print_table(calibration_table(measured))
+    return exit_code(measured)

@@ -15,8 +15,7 @@ HELP = "judge the expectations from the store, without training"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    of_several.study_file(parser)
-    of_several.store(parser)
+    of_several.study_and_store(parser)
     of_several.allow_mixed(parser)
     of_several.json(parser)
     of_several.strict(parser)
@@ -41,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from dataclasses import asdict
 
     from harness.audit import cache

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from harness.cli import arguments as of_several
 from harness.cli import output
 
 HELP = "compare two stores, e.g. of two library versions, machines or commits"
@@ -14,11 +15,11 @@ HELP = "compare two stores, e.g. of two library versions, machines or commits"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("stores", metavar="STORE", type=Path, nargs=2)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    of_several.json(parser)
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from harness.store.folder import load
     from harness.verdicts import compare
 

@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 def print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
     from harness import provenance
     from harness.cli.tables import plan_summary, plan_table
-    from harness.planning.mixing import made_otherwise
+    from harness.planning.mixing import condition_notes
 
     print_table(plan_table(plan))
     print("\n".join(plan_summary(plan, workers or provenance.default_workers(threads or 1))))
-    for note in made_otherwise(plan):
+    for note in condition_notes(plan):
         print(f"note: {note}")
     return 0
 
 
 def print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
-    from harness.planning.mixing import made_otherwise
+    from harness.planning.mixing import condition_notes
     from harness.verdicts import hindsight
     from harness.verdicts.order import orders
     from harness.verdicts.until_decided import saved
 
     economy = saved(plan)
-    notes = [*hindsight.notes(plan), *made_otherwise(plan), *([f"until decided: {economy}"] if economy else [])]
+    notes = [*hindsight.notes(plan), *condition_notes(plan), *([f"until decided: {economy}"] if economy else [])]
     for line in (*verdicts, *orders(plan), *(f"note: {note}" for note in notes)):
         print(line)
     for run in plan.runs:

@@ -42,21 +42,21 @@ def declared(options: argparse.Namespace) -> Ablation:
 
     ablation = load_study_file(options.file)
     tasks = getattr(options, "tasks", None)
-    given = {
+    numbers = {
         name: getattr(options, name, None) for name in ("rows", "epochs", "trials", "seeds", "precision", "max_seeds")
     }
-    if given["rows"] is not None and given["rows"] < 1:
-        raise UsageError(f"--rows {given['rows']}: training needs at least 1 row")
-    made = restrict(
+    if numbers["rows"] is not None and numbers["rows"] < 1:
+        raise UsageError(f"--rows {numbers['rows']}: training needs at least 1 row")
+    ablation_here = restrict(
         ablation,
         testbed=by_name(options.testbed) if options.testbed else None,
         tasks=None if tasks is None else tuple(task.strip() for task in tasks.split(",") if task.strip()),
-        **given,
+        **numbers,
     )
-    known = {*ablation.testbed.tasks, *(by_name(options.testbed).tasks if options.testbed else ())}
-    _refuse_unknown_tasks([task for task in made.testbed.tasks if task not in known])
-    _refuse_unknown_figures(made, {*known, *made.testbed.tasks})
-    return made
+    tasks_here = {*ablation.testbed.tasks, *(by_name(options.testbed).tasks if options.testbed else ())}
+    _refuse_unknown_tasks([task for task in ablation_here.testbed.tasks if task not in tasks_here])
+    _refuse_unknown_figures(ablation_here, {*tasks_here, *ablation_here.testbed.tasks})
+    return ablation_here
 
 
 def _refuse_unknown_tasks(names: Sequence[str]) -> None:
@@ -70,12 +70,13 @@ def _refuse_unknown_tasks(names: Sequence[str]) -> None:
 def _refuse_unknown_figures(ablation: Ablation, tasks: Collection[str]) -> None:
     """Raise StudyFileError if an expectation is about a figure that no run will have."""
     from harness.scores import DEV, STS_FIGURES, TEST
+    from harness.spec.expectations import AtLeast, Within
 
-    known = {f"{name}/{figure}" for name in (DEV, TEST) for figure in STS_FIGURES} | {f"mteb/{task}" for task in tasks}
-    for expectation in ablation.expect:
-        figure = getattr(expectation, "figure", None)
-        if figure is not None and not {figure, figure.partition(":")[0]} & known:
-            near = ", ".join(get_close_matches(figure, known, 3, 0.5)) or ", ".join(sorted(known))
+    figures = {f"{name}/{figure}" for name in (DEV, TEST) for figure in STS_FIGURES}
+    figures |= {f"mteb/{task}" for task in tasks}
+    for figure, expectation in [(e.figure, e) for e in ablation.expect if isinstance(e, Within | AtLeast)]:
+        if not {figure, figure.partition(":")[0]} & figures:
+            near = ", ".join(get_close_matches(figure, figures, 3, 0.5)) or ", ".join(sorted(figures))
             raise StudyFileError(
                 f"expectation '{expectation}': no run will have the figure {figure!r}; did you mean {near}?"
             )
@@ -101,8 +102,8 @@ def _remembered(last: Path) -> dict[str, Any]:
         UsageError: the file cannot be read.
     """
     try:
-        found = dict(json.loads(last.read_text(encoding="utf-8")))
-        values = {name: found.get(name) for name in OVERRIDES}
+        document = dict(json.loads(last.read_text(encoding="utf-8")))
+        values = {name: document.get(name) for name in OVERRIDES}
         for name, kind in OVERRIDES.items():
             if values[name] is not None and type(values[name]) not in (kind, int if kind is float else kind):
                 raise ValueError(f"{name} is {values[name]!r}")

@@ -20,8 +20,7 @@ HELP = "show every run with its state and the remaining cost"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    of_several.study_file(parser)
-    of_several.store(parser)
+    of_several.study_and_store(parser)
     of_several.allow_mixed(parser)
     of_several.json(parser)
     of_several.workers(parser)
@@ -40,17 +39,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from harness import api
     from harness.cli.tables import plan_as_dict
 
     ablation, folder = ablation_and_store(options)
     plan = api.plan(ablation, folder, study_file=options.file, allow_mixed=options.allow_mixed)
-    found = _detections(plan, options)
+    needed = _detections(plan, options)
     if options.json:
-        return output.print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in found]} if found else {}))
+        return output.print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in needed]} if needed else {}))
     output.print_plan(plan, options.workers, options.threads)
-    for detection in found:
+    for detection in needed:
         print(detection)
     return 0
 

@@ -12,14 +12,13 @@ HELP = "write the report from the store, without training"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    of_several.study_file(parser)
-    of_several.store(parser)
+    of_several.study_and_store(parser)
     of_several.allow_mixed(parser)
     of_several.report(parser)
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from harness import api
     from harness.report import write_report
 

@@ -22,8 +22,7 @@ HELP = "tune, do the final runs, write the report, judge the expectations; resum
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    of_several.study_file(parser)
-    of_several.store(parser)
+    of_several.study_and_store(parser)
     of_several.allow_mixed(parser)
     of_several.report(parser)
     of_several.strict(parser)
@@ -78,7 +77,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from harness import api
     from harness.executors.signals import end_on_sigterm_too
     from harness.files import as_json, write_atomically
@@ -124,7 +123,11 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _checked(options: argparse.Namespace) -> Ablation:
-    """Return the ablation with the options put in; raise UsageError for options that cannot be."""
+    """Return the ablation with the options applied.
+
+    Raises:
+        UsageError: an option, or a combination of options, is out of range.
+    """
     if options.no_mteb:
         options.tasks = ""
     if options.workers is not None and options.workers < 1:
@@ -144,7 +147,7 @@ def _checked(options: argparse.Namespace) -> Ablation:
         )
     ablation = declared(options)
     if ablation.budget.max_seeds is not None and options.only:
-        raise UsageError("--until-decided needs every study's runs to look at; leave out --only")
+        raise UsageError("--until-decided needs every study's final runs; leave out --only")
     for name in options.only:
         if name not in (study.name for study in ablation.studies):
             raise UsageError(
@@ -158,9 +161,9 @@ def _audit_only(ablation: Ablation, folder: Path, only: Sequence[str]) -> int:
     from harness.audit import cache
     from harness.cli.tables import audit_table
 
-    found = api.audit(ablation, folder, only=only)
-    output.print_table(audit_table(found, ablation.testbed.name))
-    for finding in found.findings:
+    audit = api.audit(ablation, folder, only=only)
+    output.print_table(audit_table(audit, ablation.testbed.name))
+    for finding in audit.findings:
         if finding.severity != "note":
             print(f"{finding.severity}: {finding.where}: {finding.explain}")
-    return cache.exit_code(found)
+    return cache.exit_code(audit)

@@ -13,13 +13,12 @@ HELP = "print the records"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    of_several.study_file(parser)
-    of_several.store(parser)
+    of_several.study_and_store(parser)
     of_several.json(parser)
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from harness import api
     from harness.cli.tables import records_as_dict, records_table
 

@@ -22,7 +22,7 @@ def plan_as_dict(plan: Plan) -> dict[str, Any]:
     A run has no id before the first `harness run` has read the data, whose content is part of it.
     """
     ablation = plan.ablation
-    known = bool(ablation.testbed.contents)
+    has_ids = bool(ablation.testbed.contents)
     return {
         "ablation": ablation.name,
         "testbed": ablation.testbed.name,
@@ -34,7 +34,7 @@ def plan_as_dict(plan: Plan) -> dict[str, Any]:
         "trials_of_other_searches": dict(plan.strays),
         "runs": [
             {
-                "id": run.id if known else None,
+                "id": run.id if has_ids else None,
                 "study": run.study,
                 "stage": run.stage,
                 "trial": run.trial,
@@ -98,16 +98,16 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
                 f"{study.name}: {trials} trials instead of {plan.ablation.budget.trials}: its space has no more points"
             )
     lines += plan.stray_trials()
-    asked = plan.ablation.testbed.max_rows
+    requested = plan.ablation.testbed.max_rows
     trained = [r for r in plan.runs if r.stage != "untrained"]
-    held = [r.record.rows for r in plan.runs if r.record and r.record.rows]
+    used = [r.record.rows for r in plan.runs if r.record and r.record.rows]
     pair_class = [
         r.record for r in trained if r.record and r.record.rows and plan.ablation.study(r.study).reads == "pair-class"
     ]
-    if pair_class and pair_class[0].rows < asked:
-        lines.append(f"the testbed has {pair_class[0].rows} labelled rows, {asked} were requested")
-    elif held and max(held) > asked:
-        lines.append(f"runs used more rows than the {asked} requested")
+    if pair_class and pair_class[0].rows < requested:
+        lines.append(f"the testbed has {pair_class[0].rows} labelled rows, {requested} were requested")
+    elif used and max(used) > requested:
+        lines.append(f"runs used more rows than the {requested} requested")
     return lines
 
 
@@ -156,7 +156,7 @@ def audit_table(audit: Audit, testbed: str) -> Table:
     return table
 
 
-def calibration_as_dicts(found: Sequence[Row]) -> list[dict[str, Any]]:
+def calibration_as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return a calibration's rows as JSON's types; scores on a 0 to 1 scale."""
     return [
         {
@@ -167,23 +167,23 @@ def calibration_as_dicts(found: Sequence[Row]) -> list[dict[str, Any]]:
             "outcome": row.outcome,
             "reason": row.reason,
         }
-        for row in found
+        for row in rows
     ]
 
 
-def calibration_table(found: Sequence[Row]) -> Table:
+def calibration_table(rows: Sequence[Row]) -> Table:
     """Return a table of published and measured scores, multiplied by 100."""
     table = Table()
     for column in ("model", "figure", "published", "measured", "difference", "outcome"):
         table.add_column(column, overflow="fold", justify="right" if column in _NUMBERS else "left")
-    for row in found:
-        known = row.published is not None and row.measured is not None
+    for row in rows:
+        comparable = row.published is not None and row.measured is not None
         table.add_row(
             row.model,
             row.figure,
             "" if row.published is None else f"{100 * row.published:.2f}",
             "" if row.measured is None else f"{100 * row.measured:.2f}",
-            f"{100 * ((row.measured or 0) - (row.published or 0)):+.3f}" if known else "",
+            f"{100 * ((row.measured or 0) - (row.published or 0)):+.3f}" if comparable else "",
             row.outcome + (f": {row.reason}" if row.reason else ""),
         )
     return table

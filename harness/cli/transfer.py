@@ -1,4 +1,4 @@
-"""harness transfer: compare the order of studies on several testbeds"""
+"""harness transfer: compare the order of studies on several testbeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Do it, print to stdout, and return the exit code."""
+    """Run the command, print to stdout, and return the exit code."""
     from harness import api
     from harness.report.transfer import write_transfer
     from harness.spec.loading import load_study_file
@@ -34,20 +34,21 @@ def command(options: argparse.Namespace) -> int:
     own, plans = load_study_file(options.file).testbed.name, []
     for folder in options.stores:
         store = load(folder)
-        given = argparse.Namespace(
+        of_store = argparse.Namespace(
             file=options.file, store=folder, testbed=None if store.testbed == own else store.testbed
         )
-        ablation, _ = ablation_and_store(given)
+        ablation, _ = ablation_and_store(of_store)
         plans.append(api.plan(ablation, folder))
     names = [plan.ablation.testbed.name for plan in plans]
     if len(set(names)) < len(names):
         raise UsageError(
-            f"the stores are of testbeds {', '.join(names)}; `harness compare` puts two of one side by side"
+            f"the stores are of testbeds {', '.join(names)}; give one store per testbed; `harness compare` compares "
+            "two stores of one testbed"
         )
     sides = [side(plan) for plan in plans]
-    found = agreements(sides)
-    page = write_transfer(sides, found, options.report or Path("reports") / f"{plans[0].ablation.name}-transfer")
-    for agreement in found:
+    agreed = agreements(sides)
+    page = write_transfer(sides, agreed, options.report or Path("reports") / f"{plans[0].ablation.name}-transfer")
+    for agreement in agreed:
         print(agreement)
     print(f"report: {page}")
     return max(exit_code([], plan, False) for plan in plans)

@@ -21,16 +21,16 @@ WAYS_OUT = (
 
 def mixed(records: Iterable[Record]) -> str | None:
     """Describe the versions and precisions in which records differ, with their studies; None if there are none."""
-    found: dict[str, dict[str, set[str]]] = {}
+    studies_by_value: dict[str, dict[str, set[str]]] = {}
     for record in records:
         for what, value in _making(record).items():
-            found.setdefault(what, {}).setdefault(value, set()).add(record.study)
-    told = [
+            studies_by_value.setdefault(what, {}).setdefault(value, set()).add(record.study)
+    texts = [
         f"{what} " + ", ".join(f"{value} ({', '.join(sorted(studies))})" for value, studies in sorted(values.items()))
-        for what, values in sorted(found.items())
+        for what, values in sorted(studies_by_value.items())
         if len(values) > 1
     ]
-    return "; ".join(told) or None
+    return "; ".join(texts) or None
 
 
 def of_studies(plan: Plan, studies: Iterable[str]) -> str | None:
@@ -42,21 +42,21 @@ def _making(record: Record) -> dict[str, str]:
     """Return what affects scores besides the run's id; build suffixes are dropped (torch 2.13.0+cpu is 2.13.0)."""
     versions = record.provenance.get("versions") or {}
     sampler = ("optuna",) if record.stage == "tune" else ()  # it affects which points are tried, but no score
-    found = {name: str(versions.get(name, "unknown")).partition("+")[0] for name in (*DECIDING, *sampler, CODE)}
-    return {**found, "precision": str(record.provenance.get("precision", "unknown"))}
+    conditions = {name: str(versions.get(name, "unknown")).partition("+")[0] for name in (*DECIDING, *sampler, CODE)}
+    return {**conditions, "precision": str(record.provenance.get("precision", "unknown"))}
 
 
-def made_otherwise(plan: Plan) -> list[str]:
+def condition_notes(plan: Plan) -> list[str]:
     """Return a sentence if the plan's runs were made under different conditions, or by another study file."""
-    told = []
+    sentences = []
     differing = mixed(run.record for run in plan.runs if run.record is not None)
     if differing is not None:
         what = "They are compared anyway (--allow-mixed)" if plan.allow_mixed else WAYS_OUT
-        told.append(f"runs were made under different conditions: {differing}. {what}")
+        sentences.append(f"runs were made under different conditions: {differing}. {what}")
     if changed := plan.study_file_changed():
-        made = sum(run.record is not None for run in plan.runs)
-        told.append(
-            f"the study file was edited after {changed} of these {made} runs were made; nothing that affects their "
+        executed = sum(run.record is not None for run in plan.runs)
+        sentences.append(
+            f"the study file was edited after {changed} of these {executed} runs were made; nothing that affects their "
             "results changed, or their ids would be new"
         )
-    return told
+    return sentences

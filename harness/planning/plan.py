@@ -32,50 +32,54 @@ State: TypeAlias = Literal["done", "to do", "failed", "waiting"]
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of the plan.
-
-    `roles` tells what a final run is for: the "best" point, the "default" point, or both at once. A "waiting" run's
-    point, and so its id, depends on runs that are not done.
-    """
+    """One run of the plan."""
 
     study: str
+    """Name of the study, or "untrained"."""
     stage: Stage
+    """Whether it tunes, is a final run, or scores the untrained model."""
     seed: int
+    """Seed of the training."""
     state: State
+    """Whether it is done; a "waiting" run's point, and so its id, depends on runs that are not done."""
     point: Point | None = None
+    """The point, None as long as it is unknown."""
     trial: int | None = None
+    """Number of the trial, None for other stages."""
     id: str | None = None
+    """The run's id, None as long as the point is unknown."""
     roles: tuple[str, ...] = ()
+    """What a final run is for: the "best" point, the "default" point, or both at once."""
     record: Record | None = None
+    """The record of the run, None if there is none."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The ordered runs of an ablation, and what its verdicts must allow for.
-
-    Attributes:
-        designs: the store's log of designs (`harness.planning.unlocking`); `present` is the present design, `scored`
-            are the studies that have test scores, and `otherwise` those whose present search once had another best
-            point, which was scored.
-        looks: the numbers of final seeds at which verdicts are judged if seeds are added until decided
-            (`harness.verdicts.until_decided`), else empty.
-        audit: the audit of the data (`harness.audit`).
-        allow_mixed: also judge runs of several versions (`harness.planning.mixing`).
-        study_file: hash of the current study file.
-        strays: by study, the number of trials in the store that belong to another search.
-    """
+    """The ordered runs of an ablation, and what its verdicts must allow for."""
 
     ablation: Ablation
+    """The ablation."""
     runs: tuple[PlannedRun, ...]
+    """The runs: the untrained model's, then trials and final runs of one study after the other."""
     designs: tuple[Design, ...] = ()
+    """The store's log of designs (`harness.planning.unlocking`)."""
     present: Design | None = None
+    """The present design."""
     scored: frozenset[str] = frozenset()
+    """The studies that have test scores."""
     otherwise: frozenset[str] = frozenset()
+    """The studies whose present search once had another best point, which was scored."""
     looks: tuple[int, ...] = ()
+    """The numbers of final seeds at which verdicts are judged if seeds are added until decided, else empty."""
     audit: Audit | None = None
+    """The audit of the data (`harness.audit`)."""
     allow_mixed: bool = False
+    """Also judge runs of several versions (`harness.planning.mixing`)."""
     study_file: str | None = None
+    """Hash of the current study file."""
     strays: Mapping[str, int] = field(default_factory=dict)
+    """By study, the number of trials in the store that belong to another search."""
 
     def of(self, study: str, stage: Stage | None = None, role: str | None = None) -> list[PlannedRun]:
         """Return a study's runs, of one stage or final role if given."""
@@ -84,41 +88,42 @@ class Plan:
 
     @cached_property
     def _by_study(self) -> dict[str, list[PlannedRun]]:
-        found: dict[str, list[PlannedRun]] = {}
+        runs: dict[str, list[PlannedRun]] = {}
         for run in self.runs:
-            found.setdefault(run.study, []).append(run)
-        return found
+            runs.setdefault(run.study, []).append(run)
+        return runs
 
     def study_file_changed(self) -> int:
         """Count the runs that were made with another version of the study file; 0 if unknown."""
-        made = [run.record.provenance.get("study_file") for run in self.runs if run.record is not None]
-        return 0 if self.study_file is None else sum(known not in (None, self.study_file) for known in made)
+        hashes = [run.record.provenance.get("study_file") for run in self.runs if run.record is not None]
+        return 0 if self.study_file is None else sum(file not in (None, self.study_file) for file in hashes)
 
     def stray_trials(self) -> list[str]:
         """Return a sentence for each study with trials in the store that belong to another search."""
         return [
             f"{study}: the store holds {number} trial{'s' * (number > 1)} of another search (its space, default, "
-            "options, loss, rows or number of trials differed); kept, not counted"
+            "options, loss, rows or number of trials differed), which are not counted"
             for study, number in self.strays.items()
         ]
 
     def count(self, state: State) -> int:
+        """Count the runs in a state."""
         return sum(run.state == state for run in self.runs)
 
     def unfinished(self) -> int:
-        """Count what a driver has to do: the runs to do, and those that wait for others that will be done."""
+        """Count the runs that a driver still has to execute: those to do, and those that wait for them."""
         return self.count("to do") + self.count("waiting")
 
     def seconds_left(self) -> float | None:
         """Estimate the seconds left, on one worker, from done runs of the same study and stage; None if unknown."""
-        known: dict[tuple[str, str], list[float]] = {}
+        costs_by_stage: dict[tuple[str, str], list[float]] = {}
         for run in self.runs:
             if run.record is not None and run.record.outcome == "ok":
                 cost = run.record.train_seconds + run.record.eval_seconds
-                known.setdefault((run.study, run.stage), []).append(cost)
-        if not known:
+                costs_by_stage.setdefault((run.study, run.stage), []).append(cost)
+        if not costs_by_stage:
             return None
-        mean = {key: sum(costs) / len(costs) for key, costs in known.items()}
+        mean = {key: sum(costs) / len(costs) for key, costs in costs_by_stage.items()}
         overall = sum(mean.values()) / len(mean)
         return sum(mean.get((run.study, run.stage), overall) for run in self.runs if run.state in ("to do", "waiting"))
 
@@ -126,8 +131,11 @@ class Plan:
 def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point | None) -> str:
     """Hash everything that decides a run's result, by content: equal ids mean equal results up to rounding.
 
-    Not the commit and the libraries' versions, which are provenance (`harness.planning.mixing` looks at them), nor the
-    tasks, which are read off. Raises StudyFileError for a loss or view whose content cannot be told.
+    The commit and the versions of libraries are not part of it, because they are provenance (`harness.planning.mixing`
+    compares them); neither are the tasks, which do not affect training.
+
+    Raises:
+        StudyFileError: a loss or view contains an object that another process cannot recreate.
     """
     decides = _decides(ablation, study, stage, seed)
     if point is not None:
@@ -140,8 +148,8 @@ def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point
 def search_id(ablation: Ablation, study: str) -> str:
     """Hash what decides the points of a study's trials: another space, default or option is another search.
 
-    It is part of its trials' ids, so a trial belongs to the one search that asked for it. The number of trials is not:
-    a search goes on where it stood. Neither is Optuna's version, which each record holds (`harness.planning.mixing`).
+    It is part of the ids of its trials, so a trial belongs to one search only. The number of trials is not part of it:
+    a search continues where it stopped. Neither is Optuna's version, which each record holds.
     """
     declared = ablation.study(study)
     dimensions = {name: repr(dimension) for name, dimension in ablation.dimensions(declared).items()}
@@ -158,7 +166,7 @@ def search_id(ablation: Ablation, study: str) -> str:
 def subject_id(ablation: Ablation, study: str) -> str:
     """Hash what a study trains and is scored on, without its points and name: its loss, view, rows, model and sets.
 
-    Which trial of another study mines for it is not declared: tuning shows it.
+    Which trial of another study mines for it is not part of it, because a study file does not declare that.
     """
     decides = _decides(ablation, study, "tune", TUNE_SEED)
     return _hashed({name: value for name, value in decides.items() if name not in ("mined_by", "study")})
@@ -167,9 +175,9 @@ def subject_id(ablation: Ablation, study: str) -> str:
 def trained(ablation: Ablation, study: str) -> dict[str, Any]:
     """Return what enters a study's run ids besides point, seed and stage, for its records and for comparing stores."""
     decides = _decides(ablation, study, "tune", TUNE_SEED)
-    told = {name: value for name, value in decides.items() if name not in ("stage", "seed", "study", "mined_by")}
+    content = {name: value for name, value in decides.items() if name not in ("stage", "seed", "study", "mined_by")}
     search = {} if study == UNTRAINED else {"search": search_id(ablation, study)}
-    return {"subject": subject_id(ablation, study), **search, "trained": told}
+    return {"subject": subject_id(ablation, study), **search, "trained": content}
 
 
 def _hashed(parts: dict[str, Any]) -> str:
@@ -210,9 +218,9 @@ def start_up_points(ablation: Ablation, study: Study) -> list[Point]:
     points = [ablation.default_point(study)]
     dimensions = ablation.dimensions(study)
     irrational = dict(zip(dimensions, _irrationals(), strict=False))
-    wanted = min(START_UP, ablation.trials(study))
+    number = min(START_UP, ablation.trials(study))
     step = 3  # the golden ratio's multiples from here on begin with the larger learning rates, which waste fewer trials
-    while len(points) < wanted:
+    while len(points) < number:
         values: dict[str, Value] = {name: d.at(step * irrational[name] % 1) for name, d in dimensions.items()}
         point = Point.from_dict(values)
         if point not in points:

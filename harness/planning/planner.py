@@ -40,7 +40,7 @@ def make_plan(
     """
     planner = Planner(ablation, records, pruning=pruning, only=only, unavailable=unavailable)
     planner.designs, planner.looks = tuple(designs), looks
-    planner.give(seeds or {})
+    planner.set_seeds(seeds or {})
     return planner.plan()
 
 
@@ -63,8 +63,8 @@ class Planner:
         """Take the arguments of `make_plan`, and in `retrying` the ids of runs to repeat."""
         self.ablation = ablation
         self.only = tuple(only)
-        wanted = {name for study in only for name in (study, named(ablation.study(study).view).miner)}
-        self.studies = (UNTRAINED, *(s.name for s in ablation.studies if not only or s.name in wanted))
+        selected = {name for study in only for name in (study, named(ablation.study(study).view).miner)}
+        self.studies = (UNTRAINED, *(s.name for s in ablation.studies if not only or s.name in selected))
         self.seeds: Mapping[str, int] = {}
         self.designs: tuple[Design, ...] = ()
         self.looks: tuple[int, ...] = ()
@@ -103,11 +103,11 @@ class Planner:
         winner = best(run.record for run in trials if run.record is not None) if ended else None
         if winner is None:
             return self.ablation
-        known = replace(view, mining=replace(mining, trial=winner.id, point=winner.point))
-        studies = [replace(s, view=known) if s.name == name else s for s in self.ablation.studies]
+        with_trial = replace(view, mining=replace(mining, trial=winner.id, point=winner.point))
+        studies = [replace(s, view=with_trial) if s.name == name else s for s in self.ablation.studies]
         return replace(self.ablation, studies=studies)
 
-    def give(self, seeds: Mapping[str, int]) -> None:
+    def set_seeds(self, seeds: Mapping[str, int]) -> None:
         """Set the number of final seeds at the best point, by study, if it exceeds the budget's."""
         self.seeds = dict(seeds)
         self._parts.clear()
@@ -126,7 +126,7 @@ class Planner:
             tuple(runs),
             self.designs,
             self._design,
-            scored(record for known in self._known.values() for record in known.values()),
+            scored(record for records in self._known.values() for record in records.values()),
             frozenset(study.name for study in self.ablation.studies if self._was_best_otherwise(study.name)),
             self.looks,
             allow_mixed=self.allow_mixed,
@@ -150,8 +150,8 @@ class Planner:
         """Return whether another best point of the present search was scored before a trial was retried."""
         declared, now = self._design.studies[study], {run.point for run in self.part(study).of(study, "final")}
         finals = [r for r in self._known.get(study, {}).values() if r.stage == "final" and r.scores]
-        made = [(r.provenance.get("subject"), r.provenance.get("search")) for r in finals if r.point not in now]
-        return None not in now and (declared.subject, declared.search) in made
+        searches = [(r.provenance.get("subject"), r.provenance.get("search")) for r in finals if r.point not in now]
+        return None not in now and (declared.subject, declared.search) in searches
 
     def _with_miners(self) -> Ablation:
         if not self._mined_by.keys() - {UNTRAINED}:
@@ -160,18 +160,18 @@ class Planner:
         return replace(self.ablation, studies=studies)
 
     def _runs(self, name: str) -> list[PlannedRun]:
-        known = self._known.get(name, {})
+        records = self._known.get(name, {})
         if name == UNTRAINED:
             key = self._id(name, "untrained", TUNE_SEED, None)
-            record = _own(known.get(key), "untrained", TUNE_SEED, None)
+            record = _own(records.get(key), "untrained", TUNE_SEED, None)
             return [PlannedRun(name, "untrained", TUNE_SEED, self._state(record), id=key, record=record)]
         ablation = self.ablation_of(name)
         study = ablation.study(name)
         if _waits_for_its_miner(study):
             return _waiting(ablation, study)
         id_of = self._id if ablation is self.ablation else partial(run_id, ablation)
-        trials = _trials(ablation, study, known, self._state, id_of)
-        return trials + _finals(ablation, study, known, self._state, id_of, trials, self.seeds.get(name, 0))
+        trials = _trials(ablation, study, records, self._state, id_of)
+        return trials + _finals(ablation, study, records, self._state, id_of, trials, self.seeds.get(name, 0))
 
 
 def _waits_for_its_miner(study: Study) -> bool:
@@ -207,25 +207,25 @@ class _StateOf:
         if record.outcome == "failed":
             return "failed"
         if record.outcome == "ok" and record.stage != "tune":
-            wanted = set(self.ablation.testbed.tasks) - self.unavailable
-            if any(record.lacks(task) and not record.is_unfit_for(task) for task in wanted):
+            tasks = set(self.ablation.testbed.tasks) - self.unavailable
+            if any(record.lacks(task) and not record.is_unfit_for(task) for task in tasks):
                 return "to do"
         return "done"
 
 
 def _trials(
-    ablation: Ablation, study: Study, known: dict[str, Record], state: _StateOf, id_of: Callable[..., str]
+    ablation: Ablation, study: Study, records: dict[str, Record], state: _StateOf, id_of: Callable[..., str]
 ) -> list[PlannedRun]:
     """Plan a study's trials: fixed points first, then points chosen by the sampler, then points not chosen yet."""
     runs = []
     for trial, point in enumerate(start_up_points(ablation, study)):
         key = id_of(study.name, "tune", TUNE_SEED, point)
-        record = _own(known.get(key), "tune", TUNE_SEED, point, trial)
+        record = _own(records.get(key), "tune", TUNE_SEED, point, trial)
         runs.append(PlannedRun(study.name, "tune", TUNE_SEED, state(record), point, trial, key, record=record))
-    own = [r for r in known.values() if r.id == id_of(study.name, "tune", TUNE_SEED, r.point)]
-    for trial, records in itertools.groupby(by_trial(own, study.name), lambda record: record.trial):
+    own = [r for r in records.values() if r.id == id_of(study.name, "tune", TUNE_SEED, r.point)]
+    for trial, of_trial in itertools.groupby(by_trial(own, study.name), lambda record: record.trial):
         if trial == len(runs) < ablation.trials(study):
-            record = _deciding(records)
+            record = _deciding(of_trial)
             planned = PlannedRun(study.name, "tune", TUNE_SEED, state(record), record.point, trial, record.id)
             runs.append(replace(planned, record=record))
     while len(runs) < ablation.trials(study):
@@ -254,7 +254,7 @@ def _deciding(records: Iterable[Record]) -> Record:
 def _finals(
     ablation: Ablation,
     study: Study,
-    known: dict[str, Record],
+    records: dict[str, Record],
     state: _StateOf,
     id_of: Callable[..., str],
     trials: list[PlannedRun],
@@ -283,6 +283,6 @@ def _finals(
                 runs.append(PlannedRun(study.name, "final", seed, "waiting", roles=role))
                 continue
             key = id_of(study.name, "final", seed, point)
-            record = _own(known.get(key), "final", seed, point)
+            record = _own(records.get(key), "final", seed, point)
             runs.append(PlannedRun(study.name, "final", seed, state(record), point, None, key, role, record))
     return runs

@@ -29,13 +29,13 @@ LOG = "designs.json"
 
 def claims(ablation: Ablation) -> dict[str, tuple[str, ...]]:
     """Return each claim of the expectations in one form, with its studies: an order is several, "b beats a" each."""
-    found: dict[str, tuple[str, ...]] = {}
+    studies: dict[str, tuple[str, ...]] = {}
     for expectation in ablation.expect:
         if isinstance(expectation, InOrder):
-            found |= {claim_of(step): step.studies for step in expectation.steps()}
+            studies |= {claim_of(step): step.studies for step in expectation.steps()}
         else:
-            found[claim_of(expectation)] = expectation.studies
-    return found
+            studies[claim_of(expectation)] = expectation.studies
+    return studies
 
 
 def claim_of(expectation: Beats | Within | AtLeast) -> str:
@@ -53,11 +53,9 @@ def _quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False) if " " in name else name
 
 
-def design(
-    ablation: Ablation, records: Iterable[Record] = (), at: str = "", study_file: str | None = None
-) -> Design:
+def design(ablation: Ablation, records: Iterable[Record] = (), at: str = "", study_file: str | None = None) -> Design:
     """Return what an ablation declares, and which studies these records hold test scores of."""
-    known = list(records)
+    stored = list(records)
     return Design(
         {
             study.name: Declared(
@@ -69,8 +67,8 @@ def design(
         claims(ablation),
         ablation.budget.seeds,
         ablation.budget.max_seeds,
-        tuple(sorted(scored(known))),
-        len(known),
+        tuple(sorted(scored(stored))),
+        len(stored),
         at,
         study_file,
     )
@@ -97,16 +95,16 @@ def read(folder: Path) -> tuple[Design, ...]:
 def _read(entry: Mapping[str, Any]) -> Design:
     plain = {field.name: entry[field.name] for field in fields(Design)}
     studies = {
-        str(name): Declared(str(given["subject"]), str(given["search"]), int(given["trials"]))
-        for name, given in plain.pop("studies").items()
+        str(name): Declared(str(declared["subject"]), str(declared["search"]), int(declared["trials"]))
+        for name, declared in plain.pop("studies").items()
     }
-    made = {str(claim): tuple(map(str, names)) for claim, names in plain.pop("claims").items()}
-    return Design(studies, str(plain.pop("untrained")), made, scored=tuple(map(str, plain.pop("scored"))), **plain)
+    by_claim = {str(claim): tuple(map(str, names)) for claim, names in plain.pop("claims").items()}
+    return Design(studies, str(plain.pop("untrained")), by_claim, scored=tuple(map(str, plain.pop("scored"))), **plain)
 
 
 def append(folder: Path, entry: Design) -> None:
     """Add an entry to the log so that a crash leaves it with or without the entry. Call it with the store locked."""
-    entries = [as_json(asdict(known)) for known in (*read(folder), entry)]
+    entries = [as_json(asdict(each)) for each in (*read(folder), entry)]
     write_atomically(folder / LOG, "[\n" + ",\n".join(entries) + "\n]\n")
 
 

@@ -3,6 +3,8 @@
     facts      everything the report states, computed once from the plan
     tables     tables as plain data and as markdown
     budgets    the tuning budget that each study received
+    checks     verdicts, and the rules by which they are judged
+    origin     data, base model, commits, hardware and versions
     figures    the figures; no other module imports matplotlib
     sweeps     test score against a parameter that was swept
     explain    embedding-space diagnostics, and why a study scores lower
@@ -46,23 +48,23 @@ def write_report(plan: Plan, folder: Path, command: str) -> Path:
     Raises:
         StoreError: the folder cannot be written.
     """
-    found = facts.gather(plan)
-    few, drawn = facts.drawable(found), dict[str, bytes]()
+    gathered = facts.gather(plan)
+    shown, images = facts.drawable(gathered), dict[str, bytes]()
     for drawing in figures.ALL:
         path = folder / "figures" / f"{drawing.name}.svg"
-        content = figures.draw(drawing.figure, few)
+        content = figures.draw(drawing.figure, shown)
         if content is None:
             with suppress(FileNotFoundError):
                 path.unlink()
         else:
             write_atomically(path, content.decode())
-            drawn[drawing.name] = content
-    scores = data.scores_csv(found)
+            images[drawing.name] = content
+    scores = data.scores_csv(gathered)
     write_atomically(folder / "scores.csv", scores)
-    write_atomically(folder / "records.json", data.records_json(found))
+    write_atomically(folder / "records.json", data.records_json(gathered))
     page = folder / "README.md"
-    text = markdown.page(found, drawn, command)
+    text = markdown.page(gathered, images, command)
     write_atomically(page, text)
-    files = {f"figures/{name}.svg": content for name, content in drawn.items()} | {"scores.csv": scores.encode()}
+    files = {f"figures/{name}.svg": content for name, content in images.items()} | {"scores.csv": scores.encode()}
     write_atomically(folder / "report.html", html_page(text, files))
     return page

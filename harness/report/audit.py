@@ -16,8 +16,8 @@ from harness.report.tables import NONE, Table, count, escape, score
 def section(facts: Facts) -> Iterable[str]:
     """Yield a heading, the findings, the counts of overlap, and STS scores raw and without shared pairs."""
     yield "## Audit of the data"
-    found = cache.of_plan(facts.plan)
-    if found is None:
+    result = cache.of_plan(facts.plan)
+    if result is None:
         why = (
             "the store has no audit"
             if facts.plan.audit is None
@@ -25,22 +25,22 @@ def section(facts: Facts) -> Iterable[str]:
         )
         yield f"Not audited: {why}. Run `harness run FILE --audit-only` to audit the data."
     else:
-        numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(found.of(s))])
+        numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(result.of(s))])
         yield (
             f"Training rows and evaluation sets were audited before training: {numbers}. A run starts only if the "
             "audit finds no error."
             + (
-                f" The audit covers only {', '.join(map(escape, found.studies))}: no other study was selected to run."
-                if found.studies
+                f" The audit covers only {', '.join(map(escape, result.studies))}: no other study was selected to run."
+                if result.studies
                 else ""
             )
         )
-        grave = [finding for finding in found.findings if finding.severity != "note"]
+        grave = [finding for finding in result.findings if finding.severity != "note"]
         if grave:
             yield _findings(grave).markdown()
-        if found.of("note"):
-            yield f"<details><summary>Notes</summary>\n\n{_findings(found.of('note')).markdown()}\n\n</details>"
-        yield _overlaps(found.overlaps).markdown()
+        if result.of("note"):
+            yield f"<details><summary>Notes</summary>\n\n{_findings(result.of('note')).markdown()}\n\n</details>"
+        yield _overlaps(result.overlaps).markdown()
         yield (
             "Two pairs count as equal in either order and regardless of case, punctuation and spaces. A sentence "
             "counts as *nearly in the rows* if the Jaccard similarity of its five-character shingles to those of a "
@@ -52,17 +52,17 @@ def section(facts: Facts) -> Iterable[str]:
 
 def doubts(facts: Facts) -> list[str]:
     """Return the threat to validity that names all warnings of the audit, or says that there was no audit."""
-    found = cache.of_plan(facts.plan)
-    if found is None:
+    result = cache.of_plan(facts.plan)
+    if result is None:
         return ["The data were not audited, so duplicates, ignored labels or leaked test pairs may be undetected."]
     warned: dict[str, list[str]] = {}
-    for finding in found.of("warning"):
+    for finding in result.of("warning"):
         warned.setdefault(finding.what, []).append(
             f"{finding.where} {amount(finding.count)} of {amount(finding.of)}".removeprefix("testbed ")
         )
     if not warned:
         return []
-    part = f" It covers only {', '.join(map(escape, found.studies))}." if found.studies else ""
+    part = f" It covers only {', '.join(map(escape, result.studies))}." if result.studies else ""
     listed = "; ".join(f"{escape(what)} ({escape(', '.join(where))})" for what, where in warned.items())
     return [f"The audit of the data warns of {listed}.{part}"]
 
@@ -72,15 +72,16 @@ def amount(value: float) -> str:
     return count(value) if value % 1 == 0 else f"{value:.3g}"
 
 
-def _findings(found: Iterable[Finding]) -> Table:
+def _findings(findings: Iterable[Finding]) -> Table:
     rows = tuple(
-        (f.severity, escape(f.where), escape(f.what), escape(f.explain), amount(f.count), amount(f.of)) for f in found
+        (f.severity, escape(f.where), escape(f.what), escape(f.explain), amount(f.count), amount(f.of))
+        for f in findings
     )
     return Table(("severity", "where", "what", "explanation and fix", "count", "of"), rows, left=4)
 
 
 def _overlaps(overlaps: Iterable[Overlap]) -> Table:
-    by = {(found.name, found.held_by): found for found in overlaps}
+    by = {(overlap.name, overlap.held_by): overlap for overlap in overlaps}
     rows = []
     for name, held_by in by:
         if held_by != ROWS:

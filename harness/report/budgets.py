@@ -32,12 +32,12 @@ def given(facts: Facts) -> Table:
 
 
 def _others(row: Row) -> str:
-    found = Counter(
+    outcomes = Counter(
         "not done" if run.record is None else run.record.outcome
         for run in row.trials
         if run.record is None or run.record.outcome != "ok"
     )
-    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(found.items()))
+    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
 
 
 def _range(numbers: list[int]) -> str:

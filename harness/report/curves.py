@@ -12,6 +12,19 @@ from harness.scores import OBJECTIVE
 from harness.stats.expected_best import expected_best
 
 
+def best_so_far(row: Row) -> list[tuple[int, float]]:
+    """Return (number of trials, best dev Spearman so far) after each finished trial that follows a first success."""
+    curve: list[tuple[int, float]] = []
+    for run in row.trials:
+        if run.record is not None and run.trial is not None:
+            score = run.record.scores.get(OBJECTIVE) if run.record.outcome == "ok" else None
+            scores = [score] if score is not None else []
+            scores += [curve[-1][1]] if curve else []
+            if scores:
+                curve.append((run.trial + 1, max(scores)))
+    return curve
+
+
 def best_against_minutes(row: Row) -> list[tuple[float, float]]:
     """Return (minutes of all trials so far, best dev Spearman so far) after each ended trial from the first success on.
 
@@ -22,10 +35,10 @@ def best_against_minutes(row: Row) -> list[tuple[float, float]]:
     minutes = 0.0
     for record in (run.record for run in row.trials if run.record is not None):
         minutes += (record.train_seconds + record.eval_seconds) / 60
-        known = [record.scores[OBJECTIVE]] if record.outcome == "ok" and OBJECTIVE in record.scores else []
-        known += [curve[-1][1]] if curve else []
-        if known:
-            curve.append((minutes, max(known)))
+        scores = [record.scores[OBJECTIVE]] if record.outcome == "ok" and OBJECTIVE in record.scores else []
+        scores += [curve[-1][1]] if curve else []
+        if scores:
+            curve.append((minutes, max(scores)))
     return curve
 
 
@@ -89,9 +102,9 @@ def _answer(curves: dict[str, tuple[float | None, ...]], most: int) -> str:
     """Say which study is best at which number of points, and which pairs of studies swap ranks."""
     ranked: list[tuple[int, tuple[str, ...]]] = []
     for k in range(1, most + 1):
-        known = {name: mean for name, curve in curves.items() if k <= len(curve) and (mean := curve[k - 1]) is not None}
-        if len(known) == len(curves):
-            ranked.append((k, tuple(sorted(known, key=lambda name: -known[name]))))
+        means = {name: mean for name, curve in curves.items() if k <= len(curve) and (mean := curve[k - 1]) is not None}
+        if len(means) == len(curves):
+            ranked.append((k, tuple(sorted(means, key=lambda name: -means[name]))))
     if len(curves) < 2 or not ranked:
         return "There are no two studies to compare at an equal number of points."
     leads = []

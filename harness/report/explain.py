@@ -24,11 +24,12 @@ class Space:
     """A study's embedding space: means over its final runs at the best point (or the untrained model's one run)."""
 
     row: Row
+    """The study's row."""
 
     def figure(self, name: str) -> float | None:
         """Return the mean of a diagnostic (see `harness.evaluation.diagnostics`), None if no run has it."""
-        known = [record.diagnostics[name] for record in self.row.ended if name in record.diagnostics]
-        return float(np.mean(known)) if known else None
+        values = [record.diagnostics[name] for record in self.row.ended if name in record.diagnostics]
+        return float(np.mean(values)) if values else None
 
     @cached_property
     def profile(self) -> np.ndarray | None:
@@ -38,7 +39,8 @@ class Space:
         monotone stretch of all cosines changes no rank. A fifth without pairs is NaN. None if no run has dev pairs, or
         if the lowest fifth is empty.
         """
-        profiles = [found for r in self.row.ended if DEV in r.pairs and (found := _profile(r.pairs[DEV])) is not None]
+        of_runs = [_profile(record.pairs[DEV]) for record in self.row.ended if DEV in record.pairs]
+        profiles = [profile for profile in of_runs if profile is not None]
         return np.mean(profiles, axis=0) if profiles else None
 
     @property
@@ -76,8 +78,8 @@ def spaces(facts: Facts) -> list[Space]:
 
 def explanation(facts: Facts) -> Iterable[str]:
     """Yield a table of every space's diagnostics and what they mean, or say that the records have none."""
-    found = [space for space in spaces(facts) if space.row.ended[0].diagnostics]
-    if not found:
+    with_diagnostics = [space for space in spaces(facts) if space.row.ended[0].diagnostics]
+    if not with_diagnostics:
         yield "The final runs' records have no diagnostics: an earlier version of the harness wrote them."
         return
     header = (
@@ -97,7 +99,7 @@ def explanation(facts: Facts) -> Iterable[str]:
             count(space.figure("effective_rank")),
             _plain(space.separation),
         )
-        for space in found
+        for space in with_diagnostics
     )
     yield Table(header, rows).markdown()
     yield (
@@ -108,18 +110,18 @@ def explanation(facts: Facts) -> Iterable[str]:
         "scores minus that of the lowest fifth, in standard deviations within a fifth. The diagnostics help to explain "
         "the scores; no verdict rests on them."
     )
-    yield _extremes([space for space in found if space.separation is not None])
-    yield from _setbacks(facts, found)
+    yield _extremes([space for space in with_diagnostics if space.separation is not None])
+    yield from _setbacks(facts, with_diagnostics)
 
 
-def _extremes(found: Sequence[Space]) -> str:
+def _extremes(with_separation: Sequence[Space]) -> str:
     """Compare the separation of the studies with the highest and the lowest dev score."""
-    studies = [space for space in found if space.course and space.row.mean(OBJECTIVE) is not None]
+    studies = [space for space in with_separation if space.course and space.row.mean(OBJECTIVE) is not None]
     if len(studies) < 2:
         return ""
     ordered = sorted(studies, key=lambda space: space.row.mean(OBJECTIVE) or 0)
     low, high = ordered[0], ordered[-1]
-    untrained = next((space for space in found if not space.course), None)
+    untrained = next((space for space in with_separation if not space.course), None)
     before = f" (untrained {_plain(untrained.separation)})" if untrained else ""
     text = (
         f"{escape(low.row.name)} has the lowest dev score and {escape(high.row.name)} the highest. Their separation of "
@@ -131,13 +133,13 @@ def _extremes(found: Sequence[Space]) -> str:
     return f"{text}: separation does not explain their difference; the cosines differ between the ends of the scale."
 
 
-def _setbacks(facts: Facts, found: Sequence[Space]) -> Iterable[str]:
+def _setbacks(facts: Facts, with_diagnostics: Sequence[Space]) -> Iterable[str]:
     """Name the studies that end below the untrained model, and since when they have been below it."""
     untrained = facts.untrained.mean(OBJECTIVE)
     if untrained is None:
         return
     below = []
-    for space in found:
+    for space in with_diagnostics:
         means = [(share, float(np.mean(scores))) for share, scores in space.course]
         if not means or means[-1][1] >= untrained:
             continue

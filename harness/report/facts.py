@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from harness.planning.plan import Plan, PlannedRun
-from harness.scores import HEADLINE, OBJECTIVE
+from harness.scores import HEADLINE
 from harness.spec import losses
 from harness.spec.space import Choice, Dimension, LogUniform, Point
 from harness.spec.study import UNTRAINED
 from harness.store.records import Record, best
-from harness.verdicts.evidence import Difference, Finals, difference, finals
+from harness.verdicts.evidence import Difference, difference
+from harness.verdicts.finals import Finals, finals
 from harness.verdicts.judge import judge
 from harness.verdicts.rules import Verdict
 
@@ -30,20 +31,24 @@ PUBLIC_HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class Row:
-    """A study's runs and results; the untrained model has a row, too, with one run and no trials.
-
-    `best` and `default` are the planned final runs at the tuned and at the default point; `finals` and `untuned` are
-    those of them that can be compared.
-    """
+    """A study's runs and results; the untrained model has a row, too, with one run and no trials."""
 
     name: str
+    """Name of the study."""
     loss: str
+    """The loss, as tables show it."""
     view: str
+    """The view and settings that differ from the testbed's, as tables show them."""
     trials: tuple[PlannedRun, ...]
+    """The planned trials."""
     best: tuple[PlannedRun, ...]
+    """The planned final runs at the best point."""
     default: tuple[PlannedRun, ...]
+    """The planned final runs at the default point."""
     finals: Finals
+    """Those of `best` that can be compared."""
     untuned: Finals
+    """Those of `default` that can be compared."""
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
@@ -101,8 +106,11 @@ class Step:
     """The comparison of a study with the one declared before it, or of the first study with the untrained model."""
 
     before: Row
+    """The row of the first study, or the untrained model's."""
     after: Row
+    """The row of the second study."""
     difference: Difference | None
+    """After minus before; None if no common seeds can be compared."""
 
 
 @dataclass(frozen=True)
@@ -110,19 +118,27 @@ class Edge:
     """A dimension whose best value is at an edge, so that a better one may exist beyond it."""
 
     study: str
+    """Name of the study."""
     dimension: str
+    """Name of the dimension."""
     value: float
+    """The best value."""
     why: str
+    """Which edge it is at, as the end of a sentence."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A plan, its rows (the untrained model first), the steps between them, and the verdicts."""
+    """Everything that a report states."""
 
     plan: Plan
+    """The plan with its records."""
     rows: tuple[Row, ...]
+    """The untrained model's row, then one row per study."""
     steps: tuple[Step, ...]
+    """The comparison of each row with the one before it."""
     verdicts: tuple[Verdict, ...]
+    """The verdicts on the plan's claims."""
 
     @property
     def untrained(self) -> Row:
@@ -133,7 +149,7 @@ class Facts:
         return self.rows[1:]
 
     @cached_property
-    def got_less(self) -> list[str]:
+    def fewer_points(self) -> list[str]:
         """The tuned studies whose best point was chosen from fewer scored points than another study's."""
         points = {row.name: len(row.scored_points) for row in self.studies}
         tuned = [row for row in self.studies if all(run.state in ("done", "failed") for run in row.trials)]
@@ -142,26 +158,28 @@ class Facts:
     @cached_property
     def records(self) -> list[Record]:
         """All records of the plan, by id."""
-        found = {run.record.id: run.record for run in self.plan.runs if run.record is not None}
-        return [found[key] for key in sorted(found)]
+        by_id = {run.record.id: run.record for run in self.plan.runs if run.record is not None}
+        return [by_id[key] for key in sorted(by_id)]
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:
         """The testbed's tasks; a task for which runs found several subsets is replaced by its subsets."""
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         for task in self.plan.ablation.testbed.tasks:
             figures = {name: None for record in self._tested for name in record.figures_of(task)} or {
                 f"mteb/{task}": None
             }
-            found |= {name.removeprefix("mteb/"): None for name in figures}
-        return tuple(found)
+            names |= {name.removeprefix("mteb/"): None for name in figures}
+        return tuple(names)
 
     @cached_property
     def languages(self) -> dict[str, str]:
         """The languages of each subset of a task that has several."""
-        known = (r.provenance.get("subsets", {}).values() for r in self._tested)
-        found = {name: languages for by_task in known for subsets in by_task for name, languages in subsets.items()}
-        return {name: found[name] for name in self.tasks if name in found}
+        by_subset: dict[str, str] = {}
+        for record in self._tested:
+            for subsets in record.provenance.get("subsets", {}).values():
+                by_subset |= subsets
+        return {name: by_subset[name] for name in self.tasks if name in by_subset}
 
     @cached_property
     def _tested(self) -> list[Record]:
@@ -188,8 +206,8 @@ class Facts:
     def task_mean(self, row: Row) -> float | None:
         """Return the mean over the common tasks of a row's mean scores."""
         means = [row.mean(f"mteb/{task}") for task in self.common_tasks]
-        known = [mean for mean in means if mean is not None]
-        return float(np.mean(known)) if known else None
+        scored = [mean for mean in means if mean is not None]
+        return float(np.mean(scored)) if scored else None
 
     @cached_property
     def edges(self) -> list[Edge]:
@@ -201,15 +219,15 @@ class Facts:
         if winner is None or winner.point is None:
             return []
         declared = self.plan.ablation.study(row.name)
-        found = []
+        edges = []
         for name, dimension in self.plan.ablation.dimensions(declared).items():
             value = winner.point.as_dict().get(name)
-            tried = [r.point.as_dict().get(name) for r in succeeded(row.trials) if r.point is not None]
+            trial_values = [r.point.as_dict().get(name) for r in succeeded(row.trials) if r.point is not None]
             if isinstance(value, (int, float)):
-                why = edge_of(dimension, value, [v for v in tried if isinstance(v, (int, float))])
+                why = edge_of(dimension, value, [v for v in trial_values if isinstance(v, (int, float))])
                 if why:
-                    found.append(Edge(row.name, name, value, why))
-        return found
+                    edges.append(Edge(row.name, name, value, why))
+        return edges
 
     def provenance(self, key: str) -> list[tuple[Any, int]]:
         """Return the distinct values under a key of the records' provenance with their numbers, most frequent first."""
@@ -255,7 +273,7 @@ def succeeded(runs: Iterable[PlannedRun]) -> list[Record]:
     return [run.record for run in runs if run.record is not None and run.record.outcome == "ok"]
 
 
-def edge_of(dimension: Dimension, value: float, tried: Sequence[float]) -> str | None:
+def edge_of(dimension: Dimension, value: float, trial_values: Sequence[float]) -> str | None:
     """Describe the edge of the dimension, or of its tried values, that a value is at; None if it is at none."""
     if isinstance(dimension, LogUniform):
         low, high = np.log(dimension.low), np.log(dimension.high)
@@ -266,22 +284,9 @@ def edge_of(dimension: Dimension, value: float, tried: Sequence[float]) -> str |
         numbers = [v for v in dimension.values if isinstance(v, (int, float))]
         if len(numbers) > 1 and value in (min(numbers), max(numbers)):
             return f"the {'lowest' if value == min(numbers) else 'highest'} value of the space"
-    if len(set(tried)) > 1 and value in (min(tried), max(tried)):
-        return f"the {'lowest' if value == min(tried) else 'highest'} value that was tried"
+    if len(set(trial_values)) > 1 and value in (min(trial_values), max(trial_values)):
+        return f"the {'lowest' if value == min(trial_values) else 'highest'} value that was tried"
     return None
-
-
-def best_so_far(row: Row) -> list[tuple[int, float]]:
-    """Return (number of trials, best dev Spearman so far) after each finished trial that follows a first success."""
-    curve: list[tuple[int, float]] = []
-    for run in row.trials:
-        if run.record is not None and run.trial is not None:
-            score = run.record.scores.get(OBJECTIVE) if run.record.outcome == "ok" else None
-            known = [score] if score is not None else []
-            known += [curve[-1][1]] if curve else []
-            if known:
-                curve.append((run.trial + 1, max(known)))
-    return curve
 
 
 _PATH = re.compile(r"(?<![\w:/])(?:/(?:[\w.@+~-]+/)+|[A-Za-z]:\\(?:[^\\\s]+\\)+)")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable
 
-from harness.report import audit, budgets, curves, explain, protocol, sweeps, tables
-from harness.report.facts import DRAWN, PUBLIC_HUB, Facts, Row, without_paths
+from harness.report import audit, budgets, checks, curves, explain, origin, protocol, sweeps, tables
+from harness.report.facts import DRAWN, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
 from harness.report.threats import threats
@@ -14,12 +13,12 @@ from harness.scores import HEADLINE
 from harness.verdicts.rules import Verdict
 
 
-def page(facts: Facts, drawn: Collection[str], command: str) -> str:
+def page(facts: Facts, figures: Collection[str], command: str) -> str:
     """Return the README's text.
 
     Args:
         facts: what the page states.
-        drawn: names of the figures that exist.
+        figures: names of the figures that exist.
         command: the shell command that reproduces the runs.
     """
     ablation = facts.plan.ablation
@@ -28,36 +27,36 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         f"**{verdict_line(facts)}**",
         budget_line(facts),
         "## Data and base model",
-        *_origin(facts),
+        *origin.data_and_model(facts),
         "## Result",
         *_result(facts),
         "## Differences",
-        _figure("differences", drawn, "no two consecutive studies have final runs"),
+        _figure("differences", figures, "no two consecutive studies have final runs"),
         f"The figures show the first {DRAWN} of {len(facts.studies)} studies." if len(facts.studies) > DRAWN else "",
         _explain_intervals(facts),
-        *sweeps.section(facts, _figure("sweeps", drawn, f"none of its studies is among the first {DRAWN}")),
+        *sweeps.section(facts, _figure("sweeps", figures, f"none of its studies is among the first {DRAWN}")),
         "## What changed at each step",
         *_steps(facts),
         "## Why they differ",
-        _figure("explain", drawn, "fewer than two rows have diagnostics"),
+        _figure("explain", figures, "fewer than two rows have diagnostics"),
         *explain.explanation(facts),
         "## With and without tuning",
         *_ranking(facts),
-        *curves.section(facts, _figure("tuning", drawn, "no trial has succeeded")),
+        *curves.section(facts, _figure("tuning", figures, "no trial has succeeded")),
         "## Tasks",
-        *_tasks(facts, drawn),
+        *_tasks(facts, figures),
         "## Learning rates",
-        _figure("learning_rates", drawn, "no trial has succeeded"),
+        _figure("learning_rates", figures, "no trial has succeeded"),
         curves.edges(facts),
         "## Budgets",
         budgets.given(facts).markdown(),
         "## Cost",
-        _figure("cost", drawn, "no final run is done"),
+        _figure("cost", figures, "no final run is done"),
         tables.cost(facts).markdown(),
         "## Runs without scores",
         *_unsuccessful(facts),
         "## Checks",
-        *_checks(facts),
+        *checks.section(facts),
         *protocol.orders_as_a_whole(facts.plan),
         *audit.section(facts),
         "## Designs and test scores",
@@ -65,7 +64,7 @@ def page(facts: Facts, drawn: Collection[str], command: str) -> str:
         "## Threats to validity",
         "\n".join(f"- {threat}" for threat in threats(facts)),
         "## How to reproduce this",
-        *_reproduce(facts, command),
+        *origin.reproduction(facts, command),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -107,10 +106,10 @@ def verdict_line(facts: Facts) -> str:
 
 
 def _leader(facts: Facts) -> str:
-    known = [(mean, row) for row in facts.rows if (mean := row.mean(HEADLINE)) is not None]
-    if not known:
+    means = [(mean, row) for row in facts.rows if (mean := row.mean(HEADLINE)) is not None]
+    if not means:
         return "There is no STSB test score yet."
-    mean, row = max(known, key=lambda item: item[0])
+    mean, row = max(means, key=lambda item: item[0])
     return f"Highest mean: {escape(row.name)}, STSB test Spearman {score(mean)}."
 
 
@@ -122,8 +121,8 @@ def budget_line(facts: Facts) -> str:
         if budget.examples is not None
         else f"{budget.epochs:g} epoch{'s' * (budget.epochs != 1)}"
     )
-    tried = sorted({len(row.trials) for row in facts.studies})
-    trials = " or ".join(map(str, tried)) or "no"
+    numbers = sorted({len(row.trials) for row in facts.studies})
+    trials = " or ".join(map(str, numbers)) or "no"
     firsts = {str(ablation.default_point(study)) for study in ablation.studies}
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     return (
@@ -134,28 +133,10 @@ def budget_line(facts: Facts) -> str:
     )
 
 
-def _origin(facts: Facts) -> Iterable[str]:
-    bed = facts.plan.ablation.testbed
-    hubs = [str(hub) for hub, _ in facts.provenance("hub") if str(hub).rstrip("/") != PUBLIC_HUB]
-    if hubs:
-        served = ", ".join(escape(without_paths(hub)) for hub in hubs)
-        yield (
-            f"> **Not from the public hub.** Model and data came from {served}, which may serve other content under "
-            "the names below. In that case the numbers are not those of the public weights and rows."
-        )
-    parts = {
-        **bed.revisions(),
-        **{part: text for found, _ in facts.provenance("revisions") for part, text in found.items()},
-    }
-    lines = tuple((part, escape(without_paths(str(text)))) for part, text in parts.items())
-    yield tables.Table(("part", f"testbed {escape(bed.name)}"), lines, left=2).markdown()
-    yield tables.rows_used(facts).markdown()
-
-
 def _result(facts: Facts) -> Iterable[str]:
     yield tables.headline(facts).markdown()
-    if facts.got_less:
-        listed = ", ".join(map(escape, facts.got_less))
+    if facts.fewer_points:
+        listed = ", ".join(map(escape, facts.fewer_points))
         yield (
             f"† {listed}: the best point was selected from fewer scored points than in other studies (see Budgets), so "
             "the tuned score is at a disadvantage."
@@ -209,25 +190,25 @@ def _differs(a: Row, b: Row, field: str) -> bool:
 
 
 def _ranking(facts: Facts) -> Iterable[str]:
-    found = tables.ranking(facts)
-    if not found.tuned:
+    ranking = tables.ranking(facts)
+    if not ranking.tuned:
         yield "No study has final runs at both points yet."
         return
-    if len(found.tuned) > 1:
-        tuned, untuned = (" < ".join(map(escape, reversed(order))) for order in (found.tuned, found.untuned))
+    if len(ranking.tuned) > 1:
+        tuned, untuned = (" < ".join(map(escape, reversed(order))) for order in (ranking.tuned, ranking.untuned))
         changed = f"Tuning changes the ranking: {untuned} at the default point, {tuned} at the best point."
         yield (
             f"{'Tuning does not change the ranking.' if tuned == untuned else changed} Ranks are by mean score; the "
             "intervals above show which neighbouring studies differ."
         )
-    yield found.table.markdown()
-    left = [row.name for row in facts.studies if row.name not in found.tuned]
+    yield ranking.table.markdown()
+    left = [row.name for row in facts.studies if row.name not in ranking.tuned]
     if left:
         yield f"Without final runs at both points: {', '.join(map(escape, left))}."
 
 
-def _tasks(facts: Facts, drawn: Collection[str]) -> Iterable[str]:
-    yield _figure("tasks", drawn, "no final run is done")
+def _tasks(facts: Facts, figures: Collection[str]) -> Iterable[str]:
+    yield _figure("tasks", figures, "no final run is done")
     if facts.languages:
         named = "; ".join(f"{escape(name)} ({escape(languages)})" for name, languages in facts.languages.items())
         yield f"Some tasks have subsets that are scored separately. Their languages: {named}."
@@ -261,53 +242,6 @@ def _unsuccessful(facts: Facts) -> Iterable[str]:
     yield tables.unsuccessful(facts).markdown()
 
 
-def _checks(facts: Facts) -> Iterable[str]:
-    if not facts.verdicts:
-        yield "The study file states no expectation."
-        return
-    yield tables.checks(facts.verdicts).markdown()
-    yield (
-        "A claim holds if the lower ends of both intervals reach its margin, and is violated if both upper ends are "
-        "below 0. In addition, the decision must be significant at the same level when the variances over test pairs "
-        "and over seeds are added; otherwise the claim is inconclusive. The levels follow Holm's correction, which "
-        "limits the probability of any wrong decision among all claims to 5 percent. *Smallest detectable*: the "
-        "smallest true difference that these runs would have shown with 80 percent power."
-    )
-    if any(verdict.target is not None for verdict in facts.verdicts):
-        yield (
-            "If a claim names a score, the difference is the study's mean minus that score. *Within* holds if the "
-            "interval over seeds is inside the tolerance, and is violated if it is entirely outside. *At least* holds "
-            "if both lower ends reach the score, and is violated if both upper ends are below it. Figures without "
-            "stored predictions have no interval over test pairs, and the untrained model has none over seeds."
-        )
-    yield from protocol.looks(facts.plan)
-
-
-def _reproduce(facts: Facts, command: str) -> Iterable[str]:
-    yield f"```sh\n{command}\n```"
-    lines = []
-    for key, what in (("harness_git", "harness"), ("git", "repository of the study file")):
-        for git, runs in facts.provenance(key):
-            at = f"at commit {git['commit']}" if git.get("commit") else "not under version control"
-            lines.append(f"{what} {at}{', with uncommitted changes' if git.get('dirty') else ''} ({runs} runs)")
-    for digest, runs in facts.provenance("study_file"):
-        lines.append(f"study file with SHA-256 {str(digest)[:16]} ({runs} runs)")
-    for hardware, runs in facts.provenance("hardware"):
-        lines.append(f"{_items(hardware)} ({runs} runs)")
-    for key, words in (("precision", "precision"), ("threads", "threads"), ("hub", "hub")):
-        lines += [f"{words} {escape(without_paths(str(value)))} ({runs} runs)" for value, runs in facts.provenance(key)]
-    lines += [f"{_items(versions)} ({runs} runs)" for versions, runs in facts.provenance("versions")]
-    yield "\n".join(f"- {line}" for line in lines) or "The records contain no provenance."
-
-
-def _items(values: Any) -> str:
-    if isinstance(values, Mapping):
-        return ", ".join(f"{escape(str(key))} {_items(value)}" for key, value in sorted(values.items()) if value)
-    if isinstance(values, list | tuple):
-        return " and ".join(map(_items, values))
-    return escape(without_paths(str(values)))
-
-
-def _figure(name: str, drawn: Collection[str], otherwise: str) -> str:
+def _figure(name: str, figures: Collection[str], otherwise: str) -> str:
     alt = next(drawing.alt for drawing in ALL if drawing.name == name)
-    return f"![{alt}](figures/{name}.svg)" if name in drawn else f"No figure: {otherwise}."
+    return f"![{alt}](figures/{name}.svg)" if name in figures else f"No figure: {otherwise}."

@@ -13,8 +13,8 @@ from harness.verdicts.until_decided import saved
 
 def orders_as_a_whole(plan: Plan) -> Iterable[str]:
     """Yield a table of each order's probability as a whole, and an explanation of its two figures."""
-    found = orders(plan)
-    if not found:
+    in_order = orders(plan)
+    if not in_order:
         return
     rows = tuple(
         (
@@ -23,7 +23,7 @@ def orders_as_a_whole(plan: Plan) -> Iterable[str]:
             NONE if order.over_seeds is None else probability(order.over_seeds).replace("<", "\\<").replace(">", "\\>"),
             str(order.seeds),
         )
-        for order in found
+        for order in in_order
     )
     yield Table(("order as a whole", "probability over test pairs", "probability over seeds", "seeds"), rows).markdown()
     yield (
@@ -60,7 +60,7 @@ def designs(plan: Plan) -> Iterable[str]:
         (
             str(number),
             str(len(entry.studies)),
-            ", ".join(sorted({str(given.trials) for given in entry.studies.values()})),
+            ", ".join(sorted({str(declared.trials) for declared in entry.studies.values()})),
             str(entry.seeds) + (f" to {entry.max_seeds}" if entry.max_seeds else ""),
             str(len(entry.claims)),
             str(entry.records),

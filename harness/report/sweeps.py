@@ -12,20 +12,26 @@ from harness.report.tables import NONE, Table, escape, mean_over_seeds
 
 @dataclass(frozen=True)
 class At:
-    """One study of a sweep: its value (infinity for all rows), its position on the axis, and its row."""
+    """One study of a sweep."""
 
     value: float
+    """The value of the swept parameter; infinity for all rows."""
     place: float
+    """The position on the axis."""
     row: Row
+    """The study's row."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The studies that `Study.sweep` made of one study over one parameter, in ascending order of its value."""
+    """The studies that `Study.sweep` makes of one study over one parameter."""
 
     study: str
+    """Name of the base study."""
     what: str
+    """The swept parameter."""
     points: tuple[At, ...]
+    """The studies, in ascending order of the value."""
 
 
 def sweeps(facts: Facts) -> list[Sweep]:
@@ -34,28 +40,28 @@ def sweeps(facts: Facts) -> list[Sweep]:
     In a sweep over `rows` the base study is the last value: all rows. The axis shows the rows trained on, because a
     view may use only a part of the requested rows.
     """
-    found: dict[tuple[str, str], list[At]] = {}
+    points_by_sweep: dict[tuple[str, str], list[At]] = {}
     by_name = {row.name: row for row in facts.studies}
     for row in facts.studies:
         swept = facts.plan.ablation.study(row.name).swept
         if swept is not None and row.finals.scores:
             place = (row.typical("rows") or swept.value) if swept.what == "rows" else swept.value
-            found.setdefault((swept.study, swept.what), []).append(At(swept.value, place, row))
-    for (study, what), points in found.items():
+            points_by_sweep.setdefault((swept.study, swept.what), []).append(At(swept.value, place, row))
+    for (study, what), points in points_by_sweep.items():
         whole = by_name.get(study)
         if what == "rows" and whole is not None and whole.finals.scores:
             points.append(At(math.inf, whole.typical("rows") or max(point.place for point in points), whole))
     return [
         Sweep(study, what, tuple(sorted(points, key=lambda point: point.value)))
-        for (study, what), points in found.items()
+        for (study, what), points in points_by_sweep.items()
         if len(points) > 1
     ]
 
 
 def section(facts: Facts, figure: str) -> Iterable[str]:
     """Yield the section on sweeps, nothing if there are none."""
-    found = sweeps(facts)
-    if not found:
+    all_sweeps = sweeps(facts)
+    if not all_sweeps:
         return
     yield "## Sweeps"
     yield figure
@@ -63,8 +69,8 @@ def section(facts: Facts, figure: str) -> Iterable[str]:
         "Each value was tuned like any other study, with the same budget. Scores are means over final seeds with 95 "
         "percent t intervals. The dashed line is the untrained model."
     )
-    for what in dict.fromkeys(sweep.what for sweep in found):
-        columns = [sweep for sweep in found if sweep.what == what]
+    for what in dict.fromkeys(sweep.what for sweep in all_sweeps):
+        columns = [sweep for sweep in all_sweeps if sweep.what == what]
         values = sorted({point.value for sweep in columns for point in sweep.points})
         cells = [{point.value: mean_over_seeds(point.row) for point in sweep.points} for sweep in columns]
         rows = tuple((_words(value), *(column.get(value, NONE) for column in cells)) for value in values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,6 @@ from harness.report.facts import Facts, Row, Step, without_paths
 from harness.scores import HEADLINE, TEST
 from harness.stats import intervals
 from harness.store.records import Record
-from harness.verdicts.rules import Verdict
 
 NONE = "–"
 MINUS = "\N{MINUS SIGN}"
@@ -20,17 +18,19 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Table:
-    """A header and rows of markdown cells; columns after the first `left` are aligned right.
-
-    With `words` the last column holds sentences and is aligned left.
-    """
+    """A table of markdown cells."""
 
     header: tuple[str, ...]
+    """Titles of the columns."""
     rows: tuple[tuple[str, ...], ...]
+    """The cells, row by row."""
     left: int = 1
+    """Number of first columns that are aligned left; the others are aligned right."""
     words: bool = False
+    """True if the last column holds sentences and is aligned left."""
 
     def markdown(self) -> str:
+        """Return the table in GitHub's markdown."""
         rule = ["---" if column < self.left else "--:" for column in range(len(self.header))]
         rule[-1] = "---" if self.words else rule[-1]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.header, rule, *self.rows))
@@ -53,9 +53,9 @@ def count(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}"
 
 
-def interval(found: intervals.Interval | None, signs: bool = True) -> str:
+def interval(bounds: intervals.Interval | None, signs: bool = True) -> str:
     show = signed if signs else score
-    return NONE if found is None else f"{show(found.low)} to {show(found.high)}"
+    return NONE if bounds is None else f"{show(bounds.low)} to {show(bounds.high)}"
 
 
 LESS = " †"
@@ -86,7 +86,7 @@ def headline(facts: Facts) -> Table:
         point = NONE if row.point is None else str(row.point)
         rows.append(
             (
-                escape(row.name) + (LESS if row.name in facts.got_less else ""),
+                escape(row.name) + (LESS if row.name in facts.fewer_points else ""),
                 escape(row.loss),
                 escape(row.view),
                 mean_over_seeds(row),
@@ -107,25 +107,25 @@ def _pearson(row: Row) -> float | None:
 
 def mean_over_seeds(row: Row) -> str:
     """Format a study's mean test score with its interval over seeds as a table cell."""
-    known = list(row.finals.scores.values())
-    if not known:
+    scores = list(row.finals.scores.values())
+    if not scores:
         return NONE
-    text = score(float(np.mean(known)))
+    text = score(float(np.mean(scores)))
     if not row.finals.constant:
-        found = intervals.t_interval(known)
-        text += f"<br>({interval(found, signs=False)})" if found else "<br>(one seed)"
-    if len(known) < row.finals.planned:
-        text += f"<br>{len(known)} of {row.finals.planned} seeds"
+        spread = intervals.t_interval(scores)
+        text += f"<br>({interval(spread, signs=False)})" if spread else "<br>(one seed)"
+    if len(scores) < row.finals.planned:
+        text += f"<br>{len(scores)} of {row.finals.planned} seeds"
     return text
 
 
 def _difference(step: Step | None) -> str:
     if step is None or step.difference is None:
         return NONE
-    found = step.difference
-    seeds = found.over_seeds()
+    difference = step.difference
+    seeds = difference.over_seeds()
     over_seeds = f"seeds {interval(seeds)}" if seeds else "one seed: no interval over seeds"
-    return f"{signed(found.mean)}<br>(pairs {interval(found.over_pairs())};<br>{over_seeds})"
+    return f"{signed(difference.mean)}<br>(pairs {interval(difference.over_pairs())};<br>{over_seeds})"
 
 
 def rows_used(facts: Facts) -> Table:
@@ -134,10 +134,10 @@ def rows_used(facts: Facts) -> Table:
     rows = []
     for row in facts.studies:
         used = sorted({record.rows for record in row.records if record.rows})
-        asked = sorted(
+        requested = sorted(
             {int(r.provenance["rows_asked"]) for r in row.records if r.provenance.get("rows_asked") is not None}
         )
-        planned = asked or [facts.plan.ablation.testbed.max_rows]
+        planned = requested or [facts.plan.ablation.testbed.max_rows]
         rows.append(
             (escape(row.name), escape(row.view), ", ".join(map(count, used)) or NONE, ", ".join(map(count, planned)))
         )
@@ -182,8 +182,11 @@ class Ranking:
     """Studies ranked by mean STSB test Spearman at the best and at the default point; only those that have both."""
 
     tuned: tuple[str, ...]
+    """Names of the studies, the best at its best point first."""
     untuned: tuple[str, ...]
+    """Names of the studies, the best at its default point first."""
     table: Table
+    """Both ranks and scores of each study."""
 
 
 def ranking(facts: Facts) -> Ranking:
@@ -250,11 +253,11 @@ def unsuccessful(facts: Facts) -> Table:
     for record in (r for row in facts.rows for r in row.records if r.outcome != "ok"):
         alike.setdefault((record.study, record.stage, record.outcome, _why(record)), []).append(record)
     rows = []
-    for (study, stage, outcome, why), found in alike.items():
-        points = list(dict.fromkeys(NONE if r.point is None else escape(str(r.point)) for r in found))
+    for (study, stage, outcome, why), records in alike.items():
+        points = list(dict.fromkeys(NONE if r.point is None else escape(str(r.point)) for r in records))
         more = f"<br>and {len(points) - 3} more" if len(points) > 3 else ""
-        seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in found}))
-        rows.append((escape(study), stage, outcome, why, "<br>".join(points[:3]) + more, seeds, str(len(found))))
+        seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in records}))
+        rows.append((escape(study), stage, outcome, why, "<br>".join(points[:3]) + more, seeds, str(len(records))))
     return Table(("study", "stage", "outcome", "reason", "points", "seeds", "runs"), tuple(rows), left=6)
 
 
@@ -264,46 +267,3 @@ def _why(record: Record) -> str:
         return f"stopped after {share:.0%} of its training"
     lines = [line for line in without_paths(record.error or "").splitlines() if line.strip()]
     return escape(lines[-1].strip()[:200]) if lines else NONE
-
-
-def checks(verdicts: Sequence[Verdict]) -> Table:
-    """Return the verdicts with both intervals at the level that Holm's correction gives each claim."""
-    header = (
-        "claim",
-        "verdict",
-        "difference",
-        "over test pairs",
-        "over seeds",
-        "level",
-        "margin",
-        "seeds",
-        "smallest detectable",
-        "reason",
-    )
-    rows = tuple(
-        (
-            escape(v.expectation),
-            f"**{v.verdict}**",
-            signed(v.difference),
-            interval(v.over_pairs),
-            interval(v.over_seeds),
-            NONE if v.level is None else f"{100 * v.level:.4g} %",
-            _margin(v),
-            str(v.seeds),
-            score(v.detectable),
-            escape(without_paths(f"{v.told} {in_hindsight(v)}".strip())),
-        )
-        for v in verdicts
-    )
-    return Table(header, rows, left=2, words=True)
-
-
-def in_hindsight(verdict: Verdict) -> str:
-    """Describe what about a claim was chosen after its test scores were known."""
-    return f"Chosen in hindsight: {' '.join(verdict.late)}" if verdict.late else ""
-
-
-def _margin(found: Verdict) -> str:
-    if found.kind == "within":
-        return f"±{score(found.margin)}"
-    return signed(found.margin) if found.margin else "0"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.planning.mixing import made_otherwise
+from harness.planning.mixing import condition_notes
 from harness.planning.plan import START_UP
 from harness.report.audit import doubts
 from harness.report.facts import PUBLIC_HUB, Facts
@@ -14,7 +14,7 @@ FEW_SEEDS = 5
 
 def threats(facts: Facts) -> list[str]:
     """Return one sentence or two of markdown for each threat to the validity of this report."""
-    found = [
+    texts = [
         *_unfinished(facts),
         *_seeds(facts),
         *_pairs(facts),
@@ -28,46 +28,40 @@ def threats(facts: Facts) -> list[str]:
         *_origin(facts),
     ]
     bed = facts.plan.ablation.testbed
-    found.append(
+    texts.append(
         f"There is one base model, one source of rows and one language, those of testbed {escape(bed.name)}: the "
         "results do not show that the order holds on others."
     )
-    return found
+    return texts
 
 
 def _unfinished(facts: Facts) -> list[str]:
     runs = facts.plan.runs
     done = sum(run.state == "done" for run in runs)
-    return (
-        [f"Only {done} of {len(runs)} planned runs are done; all means are over these."]
-        if done < len(runs)
-        else []
-    )
+    return [f"Only {done} of {len(runs)} planned runs are done; all means are over these."] if done < len(runs) else []
 
 
 def _seeds(facts: Facts) -> list[str]:
     seeds = facts.plan.ablation.budget.seeds
     if seeds == 1:
-        return [
-            "There is only one final seed: without an interval over seeds, no claim can hold or be violated."
-        ]
-    known = [
+        return ["There is only one final seed: without an interval over seeds, no claim can hold or be violated."]
+    detectable = [
         (d, step) for step in facts.steps[1:] if step.difference and (d := step.difference.detectable()) is not None
     ]
-    widest = max(known, key=lambda item: item[0], default=None)
-    found = (
+    widest = max(detectable, key=lambda item: item[0], default=None)
+    texts = (
         [f"The intervals over seeds are estimated from only {seeds} final seeds per point."]
         if seeds < FEW_SEEDS
         else []
     )
-    found += [text for row in facts.rows for text in row.finals.repeated]
+    texts += [text for row in facts.rows for text in row.finals.repeated]
     if widest is not None and widest[0] >= 0.00005:
-        found.append(
+        texts.append(
             f"Small differences may go undetected: between {escape(widest[1].before.name)} and "
             f"{escape(widest[1].after.name)}, a true difference below {score(widest[0])} points is detected with less "
             "than 80 percent power."
         )
-    return found
+    return texts
 
 
 def _pairs(facts: Facts) -> list[str]:
@@ -80,28 +74,26 @@ def _pairs(facts: Facts) -> list[str]:
 def _tuning(facts: Facts) -> list[str]:
     ablation = facts.plan.ablation
     trials = max((len(row.trials) for row in facts.studies), default=0)
-    found = [
+    texts = [
         "A trial is one run with one seed, so the best point is selected in part by chance, and its dev score is "
         "biased upwards. The test scores come from other seeds."
     ]
     if 0 < trials <= START_UP:
-        found.append(
+        texts.append(
             f"All {trials} trials per study are at points fixed in advance (the first {START_UP} always are): the "
             "sampler chose none, so a better point may well exist."
         )
     counts = {len(row.trials) for row in facts.studies}
     if len(counts) > 1:
-        found.append(
+        texts.append(
             f"Studies had between {min(counts)} and {max(counts)} trials, because their search spaces differ in size."
         )
     if any(study.options for study in ablation.studies):
-        found.append(
-            "Some studies also search options of their loss: a larger space with the same number of trials."
-        )
+        texts.append("Some studies also search options of their loss: a larger space with the same number of trials.")
     pruned = sum(run.record is not None and run.record.outcome == "pruned" for run in facts.plan.runs)
     if pruned:
-        found.append(f"{pruned} trials were pruned by their dev curve, which is a disadvantage for slow starters.")
-    return found
+        texts.append(f"{pruned} trials were pruned by their dev curve, which is a disadvantage for slow starters.")
+    return texts
 
 
 def _edges(facts: Facts) -> list[str]:
@@ -114,15 +106,15 @@ def _edges(facts: Facts) -> list[str]:
 def _rows(facts: Facts) -> list[str]:
     short = []
     for row in facts.studies:
-        asked = max((r.provenance.get("rows_asked") or 0 for r in row.records), default=0)
+        requested = max((r.provenance.get("rows_asked") or 0 for r in row.records), default=0)
         used = max((r.rows for r in row.records), default=0)
-        if 0 < used < asked:
+        if 0 < used < requested:
             short.append(f"{escape(row.name)} {count(used)}")
     if not short:
         return []
-    asked_for = count(facts.plan.ablation.testbed.max_rows)
+    rows = count(facts.plan.ablation.testbed.max_rows)
     return [
-        f"Some studies trained on fewer rows than the {asked_for} requested, because their view drops rows that it "
+        f"Some studies trained on fewer rows than the {rows} requested, because their view drops rows that it "
         f"cannot use or the data set has no more: {', '.join(short)}."
     ]
 
@@ -141,17 +133,17 @@ def _steps(facts: Facts) -> list[str]:
 
 
 def _tasks(facts: Facts) -> list[str]:
-    found = []
+    texts = []
     if facts.missing:
         names = ", ".join(escape(task) for task in facts.missing)
-        found.append(
+        texts.append(
             f"Some runs lack scores for tasks of the testbed ({names}); means are over the {len(facts.common_tasks)} "
             "tasks that all runs have."
         )
     shared = [task for task in facts.tasks if task in {"STS12", "STS13", "STS14", "STS15", "STS16"}]
     if shared:
         without = any(record.unshared for row in facts.rows for record in row.ended)
-        found.append(
+        texts.append(
             f"{', '.join(shared)}: up to half of the pairs of these tasks are also in STSB, some of them in the dev "
             "set on which every best point was selected, so these tasks are not independent evidence. "
             + (
@@ -160,27 +152,27 @@ def _tasks(facts: Facts) -> list[str]:
                 else "Shared pairs are not removed here."
             )
         )
-    return found
+    return texts
 
 
 def _origin(facts: Facts) -> list[str]:
-    found = []
+    texts = []
     hubs = [hub for hub, _ in facts.provenance("hub") if str(hub).rstrip("/") != PUBLIC_HUB]
     if hubs:
-        found.append(
+        texts.append(
             "Model and data came from a hub other than the public one, which may serve other content under the same "
             "names."
         )
     precisions = [str(precision) for precision, _ in facts.provenance("precision")]
     if len(precisions) == 1 and precisions[0] != "fp32":
-        found.append(f"All runs were trained in {precisions[0]}, which rounds more coarsely than fp32.")
-    found += [escape(f"{note[0].upper()}{note[1:]}.") for note in made_otherwise(facts.plan)]
+        texts.append(f"All runs were trained in {precisions[0]}, which rounds more coarsely than fp32.")
+    texts += [escape(f"{note[0].upper()}{note[1:]}.") for note in condition_notes(facts.plan)]
     if (machines := len(facts.provenance("hardware"))) > 1:
-        found.append(f"The runs were made on {machines} different machines.")
+        texts.append(f"The runs were made on {machines} different machines.")
     for key, what in (("harness_git", "the harness"), ("git", "the study file's repository")):
         commits = [git for git, _ in facts.provenance(key) if git]
         if len({git.get("commit") for git in commits}) > 1:
-            found.append(f"The runs come from different commits of {what}.")
+            texts.append(f"The runs come from different commits of {what}.")
         if any(git.get("dirty") for git in commits):
-            found.append(f"Some runs were made while {what} had uncommitted changes.")
-    return found
+            texts.append(f"Some runs were made while {what} had uncommitted changes.")
+    return texts

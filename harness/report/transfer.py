@@ -17,12 +17,12 @@ from harness.verdicts.rules import Verdict
 from harness.verdicts.transfer import Agreement, Side, coefficient
 
 
-def write_transfer(sides: Sequence[Side], found: Sequence[Agreement], folder: Path) -> Path:
+def write_transfer(sides: Sequence[Side], agreements: Sequence[Agreement], folder: Path) -> Path:
     """Write README.md and figures/ranks.svg into `folder`; the same stores give the same bytes.
 
     Args:
         sides: the testbeds.
-        found: the agreement of each two of them.
+        agreements: the agreement of each two of them.
         folder: where the files are written.
 
     Returns:
@@ -31,14 +31,14 @@ def write_transfer(sides: Sequence[Side], found: Sequence[Agreement], folder: Pa
     Raises:
         StoreError: the folder cannot be written.
     """
-    drawn = draw(ranks, sides)
-    if drawn is not None:
-        write_atomically(folder / "figures" / "ranks.svg", drawn.decode())
-    write_atomically(folder / "README.md", page(sides, found, drawn is not None))
+    image = draw(ranks, sides)
+    if image is not None:
+        write_atomically(folder / "figures" / "ranks.svg", image.decode())
+    write_atomically(folder / "README.md", page(sides, agreements, image is not None))
     return folder / "README.md"
 
 
-def page(sides: Sequence[Side], found: Sequence[Agreement], drawn: bool) -> str:
+def page(sides: Sequence[Side], agreements: Sequence[Agreement], has_figure: bool) -> str:
     """Return the page's markdown."""
     names = [escape(side.testbed) for side in sides]
     sections = [
@@ -46,15 +46,15 @@ def page(sides: Sequence[Side], found: Sequence[Agreement], drawn: bool) -> str:
         "Does the order of the studies transfer between testbeds? Scores are STSB test Spearman × 100 at each study's "
         "best point, and differences are given in those points.",
         "## Agreement",
-        _agreement(found).markdown(),
-        *(_turned(agreement) for agreement in found if agreement.turned),
+        _agreement(agreements).markdown(),
+        *(_in_reverse(agreement) for agreement in agreements if agreement.in_reverse),
         "*Over seeds*: the 95 percent interval of the coefficient for other final seeds. Studies that differ by less "
         "than the spread over seeds swap ranks in it, which pulls the interval below the coefficient. *Over studies*: "
         "a bootstrap over the studies. *Significant pairs*: pairs of studies whose difference is above or below 0 over "
         "seeds and over test pairs on both testbeds, at 95 percent each, uncorrected. *Same order*: those of them that "
         "have the same order on both testbeds.",
         "## Scores",
-        *(["![Rank of each study on each testbed](figures/ranks.svg)"] if drawn else []),
+        *(["![Rank of each study on each testbed](figures/ranks.svg)"] if has_figure else []),
         _scores(sides).markdown(),
         "## Budgets",
         _budgets(sides).markdown(),
@@ -64,7 +64,7 @@ def page(sides: Sequence[Side], found: Sequence[Agreement], drawn: bool) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _agreement(found: Sequence[Agreement]) -> Table:
+def _agreement(agreements: Sequence[Agreement]) -> Table:
     header = (
         "testbeds",
         "studies",
@@ -83,21 +83,21 @@ def _agreement(found: Sequence[Agreement]) -> Table:
             _coefficients(a.rho_over_seeds),
             _coefficients(a.rho_over_studies),
             coefficient(a.tau),
-            str(a.told_apart),
-            str(a.alike),
+            str(a.significant),
+            str(a.same_order),
         )
-        for a in found
+        for a in agreements
     ]
     return Table(header, tuple(rows))
 
 
-def _coefficients(found: intervals.Interval | None) -> str:
-    return NONE if found is None else f"{found.low:.2f} to {found.high:.2f}"
+def _coefficients(bounds: intervals.Interval | None) -> str:
+    return NONE if bounds is None else f"{bounds.low:.2f} to {bounds.high:.2f}"
 
 
-def _turned(found: Agreement) -> str:
-    pairs = "; ".join(f"{escape(better)} beats {escape(worse)}" for better, worse in found.turned)
-    return f"On {escape(found.left)}, and in reverse order on {escape(found.right)}: {pairs}."
+def _in_reverse(agreement: Agreement) -> str:
+    pairs = "; ".join(f"{escape(better)} beats {escape(worse)}" for better, worse in agreement.in_reverse)
+    return f"On {escape(agreement.left)}, and in reverse order on {escape(agreement.right)}: {pairs}."
 
 
 def _scores(sides: Sequence[Side]) -> Table:
@@ -141,9 +141,9 @@ def _verdicts(sides: Sequence[Side]) -> Table:
     """Return one row per claim with each testbed's verdict; all testbeds share the claims of the study file."""
     header = ("claim", *(escape(side.testbed) for side in sides))
     claims = zip(*(side.verdicts for side in sides), strict=True)
-    rows = [(escape(verdicts[0].expectation), *map(_told, verdicts)) for verdicts in claims]
+    rows = [(escape(verdicts[0].expectation), *map(_cell, verdicts)) for verdicts in claims]
     return Table(header, tuple(rows), left=len(header))
 
 
-def _told(found: Verdict) -> str:
-    return found.verdict if found.difference is None else f"{found.verdict} ({signed(found.difference)})"
+def _cell(verdict: Verdict) -> str:
+    return verdict.verdict if verdict.difference is None else f"{verdict.verdict} ({signed(verdict.difference)})"

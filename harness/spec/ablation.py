@@ -106,12 +106,10 @@ class Ablation:
         if not self.studies:
             raise StudyFileError(f"ablation {self.name!r}: no studies; declare at least one Study(...)")
         names = [study.name for study in self.studies]
-        known = {*names, UNTRAINED}
-        if len(known) <= len(names):
+        comparable = {*names, UNTRAINED}
+        if len(comparable) <= len(names):
             twice = next(name for index, name in enumerate(names) if name in names[:index])
-            raise StudyFileError(
-                f"ablation {self.name!r}: two studies are named {twice!r}; give each a unique name"
-            )
+            raise StudyFileError(f"ablation {self.name!r}: two studies are named {twice!r}; give each a unique name")
         if self.precision not in PRECISIONS:
             raise StudyFileError(
                 f"ablation {self.name!r}: precision={self.precision!r}; choose from {', '.join(PRECISIONS)}"
@@ -121,21 +119,21 @@ class Ablation:
             self._check_mining(study)
         for expectation in self.expect:
             for name in expectation.studies:
-                if name not in known:
+                if name not in comparable:
                     raise StudyFileError(
                         f"expectation '{expectation}': no study {name!r}; there are {', '.join((*names, UNTRAINED))}"
                     )
 
     def _check_views(self) -> None:
         """Raise StudyFileError if two different views have the same name, as tables could not distinguish them."""
-        known = dict(VIEWS)
+        by_name = dict(VIEWS)
         for study in self.studies:
             view = named(study.view)
-            other = known.setdefault(view.name, view)
+            other = by_name.setdefault(view.name, view)
             if view is not other and _decides(study, view) != _decides(study, other):
-                taken = "a built-in view" if view.name in VIEWS else "another view of this ablation"
+                owner = "a built-in view" if view.name in VIEWS else "another view of this ablation"
                 raise StudyFileError(
-                    f"study {study.name!r}: its view has the name {view.name!r} of {taken}, but makes other rows; "
+                    f"study {study.name!r}: its view has the name {view.name!r} of {owner}, but makes other rows; "
                     "give it a unique name"
                 )
 
@@ -177,6 +175,11 @@ class Ablation:
         return sorted({path for thing in things for path in paths_in(thing)})
 
     def study(self, name: str) -> Study:
+        """Return the study of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
         return self._by_name[name]
 
     @cached_property
@@ -280,9 +283,9 @@ def restrict(
     bed = replace(
         bed, max_rows=bed.max_rows if rows is None else rows, tasks=bed.tasks if tasks is None else tuple(tasks)
     )
-    given: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs, "max_seeds": max_seeds}
+    changes: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs, "max_seeds": max_seeds}
     if testbed is not None:
         own = {"trials": testbed.trials, "seeds": testbed.seeds}
-        given |= {name: number for name, number in own.items() if given[name] is None}
-    budget = replace(ablation.budget, **{name: value for name, value in given.items() if value is not None})
+        changes |= {name: number for name, number in own.items() if changes[name] is None}
+    budget = replace(ablation.budget, **{name: value for name, value in changes.items() if value is not None})
     return replace(ablation, testbed=bed, budget=budget, precision=precision or ablation.precision)

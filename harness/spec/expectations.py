@@ -45,6 +45,7 @@ class Beats:
 
     @property
     def studies(self) -> tuple[str, ...]:
+        """Names of the studies, worse first."""
         return (self.worse, self.better)
 
     def __str__(self) -> str:
@@ -53,57 +54,49 @@ class Beats:
         return f"{self.better} beats {self.worse}" + (f" by {self.by:g}" if self.by else "") + _where(self.at)
 
 
-@dataclass(frozen=True)
-class Within:
+@dataclass(frozen=True, kw_only=True)
+class _OfScore:
+    """An expectation about one study and a number."""
+
+    study: str
+    """Name of the study, or "untrained"."""
+    score: float
+    """The published score, or the score to reach, on a 0 to 1 scale."""
+    figure: str = HEADLINE
+    """The score that is compared."""
+    source: str = ""
+    """Where the score was published."""
+
+    @property
+    def studies(self) -> tuple[str, ...]:
+        """Name of the study, as other expectations have several."""
+        return (self.study,)
+
+    def _particulars(self) -> str:
+        parts = [part for part in ("" if self.figure == HEADLINE else self.figure, self.source) if part]
+        return f" ({', '.join(parts)})" if parts else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Within(_OfScore):
     """A study's figure agrees with a published score."""
 
-    study: str
-    """Name of the study, or "untrained"."""
-    score: float
-    """The published score, on a 0 to 1 scale."""
     tolerance: float
     """The largest deviation that counts as agreement, on a 0 to 1 scale."""
-    figure: str = HEADLINE
-    """The score that is compared."""
-    source: str = ""
-    """Where the score was published."""
-
-    @property
-    def studies(self) -> tuple[str, ...]:
-        return (self.study,)
 
     def __str__(self) -> str:
-        return f"{self.study} within {self.tolerance:g} of {self.score:g}{_particulars(self.figure, self.source)}"
+        return f"{self.study} within {self.tolerance:g} of {self.score:g}{self._particulars()}"
 
 
-@dataclass(frozen=True)
-class AtLeast:
+class AtLeast(_OfScore):
     """A study's figure reaches a score."""
 
-    study: str
-    """Name of the study, or "untrained"."""
-    score: float
-    """The score to reach, on a 0 to 1 scale."""
-    figure: str = HEADLINE
-    """The score that is compared."""
-    source: str = ""
-    """Where the score was published."""
-
-    @property
-    def studies(self) -> tuple[str, ...]:
-        return (self.study,)
-
     def __str__(self) -> str:
-        return f"{self.study} at least {self.score:g}{_particulars(self.figure, self.source)}"
+        return f"{self.study} at least {self.score:g}{self._particulars()}"
 
 
 def _where(at: At) -> str:
     return " at the default point" if at == "default" else ""
-
-
-def _particulars(figure: str, source: str) -> str:
-    parts = [part for part in ("" if figure == HEADLINE else figure, source) if part]
-    return f" ({', '.join(parts)})" if parts else ""
 
 
 Expectation: TypeAlias = InOrder | Beats | Within | AtLeast
@@ -143,10 +136,8 @@ def beats(better: str, worse: str, by: float = 0.0, *, at: At = "best") -> Beats
     if better == worse:
         raise StudyFileError(f"expectation '{expectation}': a study cannot beat itself; name two studies")
     if not -1 < by < 1:
-        meant = f"; {by:g} points of a table are written {by / 100:g}" if 1 <= abs(by) < 100 else ""
-        raise StudyFileError(
-            f"expectation '{expectation}': by={by!r} must be between -1 and 1, on a 0 to 1 scale{meant}"
-        )
+        fix = f"; {by:g} points of a table are written {by / 100:g}" if 1 <= abs(by) < 100 else ""
+        raise StudyFileError(f"expectation '{expectation}': by={by!r} must be between -1 and 1, on a 0 to 1 scale{fix}")
     return expectation
 
 
@@ -163,7 +154,7 @@ def within(study: str, score: float, tolerance: float, *, figure: str = HEADLINE
     Raises:
         StudyFileError: `score` or `tolerance` is out of range, or `figure` is not a name of a score.
     """
-    expectation = Within(study, score, tolerance, figure, source)
+    expectation = Within(study=study, score=score, tolerance=tolerance, figure=figure, source=source)
     _refuse(expectation)
     if not 0 < tolerance < 1:
         raise StudyFileError(
@@ -185,7 +176,7 @@ def at_least(study: str, score: float, *, figure: str = HEADLINE, source: str = 
     Raises:
         StudyFileError: `score` is out of range, or `figure` is not a name of a score.
     """
-    expectation = AtLeast(study, score, figure, source)
+    expectation = AtLeast(study=study, score=score, figure=figure, source=source)
     _refuse(expectation)
     return expectation
 

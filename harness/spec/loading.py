@@ -68,15 +68,15 @@ def folder_beside() -> str | None:
 @contextmanager
 def imported_anew(folder: str | None) -> Iterator[None]:
     """Import modules below a folder again within the block, and restore the earlier ones after it."""
-    known = {} if folder is None else {name: sys.modules[name] for name in _below(folder)}
-    for name in known:
+    earlier = {} if folder is None else {name: sys.modules[name] for name in _below(folder)}
+    for name in earlier:
         del sys.modules[name]
     try:
         yield
     finally:
         for name in [] if folder is None else _below(folder):
             del sys.modules[name]
-        sys.modules.update(known)
+        sys.modules.update(earlier)
 
 
 def _search_beside(folder: str) -> None:
@@ -121,9 +121,9 @@ def _file(module: ModuleType) -> str | None:
     The path is read from the module's dictionary, because attribute access on a lazy module of transformers may import
     something that is not installed.
     """
-    known = getattr(module, "__dict__", {})
-    folders = known.get("__path__")
-    place = known.get("__file__") or next(iter(folders if isinstance(folders, Iterable) else ()), None)
+    attributes = getattr(module, "__dict__", {})
+    folders = attributes.get("__path__")
+    place = attributes.get("__file__") or next(iter(folders if isinstance(folders, Iterable) else ()), None)
     return os.path.realpath(place) if isinstance(place, str) else None
 
 

@@ -24,7 +24,13 @@ LossFunction = TypeVar("LossFunction", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs that a loss reads from each row: between `fewest` and `most` texts, and a label of one kind."""
+    """The inputs that a loss reads from each row.
+
+    Attributes:
+        label: the kind of label.
+        fewest: the smallest number of texts.
+        most: the largest number of texts.
+    """
 
     label: Label
     fewest: int = 2
@@ -61,13 +67,19 @@ INPUTS = {
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss class of sentence-transformers by name, with constructor options; calling it with a model builds it."""
+    """A loss class of sentence-transformers by name; calling it with a model builds the loss.
+
+    Attributes:
+        name: name of the class.
+        options: options of its constructor, as (name, value) pairs.
+    """
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
 
     @property
     def inputs(self) -> Inputs:
+        """What the loss reads from each row."""
         return INPUTS[self.name]
 
     def given(self, **options: Any) -> Loss:
@@ -75,6 +87,7 @@ class Loss:
         return Loss(self.name, tuple(sorted({**dict(self.options), **options}.items())))
 
     def __call__(self, model: SentenceTransformer, **options: Any) -> nn.Module:
+        """Build the loss for a model; `options` replace those of the same names."""
         from sentence_transformers.sentence_transformer import (
             losses,  # seconds to import; study files must load at once
         )

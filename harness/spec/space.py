@@ -33,6 +33,7 @@ class Choice:
 
     @property
     def start(self) -> Value:
+        """The value of an untuned run."""
         return self.values[0] if self.default is None else self.default
 
 
@@ -61,9 +62,11 @@ class LogUniform:
 
     @property
     def start(self) -> float:
+        """The value of an untuned run."""
         return math.sqrt(self.low * self.high) if self.default is None else self.default
 
     def scaled(self, factor: float) -> LogUniform:
+        """Return the dimension with its bounds and default multiplied."""
         default = None if self.default is None else self.default * factor
         return LogUniform(self.low * factor, self.high * factor, default)
 
@@ -110,10 +113,12 @@ class Point:
     """Options of the loss that the study searches, as (name, value) pairs."""
 
     def as_dict(self) -> dict[str, Value]:
+        """Return all values by name, for JSON."""
         return {"batch_size": self.batch_size, "lr": self.lr, **dict(self.options)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Point:
+        """Return the point that has these values by name."""
         options = {name: value for name, value in values.items() if name not in ("batch_size", "lr")}
         return cls(int(values["batch_size"]), float(values["lr"]), tuple(sorted(options.items())))
 

@@ -108,7 +108,7 @@ class Study:
         Raises:
             StudyFileError: there are no values, or the loss does not take such an argument.
         """
-        lists = {name: list(given) for name, given in values.items()}
+        lists = {name: list(each) for name, each in values.items()}
         if not lists or not all(lists.values()):
             raise StudyFileError(
                 f"study {self.name!r}: sweep({', '.join(lists)}) has no values; give sweep(scale=[10, 20])"
@@ -116,14 +116,15 @@ class Study:
         return [self._with(dict(zip(lists, chosen, strict=True))) for chosen in itertools.product(*lists.values())]
 
     def _with(self, values: Mapping[str, Any]) -> Study:
-        told = " ".join(f"{key}={f'{value:g}' if isinstance(value, float) else value}" for key, value in values.items())
+        texts = {key: f"{value:g}" if isinstance(value, float) else value for key, value in values.items()}
+        suffix = " ".join(f"{key}={text}" for key, text in texts.items())
         own = {key: value for key, value in values.items() if key in ("view", "pooling", "rows")}
         fixed = {key: value for key, value in values.items() if key in TUNED}
         arguments = {key: value for key, value in values.items() if key not in own and key not in fixed}
         numbers = [(key, value) for key, value in values.items() if isinstance(value, int | float)]
         return replace(
             self,
-            name=f"{self.name} {told}",
+            name=f"{self.name} {suffix}",
             loss=_given(self, arguments) if arguments else self.loss,
             fixed={**self.fixed, **fixed},
             swept=Swept(self.name, *numbers[0]) if len(numbers) == len(values) == 1 else None,
@@ -139,12 +140,12 @@ def _given(study: Study, arguments: Mapping[str, Any]) -> Callable[..., Any]:
     """Return a study's loss with these arguments."""
     if isinstance(study.loss, Loss):
         return study.loss.given(**arguments)
-    taken = inspect.signature(study.loss).parameters
-    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values()):
-        unknown = [name for name in arguments if name not in taken]
+    parameters = inspect.signature(study.loss).parameters
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        unknown = [name for name in arguments if name not in parameters]
         if unknown:
-            known = ", ".join(list(taken)[1:]) or "none"
-            raise StudyFileError(f"study {study.name!r}: its loss takes no argument {unknown[0]!r}; it has {known}")
+            choices = ", ".join(list(parameters)[1:]) or "none"
+            raise StudyFileError(f"study {study.name!r}: its loss takes no argument {unknown[0]!r}; it has {choices}")
     return partial(study.loss, **arguments)
 
 

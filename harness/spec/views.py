@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-
 @dataclass(frozen=True)
 class Mining:
     """How hard negatives are mined."""
@@ -74,6 +73,7 @@ class View:
 
     @property
     def texts(self) -> int:
+        """Number of text columns."""
         return len(self.columns) - (self.label != "none")
 
     @property
@@ -85,6 +85,7 @@ class View:
         return self.name
 
     def feeds(self, inputs: Inputs) -> bool:
+        """Return whether a loss with these inputs can be trained on the view."""
         return self.label == inputs.label and inputs.fewest <= self.texts <= inputs.most
 
 
@@ -234,9 +235,6 @@ def noisy(view: str | View, share: float) -> View:
         view: the view to apply to the relabelled rows.
         share: the share of rows with wrong labels, from 0 to 1.
 
-    Returns:
-        A new view.
-
     Raises:
         StudyFileError: `share` is out of range, or the view is unknown or has mined negatives.
     """
@@ -272,9 +270,6 @@ def mined(
         negatives: number of negatives per anchor.
         margin: how much lower than the lowest of the anchor's positives a negative's cosine has to be, as a share of it
             (`relative_margin`); closer texts are assumed to be false negatives.
-
-    Returns:
-        A new view.
 
     Raises:
         StudyFileError: an argument is out of range, or the view is unknown, already mined, or not of anchors and

@@ -29,8 +29,9 @@ from harness.planning.plan import Plan
 from harness.scores import HEADLINE
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals
-from harness.verdicts.evidence import Finals, finals
-from harness.verdicts.rules import Claim, Judgement, Verdict, verdict
+from harness.verdicts.claims import Claim
+from harness.verdicts.finals import finals
+from harness.verdicts.rules import Judgement, Verdict, verdict
 
 TOLERANCE = 0.005
 """Default of the tolerated loss on a 0 to 1 scale: 0.5 points of a printed table."""
@@ -43,18 +44,20 @@ _COLUMNS = {"study", "stage", "roles", "seed", "id", "outcome"}
 
 @dataclass(frozen=True)
 class Baseline:
-    """The scores of an earlier report by study and figure, then by seed. `untrained_id` is its untrained run's id.
-
-    `subjects` identifies what each study trained and was scored on (`plan.subject_id`), if the report has it.
-    """
+    """The final scores of an earlier report."""
 
     scores: Mapping[tuple[str, str], Mapping[int, float]]
+    """Scores on a 0 to 1 scale, by study and figure, then by seed."""
     figures: tuple[str, ...]
+    """Names of the scores that the report has."""
     untrained_id: str | None
+    """Run id of the untrained model's run; None if the report has none."""
     subjects: Mapping[str, str] = field(default_factory=dict)
+    """By study, the hash of what it trained and was scored on (`plan.subject_id`), if the report has it."""
 
     @property
     def studies(self) -> tuple[str, ...]:
+        """Names of the studies, in the report's order."""
         return tuple(dict.fromkeys(study for study, _ in self.scores))
 
 
@@ -142,11 +145,12 @@ def against(
     planned = [UNTRAINED, *(study.name for study in plan.ablation.studies)]
     studies = [*planned, *(name for name in baseline.studies if name not in planned)]
     claims = [_claim(study, figure, baseline, tolerance) for figure in figures for study in studies]
-    found = [_compared(plan, claim, baseline) for claim in claims]
-    levels = intervals.holm_levels([1.0 if isinstance(known, str) else known.p_value(tolerance) for known in found])
+    comparisons = [_compared(plan, claim, baseline) for claim in claims]
+    p_values = [1.0 if isinstance(sides, str) else sides.p_value(tolerance) for sides in comparisons]
+    levels = intervals.holm_levels(p_values)
     return [
-        _judge(claim, known, level, _elsewhere(plan, baseline, claim.better))
-        for claim, known, level in zip(claims, found, levels, strict=True)
+        _judge(claim, sides, level, _elsewhere(plan, baseline, claim.better))
+        for claim, sides, level in zip(claims, comparisons, levels, strict=True)
     ]
 
 
@@ -155,8 +159,11 @@ class _Sides:
     """A figure by seed, of the current runs and of the baseline."""
 
     now: Mapping[int, float]
+    """Scores of the current runs."""
     then: Mapping[int, float]
+    """Scores of the baseline."""
     constant: bool
+    """True for the untrained model, which has one deterministic run."""
 
     @property
     def same(self) -> bool:
@@ -195,10 +202,10 @@ def _compared(plan: Plan, claim: Claim, baseline: Baseline) -> _Sides | str:
     differing = None if plan.allow_mixed else of_studies(plan, [claim.better])
     if differing is not None:
         return f"its current runs were made under different conditions: {differing} (--allow-mixed judges them anyway)"
-    known: Finals = finals(plan, claim.better, figure=claim.figure)
-    if known.lacking:
-        return "; ".join(known.lacking[:3])
-    return _Sides({seed or 0: score for seed, score in known.scores.items()}, then, known.constant)
+    current = finals(plan, claim.better, figure=claim.figure)
+    if current.lacking:
+        return "; ".join(current.lacking[:3])
+    return _Sides({seed or 0: score for seed, score in current.scores.items()}, then, current.constant)
 
 
 def _elsewhere(plan: Plan, baseline: Baseline, study: str) -> str:
@@ -213,35 +220,35 @@ def _elsewhere(plan: Plan, baseline: Baseline, study: str) -> str:
     return ""
 
 
-def _judge(claim: Claim, known: _Sides | str, alpha: float, note: str) -> Verdict:
-    if isinstance(known, str):
-        return verdict(claim, "incomplete", f"Nothing to compare: {known}.{note}")
-    chance = not (known.same or known.constant)
-    over_seeds = intervals.welch_interval(*known.values, alpha) if chance else None
-    judgement, reason = _apply(claim.margin, known, over_seeds)
+def _judge(claim: Claim, sides: _Sides | str, alpha: float, note: str) -> Verdict:
+    if isinstance(sides, str):
+        return verdict(claim, "incomplete", f"Nothing to compare: {sides}.{note}")
+    chance = not (sides.same or sides.constant)
+    over_seeds = intervals.welch_interval(*sides.values, alpha) if chance else None
+    judgement, reason = _apply(claim.margin, sides, over_seeds)
     if over_seeds is not None:
         reason += "".join(
             f" All seeds of {side} have the same score, which does not describe the spread of new seeds."
-            for side, values in zip(("the current runs", "the baseline"), known.values, strict=True)
+            for side, values in zip(("the current runs", "the baseline"), sides.values, strict=True)
             if len(set(values)) == 1
         )
     return verdict(
         claim,
         judgement,
         reason + note,
-        seeds=len(known.now),
+        seeds=len(sides.now),
         level=None if over_seeds is None else 1 - alpha,
-        difference=known.difference,
+        difference=sides.difference,
         over_seeds=over_seeds,
     )
 
 
-def _apply(limit: float, known: _Sides, over_seeds: intervals.Interval | None) -> tuple[Judgement, str]:
+def _apply(limit: float, sides: _Sides, over_seeds: intervals.Interval | None) -> tuple[Judgement, str]:
     """Apply the module's rule; `limit` is minus the tolerated loss."""
-    if known.same:
+    if sides.same:
         return "holds", "Every seed has exactly the baseline's score."
-    if known.constant:
-        return "holds" if known.difference >= limit else "violated", "There is one deterministic run on each side."
+    if sides.constant:
+        return "holds" if sides.difference >= limit else "violated", "There is one deterministic run on each side."
     if over_seeds is None:
         return "inconclusive", "With one seed the spread over seeds is unknown; use two or more seeds on both sides."
     tolerated = f"the tolerance of {100 * limit:g} points"

@@ -64,8 +64,8 @@ def compare(left: Store, right: Store) -> pd.DataFrame:
         for metric in _metrics([a[key][s] for s in seeds], [b[key][s] for s in seeds]):
             xs, ys = ([_value(group[key][seed], metric) for seed in seeds] for group in (a, b))
             change = np.subtract(ys, xs)
-            found = intervals.t_interval(change)
-            low, high = (found.low, found.high) if found else (np.nan, np.nan)
+            interval = intervals.t_interval(change)
+            low, high = (interval.low, interval.high) if interval else (np.nan, np.nan)
             rows.append((*key, metric, np.mean(xs), np.mean(ys), change.mean(), low, high, len(seeds), *unpaired))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -82,7 +82,7 @@ def planned(store: Store) -> list[Record]:
     subjects: dict[str, set[str]] = {}
     for record in records:
         subjects.setdefault(record.study, set()).add(str(record.provenance.get("subject")))
-    mixture = sorted(study for study, found in subjects.items() if len(found) > 1)
+    mixture = sorted(study for study, ids in subjects.items() if len(ids) > 1)
     if mixture:
         raise UsageError(
             f"{store.folder}: the store holds runs of several plans ({', '.join(mixture)}) and has no log of designs "
@@ -94,22 +94,24 @@ def planned(store: Store) -> list[Record]:
 def _belongs(record: Record, design: Design) -> bool:
     if record.study == UNTRAINED:
         return record.provenance.get("subject") == design.untrained
-    given, made = design.studies.get(record.study), record.provenance
-    if given is None or made.get("subject") != given.subject:
+    declared, provenance = design.studies.get(record.study), record.provenance
+    if declared is None or provenance.get("subject") != declared.subject:
         return False
-    return record.stage != "tune" or (made.get("search") == given.search and (record.trial or 0) < given.trials)
+    if record.stage != "tune":
+        return True
+    return provenance.get("search") == declared.search and (record.trial or 0) < declared.trials
 
 
 def trained_differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
     """Return (what, left's values, right's values) for everything that enters a run's id and differs."""
     a, b = ({r.study: dict(_flat(r.provenance.get("trained") or {})) for r in planned(s)} for s in (left, right))
-    found: dict[tuple[str, str, str], list[str]] = {}
+    studies_by_difference: dict[tuple[str, str, str], list[str]] = {}
     for study in sorted(set(a) & set(b)):
         for what in sorted(a[study].keys() | b[study].keys()):
             values = (a[study].get(what, "not recorded"), b[study].get(what, "not recorded"))
             if values[0] != values[1]:
-                found.setdefault((what, *values), []).append(study)
-    return [(f"{what} ({', '.join(names)})", x, y) for (what, x, y), names in found.items()]
+                studies_by_difference.setdefault((what, *values), []).append(study)
+    return [(f"{what} ({', '.join(names)})", x, y) for (what, x, y), names in studies_by_difference.items()]
 
 
 def differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
@@ -119,9 +121,9 @@ def differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
 
 def what_differs(left: Store, right: Store) -> str:
     """Describe in a sentence what differs between the stores and can explain a difference of scores."""
-    made = mixed([*planned(left), *planned(right)])
+    conditions = mixed([*planned(left), *planned(right)])
     things = [what for what, _, _ in trained_differences(left, right)]
-    things += [part.partition(" ")[0] for part in made.split("; ")] if made else []
+    things += [part.partition(" ")[0] for part in conditions.split("; ")] if conditions else []
     if not things:
         return "nothing that affects scores is known to differ: score differences are due to rounding or chance"
     if len(things) == 1:
@@ -134,10 +136,10 @@ def what_differs(left: Store, right: Store) -> str:
 
 def _groups(records: Iterable[Record]) -> dict[Key, Group]:
     """Group the runs that have scores by study, stage and point (or "best"), then by seed."""
-    known = sorted(records, key=lambda record: record.id)
-    winners = {r.study: best(by_trial(known, r.study)) for r in known}
+    ordered = sorted(records, key=lambda record: record.id)
+    winners = {r.study: best(by_trial(ordered, r.study)) for r in ordered}
     groups: dict[Key, Group] = {}
-    for record in known:
+    for record in ordered:
         if record.outcome == "ok":
             winner = winners[record.study]
             names = ["" if record.point is None else str(record.point)]
@@ -180,8 +182,8 @@ def provenance_differences(left: Store, right: Store) -> list[tuple[str, str, st
 def _provenance(records: Iterable[Record]) -> dict[str, set[str]]:
     values: dict[str, set[str]] = {}
     for record in records:
-        made = {key: value for key, value in record.provenance.items() if key not in _TRAINED}
-        for key, text in _flat(made):
+        conditions = {key: value for key, value in record.provenance.items() if key not in _TRAINED}
+        for key, text in _flat(conditions):
             values.setdefault(key, set()).add(text)
     return values
 
@@ -229,9 +231,9 @@ def as_text(left: Store, right: Store) -> str:
 
 
 def _title(store: Store) -> str:
-    used, held = len(planned(store)), len(store.records())
-    others = f" ({held - used} runs of other plans are left out)" if held > used else ""
-    return f"{store.folder}: {store.ablation} on {store.testbed}, {used} runs{others}"
+    in_plan, stored = len(planned(store)), len(store.records())
+    others = f" ({stored - in_plan} runs of other plans are left out)" if stored > in_plan else ""
+    return f"{store.folder}: {store.ablation} on {store.testbed}, {in_plan} runs{others}"
 
 
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:

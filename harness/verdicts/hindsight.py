@@ -22,10 +22,10 @@ from harness.store.records import Declared, Design
 
 def notes(plan: Plan) -> list[str]:
     """Return a sentence for everything that was chosen after test scores were known."""
-    made, gone = claims(plan.ablation), sorted(plan.scored - {study.name for study in plan.ablation.studies})
+    present, gone = claims(plan.ablation), sorted(plan.scored - {study.name for study in plan.ablation.studies})
     return [
         *(note for study in plan.ablation.studies for note in of_study(plan, study.name)),
-        *(note for claim, studies in made.items() for note in _late(plan, claim, studies)),
+        *(note for claim, studies in present.items() for note in _late(plan, claim, studies)),
         *(f"'{claim}' was claimed before its test scores were known, then withdrawn." for claim in withdrawn(plan)),
         *(f"study {name} was scored on the test sets and is no longer declared." for name in gone),
     ]
@@ -52,9 +52,10 @@ def of_study(plan: Plan, study: str) -> list[str]:
     if reference is None or study not in plan.scored or study not in reference.studies:
         return named
     log = [entry for entry in plan.designs if study in entry.studies]
-    told = [*_of_search(study, present, reference, log), *_of_seeds(present, reference, log)]
-    told += ["its best trial became another one (some trials were repeated)"] * (study in plan.otherwise and not told)
-    return [*named, *(f"{study}: {words} after its test scores were known." for words in told)]
+    changes = [*_of_search(study, present, reference, log), *_of_seeds(present, reference, log)]
+    if study in plan.otherwise and not changes:
+        changes = ["its best trial became another one (some trials were repeated)"]
+    return [*named, *(f"{study}: {words} after its test scores were known." for words in changes)]
 
 
 def uncounted(plan: Plan) -> int:
@@ -67,10 +68,10 @@ def uncounted(plan: Plan) -> int:
     for claim, studies in claims(plan.ablation).items():
         trained = set(studies) - {UNTRAINED}
         entry, blind = _reference(plan, studies), _blind(plan, trained)
-        if entry is not None and trained & set(entry.scored) and claim not in getattr(blind, "claims", ()):
+        if entry is not None and trained & set(entry.scored) and (blind is None or claim not in blind.claims):
             (added,) = trained - set(entry.scored)
             chosen.setdefault(added, []).append(len(entry.scored))
-    return len(withdrawn(plan)) + sum(max(0, max(known) - len(known)) for known in chosen.values())
+    return len(withdrawn(plan)) + sum(max(0, max(counts) - len(counts)) for counts in chosen.values())
 
 
 def withdrawn(plan: Plan) -> list[str]:
@@ -80,17 +81,17 @@ def withdrawn(plan: Plan) -> list[str]:
 
 def _withdrawn(plan: Plan) -> dict[str, tuple[str, ...]]:
     """Return the studies of each claim that is `withdrawn`."""
-    made, found = claims(plan.ablation), {}
-    following = [*(entry.claims for entry in plan.designs[1:]), made]
+    present, dropped_claims = claims(plan.ablation), {}
+    following = [*(entry.claims for entry in plan.designs[1:]), present]
     blind: set[str] = set()
     for number, entry in enumerate(plan.designs):
         for claim, studies in entry.claims.items():
             trained = set(studies) - {UNTRAINED}
             blind |= set() if trained <= set(entry.scored) else {claim}
             dropped = claim not in following[number] and trained & {*_scored_at(plan, number + 1)}
-            if claim in blind and claim not in made and dropped:
-                found[claim] = studies
-    return found
+            if claim in blind and claim not in present and dropped:
+                dropped_claims[claim] = studies
+    return dropped_claims
 
 
 def _late(plan: Plan, claim: str, studies: Collection[str]) -> Iterator[str]:
@@ -99,9 +100,9 @@ def _late(plan: Plan, claim: str, studies: Collection[str]) -> Iterator[str]:
         yield f"'{claim}' was claimed after its test scores were known."
     # Replacing one claim by another until one holds would spend the whole level each time.
     first = next((entry for entry in plan.designs if claim in entry.claims), None)
-    known = plan.scored if first is None else set(first.scored)
+    scored = plan.scored if first is None else set(first.scored)
     for other, named in sorted(_withdrawn(plan).items()):
-        if {study for study in named if study != UNTRAINED} <= known:
+        if {study for study in named if study != UNTRAINED} <= scored:
             yield f"'{claim}' was claimed after the scores of '{other}' were known, which is no longer claimed."
 
 
@@ -119,9 +120,9 @@ def _blind(plan: Plan, trained: Collection[str]) -> Design | None:
 def _of_name(plan: Plan, study: str, subject: str) -> Iterator[str]:
     """Yield what was known when a study was first declared as it is: it under another name, or studies now gone."""
     began = next((n for n, e in enumerate(plan.designs) if _subject(e, study) == subject), len(plan.designs))
-    known = {*_scored_at(plan, began)} - {study}
-    twins = {name for name in known for entry in plan.designs[: began + 1] if _subject(entry, name) == subject}
-    gone = known - {declared.name for declared in plan.ablation.studies}
+    scored = {*_scored_at(plan, began)} - {study}
+    twins = {name for name in scored for entry in plan.designs[: began + 1] if _subject(entry, name) == subject}
+    gone = scored - {declared.name for declared in plan.ablation.studies}
     if twins:
         yield f"the same loss and data were scored on the test sets before, as {', '.join(sorted(twins))}"
     elif gone:
@@ -137,8 +138,8 @@ def _scored_at(plan: Plan, number: int) -> Collection[str]:
 
 
 def _subject(entry: Design, study: str) -> str | None:
-    given = entry.studies.get(study)
-    return None if given is None else given.subject
+    declared = entry.studies.get(study)
+    return None if declared is None else declared.subject
 
 
 def _known(plan: Plan, studies: Collection[str]) -> bool:
@@ -159,8 +160,8 @@ def _of_search(study: str, present: Design, reference: Design, log: list[Design]
         yield f"its trials were cut from {most} to {now.trials}"
 
 
-def _trials(given: Declared, now: Declared) -> int:
-    return given.trials if given.search == now.search else 0
+def _trials(then: Declared, now: Declared) -> int:
+    return then.trials if then.search == now.search else 0
 
 
 def _of_seeds(present: Design, reference: Design, log: list[Design]) -> Iterator[str]:

@@ -38,24 +38,26 @@ from dataclasses import replace
 from harness.planning.mixing import WAYS_OUT, of_studies
 from harness.planning.plan import Plan
 from harness.planning.unlocking import claim_of
-from harness.spec.expectations import AtLeast, Beats, InOrder, Within
+from harness.spec.expectations import Beats
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals, repeated_looks
 from harness.store.records import Record
-from harness.verdicts.evidence import Difference, Distance, Finals, difference, distance, finals
+from harness.verdicts.claims import Claim, claims
+from harness.verdicts.evidence import Difference, Distance, difference, distance
+from harness.verdicts.finals import Finals, finals
 from harness.verdicts.hindsight import of_claim, uncounted
-from harness.verdicts.rules import Claim, Refused, Verdict, verdict_on
+from harness.verdicts.rules import Refused, Verdict, verdict_on
 
 
 def judge(plan: Plan) -> list[Verdict]:
     """Judge every claim of the ablation, in the order of its study file, by the rules of the module's docstring."""
-    claims = _claims(plan)
-    found = [_evidence(plan, claim) for claim in claims]
-    p_values = [_p_value(claim, known) for claim, known in zip(claims, found, strict=True)]
+    stated = claims(plan.ablation)
+    evidence = [_evidence(plan, claim) for claim in stated]
+    p_values = [_p_value(claim, each) for claim, each in zip(stated, evidence, strict=True)]
     p_values += [1.0] * uncounted(plan)  # claims that were withdrawn, or could have been made instead
     holm = intervals.holm_levels([repeated_looks.spent(p_value, plan.looks) for p_value in p_values])
     levels = [repeated_looks.nominal(level, plan.looks) for level in holm]
-    verdicts = (verdict_on(claim, known, level) for claim, known, level in zip(claims, found, levels, strict=False))
+    verdicts = (verdict_on(claim, each, level) for claim, each, level in zip(stated, evidence, levels, strict=False))
     return [replace(v, late=_late(plan, v), unequal=_unequal(plan, v)) for v in verdicts]
 
 
@@ -83,26 +85,6 @@ def _late(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
     return tuple(of_claim(plan, claim, [verdict.worse, verdict.better]))
 
 
-def _claims(plan: Plan) -> list[Claim]:
-    """Return the claims of the expectations; an order claims that each study beats the one before it."""
-    claims = []
-    for expectation in plan.ablation.expect:
-        words = str(expectation)
-        if isinstance(expectation, InOrder):
-            for step in expectation.steps():
-                words = str(replace(expectation, studies=step.studies))
-                claims.append(Claim(words, step.better, step.worse, 0.0, at=step.at))
-        elif isinstance(expectation, Within):
-            study, figure, score, source = expectation.study, expectation.figure, expectation.score, expectation.source
-            claims.append(Claim(words, study, None, expectation.tolerance, "within", figure, score, source))
-        elif isinstance(expectation, AtLeast):
-            study, figure, score, source = expectation.study, expectation.figure, expectation.score, expectation.source
-            claims.append(Claim(words, study, None, 0.0, "at least", figure, score, source))
-        else:
-            claims.append(Claim(words, expectation.better, expectation.worse, expectation.by, at=expectation.at))
-    return claims
-
-
 def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:
     """Return a claim's evidence if all planned runs of its studies are done, else a text that says what is missing."""
     differing = None if plan.allow_mixed else of_studies(plan, filter(None, (claim.better, claim.worse)))
@@ -113,16 +95,16 @@ def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:
         return _complete_difference(better, finals(plan, claim.worse, claim.at))
     if better.lacking:
         return _in_words(better.lacking)
-    known = distance(better, claim.target or 0.0)
-    return "its seeds were scored on different test pairs" if known is None else known
+    evidence = distance(better, claim.target or 0.0)
+    return "its seeds were scored on different test pairs" if evidence is None else evidence
 
 
 def _complete_difference(better: Finals, worse: Finals) -> Difference | str:
     lacking = (*better.lacking, *(worse.lacking if worse.study != better.study else ()))
     if lacking:
         return _in_words(lacking)
-    known = difference(better, worse)
-    return "they have no common seeds that were scored on the same test pairs" if known is None else known
+    evidence = difference(better, worse)
+    return "they have no common seeds that were scored on the same test pairs" if evidence is None else evidence
 
 
 def _in_words(lacking: Sequence[str]) -> str:
@@ -130,12 +112,12 @@ def _in_words(lacking: Sequence[str]) -> str:
     return "; ".join(lacking[:3]) + more
 
 
-def _p_value(claim: Claim, known: Difference | Distance | str) -> float:
-    if isinstance(known, str):
+def _p_value(claim: Claim, evidence: Difference | Distance | str) -> float:
+    if isinstance(evidence, str):
         return 1.0
-    if isinstance(known, Difference):
-        return known.p_value(claim.margin)
-    return known.p_within(claim.margin) if claim.kind == "within" else known.p_reaches()
+    if isinstance(evidence, Difference):
+        return evidence.p_value(claim.margin)
+    return evidence.p_within(claim.margin) if claim.kind == "within" else evidence.p_reaches()
 
 
 def exit_code(verdicts: Sequence[Verdict], plan: Plan, strict: bool = False) -> int:

@@ -30,7 +30,7 @@ def junit_xml(plan: Plan, verdicts: Sequence[Verdict], strict: bool = False) -> 
             element = "skipped"
         if element == "skipped" and strict:
             element = "failure"
-        _outcome(case, element, verdict.verdict, " ".join((verdict.told, *verdict.late)), str(verdict))
+        _outcome(case, element, verdict.verdict, " ".join((verdict.full_reason, *verdict.late)), str(verdict))
     lacking = unfinished(plan)
     case = _case(suite, "every planned run is done", f"{ablation.name}.plan")
     if lacking:

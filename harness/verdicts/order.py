@@ -28,7 +28,8 @@ from numpy.typing import ArrayLike
 from harness.planning.mixing import of_studies
 from harness.planning.plan import Plan
 from harness.spec.expectations import InOrder
-from harness.verdicts.evidence import Finals, difference, finals
+from harness.verdicts.evidence import difference
+from harness.verdicts.finals import Finals, finals
 
 DRAWS = 99_999
 """Draws from the posterior over seeds; the Monte Carlo standard error is at most 0.0016."""
@@ -38,16 +39,16 @@ _AT_ONCE = 20_000  # draws held in memory
 
 @dataclass(frozen=True)
 class Order:
-    """The probability that an order holds as a whole.
-
-    `over_seeds` is None for one seed; both figures are None if runs are missing. `seeds` counts the final seeds that
-    all studies of the order have.
-    """
+    """The probability that an order holds as a whole."""
 
     expectation: str
+    """The order as printed."""
     over_pairs: float | None = None
+    """Share of bootstrap resamples in which every step is positive; None if runs are missing."""
     over_seeds: float | None = None
+    """Posterior probability that every step is positive; None for one seed or if runs are missing."""
     seeds: int = 0
+    """Number of final seeds that all studies of the order have."""
 
     def __str__(self) -> str:
         if self.over_pairs is None:
@@ -76,13 +77,13 @@ def _order(plan: Plan, expectation: InOrder) -> Order:
     if any(side.lacking for side in sides) or (not plan.allow_mixed and of_studies(plan, expectation.studies)):
         return Order(str(expectation))
     steps = [difference(after, before) for before, after in pairwise(_at_common_seeds(sides))]
-    known = [step for step in steps if step is not None]
-    if len(known) < len(steps):
+    complete = [step for step in steps if step is not None]
+    if len(complete) < len(steps):
         return Order(str(expectation))
-    by_seed = np.array([step.by_seed for step in known])
+    by_seed = np.array([step.by_seed for step in complete])
     return Order(
         str(expectation),
-        all_positive([step.resampled for step in known]),
+        all_positive([step.resampled for step in complete]),
         posterior_all_positive(by_seed),
         by_seed.shape[1],
     )

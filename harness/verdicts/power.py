@@ -11,15 +11,16 @@ over seeds add up, so the seeds have to show a difference of the root of d squar
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.errors import UsageError
 from harness.planning.plan import Plan
-from harness.spec.expectations import Beats, InOrder
 from harness.stats import intervals
-from harness.verdicts.evidence import difference, finals
+from harness.verdicts.claims import Claim, claims
+from harness.verdicts.evidence import difference
+from harness.verdicts.finals import finals
 from harness.verdicts.judge import judge
 
 POWER = 0.8
@@ -50,21 +51,21 @@ def power(n: int, size: float, spread: float, alpha: float = intervals.ALPHA) ->
     return float(1 - nctdtr(n - 1, size / spread * math.sqrt(n), stdtrit(n - 1, 1 - alpha / 2)))
 
 
-def seeds_needed(size: float, spread: float, alpha: float = intervals.ALPHA, wanted: float = POWER) -> int | None:
-    """Return the smallest number of seeds that detects a true difference with the wanted power.
+def seeds_needed(size: float, spread: float, alpha: float = intervals.ALPHA, target: float = POWER) -> int | None:
+    """Return the smallest number of seeds that detects a true difference with a given power.
 
     Args:
         size: true mean difference on a 0 to 1 scale.
         spread: standard deviation of the paired differences per seed.
         alpha: the interval has level 1 - alpha.
-        wanted: the power.
+        target: the power.
 
     Returns:
         The number of seeds, None if it exceeds `MOST`.
     """
     if spread == 0:
         return 2
-    return next((n for n in range(2, MOST + 1) if intervals.detectable(n, spread, alpha, wanted) <= size), None)
+    return next((n for n in range(2, MOST + 1) if intervals.detectable(n, spread, alpha, target) <= size), None)
 
 
 def upper_spread(spread: float, n: int, level: float = _UPPER) -> float:
@@ -139,30 +140,21 @@ def detections(plan: Plan, size: float, stated: float | None = None) -> list[Det
             raise UsageError(
                 f"{option} {value:g}: must be more than 0 and less than 1, on a 0 to 1 scale (0.005 is 0.5 points)"
             )
-    claims = _claims(plan)
+    differences = [claim for claim in claims(plan.ablation) if claim.worse is not None]
     alpha = intervals.ALPHA / max(1, len(judge(plan)))
-    if not claims:
+    if not differences:
         if stated is None:
             raise UsageError(
                 "--detect: the study file claims no difference between studies, so there is no pilot; give --sd"
             )
         needed = seeds_needed(size, stated, alpha)
         return [Detection("any one claim", size, alpha, stated, 0, needed, None, None)]
-    return [_detection(plan, *claim, size, alpha, stated) for claim in claims]
+    return [_detection(plan, claim, size, alpha, stated) for claim in differences]
 
 
-def _claims(plan: Plan) -> list[tuple[str, Beats]]:
-    """Return each claim that compares two studies, with its text as `harness.verdicts.judge` prints it."""
-    found: list[tuple[str, Beats]] = []
-    for expectation in plan.ablation.expect:
-        if isinstance(expectation, InOrder):
-            found += [(str(replace(expectation, studies=step.studies)), step) for step in expectation.steps()]
-        elif isinstance(expectation, Beats):
-            found.append((str(expectation), expectation))
-    return found
-
-
-def _detection(plan: Plan, words: str, claim: Beats, size: float, alpha: float, stated: float | None) -> Detection:
+def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: float | None) -> Detection:
+    assert claim.worse is not None
+    words = claim.words
     pilot = difference(*(finals(plan, study, claim.at) for study in (claim.better, claim.worse)))
     n = len(pilot.by_seed) if pilot is not None else 0
     over_pairs = None

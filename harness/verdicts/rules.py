@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias
 from harness.scores import HEADLINE
 from harness.spec.expectations import At
 from harness.stats import intervals
+from harness.verdicts.claims import Claim, Kind
 from harness.verdicts.evidence import Difference, Distance
 
 Judgement: TypeAlias = Literal["holds", "violated", "inconclusive", "incomplete"]
-Kind: TypeAlias = Literal["beats", "within", "at least", "baseline"]
 
 ONE_SEED = "With one final seed the spread over seeds is unknown; use two or more seeds."
 ONE_RUN = "This is one deterministic run without an interval: the score itself is compared."
@@ -20,30 +20,6 @@ ONE_RUN = "This is one deterministic run without an interval: the score itself i
 
 class Refused(str):
     """The reason why complete evidence is not judged, as a full sentence."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim to judge: study `better` against study `worse`, or against the score `target`."""
-
-    words: str
-    """The claim as printed."""
-    better: str
-    """The study that the claim is about."""
-    worse: str | None
-    """The study that it is compared with; None if it is compared with `target`."""
-    margin: float
-    """The smallest difference that the claim asserts, or the tolerance, on a 0 to 1 scale."""
-    kind: Kind = "beats"
-    """Which rule judges the claim."""
-    figure: str = HEADLINE
-    """The score that is compared."""
-    target: float | None = None
-    """The published or baseline score that is compared with, on a 0 to 1 scale."""
-    source: str = ""
-    """Where `target` was published."""
-    at: At = "best"
-    """Which final runs are compared."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +71,10 @@ class Verdict:
     def __str__(self) -> str:
         numbers = "" if self.difference is None else f" ({self._measured()})"
         late = f" Chosen in hindsight: {' '.join(self.late)}" if self.late else ""
-        return f"{self.verdict}: {self.expectation}{numbers}. {self.told}{late}"
+        return f"{self.verdict}: {self.expectation}{numbers}. {self.full_reason}{late}"
 
     @property
-    def told(self) -> str:
+    def full_reason(self) -> str:
         """The reason, followed by `unequal`."""
         return f"{self.reason} {self.unequal}".strip()
 
@@ -113,28 +89,29 @@ class Verdict:
         return f"{text}; {100 * self.level:.4g} % {intervals}" if intervals and self.level is not None else text
 
 
-def verdict_on(claim: Claim, known: Difference | Distance | str, alpha: float) -> Verdict:
+def verdict_on(claim: Claim, evidence: Difference | Distance | str, alpha: float) -> Verdict:
     """Judge a claim.
 
     Args:
         claim: the claim.
-        known: its evidence, or a text that says what is missing.
+        evidence: its evidence, or a text that says what is missing.
         alpha: the intervals have level 1 - alpha.
     """
-    if isinstance(known, Refused):
-        return verdict(claim, "incomplete", known)
-    if isinstance(known, str):
-        return verdict(claim, "incomplete", f"Runs are missing: {known}.")
-    if claim.kind == "within" and isinstance(known, Distance):
-        known = replace(known, resampled=None)  # the published score is of the same pairs
-    over_pairs, over_seeds, detectable = known.over_pairs(alpha), known.over_seeds(alpha), known.detectable(alpha)
-    if isinstance(known, Distance):
-        judgement, reason = _judge_score(claim, known, over_pairs, over_seeds, detectable)
-        p_value = known.p_within(claim.margin) if claim.kind == "within" else known.p_reaches()
+    if isinstance(evidence, Refused):
+        return verdict(claim, "incomplete", evidence)
+    if isinstance(evidence, str):
+        return verdict(claim, "incomplete", f"Runs are missing: {evidence}.")
+    if claim.kind == "within" and isinstance(evidence, Distance):
+        evidence = replace(evidence, resampled=None)  # the published score is of the same pairs
+    over_pairs, over_seeds = evidence.over_pairs(alpha), evidence.over_seeds(alpha)
+    detectable = evidence.detectable(alpha)
+    if isinstance(evidence, Distance):
+        judgement, reason = _judge_score(claim, evidence, over_pairs, over_seeds, detectable)
+        p_value = evidence.p_within(claim.margin) if claim.kind == "within" else evidence.p_reaches()
     else:
         assert over_pairs is not None
-        judgement, reason = _judge_difference(claim.margin, known, over_pairs, over_seeds, detectable)
-        p_value = known.p_value(claim.margin)
+        judgement, reason = _judge_difference(claim.margin, evidence, over_pairs, over_seeds, detectable)
+        p_value = evidence.p_value(claim.margin)
     if judgement in ("holds", "violated") and over_pairs and over_seeds and p_value > alpha:
         judgement = "inconclusive"
         reason = (
@@ -144,21 +121,21 @@ def verdict_on(claim: Claim, known: Difference | Distance | str, alpha: float) -
     return verdict(
         claim,
         judgement,
-        " ".join((reason, *_notes(known))),
-        seeds=len(known.by_seed),
+        " ".join((reason, *_notes(evidence))),
+        seeds=len(evidence.by_seed),
         level=1 - alpha,
-        difference=known.mean,
+        difference=evidence.mean,
         over_pairs=over_pairs,
         over_seeds=over_seeds,
         detectable=detectable,
     )
 
 
-def _notes(known: Difference | Distance) -> tuple[str, ...]:
+def _notes(evidence: Difference | Distance) -> tuple[str, ...]:
     """Return notes about seeds that had no effect, or none on this figure."""
-    same = len(known.by_seed) > 1 and math.isclose(min(known.by_seed), max(known.by_seed), abs_tol=1e-12)
-    if known.notes or not same or (isinstance(known, Difference) and not known.resampled.any()):
-        return known.notes
+    same = len(evidence.by_seed) > 1 and math.isclose(min(evidence.by_seed), max(evidence.by_seed), abs_tol=1e-12)
+    if evidence.notes or not same or (isinstance(evidence, Difference) and not evidence.resampled.any()):
+        return evidence.notes
     return ("All seeds give the same value: the interval over seeds has no width and does not describe new seeds.",)
 
 
@@ -203,9 +180,19 @@ def verdict(
     )
 
 
+def reaches(interval: intervals.Interval, margin: float) -> bool:
+    """Return whether an interval lets "A beats B by `margin`" hold: its lower end reaches the margin, or exceeds 0."""
+    return interval.low >= margin if margin else interval.low > 0
+
+
+def misses(interval: intervals.Interval, margin: float) -> bool:
+    """Return whether an interval lets "A beats B by `margin`" be violated: its upper end is below 0 and the margin."""
+    return interval.high < min(0.0, margin)
+
+
 def _judge_difference(
     margin: float,
-    known: Difference,
+    evidence: Difference,
     over_pairs: intervals.Interval,
     over_seeds: intervals.Interval | None,
     detectable: float | None,
@@ -213,14 +200,14 @@ def _judge_difference(
     """Apply the rule for "A beats B by `margin`"."""
     if over_seeds is None or detectable is None:
         return "inconclusive", ONE_SEED
-    both, floor, mean = (over_pairs, over_seeds), min(0.0, margin), known.mean
-    short = [interval.over for interval in both if not (interval.low >= margin if margin else interval.low > 0)]
-    above = [interval.over for interval in both if not interval.high < floor]
+    both, floor, mean = (over_pairs, over_seeds), min(0.0, margin), evidence.mean
+    short = [interval.over for interval in both if not reaches(interval, margin)]
+    above = [interval.over for interval in both if not misses(interval, margin)]
     if not short:
         return "holds", f"Both intervals {f'reach the margin of {100 * margin:g}' if margin else 'are above 0'}."
     if not above:
         return "violated", f"Both intervals are below {100 * floor:g}."
-    if not (any(known.by_seed) or known.resampled.any()):
+    if not (any(evidence.by_seed) or evidence.resampled.any()):
         return "inconclusive", "Both studies have identical scores."
     named = " and that over ".join(above if mean < floor else short)
     limit = 100 * floor if mean < floor else 100 * margin
@@ -232,26 +219,26 @@ def _judge_difference(
 
 def _judge_score(
     claim: Claim,
-    known: Distance,
+    evidence: Distance,
     over_pairs: intervals.Interval | None,
     over_seeds: intervals.Interval | None,
     detectable: float | None,
 ) -> tuple[Judgement, str]:
     """Apply the rule for "A's score is within ... of, or at least, the target"."""
-    if known.undecidable:
+    if evidence.undecidable:
         return "inconclusive", ONE_SEED
     if claim.kind == "within":
-        return _judge_within(claim.margin, known.mean, over_seeds)
+        return _judge_within(claim.margin, evidence.mean, over_seeds)
     intervals = [interval for interval in (over_pairs, over_seeds) if interval is not None]
     if not intervals:  # the untrained model's figure without stored predictions
-        return "holds" if known.mean >= 0 else "violated", ONE_RUN
+        return "holds" if evidence.mean >= 0 else "violated", ONE_RUN
     short = [interval.over for interval in intervals if not interval.low >= 0]
     above = [interval.over for interval in intervals if not interval.high < 0]
     if not short:
         return "holds", f"{_named(intervals)} {'reach' if len(intervals) > 1 else 'reaches'} the score."
     if not above:
         return "violated", f"{_named(intervals)} {'are' if len(intervals) > 1 else 'is'} below the score."
-    named = " and that over ".join(above if known.mean < 0 else short)
+    named = " and that over ".join(above if evidence.mean < 0 else short)
     beyond = _beyond(detectable, "a true score", "beyond it")
     return "inconclusive", f"The interval over {named} contains the score{beyond}."
 

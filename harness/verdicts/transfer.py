@@ -27,7 +27,8 @@ from harness.errors import UsageError
 from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals
-from harness.verdicts.evidence import Finals, difference, finals
+from harness.verdicts.evidence import difference
+from harness.verdicts.finals import Finals, finals
 from harness.verdicts.judge import judge
 from harness.verdicts.rules import Verdict
 
@@ -38,47 +39,57 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Side:
-    """A testbed: its name, each study's final runs at its best point (the untrained model first), and the verdicts."""
+    """The results of an ablation on one testbed."""
 
     testbed: str
+    """Name of the testbed."""
     plan: Plan
+    """The plan with its records."""
     finals: tuple[Finals, ...]
+    """Each study's final runs at its best point, the untrained model first."""
     verdicts: tuple[Verdict, ...]
+    """The verdicts on the plan."""
 
     def of(self, study: str) -> Finals:
-        return next(known for known in self.finals if known.study == study)
+        """Return a study's final runs."""
+        return next(each for each in self.finals if each.study == study)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two testbeds agree in the order of `studies`, without the untrained model.
-
-    `told_apart` counts the pairs of studies whose difference is significant on both testbeds, over seeds and over test
-    pairs, each at 95 percent without correction; `alike` counts those of them that have the same order, and `turned`
-    names the others.
-    """
+    """How well two testbeds agree in the order of studies."""
 
     left: str
+    """Name of one testbed."""
     right: str
+    """Name of the other."""
     studies: tuple[str, ...]
+    """The studies that are finished on both, without the untrained model."""
     rho: float
+    """Spearman's rank correlation of the studies' means; NaN if all means of a testbed are equal."""
     tau: float
+    """Kendall's rank correlation of the studies' means."""
     rho_over_seeds: intervals.Interval | None
+    """Interval of `rho` for other final seeds; None if every study has one seed."""
     rho_over_studies: intervals.Interval | None
-    told_apart: int
-    alike: int
-    turned: tuple[tuple[str, str], ...]
+    """Interval of `rho` for other studies; None for fewer than five."""
+    significant: int
+    """Pairs of studies that differ on both testbeds, over seeds and over test pairs, at 95 percent uncorrected."""
+    same_order: int
+    """Those of the significant pairs that have the same order on both testbeds."""
+    in_reverse: tuple[tuple[str, str], ...]
+    """The other significant pairs; the study that is better on `left` comes first."""
 
     def __str__(self) -> str:
-        def text(found: intervals.Interval | None) -> str:
-            return "unknown" if found is None else f"{found.low:.2f} to {found.high:.2f}"
+        def text(interval: intervals.Interval | None) -> str:
+            return "unknown" if interval is None else f"{interval.low:.2f} to {interval.high:.2f}"
 
         seeds, studies = text(self.rho_over_seeds), text(self.rho_over_studies)
         return (
             f"{self.left} and {self.right}, {len(self.studies)} studies: Spearman's rho {coefficient(self.rho)} (95 % "
             f"over seeds {seeds}, over studies {studies}), Kendall's tau {coefficient(self.tau)}; "
-            f"of {self.told_apart} pairs of studies with a significant difference on both, {self.alike} have the same "
-            "order"
+            f"of {self.significant} pairs of studies with a significant difference on both, {self.same_order} have the "
+            "same order"
         )
 
 
@@ -111,8 +122,8 @@ def _agreement(left: Side, right: Side) -> Agreement:
         )
     x, y = ([list(s.of(name).scores.values()) for name in names] for s in (left, right))
     signs = [(a, b, _sign(left, a, b), _sign(right, a, b)) for a, b in combinations(names, 2)]
-    both = [(a, b, here, there) for a, b, here, there in signs if here and there]
-    turned = tuple((a, b) if here > 0 else (b, a) for a, b, here, there in both if here != there)
+    significant = [(a, b, here, there) for a, b, here, there in signs if here and there]
+    in_reverse = tuple((a, b) if here > 0 else (b, a) for a, b, here, there in significant if here != there)
     mean_x, mean_y = _means(x), _means(y)
     return Agreement(
         left.testbed,
@@ -122,21 +133,21 @@ def _agreement(left: Side, right: Side) -> Agreement:
         float(kendalltau(mean_x, mean_y).statistic),
         rho_over_seeds(x, y),
         rho_over_studies(mean_x, mean_y),
-        len(both),
-        len(both) - len(turned),
-        turned,
+        len(significant),
+        len(significant) - len(in_reverse),
+        in_reverse,
     )
 
 
 def _done(of: Side, study: str) -> bool:
-    known = [f for f in of.finals if f.study == study]
-    return bool(known) and bool(known[0].scores) and not known[0].lacking
+    of_study = [f for f in of.finals if f.study == study]
+    return bool(of_study) and bool(of_study[0].scores) and not of_study[0].lacking
 
 
 def _sign(of: Side, a: str, b: str) -> int:
     """Return 1 if `a` beats `b` significantly on a testbed, -1 if `b` beats `a`, 0 if neither."""
-    found = difference(of.of(a), of.of(b))
-    intervals = [] if found is None else [found.over_pairs(), found.over_seeds()]
+    evidence = difference(of.of(a), of.of(b))
+    intervals = [] if evidence is None else [evidence.over_pairs(), evidence.over_seeds()]
     if all(interval is not None and interval.low > 0 for interval in intervals) and intervals:
         return 1
     return -1 if intervals and all(interval is not None and interval.high < 0 for interval in intervals) else 0
@@ -163,10 +174,10 @@ def rho_over_seeds(
         seed: seed of the random generator.
     """
     random = np.random.default_rng(seed)
-    drawn = [_true_means(side, random, draws) for side in (x, y)]
-    if drawn[0] is None or drawn[1] is None:
+    means = [_true_means(side, random, draws) for side in (x, y)]
+    if means[0] is None or means[1] is None:
         return None
-    return _interval([rho(a, b) for a, b in zip(drawn[0], drawn[1], strict=True)], "seeds")
+    return _interval([rho(a, b) for a, b in zip(means[0], means[1], strict=True)], "seeds")
 
 
 def _true_means(by_study: Sequence[Sequence[float]], random: np.random.Generator, draws: int) -> Floats | None:
@@ -177,8 +188,8 @@ def _true_means(by_study: Sequence[Sequence[float]], random: np.random.Generator
     pooled = sum(float(np.sum((np.array(scores) - np.mean(scores)) ** 2)) for scores in by_study) / freedom
     errors = np.sqrt([pooled / len(scores) for scores in by_study])
     divisor = np.sqrt(random.chisquare(freedom, draws) / freedom)
-    drawn: Floats = _means(by_study) + errors * random.standard_normal((draws, len(by_study))) / divisor[:, None]
-    return drawn
+    means: Floats = _means(by_study) + errors * random.standard_normal((draws, len(by_study))) / divisor[:, None]
+    return means
 
 
 def rho_over_studies(x: Floats, y: Floats, draws: int = DRAWS, seed: int = 0) -> intervals.Interval | None:
@@ -190,9 +201,9 @@ def rho_over_studies(x: Floats, y: Floats, draws: int = DRAWS, seed: int = 0) ->
     return _interval([rho(x[d], y[d]) for d in chosen if len(set(x[d])) > 2 and len(set(y[d])) > 2], "studies")
 
 
-def _interval(found: list[float], over: str) -> intervals.Interval | None:
+def _interval(values: list[float], over: str) -> intervals.Interval | None:
     """Return the middle 95 percent of the values, None if it is undefined in some draws."""
-    if not found or not np.isfinite(found).all():
+    if not values or not np.isfinite(values).all():
         return None
-    low, high = np.percentile(found, [2.5, 97.5])
+    low, high = np.percentile(values, [2.5, 97.5])
     return intervals.Interval(float(low), float(high), 1 - intervals.ALPHA, over)

@@ -16,33 +16,25 @@ from harness.planning.plan import Plan
 from harness.planning.planner import Planner
 from harness.spec.ablation import Ablation
 from harness.spec.study import UNTRAINED
-from harness.stats.intervals import Interval
 from harness.stats.repeated_looks import looks_between
-from harness.store.records import Design, Record
+from harness.store.records import Design
+from harness.verdicts.claims import claims
 from harness.verdicts.judge import judge
-from harness.verdicts.rules import Verdict
+from harness.verdicts.rules import Verdict, misses, reaches
 
 
-def grown(
-    ablation: Ablation,
-    records: Iterable[Record],
-    *,
-    pruning: bool = False,
-    only: Sequence[str] = (),
-    unavailable: Iterable[str] = (),
-    designs: Iterable[Design] = (),
-    allow_mixed: bool = False,
-    retrying: Iterable[str] = (),
-) -> Plan:
-    """Return `make_plan`'s plan with the final seeds that open verdicts need, and the looks at which it is judged.
+def grown(planner: Planner, designs: Iterable[Design] = (), *, allow_mixed: bool = False) -> Plan:
+    """Return a planner's plan with the final seeds that open verdicts need, and the looks at which it is judged.
 
-    With `only` no seeds are added, because a look needs every study.
+    A planner of only some studies gets no seeds, because a look needs every study.
+
+    Args:
+        planner: the planner, with all records; it is changed.
+        designs: the store's log of designs.
+        allow_mixed: also judge runs of several versions.
     """
-    planner = Planner(
-        ablation, records, pruning=pruning, only=only, unavailable=unavailable, retrying=retrying
-    )
     planner.designs = tuple(designs)
-    planner.looks = looks(ablation, planner.designs)
+    planner.looks = looks(planner.ablation, planner.designs)
     planner.allow_mixed = allow_mixed
     grow(planner)
     return planner.plan()
@@ -60,11 +52,11 @@ def grow(planner: Planner) -> None:
     least = planner.ablation.budget.seeds
     seeds = {study.name: planner.seeds.get(study.name, least) for study in planner.ablation.studies}
     while _all_ended(plan := planner.plan()):
-        wanted = _wanted(judge(plan), seeds, last)
-        if wanted == seeds:
+        following = _wanted(judge(plan), seeds, last)
+        if following == seeds:
             return
-        seeds = wanted
-        planner.give(seeds)
+        seeds = following
+        planner.set_seeds(seeds)
 
 
 def looks(ablation: Ablation, log: Sequence[Design] = ()) -> tuple[int, ...]:
@@ -83,7 +75,7 @@ def looks(ablation: Ablation, log: Sequence[Design] = ()) -> tuple[int, ...]:
 
 def _all_ended(plan: Plan) -> bool:
     """Return whether this look is complete: every final run that a claim is about has ended, successfully or not."""
-    named = {(name, getattr(claim, "at", "best")) for claim in plan.ablation.expect for name in claim.studies}
+    named = {(name, claim.at) for claim in claims(plan.ablation) for name in (claim.better, claim.worse) if name}
     runs = [run for study, at in named for run in plan.of(study, "final", at)]
     tuned = all(run.state in ("done", "failed") for run in plan.runs if run.stage != "final")
     return tuned and all(run.state in ("done", "failed") for run in runs)
@@ -91,13 +83,13 @@ def _all_ended(plan: Plan) -> bool:
 
 def _wanted(verdicts: Iterable[Verdict], seeds: Mapping[str, int], last: int) -> dict[str, int]:
     """Return the seeds of the next look: the studies of an open claim get one more than they have in common."""
-    wanted = dict(seeds)
+    following = dict(seeds)
     for verdict in verdicts:
         if is_open(verdict):
             studies = [name for name in (verdict.better, verdict.worse) if name and name != UNTRAINED]
-            following = min(last, 1 + min((seeds[name] for name in studies), default=last))
-            wanted |= {name: max(wanted[name], following) for name in studies}
-    return wanted
+            count = min(last, 1 + min((seeds[name] for name in studies), default=last))
+            following |= {name: max(following[name], count) for name in studies}
+    return following
 
 
 def is_open(verdict: Verdict) -> bool:
@@ -107,15 +99,13 @@ def is_open(verdict: Verdict) -> bool:
     """
     if verdict.verdict != "inconclusive" or verdict.detectable == 0 or verdict.at == "default":
         return False
-    if getattr(verdict, "kind", "beats") != "beats":
+    if verdict.kind != "beats":
         return True
-    return not (_decides(verdict.over_seeds, verdict.margin) and not _decides(verdict.over_pairs, verdict.margin))
-
-
-def _decides(interval: Interval | None, margin: float) -> bool:
-    if interval is None:
-        return False
-    return (interval.low >= margin if margin else interval.low > 0) or interval.high < min(0.0, margin)
+    seeds_decide, pairs_decide = (
+        interval is not None and (reaches(interval, verdict.margin) or misses(interval, verdict.margin))
+        for interval in (verdict.over_seeds, verdict.over_pairs)
+    )
+    return pairs_decide or not seeds_decide
 
 
 def saved(plan: Plan) -> str | None:

@@ -141,15 +141,16 @@ def test_expected_false_negatives_are_those_of_random_batches() -> None:
 def test_false_negatives_are_told_at_each_batch_size_and_many_are_a_warning() -> None:
     rows = triplets(*[(row, {"anchor": "ANCHOR 0, a"}) for row in range(1, 8)])[["anchor", "positive"]]
     found = of_view(VIEWS["pair"], rows, ["mnr"], 64, [4, 16, 64])
-    expected = {size: 28 * min(size, 40) * (min(size, 40) - 1) / (40 * 39) for size in (4, 16, 64)}
-    assert told(found) == {
+    values = {size: 28 * min(size, 40) * (min(size, 40) - 1) / (40 * 39) for size in (4, 16, 64)}
+    expected: dict[str, Any] = {
         f"expected false negatives at batch {size}": (
             "warning" if value > MANY_FALSE_NEGATIVES else "note",
             pytest.approx(value, abs=1e-3),
             {4: 6, 16: 120, 64: 780}[size],
         )
-        for size, value in expected.items()
+        for size, value in values.items()
     }
+    assert told(found) == expected
     assert [finding.severity for finding in found] == ["note", "warning", "warning"]
 
 
@@ -157,7 +158,7 @@ def test_only_losses_that_have_no_other_negatives_draw_them_from_the_batch() -> 
     @losses.reads("none", fewest=3)
     def margin(model: Any) -> Any: ...
 
-    kinds = [
+    kinds: list[tuple[Any, str, bool]] = [
         (MNR, "pair", True),
         (MNR, "triplet", True),
         (losses.MegaBatchMarginLoss, "pair", True),
@@ -242,8 +243,6 @@ def test_what_is_shared_is_judged_by_where_and_how_much(case: str) -> None:
 def test_findings_come_by_severity_and_keep_their_order() -> None:
     findings = [Finding(s, "w", str(i), i, 9, "") for i, s in enumerate(("note", "error", "warning", "note", "error"))]  # type: ignore[arg-type]
     assert [finding.what for finding in by_severity(findings)] == ["1", "4", "2", "0", "3"]
-
-
 
 
 def leaking(cache: Path, name: str, leaks: list[tuple[str, str, int]]) -> Ref:

@@ -74,7 +74,7 @@ def test_files_of_one_name_in_two_folders_are_two_files(tmp_path: Path) -> None:
         (folder / "own.py").write_text(OWN.replace("30.0", scale), encoding="utf-8")
         (folder / "more.py").write_text(EXTENDED, encoding="utf-8")
         loaded = load_study_file(folder / "more.py")
-        scales.append(loaded.study("own").loss.__globals__["SCALE"])  # type: ignore[attr-defined]
+        scales.append(loaded.study("own").loss.__globals__["SCALE"])
         assert [study.name for study in loaded.studies] == ["softmax", "cosine", "mnr", "mnr+hard", "own"]
     assert scales == [2.0, 3.0]
 

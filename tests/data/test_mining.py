@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -66,6 +67,7 @@ def test_negatives_are_the_most_alike_below_the_margin(cache: Path) -> None:
     of_anchor, of_text = (model.encode(texts, normalize_embeddings=True) for texts in (list(rows["anchor"]), corpus))
     cosines = of_anchor @ of_text.T
     place = {text: i for i, text in enumerate(corpus)}
+    row: Any
     for index, row in enumerate(found.itertuples(index=False)):
         own = set(rows.loc[rows["anchor"] == rows["anchor"][index], "positive"])
         limit = min(cosines[index, place[text]] for text in own)
@@ -104,7 +106,7 @@ def test_the_librarys_rows_are_of_distinct_anchors_in_order_and_short_ones_are_l
             output_format=form,  # type: ignore[arg-type]
             verbose=False,
         )
-        return [dict(row) for row in found]  # type: ignore[call-overload]
+        return [dict(row) for row in found]
 
     tuples = mined(2, "n-tuple")
     assert [row["anchor"] for row in tuples] == [a, a, b, c]

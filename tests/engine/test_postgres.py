@@ -60,13 +60,13 @@ def server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     assert made.returncode == 0, made.stderr
     options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
     process = subprocess.Popen(
-        [place / "postgres", "-D", folder / "data", "-p", str(port), *options],
+        [str(place / "postgres"), "-D", str(folder / "data"), "-p", str(port), *options],
         user=user,
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    ready = [place / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+    ready = [str(place / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
     for _ in range(30):
         if subprocess.run(ready, stdout=subprocess.DEVNULL).returncode == 0:
             break

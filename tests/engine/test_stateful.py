@@ -217,7 +217,7 @@ class Protocol(RuleBasedStateMachine):
         new = data.draw(st.sampled_from([name for name in NAMES if name not in self.file.studies]))
         studies = {new if name == old else name: given for name, given in self.file.studies.items()}
         claims = [
-            replace(c, **{side: new for side in ("better", "worse") if getattr(c, side) == old})
+            replace(c, better=new if c.better == old else c.better, worse=new if c.worse == old else c.worse)
             for c in self.file.claims
         ]
         self.edit(replace(self.file, studies=studies, claims=tuple(claims)))
@@ -327,7 +327,7 @@ class Protocol(RuleBasedStateMachine):
             own = {
                 r.trial: r
                 for key, r in records.items()
-                if r.stage == "tune" and self.made_by.get(key) == keys_of(self.file, study)
+                if r.stage == "tune" and r.trial is not None and self.made_by.get(key) == keys_of(self.file, study)
             }
             for run in tuned:
                 record = own.get(run["trial"])
@@ -402,7 +402,7 @@ class Protocol(RuleBasedStateMachine):
         assert json.loads(out) == document
 
 
-SCRIPTS: dict[str, Callable[[Protocol], Iterable[Any]]] = {
+SCRIPTS: dict[str, Callable[[Any], Iterable[Any]]] = {
     "renamed after the look": lambda m: (m.edit(renamed(m.file)), m.holds(), m.run(), m.holds()),
     "the same beside it": lambda m: (m.edit(beside(m.file)), m.holds(), m.run(), m.holds()),
     "replaced after the look": lambda m: (m.edit(replaced(m.file)), m.holds(), m.run(), m.holds()),

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Executor]]:
         _send_this_module()
     made: list[Executor] = []
 
-    def start_one(**options: float) -> Executor:
+    def start_one(**options: Any) -> Executor:
         made.append(start(request.param, **options))
         return made[-1]
 
@@ -259,7 +260,7 @@ def test_calls_of_a_lost_node_are_made_again_on_those_left(tmp_path: Path, monke
         assert executor.submit(who).result(timeout=GUARD)
     finally:
         executor.stop()
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 def test_an_ablation_on_ray_has_the_records_of_one_on_processes(tmp_path: Path, cache: Path) -> None:

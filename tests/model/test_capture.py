@@ -35,8 +35,6 @@ def _flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     flash_serves.cache_clear()
 
 
-
-
 def capturing(model: FastSentenceTransformer, fault: str = "") -> Recorder:
     """Let a model capture by a recorder, which is returned."""
     recorder = Recorder(fault)

@@ -36,14 +36,6 @@ def _cheap_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.model.chunks.CHUNK_WORK", 80 * 32**2)
 
 
-
-
-
-
-
-
-
-
 @pytest.mark.parametrize("way", ["packed", "chunks"])
 @pytest.mark.parametrize("announced", [False, True], ids=["", "announced"])
 @pytest.mark.parametrize("seed", range(3))
@@ -332,8 +324,6 @@ def test_whoever_sets_dropout_finds_it_and_it_takes_effect(way: str, hub_root: P
     (none,), (little,), (much,) = spread.values()
     assert none < 1e-7
     assert much > 1.3 * little > 1e-3
-
-
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])

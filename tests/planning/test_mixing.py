@@ -12,7 +12,7 @@ import pytest
 from commandline import harness
 from synthetic import PROVENANCE, make_ablation, make_records
 
-from harness.planning.mixing import made_otherwise
+from harness.planning.mixing import condition_notes
 from harness.planning.plan import Plan, PlannedRun, trained
 from harness.planning.planner import make_plan
 from harness.report.data import scores_csv
@@ -39,7 +39,7 @@ def made_by(which: Callable[[PlannedRun], bool], **changes: Any) -> Callable[[Pl
 
 OTHER = {"versions": {"sentence-transformers": "6.1.0"}}
 
-MIXED = {
+MIXED: dict[str, tuple[Callable[[PlannedRun], bool], dict[str, Any]]] = {
     "all of a study's runs": (lambda run: run.study == "cosine", OTHER),
     "one final seed": (lambda run: run.study == "cosine" and run.stage == "final" and run.seed == 2, OTHER),
     "tuning alone": (lambda run: run.study == "cosine" and run.stage == "tune", OTHER),
@@ -73,7 +73,7 @@ def test_a_claim_on_runs_of_two_makings_gets_no_verdict_unless_that_is_asked_for
             assert "sentence-transformers 6.1.0 (cosine), 6.2.0" in said
     allowed = judge(replace(plan, allow_mixed=True))
     assert [v.verdict for v in allowed] == [v.verdict for v in judge(plan_of(lambda run, record: record))]
-    assert made_otherwise(plan)  # of a run that no claim is about, too
+    assert condition_notes(plan)  # of a run that no claim is about, too
 
 
 def test_orders_and_baselines_do_not_mix_either(tmp_path: Path) -> None:
@@ -107,12 +107,12 @@ def test_a_baseline_of_another_loss_or_other_rows_is_named(tmp_path: Path) -> No
 
 def test_the_sampler_s_version_is_nothing_to_final_runs() -> None:
     plan = plan_of(made_by(lambda run: run.stage == "final", versions={"optuna": "4.9.0"}))
-    assert made_otherwise(plan) == []
+    assert condition_notes(plan) == []
 
 
 def test_builds_of_one_version_are_one_version() -> None:
     plan = plan_of(made_by(lambda run: run.study == "cosine", versions={"torch": "2.13.0+cu130"}))
-    assert made_otherwise(plan) == []
+    assert condition_notes(plan) == []
     assert {v.verdict for v in judge(plan)} != {"incomplete"}
 
 
@@ -129,7 +129,10 @@ def test_check_report_and_plan_tell_and_allow_mixed_judges(copy: Path) -> None:
     assert edited
     refused = harness("check", "study.py", cwd=copy)
     assert refused.returncode == 3
-    assert "incomplete: mnr beats cosine. Its runs were made under different conditions: sentence-transformers 6.0.0 (mnr)" in refused.stdout
+    assert (
+        "incomplete: mnr beats cosine. Its runs were made under different conditions: sentence-transformers 6.0.0 (mnr)"
+        in refused.stdout
+    )
     assert harness("check", "study.py", "--allow-mixed", cwd=copy).returncode in (0, 1)
     assert "under different conditions" in harness("plan", "study.py", cwd=copy).stdout
     as_json = json.loads(harness("check", "study.py", "--json", cwd=copy).stdout)

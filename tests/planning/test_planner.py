@@ -66,7 +66,9 @@ def in_turn(plan: Plan, taken: set[tuple[str, str | int | None]]) -> list[tuple[
 def test_turns_are_those_of_the_rule_whatever_ends_first() -> None:
     ablation = make_ablation(NAMES, trials=10, seeds=2, expect=())
     by_id = {record.id: record for record in make_records(ablation)}
-    by_trial = {(r.study, r.trial): r for r in by_id.values() if r.trial is not None}
+    by_trial: dict[tuple[str, int | None], Record] = {
+        (r.study, r.trial): r for r in by_id.values() if r.trial is not None
+    }
     for seed in range(3):
         draw, planner = random.Random(seed), Planner(ablation, [])
         turns, running, taken = Turns(planner), list[PlannedRun](), set[tuple[str, str | int | None]]()

@@ -132,7 +132,7 @@ def test_a_design_is_logged_once_and_again_when_it_changes(study: Path, tmp_path
     told = hindsight.notes(more)
     assert [note.split(":")[0] for note in told] == ["cosine", "mnr"]
     assert "1 of 3 trials were added after its test scores were known" in told[0]
-    arguments = ["study.py", "--store", store, *["--rows", "60", "--trials", "3", "--seeds", "1", "--tasks"], ""]
+    arguments = ["study.py", "--store", str(store), *["--rows", "60", "--trials", "3", "--seeds", "1", "--tasks"], ""]
     checked = harness("check", *arguments, cwd=study.parent)
     assert "note: mnr: 1 of 3 trials were added" in checked.stdout, checked.stderr
     assert checked.returncode == exit_code(judge(more), more)

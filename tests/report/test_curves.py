@@ -10,7 +10,8 @@ import synthetic
 from harness.planning.plan import START_UP, PlannedRun
 from harness.planning.planner import make_plan
 from harness.report import curves
-from harness.report.facts import best_so_far, gather
+from harness.report.curves import best_so_far
+from harness.report.facts import gather
 from harness.report.figures import canvas
 from harness.scores import OBJECTIVE
 from harness.store.records import Record

@@ -21,7 +21,7 @@ import synthetic
 from harness import testbeds
 from harness.planning.plan import Plan, PlannedRun
 from harness.planning.planner import make_plan
-from harness.report import facts, figures, tables, write_report
+from harness.report import curves, figures, tables, write_report
 from harness.report.facts import edge_of, gather, without_paths
 from harness.report.threats import threats
 from harness.scores import HEADLINE
@@ -138,14 +138,15 @@ def test_headline_holds_the_means_intervals_and_differences_of_the_records() -> 
 def test_studies_that_do_not_gain_over_the_untrained_model_are_named(tmp_path: Path) -> None:
     plan = synthetic.make()
     (untrained,) = plan.of("untrained")
-    assert untrained.record is not None
-    spearman = untrained.record.scores[HEADLINE]
+    reference = untrained.record
+    assert reference is not None
+    spearman = reference.scores[HEADLINE]
     assert "No improvement over the untrained model" not in page_of(plan, tmp_path / "all gain")
 
     def as_untrained(run: PlannedRun, record: Record) -> Record:
         if run.study != "mnr" or run.stage != "final":
             return record
-        return replace(record, pairs=untrained.record.pairs, scores={**record.scores, HEADLINE: spearman})
+        return replace(record, pairs=reference.pairs, scores={**record.scores, HEADLINE: spearman})
 
     page = page_of(synthetic.make(change=as_untrained), tmp_path / "one does not")
     assert "No improvement over the untrained model is shown at the best point: mnr. If no" in page
@@ -279,8 +280,9 @@ def test_tuning_that_changes_the_ranking_is_told(tmp_path: Path) -> None:
     plan = synthetic.make(ablation, change=change)
     ranking = tables.ranking(gather(plan))
     assert (ranking.tuned, ranking.untuned) == (("softmax", "mnr"), ("mnr", "softmax"))
-    assert "Tuning changes the ranking: softmax < mnr at the default point, mnr < softmax at the best point." in page_of(
-        plan, tmp_path
+    assert (
+        "Tuning changes the ranking: softmax < mnr at the default point, mnr < softmax at the best point."
+        in page_of(plan, tmp_path)
     )
 
 
@@ -344,7 +346,7 @@ def test_paths_are_shortened_and_addresses_are_not() -> None:
 def test_best_so_far_never_falls_and_counts_trials_without_a_score() -> None:
     row = gather(troubled()).rows[3]
     assert row.name == "mnr"
-    curve = facts.best_so_far(row)
+    curve = curves.best_so_far(row)
     assert [trials for trials, _ in curve] == [1, 2, 3, 4]
     assert [score for _, score in curve] == sorted(score for _, score in curve)
     assert row.winner is not None

@@ -77,7 +77,11 @@ def test_looking_until_decided_saves_seeds_where_the_difference_is_large_and_kee
 
 
 def test_spending_is_the_identity_for_one_look_and_stricter_for_more() -> None:
-    assert (repeated_looks.spent(0.03, ()), repeated_looks.spent(0.03, (5,)), repeated_looks.nominal(0.05, (5,))) == (0.03, 0.03, 0.05)
+    assert (repeated_looks.spent(0.03, ()), repeated_looks.spent(0.03, (5,)), repeated_looks.nominal(0.05, (5,))) == (
+        0.03,
+        0.03,
+        0.05,
+    )
     few, many = repeated_looks.looks_between(5, 6), repeated_looks.looks_between(5, 12)
     assert 0.05 / 8 < repeated_looks.nominal(0.05, many) < repeated_looks.nominal(0.05, few) < 0.05
     for alpha in (0.05, 0.0125, 0.001):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,8 +17,8 @@ from harness.testbeds.measure import of_frame, of_model
 STORE = Path("runs") / "small-book"
 
 
-def contents(folder: Path) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = json.loads((folder / STORE / "contents.json").read_text(encoding="utf-8"))
+def contents(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / STORE / "contents.json").read_text(encoding="utf-8"))
     return found
 
 

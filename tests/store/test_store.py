@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commandline import STUDY, harness
@@ -243,7 +244,8 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     create(tmp_path, "a", "book")
     identity = json.loads((tmp_path / "store.json").read_text())
     (tmp_path / "store.json").write_text(json.dumps({**identity, "version": 99}))
-    for use in (lambda: load(tmp_path), lambda: create(tmp_path, "a", "book")):
+    uses: tuple[Callable[[], Any], ...] = (lambda: load(tmp_path), lambda: create(tmp_path, "a", "book"))
+    for use in uses:
         with pytest.raises(UsageError, match=r"newer harness.*99.*upgrade"):
             use()
 

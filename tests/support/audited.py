@@ -30,7 +30,7 @@ def plant(cache: Path, name: str, config: str, split: str, frame: pd.DataFrame) 
 
 
 def make(studies: list[Study], rows: Ref | None = None, **parts: Any) -> Ablation:
-    bed = replace(testbeds.book, tasks=(), max_rows=400, **({"rows": rows} if rows else {}), **parts)
+    bed = replace(testbeds.book, tasks=(), max_rows=400, rows=rows or testbeds.book.rows, **parts)
     return Ablation(
         name="audited",
         testbed=bed,
@@ -43,5 +43,6 @@ def make(studies: list[Study], rows: Ref | None = None, **parts: Any) -> Ablatio
 def examined(ablation: Ablation) -> Audit:
     found = examine(ablation, "key", ())
     return replace(
-        found, findings=(*found.findings, *(f for s in cache.unheard(ablation) for f in probe(ablation, s.name)))
+        found,
+        findings=(*found.findings, *(f for s in cache.with_untested_labels(ablation) for f in probe(ablation, s.name))),
     )

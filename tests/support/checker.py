@@ -71,7 +71,7 @@ def _participant(role: str, who: Participant | None) -> dict[tuple[str, ...], fr
 
 def constraints(frame: Frame) -> Constraints:
     """What an affirmed frame says, as a table of sets."""
-    table = {("event",): _extension(frame.event, EVENTS)}
+    table: dict[tuple[str, ...], frozenset[str]] = {("event",): _extension(frame.event, EVENTS)}
     table |= _participant("agent", frame.agent) | _participant("patient", frame.patient)
     if frame.place is not None:
         table["place",] = _extension(frame.place, PLACES)

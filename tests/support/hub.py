@@ -139,7 +139,12 @@ def _write_reranking(folder: Path) -> None:
         corpus += [{"_id": name, "text": _say(words if name[0] == "p" else _words(rng), short=True)} for name in names]
         right += [{"query-id": f"q{number}", "corpus-id": name, "score": int(name[0] == "p")} for name in names]
         listed.append({"query-id": f"q{number}", "corpus-ids": names})
-    parts = {"default": right, "corpus": corpus, "queries": queries, "top_ranked": listed}
+    parts: dict[str, list[dict[str, Any]]] = {
+        "default": right,
+        "corpus": corpus,
+        "queries": queries,
+        "top_ranked": listed,
+    }
     _write_data(folder, {config: {"test": pd.DataFrame(rows)} for config, rows in parts.items()})
 
 

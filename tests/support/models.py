@@ -15,7 +15,7 @@ from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from torch import Tensor, nn
 
-from harness.model.fast import FastSentenceTransformer
+from harness.model.fast import FastSentenceTransformer, Way
 
 
 class MeanSquares(nn.MSELoss):
@@ -68,7 +68,7 @@ def make_model(
     return going(cls(modules=[transformer, Pooling(32, pooling_mode=pooling)], device="cpu"))
 
 
-def going(model: SentenceTransformer, way: str | None = None) -> SentenceTransformer:
+def going(model: SentenceTransformer, way: Way | None = None) -> SentenceTransformer:
     """Let a fast model train one way, the fastest that may suit it if none is given, as a certificate would."""
     if isinstance(model, FastSentenceTransformer):
         model.way = way or model.ways[0]
@@ -80,7 +80,7 @@ def sentences(rng: random.Random, count: int, longest: int = 30) -> list[str]:
 
 
 def backward(
-    model: SentenceTransformer,
+    model: Any,
     make: Callable[[SentenceTransformer], nn.Module],
     columns: list[list[str]],
     labels: torch.Tensor | None,
@@ -104,7 +104,8 @@ class Counted:
 
     def __init__(self, model: SentenceTransformer) -> None:
         self.calls = self.tokens = 0
-        model[0].model.embeddings.register_forward_pre_hook(self, with_kwargs=True)
+        bert: Any = model[0].model
+        bert.embeddings.register_forward_pre_hook(self, with_kwargs=True)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.calls += 1

@@ -24,7 +24,7 @@ from harness.engine.job import Job
 from harness.scores import DEV, TEST
 from harness.stats import bootstrap, intervals, repeated_looks
 from harness.store.records import Pairs, Record
-from harness.verdicts import evidence
+from harness.verdicts import finals
 
 START_UP = 3
 """Trials with fixed points here, so that a handful of trials already asks the sampler."""
@@ -172,9 +172,13 @@ class Knowledge:
         made_late = first is not None and claim.studies <= self.known and claim not in first.file.claims
         when = next((entry.known for entry in self.log if claim in entry.file.claims), self.known)
         instead = any(other.studies <= when for other in self.dropped(file))
-        return made_late or instead or any(
-            self.late_study(file, most, study) or self.known_otherwise(file, study) or study in self.otherwise
-            for study in claim.studies
+        return (
+            made_late
+            or instead
+            or any(
+                self.late_study(file, most, study) or self.known_otherwise(file, study) or study in self.otherwise
+                for study in claim.studies
+            )
         )
 
     def dropped(self, file: File) -> set[Claim]:
@@ -298,7 +302,7 @@ def without_training() -> Iterator[Callable[[Stub], None]]:
         "harness.executors.start.start": lambda *_, **__: now[0],
         "harness.engine.driver.wait": lambda *given, **named: now[0].wait(*given, **named),
         "harness.api.fetch": lambda _: {},
-        "harness.api._audited": lambda *_: None,
+        "harness.engine.auditing.require_audit": lambda *_: None,
         "harness.engine.resolve.measured": lambda *_, **__: ({}, {}),
         "harness.engine.resolve.precision_of": lambda *_: "fp32",
         "harness.provenance.git": lambda _: {"commit": None, "dirty": None},
@@ -307,7 +311,7 @@ def without_training() -> Iterator[Callable[[Stub], None]]:
         "harness.report.html_page": lambda *_: "",
         "harness.planning.plan.START_UP": START_UP,
         "harness.engine.search.START_UP": START_UP,
-        "harness.verdicts.evidence._MEASURES": measures,
+        "harness.verdicts.finals._MEASURES": measures,
         "harness.stats.bootstrap.is_defined": lambda *_: True,
         "harness.stats.repeated_looks.PATHS": 999,
         "harness.verdicts.order.DRAWS": 99,
@@ -318,7 +322,7 @@ def without_training() -> Iterator[Callable[[Stub], None]]:
 
     def forget() -> None:
         repeated_looks._smallest_p.cache_clear()
-        evidence._mean_resampled.cache_clear()
+        finals.mean_resampled.cache_clear()
 
     forget()
     with ExitStack() as stack:

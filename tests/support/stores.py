@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import synthetic
 
@@ -16,7 +17,7 @@ from harness.store.records import Design, Record
 NAMES = ("softmax", "cosine", "mnr")
 
 
-def declared(**changes: object) -> Ablation:
+def declared(**changes: Any) -> Ablation:
     plain = synthetic.make_ablation(NAMES, trials=4, seeds=3, tasks=(), expect=[in_order("softmax", "cosine", "mnr")])
     return replace(plain, **changes)
 

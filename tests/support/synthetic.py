@@ -109,7 +109,9 @@ def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: 
             f"{TEST}/pearson_cosine": round(quality, 6),
         }
         scores |= {f"mteb/{task}": round(quality - 0.05 * i, 6) for i, task in enumerate(ablation.testbed.tasks)}
-    unshared = {name: round(scores[name] - 0.015, 6) for name in ("mteb/STS12", "mteb/STS16") if name in scores}
+    unshared: dict[str, float] = {
+        name: round(scores[name] - 0.015, 6) for name in ("mteb/STS12", "mteb/STS16") if name in scores
+    }
     share = 0.0 if run.study == UNTRAINED else LOSSES.get(run.study, LOSSES["softmax"])[2]
     rows = int(share * ablation.testbed.max_rows)
     record = Record(
@@ -196,4 +198,4 @@ def make_audit(ablation: Ablation, *more: Finding) -> Audit:
         Overlap("stsb-test", DEV_SET, 1379, 4, 2550, 78),
         Overlap("mteb/STS12", DEV_SET, 2358, 121, 3100, 240),
     )
-    return cache.made(cache.key(ablation), (*findings, *more), overlaps, (), ())
+    return cache.new_audit(cache.key(ablation), (*findings, *more), overlaps, (), ())

@@ -73,9 +73,7 @@ def test_weights_are_those_of_the_plain_trainer(study: str, hub_root: Path, tmp_
         return make(make_model(hub_root, kind, dtype="float64")).double()
 
     ours, plain = loss_of(FastSentenceTransformer), loss_of(SentenceTransformer)
-    took = train(
-        ours.model, ours, data, POINT, Schedule(2), seed=7, precision="fp32", folder=tmp_path, way="packed"
-    )
+    took = train(ours.model, ours, data, POINT, Schedule(2), seed=7, precision="fp32", folder=tmp_path, way="packed")
     assert set(took.passes) == {"packed"}
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(tmp_path / "plain"),
@@ -243,10 +241,6 @@ def test_a_loss_that_is_not_a_number_diverges(hub_root: Path, tmp_path: Path) ->
     model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     with pytest.raises(Diverged, match="nan"):
         train(model, not_a_number(model), rows(), POINT, Schedule(1), seed=0, precision="fp32", folder=tmp_path)
-
-
-
-
 
 
 TRAINED: list[weakref.ref[nn.Module]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import synthetic
@@ -124,11 +125,9 @@ def driven(folder: Path, *ablations: Ablation) -> Store:
     return store
 
 
-def of_rows(number: int, **budget: object) -> Ablation:
+def of_rows(number: int, **budget: Any) -> Ablation:
     plain = synthetic.make_ablation(["softmax", "mnr"], expect=[], seeds=3, trials=2)
-    return replace(
-        plain, testbed=replace(plain.testbed, max_rows=number), budget=replace(plain.budget, **budget)
-    )
+    return replace(plain, testbed=replace(plain.testbed, max_rows=number), budget=replace(plain.budget, **budget))
 
 
 def test_a_store_that_also_holds_other_plans_runs_is_compared_by_its_last_plan(tmp_path: Path) -> None:
@@ -150,7 +149,9 @@ def test_what_enters_a_run_s_id_and_differs_is_named(tmp_path: Path) -> None:
     epochs = driven(tmp_path / "c", of_rows(1200, epochs=4.0))
     assert ("epochs (mnr, softmax)", "1", "4.0") in trained_differences(left, epochs)
     several = driven(tmp_path / "d", of_rows(200, epochs=4.0))
-    assert "2 things that affect scores differ, so a score difference cannot be attributed to one of them" in as_text(left, several)
+    assert "2 things that affect scores differ, so a score difference cannot be attributed to one of them" in as_text(
+        left, several
+    )
 
 
 def test_a_store_of_several_plans_without_its_log_is_refused(tmp_path: Path) -> None:

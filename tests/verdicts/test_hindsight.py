@@ -27,8 +27,6 @@ def page_of(plan: Plan) -> str:
     return page(gather(plan), (), "harness run study.py")
 
 
-
-
 BENDS: dict[str, tuple[Callable[[Ablation], Ablation], str]] = {
     "trials added": (lambda a: budget(a, trials=6), "2 of 6 trials were added"),
     "trials cut": (lambda a: budget(a, trials=2), "trials were cut from 4 to 2"),
@@ -55,9 +53,15 @@ BENDS: dict[str, tuple[Callable[[Ablation], Ablation], str]] = {
     ),
     "claim turned": (lambda a: replace(a, expect=[beats("cosine", "mnr")]), "'cosine beats mnr' was claimed after"),
     "margin lowered": (lambda a: replace(a, expect=[beats("mnr", "cosine", -0.01)]), "was claimed after"),
-    "claim added": (lambda a: replace(a, expect=[*a.expect, beats("mnr", "softmax")]), "'mnr beats softmax' was claimed"),
+    "claim added": (
+        lambda a: replace(a, expect=[*a.expect, beats("mnr", "softmax")]),
+        "'mnr beats softmax' was claimed",
+    ),
     "score claimed": (lambda a: replace(a, expect=[*a.expect, within("mnr", 0.7, 0.2)]), "was claimed after"),
-    "seeds until decided": (lambda a: budget(a, max_seeds=8), "maximum number of final seeds was changed from None to 8"),
+    "seeds until decided": (
+        lambda a: budget(a, max_seeds=8),
+        "maximum number of final seeds was changed from None to 8",
+    ),
 }
 
 

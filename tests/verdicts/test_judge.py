@@ -289,7 +289,9 @@ def test_a_difference_that_both_kinds_of_luck_may_explain_is_inconclusive_and_sa
             return record
         pairs = synthetic.predictions(0.76 + 0.028 * (run.seed % 4 - 1.5), "mnr")
         return replace(
-            record, pairs={TEST: pairs}, scores={**record.scores, HEADLINE: intervals.spearman(pairs.gold, pairs.cosine)}
+            record,
+            pairs={TEST: pairs},
+            scores={**record.scores, HEADLINE: intervals.spearman(pairs.gold, pairs.cosine)},
         )
 
     found = {}

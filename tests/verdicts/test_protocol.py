@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import synthetic
@@ -33,9 +34,9 @@ from harness.verdicts.judge import exit_code, judge
 SMALL = ("--no-mteb", "--rows", "60", "--executor", "inline")
 
 
-def searched(trials: int = 12, **space: object) -> Ablation:
+def searched(trials: int = 12, **changes: Any) -> Ablation:
     plain = synthetic.make_ablation(["mnr"], trials=trials, seeds=1, tasks=(), expect=[])
-    return replace(plain, space=Space(batch_size=choice(16, 32), lr=log_uniform(1e-6, 2e-4)), **space)
+    return replace(plain, space=Space(batch_size=choice(16, 32), lr=log_uniform(1e-6, 2e-4)), **changes)
 
 
 def finished(ablation: Ablation) -> dict[str, Record]:
@@ -55,7 +56,7 @@ def finished(ablation: Ablation) -> dict[str, Record]:
         records[record.id] = record
 
 
-OTHERS = {
+OTHERS: dict[str, dict[str, Any]] = {
     "a narrower space": {"space": Space(batch_size=choice(16, 32), lr=log_uniform(3e-5, 1e-4))},
     "another default": {"default": Point(32, 4e-5)},
     "an option": {"options": {"scale": choice(10, 20)}},
@@ -68,7 +69,7 @@ def test_a_changed_search_starts_anew_and_no_old_trial_wins_in_it(other: str) ->
     """P1, P3: trials of the old space stayed, won, or ended in a KeyError."""
     before, changes = searched(), dict(OTHERS[other])
     of_study = {name: changes.pop(name) for name in ("options", "fixed") if name in changes}
-    after = replace(before, studies=[replace(study, **of_study) for study in before.studies], **changes)  # type: ignore[arg-type]
+    after = replace(before, studies=[replace(study, **of_study) for study in before.studies], **changes)
     records = finished(before)
     assert best(r for r in records.values() if r.stage == "tune") is not None
     plan = make_plan(after, records.values())
@@ -248,7 +249,7 @@ def test_budgets_are_told_from_records_and_whoever_got_less_is_marked() -> None:
     table = {row[0]: row for row in given(facts).rows}
     assert table["softmax"][1:5] == ("4", "4", "–", "4")
     assert table["mnr"][1:5] == ("4", "2", "2 infeasible", "2")
-    assert facts.got_less == ["mnr"]
+    assert facts.fewer_points == ["mnr"]
     assert [row[0] for row in headline(facts).rows] == ["untrained", "softmax", "mnr †"]
 
 
@@ -289,7 +290,9 @@ def test_a_study_that_takes_another_s_place_is_told_and_beside_it_it_is_not() ->
     store, other = Store(), losses.MultipleNegativesRankingLoss.given(scale=20.001)
     store.run(declared())
     in_place = with_study(declared(), "other", loss=other)
-    assert "other: it was first declared when test scores of mnr were known, which are no longer declared" in told(store, in_place)
+    assert "other: it was first declared when test scores of mnr were known, which are no longer declared" in told(
+        store, in_place
+    )
     store = Store()
     store.run(declared())
     beside = replace(

@@ -21,9 +21,11 @@ from harness.spec.expectations import AtLeast, Expectation, Within, at_least, be
 from harness.stats import intervals
 from harness.stats.bootstrap import resampled_pearson
 from harness.store.records import Pairs, Record
-from harness.verdicts.evidence import Distance, distance, finals
+from harness.verdicts.claims import Claim
+from harness.verdicts.evidence import Distance, distance
+from harness.verdicts.finals import finals
 from harness.verdicts.judge import exit_code, judge
-from harness.verdicts.rules import Claim, Verdict, verdict_on
+from harness.verdicts.rules import Verdict, verdict_on
 
 PEARSON = "stsb-test/pearson_cosine"
 SPREAD = {1: -0.002, 2: 0.0, 3: 0.002}
@@ -33,14 +35,17 @@ def ablation(*expect: Expectation, seeds: int = 3, names: tuple[str, ...] = ("so
     return synthetic.make_ablation(names, seeds=seeds, trials=1, expect=expect)
 
 
-def scored(quality: float = 0.75, spread: float = 1.0, pairs: int = 6_000) -> synthetic.Change:
+def scored(quality: float = 0.75, spread: float = 1.0, pairs: int = 6_000) -> Callable[[PlannedRun, Record], Record]:
     """Give mnr's final runs predictions of many pairs, with seeds that differ a little, and both scores they give."""
 
     def change(run: PlannedRun, record: Record) -> Record:
         if run.study != "mnr" or run.stage != "final":
             return record
         found = _predictions(quality + spread * SPREAD[run.seed], pairs)
-        scores = {HEADLINE: intervals.spearman(found.gold, found.cosine), PEARSON: intervals.pearson(found.gold, found.cosine)}
+        scores = {
+            HEADLINE: intervals.spearman(found.gold, found.cosine),
+            PEARSON: intervals.pearson(found.gold, found.cosine),
+        }
         task = {"mteb/STS12": 0.6 + SPREAD[run.seed]}
         return replace(record, pairs={TEST: found}, scores={**record.scores, **scores, **task})
 
@@ -177,7 +182,9 @@ def test_resampled_pearson_is_scipys_on_the_same_draws() -> None:
     for row in (0, 60, 127):
         again = [scipy.stats.pearsonr(gold[drawn[row]], p[drawn[row]]).statistic for p in predictions]
         assert found[row] == pytest.approx(np.mean(again))
-    assert intervals.pearson(gold, predictions[0]) == pytest.approx(scipy.stats.pearsonr(gold, predictions[0]).statistic)
+    assert intervals.pearson(gold, predictions[0]) == pytest.approx(
+        scipy.stats.pearsonr(gold, predictions[0]).statistic
+    )
 
 
 def test_the_untrained_model_has_only_the_interval_over_pairs() -> None:

@@ -39,12 +39,12 @@ def test_equal_orders_agree_and_reversed_ones_do_not() -> None:
         agreements([side(planned("book")), side(planned("nli", order))])[0] for order in (NAMES, NAMES[::-1])
     )
 
-    assert (same.rho, same.tau, same.turned) == (1.0, 1.0, ())
+    assert (same.rho, same.tau, same.in_reverse) == (1.0, 1.0, ())
     assert same.studies == NAMES, "the untrained model is no study"
-    assert same.told_apart == same.alike == 6
+    assert same.significant == same.same_order == 6
     assert turned.rho == pytest.approx(-1)
-    assert (turned.told_apart, turned.alike) == (6, 0)
-    assert ("mnr+hard", "softmax") in turned.turned, "the better on the left stands first"
+    assert (turned.significant, turned.same_order) == (6, 0)
+    assert ("mnr+hard", "softmax") in turned.in_reverse, "the better on the left stands first"
 
 
 def test_the_interval_over_seeds_widens_with_their_spread_and_ends_at_certainty() -> None:

@@ -24,7 +24,8 @@ from harness.stats import intervals
 from harness.stats.bootstrap import is_defined, resampled_spearman
 from harness.store.records import Pairs, Record
 from harness.testbeds.materials import StsPairs
-from harness.verdicts.evidence import Difference, finals
+from harness.verdicts.evidence import Difference
+from harness.verdicts.finals import finals
 from harness.verdicts.judge import exit_code, judge, unfinished
 from harness.verdicts.order import orders
 from harness.verdicts.rules import Verdict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from commandline import harness
 from harness.errors import StudyFileError
 from harness.planning import unlocking
 from harness.planning.plan import Plan, PlannedRun
-from harness.planning.planner import make_plan
+from harness.planning.planner import Planner, make_plan
 from harness.spec.ablation import Ablation, Budget
 from harness.spec.expectations import beats, in_order
 from harness.stats import intervals, repeated_looks
@@ -34,6 +35,11 @@ def ablation(last: int | None = 7, seeds: int = 3) -> Ablation:
     return replace(plain, budget=replace(plain.budget, max_seeds=last))
 
 
+def looked_at(of: Ablation, records: Iterable[Record], only: Sequence[str] = ()) -> Plan:
+    """The plan of an ablation with the seeds that its open verdicts need."""
+    return grown(Planner(of, records, only=only))
+
+
 def record_of(run: PlannedRun, of: Ablation, spread: float = 0.06) -> Record:
     luck = random.Random(f"{run.study} {run.seed}").gauss(0, spread) if run.study in ("cosine", "mnr") else 0.0
     luck += 0.04 * (run.study == "mnr" and not spread)
@@ -44,7 +50,7 @@ def carried_out(of: Ablation, records: dict[str, Record], spread: float = 0.06, 
     """Do what the plan asks for, one run at a time, as a driver would; return the ids in the order they were done."""
     done: list[str] = []
     while len(done) < stop:
-        ready = [run for run in grown(of, records.values()).runs if run.state == "to do"]
+        ready = [run for run in looked_at(of, records.values()).runs if run.state == "to do"]
         if not ready:
             break
         record = record_of(ready[0], of, spread)
@@ -65,7 +71,7 @@ def seeds_of(plan: Plan) -> dict[str, int]:
 
 
 def test_seeds_are_added_where_a_verdict_is_open_and_nowhere_else(finished: dict[str, Record]) -> None:
-    plan = grown(ablation(), finished.values())
+    plan = looked_at(ablation(), finished.values())
     assert not plan.unfinished()
     found = seeds_of(plan)
     assert (found["softmax"], found["mnr+hard"]) == (3, 3)
@@ -76,7 +82,7 @@ def test_seeds_are_added_where_a_verdict_is_open_and_nowhere_else(finished: dict
 
 
 def test_without_max_seeds_nothing_is_added_and_nothing_is_spent(finished: dict[str, Record]) -> None:
-    plan = grown(ablation(None), finished.values())
+    plan = looked_at(ablation(None), finished.values())
     assert (seeds_of(plan), plan.looks) == (dict.fromkeys(APART, 3), ())
     assert judge(plan) == judge(make_plan(ablation(None), finished.values()))
     assert saved(plan) is None
@@ -91,18 +97,18 @@ def test_a_driver_that_lost_any_records_does_the_same_runs_again(finished: dict[
 
 
 def test_no_seed_is_added_before_every_run_of_the_look_has_ended(finished: dict[str, Record]) -> None:
-    plan = grown(ablation(), finished.values())
+    plan = looked_at(ablation(), finished.values())
     waited_for = next(run.id for run in plan.of("softmax", "final", "best"))
-    without = grown(ablation(), [r for key, r in finished.items() if key != waited_for])
+    without = looked_at(ablation(), [r for key, r in finished.items() if key != waited_for])
     assert seeds_of(without) == dict.fromkeys(APART, 3)
 
 
 def test_a_failed_run_stops_no_other_claims_look(finished: dict[str, Record]) -> None:
-    plan = grown(ablation(), finished.values())
+    plan = looked_at(ablation(), finished.values())
     failed = next(run.id for run in plan.of("softmax", "final", "best"))
     records = {**finished, str(failed): replace(finished[str(failed)], outcome="failed", scores={}, pairs={})}
     carried_out(ablation(), records)
-    after = grown(ablation(), records.values())
+    after = looked_at(ablation(), records.values())
     assert seeds_of(after)["mnr"] > 3
     assert [v.verdict for v in judge(after)][1] == "incomplete"
 
@@ -111,7 +117,7 @@ def test_what_pairs_leave_open_gets_no_seeds() -> None:
     """Seeds that agree closely decide over seeds; more of them would not narrow the interval over pairs."""
     records: dict[str, Record] = {}
     carried_out(ablation(), records, spread=0.0)
-    plan = grown(ablation(), records.values())
+    plan = looked_at(ablation(), records.values())
     verdict = judge(plan)[0]
     assert verdict.verdict == "inconclusive"
     assert (verdict.over_seeds is not None and verdict.over_seeds.low > 0, is_open(verdict)) == (True, False)
@@ -123,7 +129,7 @@ def test_what_pairs_leave_open_gets_no_seeds() -> None:
 
 
 def test_verdicts_are_judged_at_the_level_that_all_looks_leave(finished: dict[str, Record]) -> None:
-    plan = grown(ablation(), finished.values())
+    plan = looked_at(ablation(), finished.values())
     assert plan.looks == (3, 4, 5, 6, 7)
     levels = {round(1 - (v.level or 0), 9) for v in judge(plan)}
     assert levels <= {round(repeated_looks.nominal(alpha, plan.looks), 9) for alpha in (0.05, 0.025)}
@@ -141,31 +147,31 @@ def test_a_store_once_run_until_decided_is_judged_so_for_good(finished: dict[str
     assert looks(plain, (replace(entry, max_seeds=None),)) == ()
     more = replace(plain, budget=replace(plain.budget, seeds=9))
     assert looks(more, (entry,)) == (3, 4, 5, 6, 7, 8, 9)
-    remembered = judge(grown(plain, finished.values(), designs=(entry,)))
+    remembered = judge(grown(Planner(plain, finished.values()), (entry,)))
     assert all((v.level or 0) > 1 - intervals.ALPHA / 2 for v in remembered)
 
 
 def test_with_only_no_seeds_are_added(finished: dict[str, Record]) -> None:
-    plan = grown(ablation(), finished.values(), only=["mnr"])
+    plan = looked_at(ablation(), finished.values(), only=["mnr"])
     assert len(plan.of("mnr", "final", "best")) == 3
 
 
 def test_one_seed_to_begin_with_is_looked_at_from_two_on() -> None:
     records: dict[str, Record] = {}
     carried_out(ablation(4, seeds=1), records)
-    plan = grown(ablation(4, seeds=1), records.values())
+    plan = looked_at(ablation(4, seeds=1), records.values())
     assert plan.looks == (2, 3, 4)
     assert all(count > 1 for count in seeds_of(plan).values())
 
 
 def test_what_was_saved_is_counted_once_all_is_done(finished: dict[str, Record]) -> None:
-    plan = grown(ablation(), finished.values())
+    plan = looked_at(ablation(), finished.values())
     found = seeds_of(plan)
     told = saved(plan)
     assert told is not None
     assert told.startswith("3 of 7 seeds for 2 of 4 studies")
     assert told.endswith(f": {sum(7 - count for count in found.values())} runs saved")
-    assert saved(grown(ablation(), list(finished.values())[:-1])) is None
+    assert saved(looked_at(ablation(), list(finished.values())[:-1])) is None
 
 
 def test_fewer_seeds_at_most_than_at_first_is_a_mistake() -> None:

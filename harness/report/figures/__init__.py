@@ -44,8 +44,11 @@ class Drawing:
     """A figure of the report with its alternative text."""
 
     name: str
+    """Name of the file, without extension."""
     figure: Callable[[Facts], Figure | None]
+    """Function that draws it; None if there is nothing to draw yet."""
     alt: str
+    """Alternative text."""
 
 
 ALL = (

@@ -61,11 +61,11 @@ def draw(figure: Callable[[Shown], Figure | None], facts: Shown, form: str = "sv
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
-        drawn = figure(facts)
-        if drawn is None:
+        rendered = figure(facts)
+        if rendered is None:
             return None
         file = io.BytesIO()
-        drawn.savefig(file, format=form, metadata={"Date": None, "Creator": "harness"} if form == "svg" else None)
+        rendered.savefig(file, format=form, metadata={"Date": None, "Creator": "harness"} if form == "svg" else None)
         return file.getvalue()
 
 

@@ -17,11 +17,11 @@ def ranks(sides: Sequence[Side]) -> Figure | None:
     if len(names) < 2:
         return None
     means = [[float(np.mean(list(side.of(name).scores.values()))) for name in names] for side in sides]
-    placed = [np.argsort(np.argsort([-mean for mean in of_side])) + 1 for of_side in means]
+    places = [np.argsort(np.argsort([-mean for mean in of_side])) + 1 for of_side in means]
     figure = new(1.2 + 0.28 * len(names), width=3.0 + 2.5 * len(sides))
     axes = figure.subplots()
     for index, name in enumerate(names):
-        line = [int(place[index]) for place in placed]
+        line = [int(place[index]) for place in places]
         moved = max(line) - min(line)
         colour = COLOURS[index % len(COLOURS)] if moved else GREY
         axes.plot(range(len(sides)), line, marker="o", color=colour, linewidth=2.2 if moved > 2 else 1.2)

@@ -28,14 +28,14 @@ def differences(facts: Facts) -> Figure | None:
     figure = new(1.5 + 0.55 * len(steps))
     axes = figure.subplots()
     axes.set_title("Difference to the study before")
-    for place, (_, found) in enumerate(steps):
-        for shift, drawn, interval in (
-            (-0.13, _PAIRS, found.over_pairs()),
-            (0.13, _SEEDS, found.over_seeds()),
+    for place, (_, difference) in enumerate(steps):
+        for shift, style, interval in (
+            (-0.13, _PAIRS, difference.over_pairs()),
+            (0.13, _SEEDS, difference.over_seeds()),
         ):
             if interval is not None:
-                axes.plot([100 * interval.low, 100 * interval.high], [place + shift] * 2, **drawn | {"marker": ""})
-            axes.plot(100 * found.mean, place + shift, **drawn, fillstyle="full" if interval else "none")
+                axes.plot([100 * interval.low, 100 * interval.high], [place + shift] * 2, **style | {"marker": ""})
+            axes.plot(100 * difference.mean, place + shift, **style, fillstyle="full" if interval else "none")
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(steps)), [f"{short(s.after.name)}\nless {short(s.before.name)}" for s, _ in steps])
     axes.set_ylim(len(steps) - 0.5, -0.5)

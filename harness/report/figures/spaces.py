@@ -17,19 +17,19 @@ from harness.scores import OBJECTIVE
 
 def explain(facts: Facts) -> Figure | None:
     """Draw dev score during training, alignment against uniformity, and the cosines of each fifth of gold scores."""
-    found = [space for space in spaces(facts) if space.row.ended[0].diagnostics]
-    if len(found) < 2:
+    with_diagnostics = [space for space in spaces(facts) if space.row.ended[0].diagnostics]
+    if len(with_diagnostics) < 2:
         return None
     looks = {row.name: look(index) for index, row in enumerate(facts.studies)}
     looks[facts.untrained.name] = {"color": GREY, "marker": "x", "linestyle": "--", "fillstyle": "full"}
-    names = [short(space.row.name) for space in found]
+    names = [short(space.row.name) for space in with_diagnostics]
     figure = new(3.4 + legend_height(names))
     course, plane, profile = figure.subplots(1, 3)
     untrained = facts.untrained.mean(OBJECTIVE)
-    for space in found:
+    for space in with_diagnostics:
         style = looks[space.row.name] | {"label": short(space.row.name), "markersize": 5}
         _course(course, space, untrained, style)
-        _place(plane, space, found[0], style)
+        _place(plane, space, with_diagnostics[0], style)
         if space.profile is not None:
             profile.plot(range(BINS), space.profile, **style)
     course.set(title="Dev score during training", xlabel="share of the training", ylabel="STSB dev Spearman × 100")

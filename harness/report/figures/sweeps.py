@@ -16,22 +16,22 @@ _LABELS = {"rows": "rows trained on", "lr": "peak learning rate", "batch_size": 
 
 def sweeps(facts: Facts) -> Figure | None:
     """Draw each sweep as a line with 95 percent intervals over seeds, one panel per swept parameter."""
-    found = found_sweeps(facts)
-    if not found:
+    shown = found_sweeps(facts)
+    if not shown:
         return None
-    numbers = list(dict.fromkeys(sweep.what for sweep in found))
-    names = list(dict.fromkeys(short(sweep.study) for sweep in found))
+    numbers = list(dict.fromkeys(sweep.what for sweep in shown))
+    names = list(dict.fromkeys(short(sweep.study) for sweep in shown))
     looks = {name: look(index) for index, name in enumerate(names)}
     figure = new(3.4 + legend_height(names))
     panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
     for axes, what in zip(panels, numbers, strict=True):
         places: list[float] = []
-        for sweep in (sweep for sweep in found if sweep.what == what):
+        for sweep in (sweep for sweep in shown if sweep.what == what):
             xs = [point.place for point in sweep.points]
             scores = [list(point.row.finals.scores.values()) for point in sweep.points]
             means = [100 * float(np.mean(values)) for values in scores]
             over_seeds = [intervals.t_interval(values) for values in scores]
-            reach = [0.0 if known is None else 50 * (known.high - known.low) for known in over_seeds]
+            reach = [0.0 if spread is None else 50 * (spread.high - spread.low) for spread in over_seeds]
             axes.errorbar(xs, means, yerr=reach, label=short(sweep.study), capsize=3, **looks[short(sweep.study)])
             places += xs
         if min(places) > 0 and max(places) >= 8 * min(places):

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from harness.report.curves import best_against_minutes, expected
-from harness.report.facts import Facts, Row, best_so_far, succeeded
+from harness.report.curves import best_against_minutes, best_so_far, expected
+from harness.report.facts import Facts, Row, succeeded
 from harness.report.figures.canvas import GREY, WIDTH, legend, legend_height, look, new, short, untrained_line
 from harness.scores import OBJECTIVE
 from harness.spec.space import Choice
@@ -22,11 +22,11 @@ from harness.store.records import Record
 def tuning(facts: Facts) -> Figure | None:
     """Draw the best dev score so far against trials and minutes, and the expected best score of k fixed points."""
     curves = [(index, row, best_so_far(row)) for index, row in enumerate(facts.studies)]
-    curves = [found for found in curves if found[2]]
+    curves = [curve for curve in curves if curve[2]]
     if not curves:
         return None
     means = {row.name: [(k, m) for k, m in enumerate(expected(row), start=1) if m is not None] for _, row, _ in curves}
-    points = max((k for known in means.values() for k, _ in known), default=0)
+    points = max((k for points_of in means.values() for k, _ in points_of), default=0)
     figure = new(3.6 + legend_height([short(row.name) for _, row, _ in curves]))
     panels = figure.subplots(1, 3 if points > 1 else 2, sharey=True)
     for index, row, curve in curves:
@@ -96,8 +96,8 @@ def _rate_axis(axes: Axes, facts: Facts, row: Row) -> None:
     ablation = facts.plan.ablation
     dimension = ablation.dimensions(ablation.study(row.name))["lr"]
     bounds = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
-    tried = [run.point.lr for run in row.trials if run.point is not None]
-    low, high = (pick([*tried, *map(float, bounds)]) for pick in (min, max))
+    rates = [run.point.lr for run in row.trials if run.point is not None]
+    low, high = (pick([*rates, *map(float, bounds)]) for pick in (min, max))
     axes.set_xscale("log")
     axes.set_xlim(low / 1.4, high * 1.4)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 30 else (1.0, 2.0, 5.0)))

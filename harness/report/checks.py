@@ -1,0 +1,76 @@
+"""The report's section on the verdicts: a table of all claims, and the rules by which they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from harness.report import protocol
+from harness.report.facts import Facts, without_paths
+from harness.report.tables import NONE, Table, escape, interval, score, signed
+from harness.verdicts.rules import Verdict
+
+
+def section(facts: Facts) -> Iterable[str]:
+    """Yield the table of verdicts and the rules behind it."""
+    if not facts.verdicts:
+        yield "The study file states no expectation."
+        return
+    yield _table(facts.verdicts).markdown()
+    yield (
+        "A claim holds if the lower ends of both intervals reach its margin, and is violated if both upper ends are "
+        "below 0. In addition, the decision must be significant at the same level when the variances over test pairs "
+        "and over seeds are added; otherwise the claim is inconclusive. The levels follow Holm's correction, which "
+        "limits the probability of any wrong decision among all claims to 5 percent. *Smallest detectable*: the "
+        "smallest true difference that these runs would have shown with 80 percent power."
+    )
+    if any(verdict.target is not None for verdict in facts.verdicts):
+        yield (
+            "If a claim names a score, the difference is the study's mean minus that score. *Within* holds if the "
+            "interval over seeds is inside the tolerance, and is violated if it is entirely outside. *At least* holds "
+            "if both lower ends reach the score, and is violated if both upper ends are below it. Figures without "
+            "stored predictions have no interval over test pairs, and the untrained model has none over seeds."
+        )
+    yield from protocol.looks(facts.plan)
+
+
+def _table(verdicts: Sequence[Verdict]) -> Table:
+    """Return the verdicts with both intervals at the level that Holm's correction gives each claim."""
+    header = (
+        "claim",
+        "verdict",
+        "difference",
+        "over test pairs",
+        "over seeds",
+        "level",
+        "margin",
+        "seeds",
+        "smallest detectable",
+        "reason",
+    )
+    rows = tuple(
+        (
+            escape(v.expectation),
+            f"**{v.verdict}**",
+            signed(v.difference),
+            interval(v.over_pairs),
+            interval(v.over_seeds),
+            NONE if v.level is None else f"{100 * v.level:.4g} %",
+            _margin(v),
+            str(v.seeds),
+            score(v.detectable),
+            escape(without_paths(f"{v.full_reason} {_in_hindsight(v)}".strip())),
+        )
+        for v in verdicts
+    )
+    return Table(header, rows, left=2, words=True)
+
+
+def _in_hindsight(verdict: Verdict) -> str:
+    """Describe what about a claim was chosen after its test scores were known."""
+    return f"Chosen in hindsight: {' '.join(verdict.late)}" if verdict.late else ""
+
+
+def _margin(verdict: Verdict) -> str:
+    if verdict.kind == "within":
+        return f"±{score(verdict.margin)}"
+    return signed(verdict.margin) if verdict.margin else "0"

@@ -1,0 +1,55 @@
+"""The report's texts on where its numbers come from: data, base model, commits, hardware and versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from harness.report import tables
+from harness.report.facts import PUBLIC_HUB, Facts, without_paths
+from harness.report.tables import escape
+
+
+def data_and_model(facts: Facts) -> Iterable[str]:
+    """Yield the revisions of model, rows and sets, the rows used, and a warning if they are not from the public hub."""
+    bed = facts.plan.ablation.testbed
+    hubs = [str(hub) for hub, _ in facts.provenance("hub") if str(hub).rstrip("/") != PUBLIC_HUB]
+    if hubs:
+        served = ", ".join(escape(without_paths(hub)) for hub in hubs)
+        yield (
+            f"> **Not from the public hub.** Model and data came from {served}, which may serve other content under "
+            "the names below. In that case the numbers are not those of the public weights and rows."
+        )
+    parts = {
+        **bed.revisions(),
+        **{part: text for revisions, _ in facts.provenance("revisions") for part, text in revisions.items()},
+    }
+    lines = tuple((part, escape(without_paths(str(text)))) for part, text in parts.items())
+    yield tables.Table(("part", f"testbed {escape(bed.name)}"), lines, left=2).markdown()
+    yield tables.rows_used(facts).markdown()
+
+
+def reproduction(facts: Facts, command: str) -> Iterable[str]:
+    """Yield the command that reproduces the runs, and the commits, hardware and versions that made them."""
+    yield f"```sh\n{command}\n```"
+    lines = []
+    for key, what in (("harness_git", "harness"), ("git", "repository of the study file")):
+        for git, runs in facts.provenance(key):
+            at = f"at commit {git['commit']}" if git.get("commit") else "not under version control"
+            lines.append(f"{what} {at}{', with uncommitted changes' if git.get('dirty') else ''} ({runs} runs)")
+    for digest, runs in facts.provenance("study_file"):
+        lines.append(f"study file with SHA-256 {str(digest)[:16]} ({runs} runs)")
+    for hardware, runs in facts.provenance("hardware"):
+        lines.append(f"{_items(hardware)} ({runs} runs)")
+    for key, words in (("precision", "precision"), ("threads", "threads"), ("hub", "hub")):
+        lines += [f"{words} {escape(without_paths(str(value)))} ({runs} runs)" for value, runs in facts.provenance(key)]
+    lines += [f"{_items(versions)} ({runs} runs)" for versions, runs in facts.provenance("versions")]
+    yield "\n".join(f"- {line}" for line in lines) or "The records contain no provenance."
+
+
+def _items(values: Any) -> str:
+    if isinstance(values, Mapping):
+        return ", ".join(f"{escape(str(key))} {_items(value)}" for key, value in sorted(values.items()) if value)
+    if isinstance(values, list | tuple):
+        return " and ".join(map(_items, values))
+    return escape(without_paths(str(values)))
