@@ -27,8 +27,9 @@ from gpu_stages.waiting import waits
 from harness.model import packing
 from harness.model.agreement import FLOOR, RATIO, RATIO_IN_FLOAT32, ROUNDING
 from harness.model.batches import Batch, lengths_of
-from harness.model.certificate import _autocast, _Trial, certify
+from harness.model.certificate import certify
 from harness.model.fast import AGREEMENT
+from harness.model.trial import Trial, autocast_forward
 from harness.spec import losses
 from harness.spec.space import Point
 from harness.training.train import Schedule, train
@@ -115,7 +116,7 @@ def _share(
     model: Any, make: Any, rows: Any, precision: str, batch: Batch, way: Any
 ) -> tuple[float | None, dict[str, int]]:
     """Return how far one way is on one batch as a share of its bound, None if it was not taken; and what passes ran."""
-    trial = _Trial(model, make, rows, precision)
+    trial = Trial(model, make, rows, precision)
     if batch.by_loss:
         vars(trial.loss)["mini_batch_size"] = 8  # of 37 rows: the last piece has five
     trial.groups = [([batch], ("fp32",) if precision == "fp32" else ("fp32", precision))]
@@ -155,7 +156,7 @@ def _moved(model: Any, way: Any, rows: Any, precision: str, device: str, double:
     for step in range(-2, 3):  # a graph is recorded when its shape is met again, and all three steps are to run by it
         columns = [dict(batch_to_device(model.preprocess(rows[name][:32]), model.device)) for name in rows.column_names]
         model.expect(columns, lengths_of(columns))
-        with _autocast(model, precision), nullcontext() if way == "plain" else column_merging_disabled():
+        with autocast_forward(model, precision), nullcontext() if way == "plain" else column_merging_disabled():
             value = loss(columns, None)
         torch.autograd.backward(value)
         if step >= 0:
