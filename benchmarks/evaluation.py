@@ -44,7 +44,7 @@ def measure(side: Side, bed: Testbed, **options: Any) -> tuple[float, dict[str, 
 
     be_quiet()
     if side == "harness":
-        worker.settle()
+        worker.tune_memory_management()
     sets = {"stsb-dev": materials.load_sts(bed.dev), "stsb-test": materials.load_sts(bed.test)}
     began = time.perf_counter()
     if side == "plain":

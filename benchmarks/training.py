@@ -76,7 +76,7 @@ def measure(
 
     be_quiet()
     if side != "plain":
-        worker.settle()
+        worker.tune_memory_management()
     frame = BUILD[VIEWS[study]].build(materials.load_rows(bed), 10**9).head(bed.max_rows)
     rows = Dataset.from_pandas(frame, preserve_index=False)
     make: Any = {

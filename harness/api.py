@@ -174,7 +174,7 @@ def audit(
     with opened.locked():
         missing = _fetched(ablation, console or Console(stderr=True))
         parts, files = resolve.measured(ablation, only_there=False)
-        found = contents.added(contents.read(opened.folder), ablation, parts, files)
+        found = contents.updated(contents.read(opened.folder), ablation, parts, files)
         contents.write(opened.folder, found)
         return _audit(contents.resolved(ablation, found), opened, missing, only)
 

@@ -120,7 +120,7 @@ def _share(
     if batch.by_loss:
         vars(trial.loss)["mini_batch_size"] = 8  # of 37 rows: the last piece has five
     trial.groups = [([batch], ("fp32",) if precision == "fp32" else ("fp32", precision))]
-    worst = trial.farthest(way)
+    worst = trial.worst_gap(way)
     return None if worst is None else worst.share, {str(name): count for name, count in trial.model.ran.items()}
 
 
@@ -155,14 +155,14 @@ def _moved(model: Any, way: Any, rows: Any, precision: str, device: str, double:
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, eps=1e-6, fused=device == "cuda")
     for step in range(-2, 3):  # a graph is recorded when its shape is met again, and all three steps are to run by it
         columns = [dict(batch_to_device(model.preprocess(rows[name][:32]), model.device)) for name in rows.column_names]
-        model.expect(columns, lengths_of(columns))
+        model.announce_batch(columns, lengths_of(columns))
         with autocast_forward(model, precision), nullcontext() if way == "plain" else column_merging_disabled():
             value = loss(columns, None)
         torch.autograd.backward(value)
         if step >= 0:
             optimizer.step()
         optimizer.zero_grad()
-    model.forget()
+    model.end_training()
     return torch.cat([(p.detach() - then).double().flatten() for p, then in zip(parameters, before, strict=True)])
 
 
@@ -201,7 +201,7 @@ def _twice(stage: Stage) -> None:
     ways = ("captured", "packed") if stage.device == "cuda" else ("packed",)
     plain = apart("plain")
     found = {way: apart(way) for way in ways}
-    waiting = apart("packed", lambda: patch.object(packing, "on", _at_once))
+    waiting = apart("packed", lambda: patch.object(packing, "index_tensor", _at_once))
     alike = plain == 0 and not any(found.values())
     explained = plain > 0 and max(*found.values(), waiting) <= max(10 * plain, 0.05)
     why = "equal to the bit" if alike else "sums in any order" if explained else "NOT EXPLAINED"

@@ -66,9 +66,9 @@ def be_quiet() -> None:
     import datasets
 
     from harness.executors import library_output
-    from harness.training.precision import add_in_one_order
+    from harness.training.precision import prefer_deterministic_kernels
 
-    add_in_one_order()
+    prefer_deterministic_kernels()
 
     library_output.silence()
     datasets.disable_progress_bars()

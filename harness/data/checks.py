@@ -43,13 +43,13 @@ def of_view(
         return [Finding("warning", where, "no rows", 0, 0, f"View {view.name!r} makes no rows; give more with --rows.")]
     texts = list(view.columns[: view.texts])
     keys = rows[texts].map(normalise)
-    found = [*_texts(view, rows[texts], where, most_words), *_duplicates(view, rows, where)]
+    findings = [*_texts(view, rows[texts], where, most_words), *_duplicates(view, rows, where)]
     if view.label == "none":
-        found += _equal_columns(view, keys, where)
-        found += [_false_negatives(view, keys, where, size) for size in batch_sizes if len(rows) > 1]
+        findings += _equal_columns(view, keys, where)
+        findings += [_false_negatives(view, keys, where, size) for size in batch_sizes if len(rows) > 1]
     else:
-        found.append(_balance(view, rows[view.columns[-1]], where))
-    return found
+        findings.append(_balance(view, rows[view.columns[-1]], where))
+    return findings
 
 
 def of_dropped(
@@ -59,22 +59,22 @@ def of_dropped(
     number = sum(len(each.rows) for each in dropped)
     if not number:
         return []
-    told = f"{number:,} of {built:,} rows of view {view.name!r} cannot be trained on and are left out: " + "; ".join(
+    message = f"{number:,} of {built:,} rows of view {view.name!r} cannot be trained on and are left out: " + "; ".join(
         map(str, dropped)
     )
     if number > most * built:
-        told += f". This share exceeds {most:.3g}, so something is wrong with the rows; {ALLOW_MORE}"
-    return [Finding(_by_share(number, built, most), _where(studies), "rows left out", number, built, f"{told}.")]
+        message += f". This share exceeds {most:.3g}, so something is wrong with the rows; {ALLOW_MORE}"
+    return [Finding(_by_share(number, built, most), _where(studies), "rows left out", number, built, f"{message}.")]
 
 
 def of_null_labels(rows: Sequence[int], of: int, testbed: str, most: float) -> list[Finding]:
     """Report the testbed's rows with a null label, which no view uses; an error above a share `most`."""
     if not rows:
         return []
-    told = f"{len(rows):,} of {of:,} rows have a null label ({numbered(rows)}): no view trains on them"
+    message = f"{len(rows):,} of {of:,} rows have a null label ({numbered(rows)}): no view trains on them"
     if len(rows) > most * of:
-        told += f". This share exceeds {most:.3g}; {ALLOW_MORE}"
-    return [Finding(_by_share(len(rows), of, most), f"testbed {testbed}", "null labels", len(rows), of, f"{told}.")]
+        message += f". This share exceeds {most:.3g}; {ALLOW_MORE}"
+    return [Finding(_by_share(len(rows), of, most), f"testbed {testbed}", "null labels", len(rows), of, f"{message}.")]
 
 
 def _by_share(number: int, of: int, most: float) -> Severity:
@@ -129,11 +129,11 @@ def _duplicates(view: View, rows: DataFrame, where: str) -> list[Finding]:
 
 def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
     anchor, positive, *negatives = keys.columns
-    found = []
+    findings = []
     for negative in negatives:
         equal = int((keys[negative] == keys[anchor]).sum())
         if equal:
-            found.append(
+            findings.append(
                 Finding(
                     "warning",
                     where,
@@ -146,7 +146,7 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
             )
     equal = int((keys[anchor] == keys[positive]).sum())
     if equal:
-        found.append(
+        findings.append(
             Finding(
                 "warning",
                 where,
@@ -158,12 +158,12 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
                 "Remove them unless this is intended.",
             )
         )
-    return found
+    return findings
 
 
 def _balance(view: View, labels: Series, where: str) -> Finding:
     counts = {f"{value:g}": int(n) for value, n in labels.value_counts().sort_index().items()}
-    told = ", ".join(f"{label}: {n:,} ({n / len(labels):.0%})" for label, n in list(counts.items())[:10])
+    shares = ", ".join(f"{label}: {n:,} ({n / len(labels):.0%})" for label, n in list(counts.items())[:10])
     rarest = min(counts.values())
     if len(counts) == 1:
         return Finding(
@@ -172,7 +172,7 @@ def _balance(view: View, labels: Series, where: str) -> Finding:
             "one label",
             rarest,
             len(labels),
-            f"Every row of view {view.name!r} has the label {told}, so the loss has nothing to distinguish. Give more "
+            f"Every row of view {view.name!r} has the label {shares}, so the loss has nothing to distinguish. Give more "
             "rows with --rows, or rows with other labels.",
         )
     return Finding(
@@ -181,7 +181,7 @@ def _balance(view: View, labels: Series, where: str) -> Finding:
         "label balance",
         rarest,
         len(labels),
-        f"Labels of view {view.name!r}: {told}. The count is that of the rarest.",
+        f"Labels of view {view.name!r}: {shares}. The count is that of the rarest.",
     )
 
 

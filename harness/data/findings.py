@@ -15,9 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the audit found.
-
-    """
+    """One thing that the audit found."""
 
     severity: Severity
     """An error stops the run; a warning is printed and listed as a threat to validity; a note is only reported."""

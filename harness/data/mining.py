@@ -63,9 +63,9 @@ def with_negatives(
         with FileLock(path.with_suffix(".lock")):
             if not path.is_file():  # another worker may have mined them while this one waited
                 _write(path, mine(pairs, view.mining, model()))
-    found = _read(path)
+    negatives = _read(path)
     return pairs.assign(
-        **dict(zip(view.columns[2:], (found[f"negative{n}"] for n in _numbers(view.mining)), strict=True))
+        **dict(zip(view.columns[2:], (negatives[f"negative{n}"] for n in _numbers(view.mining)), strict=True))
     )
 
 
@@ -81,11 +81,11 @@ def mine(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) -> pd.
     corpus = list(dict.fromkeys(pairs["positive"]))
     rows = []
     for anchor in pairs["anchor"]:
-        kept = [text for text in nearest.get(anchor, ()) if normalise(text) not in own[anchor]][: mining.negatives]
-        drawn = list(
-            _random(anchor, corpus, own[anchor] | {normalise(text) for text in kept}, mining.negatives - len(kept))
+        mined = [text for text in nearest.get(anchor, ()) if normalise(text) not in own[anchor]][: mining.negatives]
+        random = list(
+            _random(anchor, corpus, own[anchor] | {normalise(text) for text in mined}, mining.negatives - len(mined))
         )
-        rows.append([*kept, *drawn, len(drawn)])
+        rows.append([*mined, *random, len(random)])
     return pd.DataFrame(rows, columns=[*(f"negative{n}" for n in _numbers(mining)), "drawn"])
 
 
@@ -100,7 +100,7 @@ def _nearest(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) ->
     distinct = pairs.drop_duplicates()[["anchor", "positive"]]
     model.eval()
     with torch.inference_mode(), redirect_stderr(StringIO()):  # its bars cannot be turned off
-        found = mine_hard_negatives(
+        triplets = mine_hard_negatives(
             Dataset.from_pandas(distinct, preserve_index=False),
             model,
             range_max=CANDIDATES,
@@ -111,7 +111,7 @@ def _nearest(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) ->
             verbose=False,
         )
     by_anchor: dict[str, dict[str, None]] = {}
-    for anchor, negative in zip(found["anchor"], found["negative"], strict=True):
+    for anchor, negative in zip(triplets["anchor"], triplets["negative"], strict=True):
         by_anchor.setdefault(anchor, {})[negative] = None  # an anchor with two positives has its negatives twice
     return {anchor: list(negatives) for anchor, negatives in by_anchor.items()}
 
@@ -147,17 +147,17 @@ def _path(mining: Mining, pairs: pd.DataFrame, base: str) -> Path:
     for column in ("anchor", "positive"):
         digest.update("\0".join(pairs[column]).encode())
     by = {"base": base, "trial": mining.trial, "negatives": mining.negatives, "margin": mining.margin}
-    made = {"version": VERSION, "library": versions()["sentence-transformers"], "candidates": CANDIDATES}
-    decides = as_json({**made, "pairs": digest.hexdigest(), **by})
+    program = {"version": VERSION, "library": versions()["sentence-transformers"], "candidates": CANDIDATES}
+    decides = as_json({**program, "pairs": digest.hexdigest(), **by})
     return cache_folder() / "mined" / f"{hashlib.sha256(decides.encode()).hexdigest()[:16]}.parquet"
 
 
-def _write(path: Path, found: pd.DataFrame) -> None:
+def _write(path: Path, negatives: pd.DataFrame) -> None:
     """Write by rename, so that a killed worker leaves no half of it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
     os.close(handle)
     try:
-        found.to_parquet(temporary, index=False)
+        negatives.to_parquet(temporary, index=False)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

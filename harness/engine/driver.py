@@ -22,7 +22,7 @@ from harness.engine.turns import Turns
 from harness.engine.worker import do
 from harness.errors import StoreError, UsageError
 from harness.executors import Executor, WorkerDied
-from harness.executors.signals import held_back
+from harness.executors.signals import interrupts_deferred
 from harness.files import writing
 from harness.planning import unlocking
 from harness.planning.plan import Plan, PlannedRun, run_id, trained
@@ -69,15 +69,15 @@ class Driver:
         """
         self.ablation, self.store, self.executor, self.board, self.options = ablation, store, executor, board, options
         self.missing, self.provenance, self._work = missing, provenance, work
-        found = store.records() if records is None else list(records)
-        self.records = {record.id: record for record in found}
+        loaded = store.records() if records is None else list(records)
+        self.records = {record.id: record for record in loaded}
         self._planner = Planner(
             ablation,
             self.records.values(),
             pruning=options.prune,
             only=options.only,
             unavailable=missing,
-            retrying=[record.id for record in found if options.retry_failed and record.retryable],
+            retrying=[record.id for record in loaded if options.retry_failed and record.retryable],
         )
         self._running: dict[Future[Record], PlannedRun] = {}
         self._warned: set[str] = set()
@@ -88,7 +88,7 @@ class Driver:
         until_decided.grow(self._planner)
         for note in self._planner.plan().stray_trials():
             self.board.line(note)
-        with held_back():
+        with interrupts_deferred():
             mirror = self._mirror()
         try:
             with writing(self._staging):
@@ -102,15 +102,15 @@ class Driver:
                     return self._planner.plan()
                 ended, _ = wait(self._running, timeout=0.25, return_when=FIRST_COMPLETED)
                 for future in ended:
-                    with held_back():
+                    with interrupts_deferred():
                         record = self._finish(self._running.pop(future), future)
                         self._tell(mirror, record)
                     stop |= self.options.fail_fast and record.outcome == "failed"
-                    turns.look_again(record.study, *self._planner.mined_by(record.study))
+                    turns.refresh(record.study, *self._planner.mined_by(record.study))
                 if ended and self._grown():
-                    turns.look_again(*self._planner.studies)
+                    turns.refresh(*self._planner.studies)
         finally:
-            with held_back():
+            with interrupts_deferred():
                 self.executor.stop()
                 if mirror is not None:
                     mirror.close()
@@ -236,8 +236,8 @@ class Driver:
                 provenance=self.provenance,
             )
         # added here because a tuning run's worker knows no test set
-        known = trained(self._planner.ablation_of(run.study), run.study)
-        record = replace(record, provenance={**record.provenance, **known})
+        training = trained(self._planner.ablation_of(run.study), run.study)
+        record = replace(record, provenance={**record.provenance, **training})
         record = completed(self.records.get(run.id), record)
         staging = self._staging / run.id
         publish(self.store.folder, staging, record, self._keeps(run))

@@ -17,7 +17,7 @@ ASKED = 3
 """Number of attempts to ask a worker for its precision if workers die."""
 
 
-def precision_of(where: Executor, asked: Precision) -> str:
+def precision_of(where: Executor, requested: Precision) -> str:
     """Ask a worker for its training precision; a worker that dies is replaced, as for a run.
 
     Raises:
@@ -27,29 +27,29 @@ def precision_of(where: Executor, asked: Precision) -> str:
 
     for _ in range(ASKED):
         try:
-            found: str = where.submit(precision, asked).result()
-            return found
+            precision_there: str = where.submit(precision, requested).result()
+            return precision_there
         except WorkerDied as problem:
             died = problem
     raise RunFailed(f"{ASKED} workers in a row died before they started a run ({died}); repeat the command")
 
 
-def resolved(ablation: Ablation, store: Store, known: Contents, precision: str, console: Console) -> Ablation:
+def resolved(ablation: Ablation, store: Store, earlier: Contents, precision: str, console: Console) -> Ablation:
     """Hash the ablation's data and files, keep the hashes in the store, and print what changed since its last run."""
     parts, files = measured(ablation, only_there=False)
-    auto = precision if ablation.precision == "auto" else known.precision  # one that was asked for says nothing of it
-    found = contents.added(replace(known, precision=auto), ablation, parts, files)
-    for change in contents.changes(known, found):
+    auto = precision if ablation.precision == "auto" else earlier.precision  # one that was asked for says nothing of it
+    current = contents.updated(replace(earlier, precision=auto), ablation, parts, files)
+    for change in contents.changes(earlier, current):
         line = f"changed since the last run, so runs are new: {change}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    contents.write(store.folder, found)
-    return contents.resolved(ablation, found)
+    contents.write(store.folder, current)
+    return contents.resolved(ablation, current)
 
 
-def unchanged(ablation: Ablation, known: Contents) -> bool:
+def unchanged(ablation: Ablation, earlier: Contents) -> bool:
     """Return whether the ablation's data on this machine are those of a finished store's runs."""
     parts, files = measured(ablation, only_there=True)
-    return contents.added(known, ablation, parts, files) == known
+    return contents.updated(earlier, ablation, parts, files) == earlier
 
 
 def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
@@ -62,9 +62,9 @@ def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict
     from harness.engine.worker import measure
     from harness.executors.processes import in_fresh_process
 
-    asked = packed((ablation.testbed, ablation.names_files()), ablation.name)
+    pickled = packed((ablation.testbed, ablation.names_files()), ablation.name)
     try:
-        found: tuple[dict[str, str], dict[str, str]] = in_fresh_process(measure, asked, only_there)
+        hashes: tuple[dict[str, str], dict[str, str]] = in_fresh_process(measure, pickled, only_there)
     except HarnessError:
         raise
     except Exception as problem:  # the process was killed, or had no memory
@@ -72,4 +72,4 @@ def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict
             f"testbed {ablation.testbed.name!r}: the process that reads its parts ended early "
             f"({type(problem).__name__}: {problem}); nothing was trained; repeat the command"
         ) from problem
-    return found
+    return hashes

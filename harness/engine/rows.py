@@ -87,7 +87,7 @@ def view_rows(bed: Testbed, view: View) -> DataFrame:
 
 
 @lru_cache(maxsize=1)
-def known_pairs(bed: Testbed) -> frozenset[PairKey]:
+def pairs_seen_before_test(bed: Testbed) -> frozenset[PairKey]:
     """Return the pairs of the dev set, which chose the best point, and of the rows that training may have seen."""
     dev, rows = materials.load_sts(bed.dev), materials.load_rows(bed).head(bed.max_rows)
     return frozenset(

@@ -22,7 +22,7 @@ from transformers import set_seed
 from harness import provenance
 from harness.engine.job import Job
 from harness.engine.progress import Reporter
-from harness.engine.rows import known_pairs, study_rows
+from harness.engine.rows import pairs_seen_before_test, study_rows
 from harness.errors import Diverged, OutOfMemory, RunFailed, TokensWanted
 from harness.evaluation import diagnostics, scoring
 from harness.executors import library_output
@@ -32,7 +32,7 @@ from harness.scores import DEV, OBJECTIVE, TEST
 from harness.store.records import Pairs, Record
 from harness.testbeds import EMBEDDED, hub, materials
 from harness.testbeds.measure import verify
-from harness.training.precision import add_in_one_order, precision_here
+from harness.training.precision import precision_here, prefer_deterministic_kernels
 from harness.training.train import Schedule, Training, train
 
 CHECKPOINTS = (0.25, 0.5, 0.75)
@@ -51,14 +51,14 @@ def execute(job: Job) -> Record:
     provenance.reset_peak_memory()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-        add_in_one_order()
+        prefer_deterministic_kernels()
     run = job.run
     assert run.id is not None
     record = Record(run.id, run.study, run.stage, run.seed, run.point, run.trial, "failed", provenance=_provenance(job))
     began = time.perf_counter()
     warned: dict[str, None] = {}
     try:
-        with library_output.heard(warned):
+        with library_output.warnings_collected(warned):
             record = _run(job, record)
     except Diverged as problem:
         record = replace(record, outcome="diverged", error=str(problem), train_seconds=time.perf_counter() - began)
@@ -79,7 +79,7 @@ def execute(job: Job) -> Record:
             torch.cuda.empty_cache()
     error = None if record.error is None else provenance.without_secrets(record.error)
     missing = {task: provenance.without_secrets(why) for task, why in record.missing.items()}
-    record = replace(record, warnings=library_output.kept(warned))
+    record = replace(record, warnings=library_output.shortened(warned))
     return replace(record, error=error, missing=missing, peak_memory_mb=peak)
 
 
@@ -117,13 +117,11 @@ def _run(job: Job, record: Record) -> Record:
         geometry: dict[str, float] = {}
         sets = {DEV: dev} if job.run.stage == "tune" else {DEV: dev, TEST: materials.load_sts(bed.test)}
         for name, sts in sets.items():
-            kept, figures = scoring.score_sts(encoder, sts)
+            predictions, figures = scoring.score_sts(encoder, sts)
             scores |= {f"{name}/{figure}": value for figure, value in figures.items()}
             if job.run.stage != "tune":
-                pairs[name] = kept
-                scores |= {
-                    f"{name}/{figure}": value for figure, value in scoring.score_truncated(encoder, sts).items()
-                }
+                pairs[name] = predictions
+                scores |= {f"{name}/{figure}": value for figure, value in scoring.score_truncated(encoder, sts).items()}
         if job.run.stage != "tune":
             by_task, failed = scoring.score_tasks(
                 encoder,
@@ -137,7 +135,7 @@ def _run(job: Job, record: Record) -> Record:
             if several := scoring.subsets(job.tasks):
                 record = replace(record, provenance={**record.provenance, "subsets": several})
             geometry = diagnostics.geometry(*scoring.unit_embeddings(encoder, dev), dev.gold)
-            unshared = scoring.score_unshared(encoder, by_task, known_pairs(bed.sealed()))
+            unshared = scoring.score_unshared(encoder, by_task, pairs_seen_before_test(bed.sealed()))
         if job.keep_model:
             model.save_pretrained(str(job.staging / "model"), create_model_card=False)
     return replace(
@@ -180,9 +178,9 @@ def _train(
         curve.append((share, scoring.score_sts(encoder, dev)[1]["spearman_cosine"]))
         model.train()
         if job.rivals is not None:
-            from harness.engine.search import hopeless  # optuna, needed only where a search prunes
+            from harness.engine.search import should_prune  # optuna, needed only where a search prunes
 
-            pruned = hopeless(job.rivals, curve)
+            pruned = should_prune(job.rivals, curve)
         return pruned
 
     looks = () if run.stage == "tune" else LOOKS
@@ -239,8 +237,8 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as problem:
-        said = str(problem).lower()
-        if isinstance(problem, RuntimeError) and not any(words in said for words in NO_MEMORY):
+        message = str(problem).lower()
+        if isinstance(problem, RuntimeError) and not any(words in message for words in NO_MEMORY):
             raise
         raise OutOfMemory(f"out of memory: {str(problem).splitlines()[0]}") from problem
 

@@ -46,7 +46,7 @@ def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
     history = [
         frozen(ablation, study, record) for record in earlier if record.point and _inside(dimensions, record.point)
     ]
-    tried = {record.point for record in earlier}
+    earlier_points = {record.point for record in earlier}
     seed = int.from_bytes(hashlib.sha256(f"{ablation.name}/{len(earlier)}".encode()).digest()[:4], "big")
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=START_UP)
     sampling = optuna.create_study(direction="maximize", sampler=sampler)
@@ -54,13 +54,13 @@ def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
     while True:
         trial = sampling.ask(_distributions(dimensions))
         point = Point.from_dict({name: _tidy(value, dimensions[name]) for name, value in trial.params.items()})
-        if point not in tried:
+        if point not in earlier_points:
             return point
         if all(isinstance(dimension, Choice) for dimension in dimensions.values()):
-            return next(point for point in ablation.grid(study) if point not in tried)
+            return next(point for point in ablation.grid(study) if point not in earlier_points)
 
 
-def hopeless(finished: Sequence[Sequence[tuple[float, float]]], curve: Sequence[tuple[float, float]]) -> bool:
+def should_prune(finished: Sequence[Sequence[tuple[float, float]]], curve: Sequence[tuple[float, float]]) -> bool:
     """Return whether a run's dev curve is below the median of finished runs' curves at the same share of training.
 
     Optuna's MedianPruner, which needs four finished trials. Curves are (share, dev Spearman) pairs.
@@ -135,9 +135,9 @@ class Mirror:
                 self._storage.remove_session()
                 self._storage.engine.dispose()
             there = set(optuna.get_all_study_names(self._storage))
-            for name, wanted in tuned.items():
-                self._studies[name], has = self._opened(f"{ablation.name}/{name}", wanted, there)
-                for key, record in wanted.items():
+            for name, expected in tuned.items():
+                self._studies[name], has = self._opened(f"{ablation.name}/{name}", expected, there)
+                for key, record in expected.items():
                     if key not in has:
                         self._add(record)
         # LookupError: a { in the address; ImportError: a database whose driver is not installed
@@ -147,13 +147,15 @@ class Mirror:
                 "delete it if it is a broken file, or give another by --storage"
             ) from problem
 
-    def _opened(self, name: str, wanted: Mapping[str, Record], there: Container[str]) -> tuple[optuna.Study, set[str]]:
+    def _opened(
+        self, name: str, expected: Mapping[str, Record], there: Container[str]
+    ) -> tuple[optuna.Study, set[str]]:
         """Return a study, and the ids of the runs that it has trials for."""
         if name in there:
             study = optuna.load_study(study_name=name, storage=self._storage)
             attributes = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
-            has = {str(found.get("run")): found.get("outcome") for found in attributes}
-            agreed = all(key in wanted and wanted[key].outcome == outcome for key, outcome in has.items())
+            has = {str(each.get("run")): each.get("outcome") for each in attributes}
+            agreed = all(key in expected and expected[key].outcome == outcome for key, outcome in has.items())
             if agreed and len(has) == len(attributes):
                 return study, set(has)
             optuna.delete_study(study_name=name, storage=self._storage)

@@ -20,15 +20,15 @@ class Turns:
         self._position = {study: position for position, study in enumerate(planner.studies)}
         self._next: dict[str, tuple[int, int, PlannedRun]] = {}
         self._taken: set[str | tuple[str, int]] = set()
-        self.look_again(*planner.studies)
+        self.refresh(*planner.studies)
 
-    def look_again(self, *studies: str) -> None:
+    def refresh(self, *studies: str) -> None:
         """Find the next run of these studies again, after records were added or runs taken."""
         for study in studies:
-            found = _first_ready(self._planner.part(study), self._taken)
+            ready = _first_ready(self._planner.part(study), self._taken)
             self._next.pop(study, None)
-            if found is not None:
-                index, run = found
+            if ready is not None:
+                index, run = ready
                 self._next[study] = index, self._position[study], run
 
     def take(self) -> PlannedRun | None:
@@ -37,7 +37,7 @@ class Turns:
             return None
         _, _, run = min(self._next.values(), key=lambda turn: turn[:2])
         self._taken.add(_key(run))
-        self.look_again(run.study)
+        self.refresh(run.study)
         return run
 
 

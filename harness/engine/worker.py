@@ -51,11 +51,11 @@ def _execute() -> Callable[[Job], Record]:
         from harness.engine import run  # takes seconds and hundreds of megabytes: only workers import it
     finally:
         gc.enable()
-    settle()
+    tune_memory_management()
     return run.execute
 
 
-def settle() -> None:
+def tune_memory_management() -> None:
     """Tune this process for many short runs, once all imports are done.
 
     Present objects are excluded from garbage collection, which took 0.4 s in each run. Freed memory stays with the
@@ -83,8 +83,8 @@ def fetch(testbed: Testbed) -> dict[str, str]:
     def tell(line: str) -> None:
         print(provenance.without_secrets(line), file=sys.stderr, flush=True)
 
-    found = materials.fetch(testbed, task_refs, tell)
-    return {task: provenance.without_secrets(why) for task, why in found.items()}
+    missing = materials.fetch(testbed, task_refs, tell)
+    return {task: provenance.without_secrets(why) for task, why in missing.items()}
 
 
 def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
@@ -99,11 +99,11 @@ def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str,
     return parts_of(testbed, only_there), of_names(names)
 
 
-def precision(asked: Precision) -> str:
+def precision(requested: Precision) -> str:
     """Return the training precision on this worker's device."""
     from harness.training.precision import precision_here
 
-    return precision_here(asked)
+    return precision_here(requested)
 
 
 def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:

@@ -42,35 +42,37 @@ def calibrate(models: Sequence[Subject], rows: Sequence[Row], testbed: Testbed, 
     from harness.executors import WorkerDied
     from harness.executors.processes import ProcessExecutor, in_fresh_process
 
-    wanted = [row for row in rows if row.published is not None]
-    if not wanted:
+    to_measure = [row for row in rows if row.published is not None]
+    if not to_measure:
         return list(rows)
-    tasks = [row.figure.removeprefix("mteb/") for row in wanted if row.figure != HEADLINE]
-    test = testbed.test if any(row.figure == HEADLINE for row in wanted) else None
+    tasks = [row.figure.removeprefix("mteb/") for row in to_measure if row.figure != HEADLINE]
+    test = testbed.test if any(row.figure == HEADLINE for row in to_measure) else None
     folders, absent = in_fresh_process(fetch, list(models), tuple(dict.fromkeys(tasks)), test)
     executor = ProcessExecutor([_OFFLINE])
-    found = []
+    measured = []
     try:
         with _bar(console) as bar:
-            task = bar.add_task("", total=len(wanted))
+            task = bar.add_task("", total=len(to_measure))
             for row in rows:
                 reason = row.reason or absent.get(row.model) or absent.get(row.figure)
                 if row.published is None or reason:
-                    found.append(row.without(reason or ""))
+                    measured.append(row.without(reason or ""))
                 else:
                     bar.update(task, description=f"{row.model} {row.figure}")
                     try:
                         score = executor.submit(measure, folders[row.model], row.figure, test).result()
                     except WorkerDied as problem:
                         score = str(problem)
-                    found.append(row.without(score) if isinstance(score, str) else row.with_score(score))
+                    measured.append(row.without(score) if isinstance(score, str) else row.with_score(score))
                 if row.published is not None:
                     bar.advance(task)
                     if not console.is_terminal:
-                        console.print(f"{row.model} {row.figure}: {found[-1].outcome}", highlight=False, soft_wrap=True)
+                        console.print(
+                            f"{row.model} {row.figure}: {measured[-1].outcome}", highlight=False, soft_wrap=True
+                        )
     finally:
         executor.stop()
-    return found
+    return measured
 
 
 def _bar(console: Console) -> Progress:

@@ -43,8 +43,8 @@ class Encoder:
     def __init__(self, model: SentenceTransformer, tf32: bool = False) -> None:
         """Take the model; `tf32` lets a GPU embed in TF32: sooner, and less exactly."""
         self.model, self._tf32 = model, tf32
-        self.alike = not any(model.prompts.values()) and "task" not in model.get_model_kwargs()
-        self._known: dict[tuple[Role | None, str | None], dict[str, np.ndarray]] = {}
+        self.ignores_roles = not any(model.prompts.values()) and "task" not in model.get_model_kwargs()
+        self._embeddings: dict[tuple[Role | None, str | None], dict[str, np.ndarray]] = {}
 
     def __call__(self, sentences: Sequence[str], prompt: str | None = None, role: Role | None = None) -> np.ndarray:
         """Return embeddings, shape (sentences, dimension), float32, as the model's `encode` gives them.
@@ -53,24 +53,24 @@ class Encoder:
             prompt: what is put before each sentence; where it is None, the model's own prompt for the role, if any.
             role: "query" and "document" ask `encode_query` and `encode_document`, None asks `encode`.
         """
-        if self.alike and not prompt:
+        if self.ignores_roles and not prompt:
             prompt = role = None
-        known = self._known.setdefault((role, prompt), {})
-        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
+        cache = self._embeddings.setdefault((role, prompt), {})
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in cache]
         if new:
-            known |= zip(new, self._embed(new, prompt, role), strict=True)
-        return np.stack([known[sentence] for sentence in sentences])
+            cache |= zip(new, self._embed(new, prompt, role), strict=True)
+        return np.stack([cache[sentence] for sentence in sentences])
 
     def _embed(self, sentences: list[str], prompt: str | None, role: Role | None) -> np.ndarray:
         model = self.model
-        plain = self.alike and not prompt and model.truncate_dim is None
+        plain = self.ignores_roles and not prompt and model.truncate_dim is None
         if plain and isinstance(model, FastSentenceTransformer):
             return model.embed(sentences, self._tf32)
         encode: Callable[..., Any] = getattr(model, f"encode_{role}") if role else model.encode
         return np.asarray(encode(sentences, prompt=prompt, batch_size=BATCH_SIZE, show_progress_bar=False))
 
 
-class _Remembering:
+class _CachedModel:
     """A model as mteb's wrapper sees it: an encoder's answers, and the model's own in all else.
 
     `seen` holds what was embedded of each subset of a task, by role and text.
@@ -101,20 +101,20 @@ class _Remembering:
         return embeddings
 
 
-class Judged(SentenceTransformerEncoderWrapper):
+class EvaluatedModel(SentenceTransformerEncoderWrapper):
     """An encoder as mteb wants it, for one evaluation of one task."""
 
     def __init__(self, encoder: Encoder, name: str, revision: str) -> None:
         super().__init__(encoder.model)
         meta = ModelMeta.from_sentence_transformer_model(encoder.model)
         self.mteb_model_meta = meta.model_copy(update={"name": name, "revision": revision})
-        self._remembering = _Remembering(encoder)
-        self.model = cast(SentenceTransformer, self._remembering)
+        self._cached_model = _CachedModel(encoder)
+        self.model = cast(SentenceTransformer, self._cached_model)
         self._chance = np.random.default_rng(0)
 
     def encode(self, inputs: Any, *, hf_subset: str, **kwargs: Any) -> Any:
         """Return what mteb's own wrapper returns; raise Diverged for embeddings that are not finite."""
-        self._remembering.subset = hf_subset
+        self._cached_model.subset = hf_subset
         return super().encode(inputs, hf_subset=hf_subset, **kwargs)
 
     def collapse(self, subset: str) -> str | None:
@@ -123,15 +123,17 @@ class Judged(SentenceTransformerEncoderWrapper):
         Such a model has no score: mteb would rank by the documents' names, which may be the right order.
         """
         for role, plural in (("query", "queries"), ("document", "documents"), (None, "texts")):
-            known = self._remembering.seen.get((subset, cast("Role | None", role)), {})
-            if len({normalise(text) for text in known}) > 1 and collapsed(known.values()):
+            embeddings = self._cached_model.seen.get((subset, cast("Role | None", role)), {})
+            if len({normalise(text) for text in embeddings}) > 1 and collapsed(embeddings.values()):
                 return f"the model gives all its {plural} the same embedding (it collapsed)"
         return None
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Return the model's similarities in float64, those that were equal in an order by chance, always the same."""
-        found = torch.as_tensor(super().similarity(embeddings1, embeddings2)).double()
-        return found + torch.from_numpy(self._chance.random(found.shape[-1]) * JITTER).to(found.device)
+        similarities = torch.as_tensor(super().similarity(embeddings1, embeddings2)).double()
+        return similarities + torch.from_numpy(self._chance.random(similarities.shape[-1]) * JITTER).to(
+            similarities.device
+        )
 
     def index(self, corpus: Any, **kwargs: Any) -> None:
         """Take the documents to search."""
@@ -140,8 +142,8 @@ class Judged(SentenceTransformerEncoderWrapper):
 
     def search(self, queries: Any, **kwargs: Any) -> dict[str, dict[str, float]]:
         """Return what mteb's search finds, similarities as distinct in float32, by which they are ranked, as here."""
-        found = self._search.search(queries, **kwargs)
-        return {query: _distinct(similarities) for query, similarities in found.items()}
+        rankings = self._search.search(queries, **kwargs)
+        return {query: _distinct(similarities) for query, similarities in rankings.items()}
 
 
 def collapsed(embeddings: Iterable[np.ndarray]) -> bool:
@@ -159,8 +161,8 @@ def normalised(embeddings: np.ndarray) -> np.ndarray:
 
 def _distinct(similarities: Mapping[str, float]) -> dict[str, float]:
     """Raise similarities that float32 cannot tell from the next lower one by its smallest step; the order stays."""
-    found, last = {}, np.float32(-np.inf)
+    separated, last = {}, np.float32(-np.inf)
     for name, value in sorted(similarities.items(), key=lambda item: item[1]):
         last = max(np.float32(value), np.nextafter(last, np.float32(np.inf)))
-        found[name] = float(last)
-    return found
+        separated[name] = float(last)
+    return separated

@@ -123,24 +123,24 @@ def subjects(models: str | None) -> list[Subject]:
     """
     if models is None:
         return [Subject(name) for name in MODELS]
-    found = [_subject(text.strip()) for text in models.split(",") if text.strip()]
-    if not found:
+    selected = [_subject(text.strip()) for text in models.split(",") if text.strip()]
+    if not selected:
         raise UsageError(f"--models: no model is named; choose from {', '.join(MODELS)}")
-    return found
+    return selected
 
 
 def _subject(text: str) -> Subject:
     by_short = {name.rpartition("/")[2]: name for name in MODELS} | {name: name for name in MODELS}
     if text in by_short:
         return Subject(by_short[text])
-    called, equals, where = text.rpartition("=")
+    label, equals, where = text.rpartition("=")
     folder = Path(where).expanduser()
-    name = by_short.get(called if equals else folder.name)
+    name = by_short.get(label if equals else folder.name)
     if not (equals or folder.is_dir()):
         raise UsageError(f"--models {text}: neither a folder nor a model with published scores: {', '.join(MODELS)}")
     if name is None:
         raise UsageError(
-            f"--models {text}: no published model is called {called or folder.name!r}; write ID=FOLDER with one of "
+            f"--models {text}: no published model is called {label or folder.name!r}; write ID=FOLDER with one of "
             f"{', '.join(MODELS)}"
         )
     if not (folder / "config.json").is_file():
@@ -154,19 +154,21 @@ def rows(models: Sequence[Subject], testbed: Testbed, tasks: Sequence[str] | Non
     `tasks`, where given, stand in for STSBenchmark and the testbed's. STSB test is left out on a testbed with another
     test set.
     """
-    wanted = ("STSBenchmark", *testbed.tasks) if tasks is None else tuple(tasks)
-    found = []
+    task_names = ("STSBenchmark", *testbed.tasks) if tasks is None else tuple(tasks)
+    comparisons = []
     for subject in models:
         scores, absent = subject.published.scores, subject.published.without
         if testbed.test == book.test:
-            found.append(Row(subject.name, HEADLINE, scores["STSBenchmark"]))
-        for task in dict.fromkeys(wanted):
+            comparisons.append(Row(subject.name, HEADLINE, scores["STSBenchmark"]))
+        for task in dict.fromkeys(task_names):
             row = Row(subject.name, f"mteb/{task}", scores.get(task))
-            found.append(row if task in scores else row.without(absent.get(task, "no score of it is published here")))
-    return found
+            comparisons.append(
+                row if task in scores else row.without(absent.get(task, "no score of it is published here"))
+            )
+    return comparisons
 
 
-def exit_code(found: Sequence[Row]) -> int:
+def exit_code(results: Sequence[Row]) -> int:
     """Return 1 if any score disagrees, 3 if nothing could be compared, else 0."""
-    outcomes = {row.outcome for row in found}
+    outcomes = {row.outcome for row in results}
     return 1 if "disagrees" in outcomes else 0 if "agrees" in outcomes else 3

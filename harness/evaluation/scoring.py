@@ -21,7 +21,7 @@ from mteb.types import EncodeKwargs
 
 from harness.data.overlap import PairKey, pair_keys
 from harness.errors import Diverged
-from harness.evaluation.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, Judged, normalised
+from harness.evaluation.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, EvaluatedModel, normalised
 from harness.evaluation.mteb_tasks import parts, reading_labels_once, subsets, task, task_pairs, task_refs
 from harness.scores import UNFIT
 from harness.stats import intervals
@@ -76,13 +76,13 @@ def score_truncated(encoder: Encoder, pairs: materials.StsPairs) -> dict[str, fl
     One that is not defined, as all its cosines are equal, is left out.
     """
     left, right = encoder(pairs.sentence1), encoder(pairs.sentence2)
-    found = {}
+    scores = {}
     for name, part in SHARES.items():
         width = max(1, left.shape[1] // part)
         cosine = _cosines(normalised(left[:, :width]), normalised(right[:, :width]))
         if np.ptp(cosine) > 0:
-            found[f"spearman_{name}"] = intervals.spearman(pairs.gold, cosine)
-    return found
+            scores[f"spearman_{name}"] = intervals.spearman(pairs.gold, cosine)
+    return scores
 
 
 def unit_embeddings(encoder: Encoder, pairs: materials.StsPairs) -> tuple[np.ndarray, np.ndarray]:
@@ -105,31 +105,34 @@ def score_tasks(
     """
     scores: dict[str, float] = {}
     missing: dict[str, str] = {}
-    asked: dict[str, list[str]] = {}
+    by_task: dict[str, list[str]] = {}
     for each in names:
-        asked.setdefault(each.partition(":")[0], []).append(each)
-    for task_name, wanted in asked.items():  # mteb's results are a file a task
+        by_task.setdefault(each.partition(":")[0], []).append(each)
+    for task_name, figures in by_task.items():  # mteb's results are a file a task
         try:
-            found, unfit = _evaluated(encoder, task_name, wanted, name, run_id, folder)
-            scores, missing = scores | found, missing | unfit
+            by_figure, unfit = _evaluated(encoder, task_name, figures, name, run_id, folder)
+            scores, missing = scores | by_figure, missing | unfit
         except MemoryError:
             raise
         except Diverged as problem:
-            missing |= dict.fromkeys(wanted, f"{UNFIT}{problem}")
+            missing |= dict.fromkeys(figures, f"{UNFIT}{problem}")
         except Exception as problem:  # a task's data or code can fail in any way; the others' scores stand
-            missing |= dict.fromkeys(wanted, f"{type(problem).__name__}: {problem}".splitlines()[0][:300])
+            missing |= dict.fromkeys(figures, f"{type(problem).__name__}: {problem}".splitlines()[0][:300])
     return scores, missing
 
 
 def _evaluated(
-    encoder: Encoder, task_name: str, wanted: Sequence[str], name: str, run_id: str, folder: Path
+    encoder: Encoder, task_name: str, figures: Sequence[str], name: str, run_id: str, folder: Path
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Evaluate one task, or those subsets of it that are named, and return main scores and why others have none."""
-    made, judged = task(task_name, [each.partition(":")[2] for each in wanted]), Judged(encoder, name, run_id)
+    mteb_task, judged = (
+        task(task_name, [each.partition(":")[2] for each in figures]),
+        EvaluatedModel(encoder, name, run_id),
+    )
     how = EncodeKwargs(batch_size=BATCH_SIZE, show_progress_bar=False)
     result = mteb.evaluate(
         judged,
-        reading_labels_once(made),
+        reading_labels_once(mteb_task),
         cache=None,  # mteb would write each result twice: after its subset, and at its end
         co2_tracker=False,
         encode_kwargs=how,
@@ -138,9 +141,9 @@ def _evaluated(
     ResultCache(folder).save_to_cache(result, judged.mteb_model_meta, encode_kwargs=how)
     by_subset: dict[str, list[float]] = {}
     for of_split in result.scores.values():
-        for found in of_split:
-            by_subset.setdefault(found["hf_subset"], []).append(float(found["main_score"]))
-    scores, unfit, named = {}, {}, wanted != [task_name] or len(by_subset) > 1
+        for of_subset in of_split:
+            by_subset.setdefault(of_subset["hf_subset"], []).append(float(of_subset["main_score"]))
+    scores, unfit, named = {}, {}, figures != [task_name] or len(by_subset) > 1
     for subset, by_split in by_subset.items():
         figure, score = f"{task_name}:{subset}" if named else task_name, float(np.mean(by_split))
         why = judged.collapse(subset) or (None if math.isfinite(score) else "mteb's score of it is not a number")
@@ -163,29 +166,29 @@ def score_unshared(encoder: Encoder, names: Iterable[str], shared: Collection[Pa
         The score by name ("mteb/STS12"), only for tasks with a shared pair: the mean over a task's splits, like its
         main score.
     """
-    found = {}
+    scores = {}
     for name in names:
         rests = [(part, _without(part, shared)) for part in parts(name)]
         if all(rest == part for part, rest in rests) or any(len(rest.gold) < 3 for _, rest in rests):
             continue
         try:
-            left, right = _as_asked_by(name, encoder)
-            scored = [score_sts(left, rest, right)[1]["spearman_cosine"] for _, rest in rests]
+            left, right = _encoders_of_task(name, encoder)
+            by_part = [score_sts(left, rest, right)[1]["spearman_cosine"] for _, rest in rests]
         except Diverged:  # what is left of it has no correlation
             continue
-        found[f"mteb/{name}"] = float(np.mean(scored))
-    return found
+        scores[f"mteb/{name}"] = float(np.mean(by_part))
+    return scores
 
 
-def _as_asked_by(name: str, encoder: Encoder) -> tuple[Embed, Embed]:
+def _encoders_of_task(name: str, encoder: Encoder) -> tuple[Embed, Embed]:
     """Return the encoder with the prompts and roles that mteb gives it in an STS task, for either side of its pairs."""
-    if encoder.alike:
+    if encoder.ignores_roles:
         return encoder, encoder
-    made, judged = task(name), Judged(encoder, "a/b", "c")
-    assert isinstance(made, AbsTaskSTS)
+    mteb_task, judged = task(name), EvaluatedModel(encoder, "a/b", "c")
+    assert isinstance(mteb_task, AbsTaskSTS)
     sides: list[Embed] = []
-    for kind in (made.input1_prompt_type, made.input2_prompt_type):
-        prompt = (judged.model_prompts or {}).get(judged.get_prompt_name(made.metadata, kind) or "")
+    for kind in (mteb_task.input1_prompt_type, mteb_task.input2_prompt_type):
+        prompt = (judged.model_prompts or {}).get(judged.get_prompt_name(mteb_task.metadata, kind) or "")
         sides.append(partial(encoder, prompt=prompt, role=None if kind is None else kind.value))
     return sides[0], sides[1]
 
@@ -193,9 +196,9 @@ def _as_asked_by(name: str, encoder: Encoder) -> tuple[Embed, Embed]:
 def _without(pairs: materials.StsPairs, shared: Collection[PairKey]) -> materials.StsPairs:
     """Return the pairs that are not among the shared."""
     keys = pair_keys(pairs.sentence1, pairs.sentence2)
-    kept = [row for row, key in enumerate(keys) if key not in shared]
+    remaining = [row for row, key in enumerate(keys) if key not in shared]
     return materials.StsPairs(
-        tuple(pairs.sentence1[row] for row in kept),
-        tuple(pairs.sentence2[row] for row in kept),
-        tuple(pairs.gold[row] for row in kept),
+        tuple(pairs.sentence1[row] for row in remaining),
+        tuple(pairs.sentence2[row] for row in remaining),
+        tuple(pairs.gold[row] for row in remaining),
     )

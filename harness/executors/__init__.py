@@ -20,7 +20,7 @@ class WorkerDied(Exception):
     """The process that ran a call was killed or crashed before it could answer."""
 
 
-def overdue(limit: float) -> WorkerDied:
+def time_limit_exceeded(limit: float) -> WorkerDied:
     """Return the exception for a call that was stopped because it took longer than `limit` seconds."""
     return WorkerDied(f"it took longer than the time limit of {limit / 60:g} min and was stopped; raise --time-limit")
 

@@ -25,21 +25,21 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _listeners: list[dict[str, None]] = []
 
 
-class _Ear(logging.Handler):
+class _Forwarder(logging.Handler):
     """Gives every listener what a library logs; nothing is printed."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        repeat([record.getMessage()])
+        notify_listeners([record.getMessage()])
 
 
-_EAR = _Ear(logging.WARNING)
+_FORWARDER = _Forwarder(logging.WARNING)
 
 
 def silence() -> None:
     """Keep libraries from printing; listeners still receive their messages."""
     for name in LIBRARIES:
         library = logging.getLogger(name)
-        library.handlers, library.propagate = [_EAR], False
+        library.handlers, library.propagate = [_FORWARDER], False
         library.setLevel(logging.WARNING)
     warnings.filterwarnings("ignore")
 
@@ -55,14 +55,14 @@ def be_quiet() -> None:
         bars()
 
 
-def repeat(lines: Iterable[str]) -> None:
+def notify_listeners(lines: Iterable[str]) -> None:
     """Send lines to every listener, e.g. warnings of a model that is loaded only once per process."""
     for listener in _listeners:
         listener.update(dict.fromkeys(map(_one_line, lines)))
 
 
 @contextmanager
-def heard(into: dict[str, None]) -> Iterator[None]:
+def warnings_collected(into: dict[str, None]) -> Iterator[None]:
     """Add to `into` all warnings within the block that libraries give: first what they log, then Python's.
 
     Warnings within a nested block also reach the outer one.
@@ -80,14 +80,14 @@ def heard(into: dict[str, None]) -> Iterator[None]:
             try:
                 yield
             finally:
-                repeat(f"{given.category.__name__}: {given.message}" for given in caught)
+                notify_listeners(f"{warning.category.__name__}: {warning.message}" for warning in caught)
     finally:
         _listeners.pop()  # blocks end in the order of their nesting; `remove` would take the first that is as empty
 
 
-def kept(heard_lines: Iterable[str]) -> tuple[str, ...]:
+def shortened(warning_lines: Iterable[str]) -> tuple[str, ...]:
     """Return the first MOST lines for a record, and the number of the others."""
-    lines = list(heard_lines)
+    lines = list(warning_lines)
     more = [f"and {len(lines) - MOST + 1} more"] if len(lines) > MOST else []
     return (*(lines[: MOST - 1] if more else lines), *more)
 

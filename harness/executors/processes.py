@@ -24,8 +24,8 @@ from typing import Any
 import cloudpickle
 
 import harness
-from harness.executors import WorkerDied, module_path, overdue, streams
-from harness.executors.signals import held_back
+from harness.executors import WorkerDied, module_path, streams, time_limit_exceeded
+from harness.executors.signals import interrupts_deferred
 
 BOOT = Path(__file__).with_name("boot.py")
 
@@ -57,7 +57,7 @@ class ProcessExecutor:
         self._busy: dict[int, Future[Any]] = {}
         self._prepare = prepare
         if prepare is not None:
-            with held_back():
+            with interrupts_deferred():
                 for slot in range(self.slots if ahead is None else min(ahead, self.slots)):
                     self._workers[slot] = _Worker(self._environments[slot], prepare)
 
@@ -66,7 +66,7 @@ class ProcessExecutor:
         slot = next((s for s in range(self.slots) if s not in self._busy or self._busy[s].done()), None)
         if slot is None:
             raise RuntimeError("no free slot")
-        with held_back():  # otherwise an interrupted start would leak a worker
+        with interrupts_deferred():  # otherwise an interrupted start would leak a worker
             worker = self._workers[slot]
             if worker is None or not worker.alive():
                 worker = self._workers[slot] = _Worker(self._environments[slot], self._prepare)
@@ -79,7 +79,7 @@ class ProcessExecutor:
 
     def stop(self) -> None:
         """End the workers at once; what they were running is lost."""
-        with held_back():
+        with interrupts_deferred():
             for worker in filter(None, self._workers):
                 worker.kill()
             self._workers = [None] * self.slots
@@ -146,7 +146,7 @@ class _Worker:
         clock.cancel()
         if late.is_set():
             self.kill()
-            good, value = False, overdue(time_limit or 0.0)
+            good, value = False, time_limit_exceeded(time_limit or 0.0)
         if good:
             result.set_result(value)
         else:
@@ -165,7 +165,7 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
 def serve(pipe: Connection, driver: int) -> None:
     """Be a worker: prepare, then carry out one call after the other, until the driver ends."""
     streams.guard()
-    _end_with(driver)
+    _exit_with(driver)
     with suppress(Exception):  # the first call will meet and report the same error
         if (ready := pickle.loads(pipe.recv_bytes())) is not None:
             ready()
@@ -174,10 +174,10 @@ def serve(pipe: Connection, driver: int) -> None:
             call = pipe.recv_bytes()
         except (EOFError, OSError):
             return
-        pipe.send_bytes(_carried_out(call))
+        pipe.send_bytes(_execute_call(call))
 
 
-def _carried_out(call: bytes) -> bytes:
+def _execute_call(call: bytes) -> bytes:
     """Return the pickled answer to a pickled call: (True, what it gave) or (False, what it raised)."""
     try:
         function, arguments = pickle.loads(call)
@@ -191,7 +191,7 @@ def _carried_out(call: bytes) -> bytes:
             return pickle.dumps((False, RuntimeError(f"{type(problem).__name__}: {problem}")))
 
 
-def _end_with(driver: int) -> None:
+def _exit_with(driver: int) -> None:
     """End this process when the driver has died: the next driver will repeat the run.
 
     Linux's kernel does it at once, even to a process that is stopped or holds the interpreter's lock.

@@ -14,8 +14,8 @@ import ray
 from ray.exceptions import RayTaskError
 
 from harness.errors import UsageError
-from harness.executors import WorkerDied, module_path, overdue
-from harness.executors.signals import held_back
+from harness.executors import WorkerDied, module_path, time_limit_exceeded
+from harness.executors.signals import interrupts_deferred
 
 RETRIES = 2
 """Number of times that Ray repeats a call after its worker or node was lost."""
@@ -97,7 +97,7 @@ class RayExecutor:
             if problem is None:
                 result.set_result(done.result())
             elif late.is_set() and self._time_limit:
-                result.set_exception(overdue(self._time_limit))
+                result.set_exception(time_limit_exceeded(self._time_limit))
             elif isinstance(problem, RayTaskError):  # the call's own exception, which Ray wraps
                 result.set_exception(getattr(problem, "cause", None) or problem)
             else:
@@ -110,7 +110,7 @@ class RayExecutor:
 
     def stop(self) -> None:
         """End the workers at once; what they were running is lost."""
-        with held_back():
+        with interrupts_deferred():
             while self._running:
                 ray.cancel(self._running.popitem()[1], force=True)
             ray.shutdown()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def interrupts_deferred() -> Iterator[None]:
     """Defer Ctrl-C until the block has ended, then raise KeyboardInterrupt.
 
     In a database callback Python would lose the interrupt, and while workers are stopped some would be left running.
@@ -29,7 +29,7 @@ def held_back() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def end_on_sigterm_too() -> None:
+def treat_sigterm_as_interrupt() -> None:
     """Let SIGTERM, which schedulers send, end this process as Ctrl-C does; also where Ctrl-C itself is ignored.
 
     A shell has the commands that a script starts in the background ignore Ctrl-C.

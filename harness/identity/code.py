@@ -69,8 +69,8 @@ def _versions(top: str) -> str:
 
 
 def _file(module: str) -> Path | None:
-    found = sys.modules.get(module)
-    file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", ())), None)
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None) or next(iter(getattr(loaded, "__path__", ())), None)
     if file is None and module != "__main__":
         try:
             spec = importlib.util.find_spec(module)
@@ -83,8 +83,8 @@ def _file(module: str) -> Path | None:
 @cache
 def _installed() -> tuple[Path, ...]:
     paths = sysconfig.get_paths()
-    found = [paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()]
-    return tuple(dict.fromkeys(Path(path).resolve() for path in found))
+    folders = [paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()]
+    return tuple(dict.fromkeys(Path(path).resolve() for path in folders))
 
 
 def tokens(function: FunctionType) -> list[Any]:
@@ -116,8 +116,8 @@ def _plain(node: Any) -> Any:
         return [_plain(part) for part in node]
     if not isinstance(node, ast.AST):
         return f"{type(node).__name__}:{node!r}"
-    told = ((name, value) for name, value in ast.iter_fields(node) if name not in _POSITIONS)
-    fields = {name: value for name, value in told if value is not None and value != []}
+    parts = ((name, value) for name, value in ast.iter_fields(node) if name not in _POSITIONS)
+    fields = {name: value for name, value in parts if value is not None and value != []}
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         fields["body"] = node.body[ast.get_docstring(node, clean=False) is not None :]
     if isinstance(node, ast.Constant):  # None is a value here
@@ -136,8 +136,8 @@ def _node(code: CodeType) -> ast.AST | None:
     if code not in compiled:
         return None
     places = {(p[0], p[2]) for p in code.co_positions() if p[0] is not None and p[2] is not None}
-    found = [node for node in ast.walk(tree) if _begins_at(node, code) and _holds(node, places)]
-    return min(found, key=_extent, default=None)
+    candidates = [node for node in ast.walk(tree) if _begins_at(node, code) and _holds(node, places)]
+    return min(candidates, key=_extent, default=None)
 
 
 @cache
@@ -193,7 +193,9 @@ def references(code: CodeType) -> list[Reference]:
     for part in _nested(code):
         for name, chain, imported in _reads(part):
             chains.setdefault((name, imported), set()).add(chain)
-    return [Reference(name, tuple(sorted(found)), imported) for (name, imported), found in sorted(chains.items())]
+    return [
+        Reference(name, tuple(sorted(attributes)), imported) for (name, imported), attributes in sorted(chains.items())
+    ]
 
 
 def constants(code: CodeType) -> Iterator[str]:
@@ -210,8 +212,8 @@ def environment(code: CodeType) -> dict[str, str]:
     """Return the environment variables that code which reads the environment names, with their values."""
     if not any({"environ", "getenv"} & {*part.co_names} for part in _nested(code)):
         return {}
-    named = {constant for part in _nested(code) for constant in part.co_consts if isinstance(constant, str)}
-    return {name: os.environ[name] for name in sorted(named & os.environ.keys())}
+    texts = {constant for part in _nested(code) for constant in part.co_consts if isinstance(constant, str)}
+    return {name: os.environ[name] for name in sorted(texts & os.environ.keys())}
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

@@ -16,8 +16,8 @@ def numbers(thing: Any) -> list[Any] | None:
     if (torch := modules.get("torch")) is not None and isinstance(thing, torch.Tensor):
         flat = thing.detach().cpu().contiguous().resolve_conj().resolve_neg().flatten()
         content = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
-        told = [type(thing).__name__, str(thing.dtype), list(thing.shape), thing.requires_grad]
-        return [*told, hashlib.sha256(content).hexdigest()]
+        description = [type(thing).__name__, str(thing.dtype), list(thing.shape), thing.requires_grad]
+        return [*description, hashlib.sha256(content).hexdigest()]
     return None
 
 

@@ -20,7 +20,7 @@ from harness.identity.numbers import numbers, table
 LONGEST_PATH = 1000
 """Characters beyond which a text names no file."""
 
-_OF_CLASSES_ALONE = frozenset(
+_DERIVED_ATTRIBUTES = frozenset(
     ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__",
      "__annotate_func__", "__annotations_cache__", "__firstlineno__", "__static_attributes__", "__parameters__",
      "__orig_bases__", "__abstractmethods__", "_abc_impl", "__dataclass_params__", "__match_args__",
@@ -28,7 +28,7 @@ _OF_CLASSES_ALONE = frozenset(
 )  # fmt: skip
 """Attributes of a class that follow from others, or say nothing of what it does."""
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
+_SIMPLE = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 
 
 class Unstable(Exception):
@@ -85,7 +85,7 @@ class _Walk:
     def __init__(self, files: Mapping[str, str]) -> None:
         self.texts: set[str] = set()
         self._files = files
-        self._known: dict[int, tuple[object, str]] = {}
+        self._hashes: dict[int, tuple[object, str]] = {}
         self._open: dict[int, int] = {}
 
     def of(self, thing: Any, path: str) -> str:
@@ -94,25 +94,25 @@ class _Walk:
             self.texts.add(str(thing))
         if isinstance(thing, str | PurePath) and str(thing) in self._files:
             return _hash(["content", type(thing).__name__, self._files[str(thing)]])
-        if type(thing) in _PLAIN:
+        if type(thing) in _SIMPLE:
             return _hash([type(thing).__name__, hex(thing) if type(thing) is int else repr(thing)])
         if isinstance(thing, type(os.environ)):
             return _hash(["the environment"])  # a function that reads it tells which of its variables
-        if id(thing) in self._known:
-            return self._known[id(thing)][1]
+        if id(thing) in self._hashes:
+            return self._hashes[id(thing)][1]
         if id(thing) in self._open:
             return _hash(["again", len(self._open) - self._open[id(thing)]])
         self._open[id(thing)] = len(self._open)
         try:
-            found = _hash(self._parts(thing, path))
+            content = _hash(self._parts(thing, path))
         except Unstable:
             raise
         except Exception as problem:  # an object's own methods may raise anything; and it may lie too deep
             raise Unstable(path, thing, f"whose content cannot be told ({type(problem).__name__}: {problem})") from None
         finally:
             del self._open[id(thing)]
-        self._known[id(thing)] = (thing, found)
-        return found
+        self._hashes[id(thing)] = (thing, content)
+        return content
 
     def _all(self, things: Iterable[Any], path: str) -> list[str]:
         return [self.of(thing, f"{path}[{index}]") for index, thing in enumerate(things)]
@@ -191,21 +191,21 @@ class _Walk:
 
     def _read(self, function: types.FunctionType, path: str) -> list[Any]:
         """Return what a user's function reads of its module, and what it imports."""
-        found: list[Any] = []
+        values: list[Any] = []
         package = function.__globals__.get("__package__")
         for reference in code.references(function.__code__):
             where = f"{reference.name}, which {path} reads," if not reference.imported else reference.name
             if reference.imported:
-                found.append([reference.name, self._import(reference, package, where)])
+                values.append([reference.name, self._import(reference, package, where)])
             elif reference.name in ("__file__", "__spec__", "__path__"):
-                found.append([reference.name, "where it lies"])  # which is another place on each machine
+                values.append([reference.name, "where it lies"])  # which is another place on each machine
             elif reference.name in function.__globals__:
                 value = function.__globals__[reference.name]
                 if isinstance(value, types.ModuleType):
-                    found.append([reference.name, self._module(value, reference.attributes, where)])
+                    values.append([reference.name, self._module(value, reference.attributes, where)])
                 else:
-                    found.append([reference.name, self.of(value, where)])
-        return found
+                    values.append([reference.name, self.of(value, where)])
+        return values
 
     def _import(self, reference: code.Reference, package: str | None, path: str) -> list[Any]:
         name = code.absolute(reference.name, package)
@@ -234,8 +234,8 @@ class _Walk:
     def _attribute(self, module: types.ModuleType, chain: tuple[str, ...], path: str) -> Any:
         value: Any = getattr(module, chain[0], None)
         if value is None and f"{module.__name__}.{chain[0]}" not in sys.modules and not hasattr(module, chain[0]):
-            found = code.imported(f"{module.__name__}.{chain[0]}", None)
-            return "absent" if found is None else self._module(found, (chain[1:],), path)
+            submodule = code.imported(f"{module.__name__}.{chain[0]}", None)
+            return "absent" if submodule is None else self._module(submodule, (chain[1:],), path)
         if isinstance(value, types.ModuleType):
             return self._module(value, (chain[1:],), f"{path}.{chain[0]}")
         return self.of(value, f"{path}.{chain[0]}")
@@ -247,12 +247,12 @@ class _Walk:
         fields = getattr(cls, "__dataclass_fields__", {})
         parts = {}
         for name, value in vars(cls).items():
-            made = fields and isinstance(value, types.FunctionType) and value.__code__.co_filename == "<string>"
+            generated = fields and isinstance(value, types.FunctionType) and value.__code__.co_filename == "<string>"
             descriptor = isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType)
             of_enum = issubclass(cls, enum.Enum) and (name.startswith("_") and not name.startswith("__"))
             if isinstance(value, enum.Enum) and isinstance(value, cls):
                 parts[name] = value.value
-            elif name not in _OF_CLASSES_ALONE and not made and not descriptor and not of_enum:
+            elif name not in _DERIVED_ATTRIBUTES and not generated and not descriptor and not of_enum:
                 parts[name] = value
         declared = [[name, self._all((f.default, f.default_factory, f.init), path)] for name, f in fields.items()]
         return [
@@ -268,14 +268,14 @@ class _Walk:
         """Return an object's content as pickling reduces it, which is what a worker receives."""
         reducer = copyreg.dispatch_table.get(type(thing))
         try:
-            made = reducer(thing) if reducer is not None else thing.__reduce_ex__(4)
+            reduced = reducer(thing) if reducer is not None else thing.__reduce_ex__(4)
         except Exception as problem:
             raise Unstable(path, thing, f"whose content cannot be told ({problem})") from problem
-        if isinstance(made, str):
-            return ["global", code.library(getattr(thing, "__module__", None) or "builtins") or "own", made]
-        if not isinstance(made, tuple) or len(made) < 2:
+        if isinstance(reduced, str):
+            return ["global", code.library(getattr(thing, "__module__", None) or "builtins") or "own", reduced]
+        if not isinstance(reduced, tuple) or len(reduced) < 2:
             raise Unstable(path, thing, "whose way of being pickled is none")
-        function, arguments, *rest = made
+        function, arguments, *rest = reduced
         state, items, pairs = [*rest, None, None, None][:3]
         return [
             "object",
@@ -299,7 +299,7 @@ def _by_name(state: Any) -> bool:
 
 def _is_at(module: str, name: str, thing: object) -> bool:
     """Return whether a module has this very object under its name: names can be copied."""
-    found: Any = sys.modules.get(module)
+    value: Any = sys.modules.get(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return found is thing
+        value = getattr(value, part, None)
+    return value is thing

@@ -1,10 +1,9 @@
 """Certify that a fast forward path is exact for a run, on its own rows, model and loss, before training.
 
-Embeddings, and the gradient of every parameter, are compared with those of the plain path, which is the forward of
-sentence-transformers itself, on a few small batches of the run's rows: some as they come, one row, sentences of one
-length, sentences cut at the maximum, the last odd piece of a batch that a cached loss cuts, and long beside short. Then
-the loss itself, its value and the gradients of its own parameters, too. Dropout is off. The first path that agrees is
-used, and the plain path if none does. `agreement.py` defines agreement.
+The plain path is the forward pass of sentence-transformers itself. On a few small batches of the run's rows
+(`batches.py`), the embeddings and the gradient of every parameter are compared with those of the plain path; then the
+value of the loss and the gradients of its own parameters are compared as well (`trial.py`). Dropout is off. The first
+fast path that agrees (`agreement.py`) is used, and the plain path if none agrees.
 """
 
 from __future__ import annotations
@@ -29,31 +28,32 @@ from harness.identity import digest
 from harness.model.fast import FastSentenceTransformer, Way
 from harness.model.trial import PlainPathFailed, Trial
 
-_KEPT: dict[Hashable, Certificate] = {}
+_CERTIFICATES: dict[Hashable, Certificate] = {}
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """Which way a run takes, and how far it was from the plain one.
-
-    `difference` and `bound` are of the tensor that came nearest to its bound, relative to the plain path's; `refused`
-    says of each faster way why it is not taken; `seconds` is what this cost the run.
-    """
+    """The forward path that a run trains by, and how far its results were from the plain path's."""
 
     path: Way
+    """The path that the run trains by."""
     difference: float = 0.0
+    """Relative difference of the tensor that came nearest to its bound."""
     bound: float = 0.0
+    """Relative difference that was allowed for that tensor."""
     seconds: float = 0.0
+    """Time that the comparison cost the run."""
     refused: tuple[str, ...] = ()
+    """For each faster path that was refused, the reason."""
 
     @classmethod
     def plain(cls, reason: str) -> Certificate:
-        """Return that of a run that goes the plain way, and tell listeners why."""
-        library_output.repeat([f"a fast forward is not taken: {reason}"])
+        """Return the certificate of a run that uses the plain path, and report the reason as a warning."""
+        library_output.notify_listeners([f"a fast forward is not taken: {reason}"])
         return cls("plain", refused=(reason,))
 
     def as_record(self) -> dict[str, Any]:
-        """Return it as JSON's types, for `Record.forward`."""
+        """Return the certificate as JSON's types, for `Record.forward`."""
         plain: dict[str, Any] = {
             "path": self.path,
             "difference": self.difference,
@@ -70,26 +70,32 @@ def certify(
     rows: Dataset,
     precision: str,
 ) -> Certificate:
-    """Return the fastest way in which `model` may train on `rows`; kept by model, loss and precision in this process.
+    """Return the fastest forward path by which `model` may train on `rows`.
 
-    The model is left as it was, and so is every random number to come: a copy is tried, with a loss of its own.
+    A process certifies each combination of model, loss, options and precision once and remembers the result. Only a
+    copy of the model is compared, so that the model and the state of the random generators do not change.
 
     Args:
-        loss: what builds the loss from a model and `options`, as in `Study.loss`.
-        rows: columns in the loss's order.
+        model: the model that the run will train.
+        loss: function that builds the loss from a model and `options`, as in `Study.loss`.
+        options: options of the loss.
+        rows: training rows, with the columns in the loss's order.
         precision: "bf16", "fp16" or "fp32", in which the run trains.
+
+    Returns:
+        The certificate. Its path is "plain" for a model that is not a FastSentenceTransformer.
     """
     if not isinstance(model, FastSentenceTransformer) or not model.ways:
         return Certificate("plain")
     began = time.perf_counter()
-    kinds = tuple(sorted((name, repr(value)) for name, value in options.items()))  # a weight of 0 leaves a term out
+    kinds = tuple(sorted((name, repr(value)) for name, value in options.items()))  # an option may turn off a term
     key = (_content(model), digest(loss), kinds, precision, str(model.device))
-    known = _KEPT.get(key)
-    if known is None:
-        with _dice_restored(model.device):
-            known = _KEPT[key] = _certify(model, partial(loss, **options), rows, precision)
-    library_output.repeat(f"a fast forward is not taken: {reason}" for reason in known.refused)
-    return replace(known, seconds=time.perf_counter() - began)
+    certificate = _CERTIFICATES.get(key)
+    if certificate is None:
+        with _random_state_restored(model.device):
+            certificate = _CERTIFICATES[key] = _certify(model, partial(loss, **options), rows, precision)
+    library_output.notify_listeners(f"a fast forward is not taken: {reason}" for reason in certificate.refused)
+    return replace(certificate, seconds=time.perf_counter() - began)
 
 
 def _certify(
@@ -101,20 +107,20 @@ def _certify(
     refused: list[str] = []
     try:
         trial = Trial(model, make_loss, rows, precision)
-    except Exception as problem:  # whatever a loss may raise; its run will tell
-        return _without(problem)
+    except Exception as problem:  # a loss may raise anything; the run itself will report it
+        return _plain_path_failed(problem)
     for way in model.ways:
         try:
-            worst = trial.farthest(way)
+            worst = trial.worst_gap(way)
         except PlainPathFailed as problem:
-            return _without(problem.__cause__ or problem)
+            return _plain_path_failed(problem.__cause__ or problem)
         except Exception as problem:  # out of memory, or an unsupported model
-            refused.append(f"{way}: {_line(problem)}")
+            refused.append(f"{way}: {_first_line(problem)}")
             continue
         if worst is None:
-            problem_met = trial.model.passes.problem if trial.model.passes is not None else None
+            capture_problem = trial.model.passes.problem if trial.model.passes is not None else None
             usual = "it does not serve this model's batches, or not with this loss"
-            refused.append(f"{way}: {problem_met if way == 'captured' and problem_met else usual}")
+            refused.append(f"{way}: {capture_problem if way == 'captured' and capture_problem else usual}")
         elif worst.share <= 1:
             return Certificate(way, worst.difference, worst.bound, refused=tuple(refused))
         else:
@@ -122,28 +128,28 @@ def _certify(
     return Certificate("plain", refused=tuple(refused))
 
 
-def _without(problem: BaseException) -> Certificate:
-    return Certificate("plain", refused=(f"the plain path failed on a small batch ({_line(problem)})",))
+def _plain_path_failed(problem: BaseException) -> Certificate:
+    return Certificate("plain", refused=(f"the plain path failed on a small batch ({_first_line(problem)})",))
 
 
 def _content(model: FastSentenceTransformer) -> str:
-    """Return a hash of a model: its make, its settings and the sum of each of its tensors."""
+    """Return a hash of a model: its modules, its settings and the sum of each of its tensors."""
     sums = torch.stack([tensor.detach().double().sum() for tensor in model.state_dict().values()])
     settings = f"{model!r} {getattr(model[0], 'config', None)} {model.max_seq_length} {model.ways}"
     return hashlib.sha256(settings.encode() + sums.cpu().numpy().tobytes()).hexdigest()
 
 
-def _line(problem: BaseException) -> str:
+def _first_line(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {problem}".splitlines()[0]
 
 
 @contextmanager
-def _dice_restored(device: torch.device) -> Iterator[None]:
-    """Put every global source of random numbers back to where it was."""
-    of_python, of_numpy = random.getstate(), np.random.get_state()
+def _random_state_restored(device: torch.device) -> Iterator[None]:
+    """Restore the state of every global random generator when the block ends."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
             yield
     finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -27,14 +27,14 @@ from harness.model.packing import Features
 
 
 class PlainPathFailed(Exception):
-    """The plain path raised what is this error's cause."""
+    """The plain path raised an exception, which is this error's cause."""
 
 
 class Trial:
-    """A copy of a model with a loss of its own, and the batches to compare on.
+    """A copy of a model with its own loss, and the batches on which forward paths are compared.
 
-    Some batches are taken together: their gradients add up, and are compared at once, as that costs a large model more
-    than to make them. What is wrong in one of them is of the size of the gradient itself.
+    The gradients of a group of batches are summed and compared once, because for a large model the comparison costs
+    more than the gradients. An error in one batch is about as large as the gradient itself, so the sum shows it.
     """
 
     def __init__(
@@ -44,6 +44,14 @@ class Trial:
         rows: Dataset,
         precision: str,
     ) -> None:
+        """Copy the model and make the batches.
+
+        Args:
+            model: the model that a run will train; it is not changed.
+            make_loss: builds the loss from a model.
+            rows: training rows, with the columns in the loss's order.
+            precision: "bf16", "fp16" or "fp32". All batches are also compared in fp32.
+        """
         self.model = copy.deepcopy(model)
         self.loss = make_loss(self.model).to(model.device)
         self.parameters = _parameters(self.model, self.loss)
@@ -52,19 +60,23 @@ class Trial:
                 module.eval()
             for name, most in (("mini_batch_size", ROWS - 1), ("mini_batch_num_tokens", 2 * CUT)):
                 if (getattr(module, name, None) or 0) > most:
-                    setattr(module, name, most)  # so that a cached loss has pieces, the last of them odd
+                    setattr(module, name, most)  # so that a cached loss splits the batch, and the last part is smaller
         for module in self.model:
             module.eval()
-        self.model.training = True  # dropout is off, but fast ways are taken
+        self.model.training = True  # only the modules are in eval mode: dropout is off, but fast paths are used
         *batches, by_loss = batches_of(self.model, rows)
         both = ("fp32",) if precision == "fp32" else ("fp32", precision)
         self.groups = [(batches[:3], both), (batches[3:], ("fp32",)), ([by_loss], ("fp32",))]
 
-    def farthest(self, way: Way) -> Gap | None:
-        """Return the tensor that is nearest to its bound, or farthest beyond it; None if the batches go no fast way.
+    def worst_gap(self, way: Way) -> Gap | None:
+        """Return the gap of the tensor that is nearest to its bound, or farthest beyond it.
 
-        CUDA's graphs are recorded for the batches that are announced, but the loss's: they have the kernels of the
-        packed way, which the others try, and each graph that is recorded later is compared with that by itself.
+        For "captured", CUDA graphs are recorded only for announced batches, and not for the batch of the loss. The
+        graphs run the kernels of the packed path, which the other batches cover, and each graph that is recorded later
+        in training is compared with the packed path on its own.
+
+        Returns:
+            The largest gap relative to its bound; None if some group of batches did not use a fast path.
         """
         worst = Gap("", "", -1.0, 1.0)
         self.model.ran.clear()
@@ -73,7 +85,7 @@ class Trial:
             exact = self._plain(batches, "fp32")
             for precision in precisions:
                 if way == "captured" and not batches[0].by_loss:
-                    for _ in range(2):  # a shape is recorded when it is met again
+                    for _ in range(2):  # a graph is recorded when its shape occurs for the second time
                         self._outcome(batches, way, precision)
                 fast = self._outcome(batches, way, precision)
                 worst = max(worst, *self._compared(batches, exact, fast, precision), key=lambda gap: gap.share)
@@ -90,14 +102,14 @@ class Trial:
         name = ", ".join(batch.name for batch in batches)
         if precision != "fp32":
             return rounded(name, plain, self._plain(batches, precision), fast, ROUNDING[precision][1])
-        found = in_float32(name, plain, fast)
-        if max(gap.share for gap in found) <= 1 or next(self.model.parameters()).dtype != torch.float32:
-            return found
+        gaps = in_float32(name, plain, fast)
+        if max(gap.share for gap in gaps) <= 1 or next(self.model.parameters()).dtype != torch.float32:
+            return gaps
         try:
             self.model.double(), self.loss.double()
             exact = self._plain(batches, "fp32")
         except PlainPathFailed:  # a loss that supports only float32
-            return found
+            return gaps
         finally:
             self.model.float(), self.loss.float()
         return beside_float64(name, exact, plain, fast)
@@ -105,20 +117,30 @@ class Trial:
     def _plain(self, batches: Sequence[Batch], precision: str) -> Outcome:
         try:
             return self._outcome(batches, "plain", precision)
-        except Exception as problem:  # whatever a loss may raise
+        except Exception as problem:  # a loss may raise anything
             raise PlainPathFailed from problem
 
     def _outcome(self, batches: Sequence[Batch], way: Way, precision: str) -> Outcome:
-        """Return what batches give, one way, in one precision: embeddings or the loss of each, and their gradients."""
+        """Run batches forward and backward by one path in one precision.
+
+        Args:
+            batches: the batches; their gradients are summed.
+            way: the forward path.
+            precision: "bf16", "fp16" or "fp32".
+
+        Returns:
+            The embeddings of each batch, shape (sentences, dimension), or the value of the loss, and the summed
+            gradient of each parameter.
+        """
         model, values = self.model, {}
         for parameter in self.parameters.values():
             parameter.grad = None
         model.way = way
-        set_seed(0)  # for losses that draw
+        set_seed(0)  # for losses that use random numbers
         for batch in batches:
             features = [self._features(column, batch) for column in batch.columns]
             announced = features if batch.announced else []
-            model.expect(announced, lengths_of(announced))
+            model.announce_batch(announced, lengths_of(announced))
             with autocast_forward(model, precision):
                 if batch.by_loss:
                     with nullcontext() if way == "plain" else column_merging_disabled():
@@ -129,7 +151,7 @@ class Trial:
                     value = torch.cat([model(column)["sentence_embedding"] for column in features])
                     torch.autograd.backward(value, _weights(value))
             values[LOSS if batch.by_loss else f"embeddings of {batch.name}"] = value.detach().clone()
-        model.expect(())
+        model.announce_batch(())
         gradients = {
             f"{GRADIENT}{name}": torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             for name, parameter in self.parameters.items()
@@ -156,24 +178,24 @@ class Trial:
 
 
 def _weights(embeddings: Tensor) -> Tensor:
-    """Return a fixed gradient of embeddings, in which no two rows and no two numbers of a row are alike."""
+    """Return a fixed gradient of the embeddings, shape (sentences, dimension), all of whose numbers differ."""
     numbers = torch.arange(1, embeddings.numel() + 1, dtype=torch.float64, device=embeddings.device)
     return (numbers * math.sqrt(2)).sin().view(embeddings.shape).to(embeddings.dtype)
 
 
 def _parameters(model: nn.Module, loss: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the parameters that learn, of a model and of a loss, each once."""
+    """Return the trainable parameters of a model and of a loss by name; a shared parameter appears once."""
     named = {**dict(model.named_parameters()), **{f"loss.{n}": p for n, p in loss.named_parameters()}}
-    found: dict[int, tuple[str, nn.Parameter]] = {}
+    by_id: dict[int, tuple[str, nn.Parameter]] = {}
     for name, parameter in named.items():
         if parameter.requires_grad:
-            found.setdefault(id(parameter), (name, parameter))
-    return dict(found.values())
+            by_id.setdefault(id(parameter), (name, parameter))
+    return dict(by_id.values())
 
 
 @contextmanager
 def autocast_forward(model: nn.Module, precision: str) -> Iterator[None]:
-    """Let a model's forward compute in a precision as it does in a trainer, giving float32."""
+    """Run a model's forward under autocast and return float32, as the trainer does."""
     if precision == "fp32":
         yield
         return

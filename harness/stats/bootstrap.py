@@ -94,8 +94,8 @@ def _draws(n: int, resamples: int, seed: int) -> list[NDArray[np.uint16]]:
     random, blocks = np.random.default_rng(seed), []
     for start in range(0, resamples, _BLOCK):
         size = min(_BLOCK, resamples - start)
-        drawn = random.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
-        blocks.append(np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).T.astype(np.uint16))
+        places = random.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
+        blocks.append(np.bincount(places.ravel(), minlength=size * n).reshape(size, n).T.astype(np.uint16))
     return blocks
 
 
@@ -161,11 +161,11 @@ def _above(block: _Block, order: NDArray[np.intp]) -> Floats:
     """
     within = block.own.copy()
     until = np.zeros((len(order), 2, len(within)), np.float32)
-    taken = np.empty_like(until)
+    counts_and_weights = np.empty_like(until)
     for places in order.T:
-        np.take(block.drawn, places, axis=0, out=taken, mode="clip")  # the other modes copy `out`
-        within += np.einsum("ij,ij->j", taken[:, 1], until[:, 0])
-        until += taken
+        np.take(block.drawn, places, axis=0, out=counts_and_weights, mode="clip")  # the other modes copy `out`
+        within += np.einsum("ij,ij->j", counts_and_weights[:, 1], until[:, 0])
+        until += counts_and_weights
     before = np.tri(len(order), k=-1, dtype=np.float32) @ until[:, 0]
     total: Floats = within + np.einsum("ij,ij->j", before, until[:, 1].astype(float))
     return total
@@ -188,18 +188,18 @@ class _Ties:
         """Return by how much ties lessen each resample's sum of squares of the centred mean ranks (Kendall, 1945)."""
         if not len(self.members):
             return 0.0
-        drawn = counts[self.members]
-        return (_cubes(np.add.reduceat(drawn, self._starts, axis=0)) - _cubes(drawn)) / 12
+        tied_counts = counts[self.members]
+        return (_cubes(np.add.reduceat(tied_counts, self._starts, axis=0)) - _cubes(tied_counts)) / 12
 
     def halved(self, block: _Block) -> Floats | float:
         """Return what lacks in `_above` where scores are equal: each is half above the other, not the later wholly."""
         if not len(self.members):
             return 0.0
-        drawn = block.counts[self.members].astype(float)
-        until = np.cumsum(drawn, axis=0) - drawn
+        tied_counts = block.counts[self.members].astype(float)
+        until = np.cumsum(tied_counts, axis=0) - tied_counts
         before = until - np.repeat(until[self._starts], self.lengths, axis=0)
-        both = np.repeat(np.add.reduceat(drawn, self._starts, axis=0), self.lengths, axis=0)
-        lacking: Floats = np.einsum("ij,ij->j", block.weights[self.members], both - drawn - 2 * before) / 2
+        both = np.repeat(np.add.reduceat(tied_counts, self._starts, axis=0), self.lengths, axis=0)
+        lacking: Floats = np.einsum("ij,ij->j", block.weights[self.members], both - tied_counts - 2 * before) / 2
         return lacking
 
     @property

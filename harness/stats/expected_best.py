@@ -21,14 +21,14 @@ def expected_best(scores: Sequence[float | None]) -> tuple[float | None, ...]:
     Returns:
         n means in that unit. None for each k at which some subset has no score.
     """
-    known = sorted(score for score in scores if score is not None)
-    n, without = len(scores), len(scores) - len(known)
+    present = sorted(score for score in scores if score is not None)
+    n, without = len(scores), len(scores) - len(present)
     means: list[float | None] = []
     for k in range(1, n + 1):
         if k <= without:
             means.append(None)
             continue
         subsets = math.comb(n, k)  # exact integers: their ratio is rounded once
-        shares = (math.comb(without + i, k - 1) / subsets for i in range(len(known)))
-        means.append(math.fsum(share * score for share, score in zip(shares, known, strict=True)))
+        shares = (math.comb(without + i, k - 1) / subsets for i in range(len(present)))
+        means.append(math.fsum(share * score for share, score in zip(shares, present, strict=True)))
     return tuple(means)

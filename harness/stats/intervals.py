@@ -115,10 +115,10 @@ def welch_interval(new: ArrayLike, old: ArrayLike, alpha: float = ALPHA) -> Inte
     """Return Welch's interval for mean(new) - mean(old) of independent seeds; None if either has fewer than two."""
     from scipy.special import stdtrit
 
-    known = _welch(new, old)
-    if known is None:
+    difference = _welch(new, old)
+    if difference is None:
         return None
-    mean, error, freedom = known
+    mean, error, freedom = difference
     half = float(stdtrit(freedom, 1 - alpha / 2)) * error if error else 0.0
     return Interval(mean - half, mean + half, 1 - alpha, "seeds")
 
@@ -127,10 +127,10 @@ def welch_p(new: ArrayLike, old: ArrayLike, least: float) -> float:
     """Return the one-sided p-value of "mean(new) - mean(old) is below `least`"; 1 where `welch_interval` is None."""
     from scipy.special import stdtr
 
-    known = _welch(new, old)
-    if known is None:
+    difference = _welch(new, old)
+    if difference is None:
         return 1.0
-    mean, error, freedom = known
+    mean, error, freedom = difference
     if error == 0:
         return 0.0 if mean >= least else 1.0
     return float(stdtr(freedom, (least - mean) / error))
@@ -210,10 +210,10 @@ def holm_levels(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
     decided on, all others are judged at its level (Holm, 1979). Intervals at these levels agree with the decisions. One
     that is not a number counts as 1, wherever it stands.
     """
-    known = [1.0 if math.isnan(p) else p for p in p_values]
-    levels = [0.0] * len(known)
+    p_or_one = [1.0 if math.isnan(p) else p for p in p_values]
+    levels = [0.0] * len(p_or_one)
     decided = 0
-    for index in sorted(range(len(known)), key=lambda i: known[i]):
-        levels[index] = alpha / (len(known) - decided)
-        decided += known[index] <= levels[index]
+    for index in sorted(range(len(p_or_one)), key=lambda i: p_or_one[i]):
+        levels[index] = alpha / (len(p_or_one) - decided)
+        decided += p_or_one[index] <= levels[index]
     return levels

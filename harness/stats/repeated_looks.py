@@ -71,6 +71,6 @@ def _smallest_p(looks: tuple[int, ...]) -> Floats:
             error = np.sqrt((squares[n - 1] - total**2 / n) / (n * (n - 1)))
             np.minimum(least, 2 * stdtr(n - 1, -np.abs(total / n) / error), out=least)
         smallest.append(least)
-    found: Floats = np.sort(np.concatenate(smallest))
-    found.flags.writeable = False
-    return found
+    smallest_sorted: Floats = np.sort(np.concatenate(smallest))
+    smallest_sorted.flags.writeable = False
+    return smallest_sorted

@@ -49,9 +49,9 @@ def model_folder(store: Path, record: Record) -> Path:
 
 def keep_only_best(store: Path, finals: Sequence[Record]) -> None:
     """Keep the model with the highest dev score of a point's final runs, and delete the other models."""
-    scored = [record for record in finals if record.outcome == "ok"]
-    best = max(scored, key=lambda record: record.scores[OBJECTIVE], default=None)
-    drop_models(store, [record for record in scored if record is not best])
+    succeeded = [record for record in finals if record.outcome == "ok"]
+    best = max(succeeded, key=lambda record: record.scores[OBJECTIVE], default=None)
+    drop_models(store, [record for record in succeeded if record is not best])
 
 
 def drop_models(store: Path, records: Sequence[Record]) -> None:

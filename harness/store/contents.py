@@ -72,20 +72,23 @@ def resolved(ablation: Ablation, contents: Contents) -> Ablation:
     )
 
 
-def added(known: Contents, ablation: Ablation, parts: Mapping[str, str], files: Mapping[str, str]) -> Contents:
+def updated(contents: Contents, ablation: Ablation, parts: Mapping[str, str], files: Mapping[str, str]) -> Contents:
     """Return contents updated with the hashes that were read now, by part and by name."""
     declared = ablation.testbed.declared()
-    read_now = {declared[part]: found for part, found in parts.items()}
-    return replace(known, parts={**known.parts, **read_now}, files={**known.files, **files})
+    read_now = {declared[part]: content for part, content in parts.items()}
+    return replace(contents, parts={**contents.parts, **read_now}, files={**contents.files, **files})
 
 
-def changes(known: Contents, found: Contents) -> list[str]:
+def changes(earlier: Contents, current: Contents) -> list[str]:
     """Describe what changed since the store's runs were made; contents that were unknown before do not count."""
-    pairs = [*((known.parts, now) for now in found.parts.items()), *((known.files, now) for now in found.files.items())]
+    pairs = [
+        *((earlier.parts, now) for now in current.parts.items()),
+        *((earlier.files, now) for now in current.files.items()),
+    ]
     lines = [f"{name} has other content" for before, (name, now) in pairs if before.get(name, now) != now]
-    if known.precision not in (None, found.precision):
+    if earlier.precision not in (None, current.precision):
         lines.append(
-            f"this device trains in {found.precision}, earlier runs were trained in {known.precision} "
-            f"(--precision {known.precision} continues with them)"
+            f"this device trains in {current.precision}, earlier runs were trained in {earlier.precision} "
+            f"(--precision {earlier.precision} continues with them)"
         )
     return lines

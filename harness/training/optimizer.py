@@ -90,5 +90,5 @@ class ClippedAdamW(torch.optim.Optimizer):
             learning = sorted((p for p in group["params"] if p.grad is not None), key=kind)
             for (clipped, steps), alike in groupby(learning, kind):
                 parameters = list(alike)
-                means, squares = ([known[id(p)] for p in parameters] for known in (self._means, self._squares))
+                means, squares = ([states[id(p)] for p in parameters] for states in (self._means, self._squares))
                 yield _Part(group, clipped, torch.tensor(steps), parameters, means, squares)

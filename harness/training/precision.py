@@ -19,7 +19,7 @@ Far from what was measured: 2.2 for large products on AMD's Zen 4, 0.5 on an Int
 """
 
 
-def precision_here(asked: Precision) -> Literal["bf16", "fp16", "fp32"]:
+def precision_here(requested: Precision) -> Literal["bf16", "fp16", "fp32"]:
     """Return the training precision on this device: the requested one, or the fastest for "auto".
 
     "auto" is bf16 or fp16 where the hardware multiplies it faster.
@@ -27,16 +27,16 @@ def precision_here(asked: Precision) -> Literal["bf16", "fp16", "fp32"]:
     Raises:
         UnsuitableDevice: fp16 is requested without a GPU.
     """
-    if asked == "fp16" and not torch.cuda.is_available():
+    if requested == "fp16" and not torch.cuda.is_available():
         raise UnsuitableDevice("fp16 needs a GPU; give --precision bf16 or fp32")
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() and _gain() > GAIN else "fp32"
 
 
-def add_in_one_order() -> None:
+def prefer_deterministic_kernels() -> None:
     """Let a GPU add in the same order each time, so that two runs of one seed are the same to the bit.
 
     What torch cannot do in one order it does in any: of ours, attention's backward in float32, and flash attention's

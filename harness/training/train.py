@@ -127,7 +127,7 @@ def train(
     trainer = _Trainer(model=model, args=arguments, train_dataset=rows, loss=loss, callbacks=[watch])
     trainer.remove_callback(PrinterCallback)
     began = time.perf_counter()
-    with _standing(model), _going(model, way) as ran, quick_dropout():
+    with _cached_parameters(model), _forward_path(model, way) as ran, quick_dropout():
         result = trainer.train()
     seconds = time.perf_counter() - began - watch.seconds_looking
     # accelerate leaves its autocast around the model's forward: what came after would be made in bf16, too
@@ -180,7 +180,7 @@ class _Trainer(SentenceTransformerTrainer):
         features, labels = super().collect_features(inputs)
         lengths: list[Any] = [column.pop(LENGTHS, None) for column in features]
         if isinstance(self.model, FastSentenceTransformer):
-            self.model.expect(features, None if any(part is None for part in lengths) else lengths)
+            self.model.announce_batch(features, None if any(part is None for part in lengths) else lengths)
         return features, labels
 
     def get_optimizer_cls_and_kwargs(self, args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:  # type: ignore
@@ -231,7 +231,7 @@ class _Watch(TrainerCallback):
 
 
 @contextmanager
-def _standing(model: nn.Module) -> Iterator[None]:
+def _cached_parameters(model: nn.Module) -> Iterator[None]:
     """Spare the trainer the walks through all modules, three a step, that a small model's step feels.
 
     While the optimizer holds the parameters, they and the modules stay the same.
@@ -245,11 +245,11 @@ def _standing(model: nn.Module) -> Iterator[None]:
     finally:
         del model.parameters, model.train
         if isinstance(model, FastSentenceTransformer):
-            model.forget()
+            model.end_training()
 
 
 @contextmanager
-def _going(model: SentenceTransformer, way: Way) -> Iterator[Mapping[Any, int]]:
+def _forward_path(model: SentenceTransformer, way: Way) -> Iterator[Mapping[Any, int]]:
     """Let a model train one way, counting its passes by the way that each went; any other but the fast one as it is."""
     if not isinstance(model, FastSentenceTransformer):
         yield {}

@@ -16,7 +16,7 @@ import pytest
 from commandline import GUARD, STUDY, harness
 from faults import until, workers
 
-from harness.engine.worker import settle
+from harness.engine.worker import tune_memory_management
 from harness.executors import Executor, WorkerDied
 from harness.executors.processes import ProcessExecutor
 from harness.executors.start import start
@@ -193,11 +193,11 @@ def test_a_worker_that_cannot_prepare_still_answers() -> None:
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="of glibc 2.33 or later")
 def test_a_worker_keeps_the_memory_that_a_run_sets_free() -> None:
-    settled, other = ProcessExecutor([{}], prepare=settle), ProcessExecutor([{}])
+    tuned, other = ProcessExecutor([{}], prepare=tune_memory_management), ProcessExecutor([{}])
     try:
-        kept, fresh = (executor.submit(kept_after, 100_000_000).result() for executor in (settled, other))
+        kept, fresh = (executor.submit(kept_after, 100_000_000).result() for executor in (tuned, other))
     finally:
-        settled.stop()
+        tuned.stop()
         other.stop()
     assert fresh < 100_000_000 <= kept
 
