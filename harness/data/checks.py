@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 PROBED = 32
-"""Number of rows for probing whether a loss reads its labels."""
+"""Number of rows on which it is tested whether a loss reads its labels."""
 
 MANY_FALSE_NEGATIVES = 1.0
 """Expected number per batch above which false negatives are a warning."""
@@ -36,7 +36,7 @@ def of_view(
         rows: the rows that it built, without those that `clean` left out.
         studies: names of the studies that train on it.
         most_words: maximum number of tokens of the model; a text with more words is certainly truncated.
-        batch_sizes: batch sizes at which in-batch negatives are drawn; none if no loss draws them.
+        batch_sizes: batch sizes of losses with in-batch negatives; empty if there are none.
     """
     where = _where(studies)
     if rows.empty:
@@ -55,7 +55,15 @@ def of_view(
 def of_dropped(
     view: View, dropped: Sequence[Dropped], built: int, studies: Sequence[str], most: float
 ) -> list[Finding]:
-    """Report the rows that were left out; an error if they exceed a share `most` of the rows that the view built."""
+    """Return a finding on the rows that were left out, if there are any.
+
+    Args:
+        view: the view.
+        dropped: the rows that were left out, by reason.
+        built: number of rows that the view built.
+        studies: names of the studies that train on it.
+        most: share of the rows above which the finding is an error.
+    """
     number = sum(len(each.rows) for each in dropped)
     if not number:
         return []
@@ -68,7 +76,14 @@ def of_dropped(
 
 
 def of_null_labels(rows: Sequence[int], of: int, testbed: str, most: float) -> list[Finding]:
-    """Report the testbed's rows with a null label, which no view uses; an error above a share `most`."""
+    """Return a finding on the testbed's rows with a null label, which no view uses, if there are any.
+
+    Args:
+        rows: indices of the rows, from 0.
+        of: number of all rows.
+        testbed: name of the testbed.
+        most: share of the rows above which the finding is an error.
+    """
     if not rows:
         return []
     message = f"{len(rows):,} of {of:,} rows have a null label ({numbered(rows)}): no view trains on them"
@@ -86,7 +101,7 @@ def _where(studies: Sequence[str]) -> str:
 
 
 def _texts(view: View, texts: DataFrame, where: str, most_words: int) -> list[Finding]:
-    import pandas as pd  # a third of a second that study files do not need
+    import pandas as pd  # imported here, because it takes a third of a second that study files do not need
 
     lengths = pd.concat([texts[column].map(_words) for column in texts])
     long = int((lengths > most_words).sum())
@@ -172,8 +187,8 @@ def _balance(view: View, labels: Series, where: str) -> Finding:
             "one label",
             rarest,
             len(labels),
-            f"Every row of view {view.name!r} has the label {shares}, so the loss has nothing to distinguish. Give more "
-            "rows with --rows, or rows with other labels.",
+            f"Every row of view {view.name!r} has the label {shares}, so the loss has nothing to distinguish. Give "
+            "more rows with --rows, or rows with other labels.",
         )
     return Finding(
         "note",
@@ -186,18 +201,19 @@ def _balance(view: View, labels: Series, where: str) -> Finding:
 
 
 def false_negatives(anchors: Sequence[str], positives: Sequence[str], batch_size: int) -> float:
-    """Return how many pairs of rows in a random batch are expected to be each other's false negatives.
+    """Return the expected number of pairs of rows in a random batch that are false negatives of each other.
 
-    Two rows are if they share the anchor or the positive: then each one's positive is also right for the other row, and
-    an in-batch loss pushes it away. Of n rows, a group of c equal ones has c(c-1)/2 such pairs, and a batch of b drawn
-    without replacement contains any given pair with probability b(b-1) / (n(n-1)). Pairs that share both count once.
+    Two rows are false negatives of each other if they share the anchor or the positive. Then the positive of each is
+    also correct for the other, but an in-batch loss pushes it away. Among n rows, a group of c equal ones has
+    c(c-1)/2 such pairs, and a batch of b rows without replacement contains any given pair with probability
+    b(b-1) / (n(n-1)). Pairs that share both anchor and positive count once.
 
     Args:
         anchors: normalised anchors.
         positives: normalised positives, in the same order.
         batch_size: number of rows in a batch.
     """
-    import pandas as pd  # a third of a second that study files do not need
+    import pandas as pd  # imported here, because it takes a third of a second that study files do not need
 
     rows = pd.DataFrame({"anchor": list(anchors), "positive": list(positives)})
     n, b = len(rows), min(batch_size, len(rows))

@@ -15,7 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the audit found."""
+    """One result of the audit: an error, a warning or a note."""
 
     severity: Severity
     """An error stops the run; a warning is printed and listed as a threat to validity; a note is only reported."""

@@ -51,7 +51,10 @@ def with_negatives(
         view: the view.
         pairs: columns anchor and positive; their order and number do not change.
         base: identity of the base model that mines or was trained to mine: its revision and pooling.
-        model: makes the model that mines; called only if no file has these negatives yet.
+        model: returns the model that mines; called only if no file has these negatives yet.
+
+    Returns:
+        The pairs with one further column per negative.
 
     Raises:
         RunFailed: there are too few other anchors to draw negatives from.
@@ -70,11 +73,20 @@ def with_negatives(
 
 
 def mine(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) -> pd.DataFrame:
-    """Return the negatives of each pair, columns negative1, negative2, ..., and `drawn`: how many of them are random.
+    """Mine the negatives of each pair.
 
     A negative is a positive of another anchor whose cosine with the anchor is at least `margin` (a share) below that
     of the anchor's least similar positive; the most similar come first. All rows of an anchor have the same negatives.
-    None equals the anchor or one of its positives, except for case and punctuation.
+    None of them equals the anchor or one of its positives, even apart from case and punctuation.
+
+    Args:
+        pairs: columns anchor and positive.
+        mining: number of negatives, and margin.
+        model: the model that mines.
+
+    Returns:
+        One row per pair, in the same order: columns negative1, negative2, ..., and `drawn`, the number of negatives
+        that were chosen at random because too few lie below the margin.
     """
     nearest = _nearest(pairs, mining, model)
     own = _own(pairs)
@@ -99,7 +111,7 @@ def _nearest(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) ->
     """Return each anchor's negatives, most similar first; anchors that have none are left out."""
     distinct = pairs.drop_duplicates()[["anchor", "positive"]]
     model.eval()
-    with torch.inference_mode(), redirect_stderr(StringIO()):  # its bars cannot be turned off
+    with torch.inference_mode(), redirect_stderr(StringIO()):  # the library's progress bars cannot be turned off
         triplets = mine_hard_negatives(
             Dataset.from_pandas(distinct, preserve_index=False),
             model,
@@ -112,18 +124,30 @@ def _nearest(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) ->
         )
     by_anchor: dict[str, dict[str, None]] = {}
     for anchor, negative in zip(triplets["anchor"], triplets["negative"], strict=True):
-        by_anchor.setdefault(anchor, {})[negative] = None  # an anchor with two positives has its negatives twice
+        by_anchor.setdefault(anchor, {})[negative] = (
+            None  # the library returns the negatives once for each positive of an anchor
+        )
     return {anchor: list(negatives) for anchor, negatives in by_anchor.items()}
 
 
 def _own(pairs: pd.DataFrame) -> dict[str, frozenset[str]]:
-    """Return what must not be an anchor's negative: itself and all its positives, normalised."""
+    """Return the normalised texts that must not be negatives of an anchor: the anchor and all its positives."""
     positives = pairs.groupby("anchor", sort=False)["positive"].agg(list)
     return {str(anchor): frozenset(map(normalise, [str(anchor), *texts])) for anchor, texts in positives.items()}
 
 
 def _random(anchor: str, corpus: list[str], barred: frozenset[str], number: int) -> Iterator[str]:
-    """Yield texts in an order that depends only on the anchor, so that all its rows get the same."""
+    """Yield texts in an order that depends only on the anchor, so that all rows of an anchor get the same texts.
+
+    Args:
+        anchor: the anchor.
+        corpus: the texts to choose from.
+        barred: normalised texts that must not be chosen.
+        number: number of texts.
+
+    Raises:
+        RunFailed: the corpus has too few texts.
+    """
     if not number:
         return
     start = int.from_bytes(hashlib.sha256(anchor.encode()).digest()[:8], "big")
@@ -134,7 +158,7 @@ def _random(anchor: str, corpus: list[str], barred: frozenset[str], number: int)
             number -= 1
             if not number:
                 return
-    raise RunFailed("there are too few anchors to draw negatives from; give more rows with --rows")
+    raise RunFailed("negatives cannot be mined, because there are too few other anchors; give more rows with --rows")
 
 
 def _numbers(mining: Mining) -> range:
@@ -142,7 +166,7 @@ def _numbers(mining: Mining) -> range:
 
 
 def _path(mining: Mining, pairs: pd.DataFrame, base: str) -> Path:
-    """Return the file under a hash of what decides the negatives: the pairs themselves, the options, and the model."""
+    """Return the file of mined negatives, named by a hash of the pairs, the options and the model."""
     digest = hashlib.sha256()
     for column in ("anchor", "positive"):
         digest.update("\0".join(pairs[column]).encode())
@@ -153,7 +177,7 @@ def _path(mining: Mining, pairs: pd.DataFrame, base: str) -> Path:
 
 
 def _write(path: Path, negatives: pd.DataFrame) -> None:
-    """Write by rename, so that a killed worker leaves no half of it."""
+    """Write a file by rename, so that a killed worker leaves no incomplete file."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
     os.close(handle)
     try:

@@ -26,14 +26,14 @@ Lee et al. (2022, arXiv:2107.06499) use it for documents.
 """
 
 BANDS, PER_BAND = 16, 4
-"""Bands of the locality-sensitive index over a MinHash signature of 64 permutations.
+"""Bands of the locality-sensitive index over a MinHash signature of 64 permutations, and permutations in a band.
 
-Two sentences of similarity s become candidates with probability 1 - (1 - s^4)^16: 0.9998 at 0.8, and still 0.64 at
-0.5, which costs a comparison each. The library's own choice for a threshold of 0.8 misses 6 percent of those at 0.83.
+Two sentences of similarity s become candidates with probability 1 - (1 - s^4)^16: 0.9998 at 0.8, and 0.64 at 0.5, where
+each costs a comparison. The library's default for a threshold of 0.8 misses 6 percent of the pairs at 0.83.
 """
 
 MUCH_SHARED = 0.01
-"""Share of a set's pairs or sentences above which overlap is a warning: less changes a Spearman less than a seed does.
+"""Share of a set's pairs or sentences above which overlap is a warning; less changes Spearman less than a seed does.
 
 Between dev and test it is an error above this share. STSB's own dev and test sets share 4 of 1,379 pairs; dropping them
 would make scores incomparable with published ones.
@@ -92,13 +92,13 @@ def overlap(
 
 
 def near_duplicates(sentences: Collection[str], among: Collection[str]) -> set[str]:
-    """Return which of the sentences `wanted` have a near-duplicate, other than themselves, in `among`.
+    """Return which of `sentences` have a near-duplicate, other than themselves, in `among`.
 
     MinHash signatures in a locality-sensitive index (Broder, 1997; Leskovec, Rajaraman and Ullman, Mining of Massive
     Datasets, chapter 3) find candidates; of each, the Jaccard similarity of the sets of SHINGLE-character shingles is
     then computed and must reach THRESHOLD. All sentences are normalised ones.
     """
-    from datasketch import MinHash, MinHashLSH  # scipy.integrate and more: half a second that readers do not need
+    from datasketch import MinHash, MinHashLSH  # imported here, because it takes half a second
 
     shingles = {sentence: _shingles(sentence) for sentence in sorted(sentences) if sentence}
     options = {"num_perm": BANDS * PER_BAND, "hashfunc": zlib.crc32}
@@ -125,7 +125,7 @@ def _jaccard(one: set[bytes], other: set[bytes]) -> float:
 
 
 def of_overlap(shared: Overlap, testbed: str) -> list[Finding]:
-    """Judge what an evaluation set shares with the training rows or the dev set."""
+    """Return findings on the pairs and sentences that an evaluation set shares with training rows or dev set."""
     where, findings = f"testbed {testbed}", []
     much = shared.shared_pairs > MUCH_SHARED * shared.pairs
     if shared.shared_pairs:
@@ -149,8 +149,8 @@ def of_overlap(shared: Overlap, testbed: str) -> list[Finding]:
                 f"pairs of {shared.name} in the {shared.held_by}",
                 shared.shared_pairs,
                 shared.pairs,
-                f"{shared.shared_pairs:,} of {shared.pairs:,} pairs of {shared.name} are also in the {shared.held_by}, in "
-                f"either order and except for case and punctuation. {fix}",
+                f"{shared.shared_pairs:,} of {shared.pairs:,} pairs of {shared.name} are also in the "
+                f"{shared.held_by}, in either order and except for case and punctuation. {fix}",
             )
         )
     for what, count, words in (
@@ -166,7 +166,8 @@ def of_overlap(shared: Overlap, testbed: str) -> list[Finding]:
                     count,
                     shared.sentences,
                     f"{count:,} of {shared.sentences:,} distinct sentences of {shared.name} are {words} in the "
-                    f"{shared.held_by}, in any pair, without their gold scores. Remove those rows if this is a concern.",
+                    f"{shared.held_by}, in any pair, without their gold scores. Remove those rows if this is a "
+                    "concern.",
                 )
             )
     return findings

@@ -39,7 +39,7 @@ _COSINE = Reads("a cosine from -1 to 1", lambda value: -1 <= value <= 1)
 def reads(loss: Callable[..., Any]) -> Reads | None:
     """Return the label values that a loss of sentence-transformers reads; None if it reads any number.
 
-    CoSENTLoss and AnglELoss read only the order of scores. For a study file's own loss nothing is known.
+    CoSENTLoss and AnglELoss read only the order of scores. For losses that a study file defines, the answer is None.
     """
     inner = getattr(loss, "func", loss)  # functools.partial
     name = getattr(inner, "name", None) or getattr(inner, "__name__", "")
@@ -55,7 +55,14 @@ def reads(loss: Callable[..., Any]) -> Reads | None:
 
 
 def of_labels(view: View, labels: Series[Any], study: str, loss: Callable[..., Any]) -> list[Finding]:
-    """Return an error if a view has label values that a loss ignores or misinterprets."""
+    """Return an error if a view has label values that a loss ignores or misinterprets.
+
+    Args:
+        view: the view.
+        labels: labels of its rows.
+        study: name of the study.
+        loss: the study's loss.
+    """
     readable = reads(loss)
     if readable is None or not len(labels):
         return []

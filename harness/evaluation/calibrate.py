@@ -1,7 +1,7 @@
-"""Measure published models with the evaluator of all runs, in a separate process (`harness calibrate`).
+"""Measure published models with the evaluator of all runs, in separate processes (`harness calibrate`).
 
-One process may use the network and fetches models and data; another, offline, embeds and scores. Both import torch, and
-this module does not.
+One process uses the network and fetches models and data; another, offline, embeds and scores. Both import torch; this
+module does not.
 """
 
 from __future__ import annotations
@@ -88,13 +88,22 @@ def _bar(console: Console) -> Progress:
 
 
 def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> tuple[dict[str, Path], dict[str, str]]:
-    """Fetch models and data; return the models' folders, and by model or figure why there is none."""
+    """Fetch models and data.
+
+    Args:
+        models: the models.
+        tasks: names of mteb tasks.
+        test: the test set of the testbed, if it is scored.
+
+    Returns:
+        The folder of each model, and by model or figure the reason why it is not available.
+    """
     from harness.evaluation import scoring
     from harness.testbeds import hub
 
     online = hub.reachable()
     if not online:
-        print("the hub is not reachable: using only the cache", file=sys.stderr, flush=True)
+        print("The hub is not reachable, so only cached models and data are used.", file=sys.stderr, flush=True)
     folders: dict[str, Path] = {}
     absent: dict[str, str] = {}
     for subject in models:
@@ -121,7 +130,16 @@ def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> 
 
 
 def measure(folder: Path, figure: str, test: Ref | None) -> float | str:
-    """Return a model's score in one figure on a 0 to 1 scale, or why it could not be measured."""
+    """Return one score of a model.
+
+    Args:
+        folder: the model's folder.
+        figure: name of the score.
+        test: the test set, for the score on STSB test.
+
+    Returns:
+        The score on a 0 to 1 scale, or the reason why it could not be measured.
+    """
     from harness.errors import HarnessError
     from harness.evaluation import scoring
     from harness.testbeds import materials
@@ -138,7 +156,7 @@ def measure(folder: Path, figure: str, test: Ref | None) -> float | str:
         scores, missing = scoring.score_tasks(
             encoder, [task], name="harness/calibration", run_id=folder.name, folder=Path(results)
         )
-    return scores.get(task, missing.get(task, "mteb gave no score"))
+    return scores.get(task, missing.get(task, "mteb returned no score"))
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ ALIKE = 0.8
 """Gold score (0 to 1) from which a pair counts as positive: SimCSE takes STSB pairs of 4 of 5 and above."""
 
 MOST = 4096
-"""Distinct sentences that are compared with one another; of more, so many at even distances."""
+"""Maximum number of distinct sentences that are compared with one another; of more, an evenly spaced subset is used."""
 
 
 def geometry(left: np.ndarray, right: np.ndarray, gold: Sequence[float]) -> dict[str, float]:

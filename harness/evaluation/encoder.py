@@ -1,7 +1,7 @@
-"""Encoders for evaluation: embed each text once per prompt and role, and remember the embeddings.
+"""Encoders for evaluation: embed each text once per prompt and role, and cache the embeddings.
 
-mteb hands a model each task's prompt and says which texts are queries and which documents. Its own wrapper for
-sentence-transformers' models knows what to make of them and is used as it is; only the model below it remembers.
+mteb passes each task's prompt to a model, and whether texts are queries or documents. Its own wrapper for models of
+sentence-transformers handles both and is used unchanged; only the model below it is replaced by one with a cache.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from harness.errors import Diverged
 from harness.model.fast import FastSentenceTransformer
 
 BATCH_SIZE = 128
-"""Sentences encoded at once."""
+"""Number of sentences encoded at once."""
 
 DECIMALS = 7
-"""Of the cosines kept: float32 has no more, and records stay small."""
+"""Decimals of stored cosines: float32 has no more, and records stay small."""
 
 JITTER = 1e-10
-"""Added at random, at most, to similarities, so that equal ones come in no order that the data set decides."""
+"""Largest random number added to a similarity, so that the data set does not decide the order of equal ones."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], np.ndarray]
 """Embeds sentences: an Encoder, or one with a prompt and a role."""
@@ -35,23 +35,28 @@ Role: TypeAlias = Literal["query", "document"]
 
 
 class Encoder:
-    """Embeds with one model, each distinct sentence once in each role: sets and tasks repeat theirs a lot.
+    """Embeds with one model, each distinct sentence once per role, because sets and tasks repeat many sentences.
 
-    `alike` says that every role has the same embedding: the model has no prompts, and no part that a role chooses.
+    `ignores_roles` is whether all roles have the same embedding: the model has no prompts, and no module that depends
+    on the role.
     """
 
     def __init__(self, model: SentenceTransformer, tf32: bool = False) -> None:
-        """Take the model; `tf32` lets a GPU embed in TF32: sooner, and less exactly."""
+        """Store the model; `tf32` allows a GPU to embed in TF32, which is faster and less exact."""
         self.model, self._tf32 = model, tf32
         self.ignores_roles = not any(model.prompts.values()) and "task" not in model.get_model_kwargs()
         self._embeddings: dict[tuple[Role | None, str | None], dict[str, np.ndarray]] = {}
 
     def __call__(self, sentences: Sequence[str], prompt: str | None = None, role: Role | None = None) -> np.ndarray:
-        """Return embeddings, shape (sentences, dimension), float32, as the model's `encode` gives them.
+        """Return the embeddings that the model's `encode` returns.
 
         Args:
-            prompt: what is put before each sentence; where it is None, the model's own prompt for the role, if any.
-            role: "query" and "document" ask `encode_query` and `encode_document`, None asks `encode`.
+            sentences: the sentences.
+            prompt: text before each sentence; if None, the model's own prompt for the role, if it has one.
+            role: "query" for `encode_query`, "document" for `encode_document`, None for `encode`.
+
+        Returns:
+            Embeddings in float32, shape (sentences, dimension).
         """
         if self.ignores_roles and not prompt:
             prompt = role = None
@@ -71,9 +76,9 @@ class Encoder:
 
 
 class _CachedModel:
-    """A model as mteb's wrapper sees it: an encoder's answers, and the model's own in all else.
+    """The model that mteb's wrapper uses: it embeds with an encoder and delegates everything else to the model.
 
-    `seen` holds what was embedded of each subset of a task, by role and text.
+    `seen` holds the embeddings of each subset of a task, by role and text.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -102,25 +107,36 @@ class _CachedModel:
 
 
 class EvaluatedModel(SentenceTransformerEncoderWrapper):
-    """An encoder as mteb wants it, for one evaluation of one task."""
+    """An encoder with the interface that mteb requires, for one evaluation of one task."""
 
     def __init__(self, encoder: Encoder, name: str, revision: str) -> None:
+        """Wrap an encoder.
+
+        Args:
+            encoder: the encoder.
+            name: the model's name in mteb's results, "organisation/name".
+            revision: the model's revision in mteb's results.
+        """
         super().__init__(encoder.model)
         meta = ModelMeta.from_sentence_transformer_model(encoder.model)
         self.mteb_model_meta = meta.model_copy(update={"name": name, "revision": revision})
         self._cached_model = _CachedModel(encoder)
         self.model = cast(SentenceTransformer, self._cached_model)
-        self._chance = np.random.default_rng(0)
+        self._random = np.random.default_rng(0)
 
     def encode(self, inputs: Any, *, hf_subset: str, **kwargs: Any) -> Any:
-        """Return what mteb's own wrapper returns; raise Diverged for embeddings that are not finite."""
+        """Return what mteb's own wrapper returns.
+
+        Raises:
+            Diverged: an embedding is not finite.
+        """
         self._cached_model.subset = hf_subset
         return super().encode(inputs, hf_subset=hf_subset, **kwargs)
 
     def collapse(self, subset: str) -> str | None:
-        """Say that all queries, all documents or all texts of a subset have one embedding; None if they do not.
+        """Describe a collapse: all queries, all documents or all texts of a subset have one embedding; else None.
 
-        Such a model has no score: mteb would rank by the documents' names, which may be the right order.
+        Such a model gets no score, because mteb would rank by the documents' names, which may be the correct order.
         """
         for role, plural in (("query", "queries"), ("document", "documents"), (None, "texts")):
             embeddings = self._cached_model.seen.get((subset, cast("Role | None", role)), {})
@@ -129,19 +145,18 @@ class EvaluatedModel(SentenceTransformerEncoderWrapper):
         return None
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Return the model's similarities in float64, those that were equal in an order by chance, always the same."""
+        """Return the model's similarities in float64; equal ones get a random but reproducible order."""
         similarities = torch.as_tensor(super().similarity(embeddings1, embeddings2)).double()
-        return similarities + torch.from_numpy(self._chance.random(similarities.shape[-1]) * JITTER).to(
-            similarities.device
-        )
+        jitter = torch.from_numpy(self._random.random(similarities.shape[-1]) * JITTER)  # (documents,)
+        return similarities + jitter.to(similarities.device)
 
     def index(self, corpus: Any, **kwargs: Any) -> None:
-        """Take the documents to search."""
+        """Store the documents to search."""
         self._search = SearchEncoderWrapper(self)
         self._search.index(corpus, **kwargs)
 
     def search(self, queries: Any, **kwargs: Any) -> dict[str, dict[str, float]]:
-        """Return what mteb's search finds, similarities as distinct in float32, by which they are ranked, as here."""
+        """Return mteb's search results, with similarities that stay distinct in float32, in which mteb ranks them."""
         rankings = self._search.search(queries, **kwargs)
         return {query: _distinct(similarities) for query, similarities in rankings.items()}
 
@@ -153,14 +168,14 @@ def collapsed(embeddings: Iterable[np.ndarray]) -> bool:
 
 
 def normalised(embeddings: np.ndarray) -> np.ndarray:
-    """Return embeddings at length 1; those of length 0 stay."""
+    """Return embeddings, shape (sentences, dimension), scaled to length 1; zero vectors stay zero."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     unit: np.ndarray = embeddings / np.maximum(lengths, 1e-12)
     return unit
 
 
 def _distinct(similarities: Mapping[str, float]) -> dict[str, float]:
-    """Raise similarities that float32 cannot tell from the next lower one by its smallest step; the order stays."""
+    """Raise similarities that would be equal in float32 to the next lower one by one float32 step; the order stays."""
     separated, last = {}, np.float32(-np.inf)
     for name, value in sorted(similarities.items(), key=lambda item: item[1]):
         last = max(np.float32(value), np.nextafter(last, np.float32(np.inf)))

@@ -8,7 +8,10 @@ from typing import Any
 
 
 def numbers(thing: Any) -> list[Any] | None:
-    """Return type, shape and bytes of a numpy array or torch tensor; None for other things and kinds of these."""
+    """Return type, shape and a hash of the bytes of a numpy array or torch tensor; None for other objects.
+
+    Arrays of objects and subclasses of numpy's array also give None.
+    """
     modules = sys.modules
     if (np := modules.get("numpy")) is not None and type(thing) is np.ndarray and not thing.dtype.hasobject:
         content = np.ascontiguousarray(thing).tobytes()
@@ -22,7 +25,7 @@ def numbers(thing: Any) -> list[Any] | None:
 
 
 def table(thing: Any) -> list[Any] | None:
-    """Return what a pandas object holds, as plain values; None for other things."""
+    """Return the content of a pandas object as plain values; None for other objects."""
     pd = sys.modules.get("pandas")
     if pd is None or not isinstance(thing, pd.DataFrame | pd.Series):
         return None

@@ -1,4 +1,4 @@
-"""Content of any object: values, containers, functions with all they reach, classes, objects with their state."""
+"""Content of any object: values, containers, functions with all that they read, classes, objects with their state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.identity import code
 from harness.identity.numbers import numbers, table
 
 LONGEST_PATH = 1000
-"""Characters beyond which a text names no file."""
+"""Maximum number of characters of a text that may name a file."""
 
 _DERIVED_ATTRIBUTES = frozenset(
     ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__",
@@ -26,33 +26,38 @@ _DERIVED_ATTRIBUTES = frozenset(
      "__orig_bases__", "__abstractmethods__", "_abc_impl", "__dataclass_params__", "__match_args__",
      "__dataclass_fields__")
 )  # fmt: skip
-"""Attributes of a class that follow from others, or say nothing of what it does."""
+"""Attributes of a class that follow from others, or do not affect what it computes."""
 
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 
 
 class Unstable(Exception):
-    """An object has no content that another process could find again."""
+    """An object has no content that another process could determine."""
 
     def __init__(self, path: str, thing: object, why: str) -> None:
         super().__init__(f"{path} is a {type(thing).__module__}.{type(thing).__qualname__}, {why}")
 
 
 def digest(thing: Any, files: Mapping[str, str] | None = None) -> str:
-    """Return 16 hexadecimal digits that say what an object computes: the same in every process, on every machine.
+    """Return a hash of what an object computes: 16 hexadecimal digits, the same in every process on every machine.
 
     Args:
-        thing: a loss, the function of a view, an option's value.
-        files: by the path that texts may name, the hash of the file's or model's content; it counts in the text's
-            place.
+        thing: a loss, the function of a view, or the value of an option.
+        files: hashes of the contents of files and models, by path; they replace texts that are such paths.
 
-    Raises Unstable, naming what, for an object whose content cannot be found: an open file, a lock, a generator.
+    Raises:
+        Unstable: the content of an object cannot be determined, e.g. of an open file, a lock or a generator; the
+            message names the object.
     """
     return _Walk(files or {}).of(thing, "it")[:16]
 
 
 def paths_in(thing: Any) -> list[str]:
-    """Return the texts that an object reaches and that name a file or folder which is there; Unstable as `digest`."""
+    """Return the texts in an object that name an existing file or folder, or that may be ids of the hub.
+
+    Raises:
+        Unstable: as in `digest`.
+    """
     walk = _Walk({})
     walk.of(thing, "it")
     return sorted(text for text in walk.texts if _names_something(text))
@@ -80,7 +85,7 @@ def _hash(parts: Any) -> str:
 
 
 class _Walk:
-    """One walk through an object: remembers what it met, so that shared parts cost once and cycles end."""
+    """One walk through an object, with the hashes of all parts, so that shared parts are hashed once and cycles end."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self.texts: set[str] = set()
@@ -89,7 +94,7 @@ class _Walk:
         self._open: dict[int, int] = {}
 
     def of(self, thing: Any, path: str) -> str:
-        """Return an object's hash; `path` says how it was reached, for errors."""
+        """Return the hash of an object; `path` describes for errors how it was reached."""
         if isinstance(thing, str | PurePath):
             self.texts.add(str(thing))
         if isinstance(thing, str | PurePath) and str(thing) in self._files:
@@ -97,7 +102,7 @@ class _Walk:
         if type(thing) in _SIMPLE:
             return _hash([type(thing).__name__, hex(thing) if type(thing) is int else repr(thing)])
         if isinstance(thing, type(os.environ)):
-            return _hash(["the environment"])  # a function that reads it tells which of its variables
+            return _hash(["the environment"])  # the functions that read it contribute the variables
         if id(thing) in self._hashes:
             return self._hashes[id(thing)][1]
         if id(thing) in self._open:
@@ -107,8 +112,8 @@ class _Walk:
             content = _hash(self._parts(thing, path))
         except Unstable:
             raise
-        except Exception as problem:  # an object's own methods may raise anything; and it may lie too deep
-            raise Unstable(path, thing, f"whose content cannot be told ({type(problem).__name__}: {problem})") from None
+        except Exception as problem:  # an object's own methods may raise anything, and it may be nested too deeply
+            raise Unstable(path, thing, f"whose content cannot be determined ({type(problem).__name__}: {problem})") from None
         finally:
             del self._open[id(thing)]
         self._hashes[id(thing)] = (thing, content)
@@ -124,7 +129,7 @@ class _Walk:
         return [[name, self.of(value, f"{path}.{name}")] for name, value in sorted(things.items())]
 
     def _parts(self, thing: Any, path: str) -> list[Any]:
-        """Return what an object consists of, as JSON."""
+        """Return the parts of an object as JSON."""
         kind = type(thing)
         if kind in (tuple, list):
             return [kind.__name__, self._all(thing, path)]
@@ -163,7 +168,7 @@ class _Walk:
         return self._object(thing, path) if held is None else ["table", self._all(held, path)]
 
     def _function(self, function: types.FunctionType, path: str) -> list[Any]:
-        # by its globals and its code: `functools.wraps` copies the name and module of what it wraps
+        # from its globals and its code, because `functools.wraps` copies name and module of the wrapped function
         owner = code.library(str(function.__globals__.get("__name__", "__main__")))
         name = function.__code__.co_qualname
         if owner is not None and "<locals>" not in name and "<lambda>" not in name:
@@ -173,7 +178,7 @@ class _Walk:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
                 cells[name] = cell.cell_contents
-            except ValueError:  # not filled yet
+            except ValueError:  # the cell is still empty
                 cells[name] = None
         own = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
         files = [self._files[text] for text in sorted(set(code.constants(function.__code__)) & self._files.keys())]
@@ -190,7 +195,7 @@ class _Walk:
         ]
 
     def _read(self, function: types.FunctionType, path: str) -> list[Any]:
-        """Return what a user's function reads of its module, and what it imports."""
+        """Return the globals that a user's function reads, and the modules that it imports."""
         values: list[Any] = []
         package = function.__globals__.get("__package__")
         for reference in code.references(function.__code__):
@@ -198,7 +203,7 @@ class _Walk:
             if reference.imported:
                 values.append([reference.name, self._import(reference, package, where)])
             elif reference.name in ("__file__", "__spec__", "__path__"):
-                values.append([reference.name, "where it lies"])  # which is another place on each machine
+                values.append([reference.name, "where it lies"])  # the location differs between machines
             elif reference.name in function.__globals__:
                 value = function.__globals__[reference.name]
                 if isinstance(value, types.ModuleType):
@@ -216,7 +221,7 @@ class _Walk:
         return ["absent", name] if module is None else self._module(module, reference.attributes, path)
 
     def _module(self, module: types.ModuleType, attributes: tuple[tuple[str, ...], ...], path: str) -> list[Any]:
-        """Return of a user's module the attributes that are used of it, all of it where it is used itself."""
+        """Return the attributes of a user's module that are used; all of them if the module itself is used."""
         owner = code.library(module.__name__)
         if owner is not None:
             return ["library", owner]
@@ -227,7 +232,7 @@ class _Walk:
             if not name.startswith("__"):
                 try:
                     values.append([name, self.of(value, f"{path}.{name}")])
-                except Unstable:  # whether it is used at all is not known
+                except Unstable:  # it may not be used at all
                     values.append([name, "unknown"])
         return [code.module_tokens(module), values]
 
@@ -270,11 +275,11 @@ class _Walk:
         try:
             reduced = reducer(thing) if reducer is not None else thing.__reduce_ex__(4)
         except Exception as problem:
-            raise Unstable(path, thing, f"whose content cannot be told ({problem})") from problem
+            raise Unstable(path, thing, f"whose content cannot be determined ({problem})") from problem
         if isinstance(reduced, str):
             return ["global", code.library(getattr(thing, "__module__", None) or "builtins") or "own", reduced]
         if not isinstance(reduced, tuple) or len(reduced) < 2:
-            raise Unstable(path, thing, "whose way of being pickled is none")
+            raise Unstable(path, thing, "which cannot be pickled")
         function, arguments, *rest = reduced
         state, items, pairs = [*rest, None, None, None][:3]
         return [

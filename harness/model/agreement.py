@@ -5,8 +5,8 @@ largest number. For a gradient it is the largest number among the gradients of i
 has a gradient of exactly zero, so that what is computed for it alone is rounding. If all gradients of a module are
 below a thousandth of the model's largest, the scale is that thousandth.
 
-Some gradients are small sums of large numbers, and then the rounding of either path exceeds 1e-5. An example is the last
-bias of a model that is trained by distances: a common shift changes no distance, so that its gradient is exactly zero.
+Some gradients are small sums of large numbers, and then the rounding of either path exceeds 1e-5. An example is the
+last bias of a model that is trained by distances: a common shift changes no distance, so its gradient is exactly zero.
 So where a tensor fails, the plain path is also computed in float64. The fast path's distance from float64 may then be
 ten times the plain path's largest distance. The largest is used because rounding in the forward pass reaches all
 tensors, and which of them it affects most is chance; so is its size if it comes from one or two numbers, such as the
@@ -25,9 +25,10 @@ its norm. The bound is
     |F - R| <= 4 |P - R| + 4 u |R|,
 
 where |R| is again that of the module. Smaller errors are detected in float32, because a path that runs in bf16 has to
-agree in float32 as well. The argument needs derivatives, which a loss may lack (|u - v|, hinges, the hardest negative of
-a batch): a rounded embedding may lie on the other side of a kink. So in bf16 a fixed linear function of the embeddings
-replaces the loss, and the loss itself is compared in float32. fp16 is treated in the same way, with u = 2^-11.
+agree in float32 as well. The argument needs derivatives, which a loss may lack (|u - v|, hinges, the hardest negative
+of a batch): a rounded embedding may lie on the other side of a kink. So in bf16 a fixed linear function of the
+embeddings replaces the loss, and the loss itself is compared in float32. fp16 is treated in the same way, with
+u = 2^-11.
 """
 
 from __future__ import annotations

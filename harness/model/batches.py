@@ -14,7 +14,7 @@ from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import Features
 
 SAMPLE, ROWS, CUT = 64, 3, 64
-"""Rows that are sampled, rows of a batch (the batch of the loss has 2 * ROWS - 1), and the usual truncation in tokens."""
+"""Rows that are sampled, rows of a batch (2 * ROWS - 1 in that of the loss), and the usual truncation in tokens."""
 
 LABELS = ("label", "labels", "score", "scores")
 """Names of columns that sentence-transformers takes for labels."""

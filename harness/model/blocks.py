@@ -1,8 +1,8 @@
 """Attention over packed sentences on CPUs: explicit forward and backward passes in blocks of similar length.
 
-A batch has about twenty different lengths. Calling torch's own attention once for each takes longer than the arithmetic,
-and its fused kernels for CPUs have no dropout. Here sentences of similar length form a block, padded to its longest if
-that costs less than one more block. A mask hides the padding, so the result is exact.
+A batch has about twenty different lengths. Calling torch's own attention once for each takes longer than the
+arithmetic, and its fused kernels for CPUs have no dropout. Here sentences of similar length form a block, padded to its
+longest if that costs less than one more block. A mask hides the padding, so the result is exact.
 """
 
 from __future__ import annotations

@@ -168,6 +168,6 @@ def _random_state_restored(device: torch.device) -> AbstractContextManager[None]
 
 
 def _uncached_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Continue the present autocast without its cache, whose copies of weights from an earlier step would be captured."""
+    """Continue the present autocast without its cache, whose copies of weights must not be captured."""
     kind = device.type
     return torch.autocast(kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), cache_enabled=False)

@@ -18,7 +18,7 @@ LEVELS = 2**16
 
 @contextmanager
 def quick_dropout() -> Iterator[None]:
-    """Let every `nn.Dropout` on a CPU use `dropped`; the modules stay in place, so that code can still set their `p`."""
+    """Let every `nn.Dropout` on a CPU use `dropped`; the modules stay in place, so that code can set their `p`."""
     with patch.object(nn.Dropout, "forward", _forward):
         yield
 

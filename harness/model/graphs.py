@@ -124,7 +124,7 @@ class _Replayed(torch.autograd.Function):
 
 @cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    """Return the one stream on which all graphs are recorded: cuBLAS keeps memory for every stream that it is used on."""
+    """Return the stream on which all graphs are recorded: cuBLAS keeps memory for every stream that it is used on."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 

@@ -134,7 +134,7 @@ def _no_code_and_no_pickle(folder: Path) -> None:
     kind = _json(folder / "config_sentence_transformers.json", {}).get("model_type", "SentenceTransformer")
     if modules and kind != "SentenceTransformer":
         raise RunFailed(
-            f"base model {folder}: it is a {kind}, but sentence embeddings need a SentenceTransformer; choose such a model"
+            f"base model {folder}: it is a {kind}, but sentence embeddings need a SentenceTransformer; choose another"
         )
     routed = [_json(folder / m.get("path", "") / "router_config.json", {}).get("types", {}) for m in modules]
     for name in [m["type"] for m in modules] + [name for types in routed for name in types.values()]:

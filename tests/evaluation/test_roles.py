@@ -163,7 +163,7 @@ def test_a_subset_that_there_is_not_is_refused_before_anything_is_trained(copy: 
     done = harness("run", "study.py", "--tasks", "STS17:en-fi", "--executor", "inline", cwd=copy)
 
     assert done.returncode == 2
-    assert "--tasks STS17:en-fi: STS17 has the subsets ar-ar, en-ar, en-de, en-en" in done.stderr
+    assert "--tasks STS17:en-fi: STS17 has no subset 'en-fi'; choose from ar-ar, en-ar, en-de, en-en" in done.stderr
     named = harness("fetch", "study.py", "--tasks", "EmbeddedSTS:en", "--testbed", "embedded", cwd=copy)
     assert named.returncode == 2
     assert "EmbeddedSTS has no subsets" in named.stderr

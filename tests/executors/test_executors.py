@@ -111,7 +111,7 @@ def test_calls_run_side_by_side_in_processes_that_stay(make: Callable[..., Execu
     executor = make(workers=2)
     assert executor.slots == 2
     first = [executor.submit(who, str(tmp_path), 2) for _ in range(2)]
-    with pytest.raises(RuntimeError, match="no free slot"):
+    with pytest.raises(RuntimeError, match="slots of the executor are busy"):
         executor.submit(who)
     (tmp_path / "go").touch()
     pids = {future.result()[0] for future in first}

@@ -134,7 +134,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "half of the layers missing": (lambda f: deepen(f, 1, 2), ["16 missing", "encoder.layer.1.", "11 more"]),
     "more layers stored than configured": (
         lambda f: deepen(f, 2, 1),
-        ["16 in its files without a place", "encoder.layer.1."],
+        ["16 in its files that the model of config.json does not have", "encoder.layer.1."],
     ),
     "one tensor missing": (
         lambda f: rename(f, lambda w: {k: v for k, v in w.items() if k != "embeddings.LayerNorm.weight"}),
