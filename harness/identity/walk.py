@@ -11,14 +11,11 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from harness.identity import code
 from harness.identity.numbers import numbers, table
-
-LONGEST_PATH = 1000
-"""Maximum number of characters of a text that may name a file."""
 
 _DERIVED_ATTRIBUTES = frozenset(
     ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__",
@@ -49,42 +46,14 @@ def digest(thing: Any, files: Mapping[str, str] | None = None) -> str:
         Unstable: the content of an object cannot be determined, e.g. of an open file, a lock or a generator; the
             message names the object.
     """
-    return _Walk(files or {}).of(thing, "it")[:16]
-
-
-def paths_in(thing: Any) -> list[str]:
-    """Return the texts in an object that name an existing file or folder, or that may be ids of the hub.
-
-    Raises:
-        Unstable: as in `digest`.
-    """
-    walk = _Walk({})
-    walk.of(thing, "it")
-    return sorted(text for text in walk.texts if _names_something(text))
-
-
-def _names_something(text: str) -> bool:
-    if not text or len(text) > LONGEST_PATH or "\0" in text or "\n" in text or text in (".", "..", "/"):
-        return False
-    try:
-        return Path(text).exists() or _could_be_hub_id(text)
-    except OSError:
-        return False
-
-
-def _could_be_hub_id(text: str) -> bool:
-    parts = text.split("/")
-    return len(parts) == 2 and all(part and set(part) <= _ID and part[0] != "." for part in parts)
-
-
-_ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+    return Walk(files or {}).of(thing, "it")[:16]
 
 
 def _hash(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 
 
-class _Walk:
+class Walk:
     """One walk through an object, with the hashes of all parts, so that shared parts are hashed once and cycles end."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
@@ -113,7 +82,9 @@ class _Walk:
         except Unstable:
             raise
         except Exception as problem:  # an object's own methods may raise anything, and it may be nested too deeply
-            raise Unstable(path, thing, f"whose content cannot be determined ({type(problem).__name__}: {problem})") from None
+            raise Unstable(
+                path, thing, f"whose content cannot be determined ({type(problem).__name__}: {problem})"
+            ) from None
         finally:
             del self._open[id(thing)]
         self._hashes[id(thing)] = (thing, content)

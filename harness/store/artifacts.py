@@ -43,7 +43,7 @@ def publish(store: Path, staging: Path, record: Record, keep_model: bool) -> Non
 
 
 def model_folder(store: Path, record: Record) -> Path:
-    """Return where a run's model is, if it was kept."""
+    """Return the folder of a run's model, whether or not it was kept."""
     return store / "models" / record.study / record.id
 
 

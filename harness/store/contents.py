@@ -22,17 +22,14 @@ FILE = "contents.json"
 
 @dataclass(frozen=True)
 class Contents:
-    """Hashes by name.
-
-    Attributes:
-        parts: of a testbed's parts, by what the testbed says of them (`Testbed.declared`).
-        files: of files, models and hub repositories that losses and views name.
-        precision: what "auto" came to on the device that trains; None before a run asked.
-    """
+    """Hashes of contents, by name."""
 
     parts: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of a testbed's parts, by what the testbed declares of them (`Testbed.declared`)."""
     files: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of the files, models and repositories of the hub that losses and views name."""
     precision: str | None = None
+    """Precision that "auto" selected on the device that trains; None before the first run."""
 
 
 def read(folder: Path) -> Contents:
@@ -73,14 +70,21 @@ def resolved(ablation: Ablation, contents: Contents) -> Ablation:
 
 
 def updated(contents: Contents, ablation: Ablation, parts: Mapping[str, str], files: Mapping[str, str]) -> Contents:
-    """Return contents updated with the hashes that were read now, by part and by name."""
+    """Return contents updated with new hashes.
+
+    Args:
+        contents: the contents.
+        ablation: the ablation whose data were hashed.
+        parts: new hashes by part of the testbed.
+        files: new hashes by name of a file, model or repository.
+    """
     declared = ablation.testbed.declared()
     read_now = {declared[part]: content for part, content in parts.items()}
     return replace(contents, parts={**contents.parts, **read_now}, files={**contents.files, **files})
 
 
 def changes(earlier: Contents, current: Contents) -> list[str]:
-    """Describe what changed since the store's runs were made; contents that were unknown before do not count."""
+    """Describe what changed since the store's last run; contents that it had no hash of do not count."""
     pairs = [
         *((earlier.parts, now) for now in current.parts.items()),
         *((earlier.files, now) for now in current.files.items()),

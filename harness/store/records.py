@@ -157,7 +157,7 @@ _PROVENANCE_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("versions", "hardware", "git", "harness_git", "revisions", "subsets", "trained"), _TABLE),
     **dict.fromkeys(("rows_asked", "threads"), (int,)),
 }
-"""Types of the parts of a record's provenance that commands read."""
+"""Types of those parts of a record's provenance that commands read."""
 
 
 def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
@@ -178,7 +178,7 @@ def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
     if odd is not None:
         raise ValueError(f"{odd} is not a number")
     if plain["stage"] not in get_args(Stage) or plain["outcome"] not in get_args(Outcome):
-        raise ValueError(f"no run is {plain['stage']} and {plain['outcome']}")
+        raise ValueError(f"a stage {plain['stage']!r} with outcome {plain['outcome']!r} does not exist")
 
 
 HEAD = '{"record": '
@@ -276,7 +276,7 @@ def best(records: Iterable[Record]) -> Record | None:
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return one row per run: fields, point.*, scores, unshared.*, diagnostics.*, provenance.*; no per-pair cosines."""
-    import pandas as pd  # a third of a second that `plan` and `check` do not need
+    import pandas as pd  # imported here, because it takes a third of a second that `plan` and `check` do not need
 
     rows = []
     for record in records:
