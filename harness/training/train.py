@@ -141,7 +141,7 @@ def train(
     # accelerate leaves its autocast around the model's forward, and evaluation must not run in bf16
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     if not math.isfinite(result.training_loss):
-        raise Diverged(f"training diverged: the mean training loss is {result.training_loss}; lower the learning rate")
+        raise Diverged(f"the mean training loss is {result.training_loss}; lower the learning rate")
     frozen = [name for name, parameter in owned.items() if torch.equal(parameter.detach(), before[name])]
     if frozen:
         raise FrozenLoss(

@@ -92,9 +92,7 @@ class Watch(TrainerCallback):
     ) -> None:
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(float(loss)):
-            raise Diverged(
-                f"training diverged: the loss was {loss} by step {state.global_step}; lower the learning rate"
-            )
+            raise Diverged(f"the training loss became {loss} by step {state.global_step}; lower the learning rate")
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         share = state.global_step / state.max_steps

@@ -295,7 +295,7 @@ def mishaps(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
         ("nan", "diverged", "training loss"),
         ("memory", "infeasible", "out of memory"),
         ("crash", "failed", "ZeroDivisionError: a bug in the loss"),
-        ("frozen", "failed", "FrozenLoss: Detached owns head.weight"),
+        ("frozen", "failed", "FrozenLoss: Detached: its parameters head.weight"),
     ],
 )
 def test_a_run_that_fails_is_recorded_and_others_go_on(mishaps: Plan, study: str, outcome: str, said: str) -> None:
