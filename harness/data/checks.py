@@ -244,7 +244,13 @@ def _false_negatives(view: View, keys: DataFrame, where: str, size: int) -> Find
 
 
 def ignored_label(study: str, view: View, rows: int) -> Finding:
-    """Return the finding that a loss gives the same value for all labels."""
+    """Return the finding that a loss gives the same value for all labels.
+
+    Args:
+        study: name of the study.
+        view: its view.
+        rows: number of rows of the view.
+    """
     return Finding(
         "error",
         f"study {study}",
@@ -258,7 +264,13 @@ def ignored_label(study: str, view: View, rows: int) -> Finding:
 
 
 def unprobed_label(study: str, view: View, why: str) -> Finding:
-    """Return the finding that it could not be tested whether a loss reads its labels."""
+    """Return the finding that it could not be tested whether a loss reads its labels.
+
+    Args:
+        study: name of the study.
+        view: its view.
+        why: the reason.
+    """
     return Finding(
         "note",
         f"study {study}",

@@ -69,6 +69,7 @@ class Audit:
     """The audited studies; empty if they are all studies of the ablation."""
 
     def of(self, severity: str) -> list[Finding]:
+        """Return the findings of one severity."""
         return [finding for finding in self.findings if finding.severity == severity]
 
 

@@ -102,7 +102,13 @@ def mine(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) -> pd.
 
 
 def count_drawn(view: View, pairs: pd.DataFrame, base: str) -> int:
-    """Return how many rows of a mined view have a random negative, because too few were below the margin."""
+    """Return how many rows of a mined view have a random negative, because too few were below the margin.
+
+    Args:
+        view: the view; its negatives must have been mined.
+        pairs: columns anchor and positive.
+        base: identity of the base model, as in `with_negatives`.
+    """
     assert view.mining is not None
     return int((_read(_path(view.mining, pairs, base))["drawn"] > 0).sum())
 

@@ -33,6 +33,13 @@ class Reporter:
     """The worker's end: sends the progress of a run to the driver's port."""
 
     def __init__(self, port: int | None, run_id: str, token: str = "") -> None:
+        """Open a socket.
+
+        Args:
+            port: the driver's UDP port; nothing is sent if it is None.
+            run_id: id of the run.
+            token: secret by which the driver recognises its workers.
+        """
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if port else None
         self._address = ("127.0.0.1", port or 0)
         self._run_id, self._token = run_id, token

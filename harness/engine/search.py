@@ -89,6 +89,11 @@ def frozen(ablation: Ablation, study: Study, record: Record) -> FrozenTrial:
 
     Infeasible and diverged points become pruned trials without a value, which TPE ranks below all others. Failed runs
     do not count against their point.
+
+    Args:
+        ablation: the ablation.
+        study: the study whose search this is.
+        record: record of a tuning run.
     """
     assert record.point is not None
     state = {

@@ -95,6 +95,7 @@ class Subject:
 
     @property
     def published(self) -> Published:
+        """The model's published scores."""
         return MODELS[self.name]
 
 
@@ -115,14 +116,17 @@ class Row:
 
     @property
     def outcome(self) -> Outcome:
+        """Whether the scores agree within TOLERANCE."""
         if self.published is None or self.measured is None:
             return "not available"
         return "agrees" if round(abs(self.measured - self.published), 9) <= TOLERANCE else "disagrees"
 
     def with_score(self, score: float) -> Row:
+        """Return the row with a measured score."""
         return replace(self, measured=score)
 
     def without(self, reason: str) -> Row:
+        """Return the row with the reason why there is no measured score."""
         return replace(self, reason=reason)
 
 

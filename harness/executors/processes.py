@@ -156,7 +156,8 @@ class _Worker:
             good, value = self._pipe.recv()
         except (EOFError, OSError):
             self.kill()
-            value = WorkerDied(f"the worker process died (exit code {self._process.returncode})")
+            code = self._process.returncode
+            value = WorkerDied(f"the worker process died (exit code {code}); --retry-failed repeats the run")
         except Exception as problem:  # the answer cannot be unpickled here
             value = problem
         clock.cancel()

@@ -118,7 +118,7 @@ class RayExecutor:
             elif isinstance(problem, RayTaskError):  # the call's own exception, which Ray wraps
                 result.set_exception(getattr(problem, "cause", None) or problem)
             else:
-                result.set_exception(WorkerDied(f"the Ray worker was lost ({problem})"))
+                result.set_exception(WorkerDied(f"the Ray worker was lost ({problem}); --retry-failed repeats the run"))
 
         if self._time_limit:
             clock.start()

@@ -110,11 +110,11 @@ class Walk:
             return ["dict", self._pairs(thing.items(), path)]
         if isinstance(thing, enum.Enum):
             own = {name: value for name, value in vars(thing).items() if not name.startswith("_")}
-            told = [self.of(kind, f"the class of {path}"), thing.name, self.of(thing.value, f"{path}.value")]
-            return ["enum", *told, self._named(own, path)]
+            member = [self.of(kind, f"the class of {path}"), thing.name, self.of(thing.value, f"{path}.value")]
+            return ["enum", *member, self._named(own, path)]
         if isinstance(thing, functools.partial):
-            given = [self.of(thing.func, f"{path}.func"), self._all(thing.args, f"{path}.args")]
-            return ["partial", *given, self._named(thing.keywords, path)]
+            call = [self.of(thing.func, f"{path}.func"), self._all(thing.args, f"{path}.args")]
+            return ["partial", *call, self._named(thing.keywords, path)]
         if isinstance(thing, types.FunctionType):
             return self._function(thing, path)
         if isinstance(thing, types.ModuleType):
@@ -133,10 +133,10 @@ class Walk:
             return ["property", self._all((thing.fget, thing.fset, thing.fdel), path)]
         if hasattr(thing, "cache_info") and hasattr(thing, "__wrapped__"):  # functools.cache, lru_cache
             return ["cached", self.of(thing.__wrapped__, path)]
-        if (found := numbers(thing)) is not None:
-            return ["numbers", *found, self._named(getattr(thing, "__dict__", {}), path)]
-        held = table(thing)
-        return self._object(thing, path) if held is None else ["table", self._all(held, path)]
+        if (content := numbers(thing)) is not None:
+            return ["numbers", *content, self._named(getattr(thing, "__dict__", {}), path)]
+        cells = table(thing)
+        return self._object(thing, path) if cells is None else ["table", self._all(cells, path)]
 
     def _function(self, function: types.FunctionType, path: str) -> list[Any]:
         # from its globals and its code, because `functools.wraps` copies name and module of the wrapped function

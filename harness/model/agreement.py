@@ -83,7 +83,16 @@ class Gap:
 
 
 def in_float32(batch: str, plain: Outcome, fast: Outcome) -> list[Gap]:
-    """Compare the results of two paths in float32 by their largest difference."""
+    """Compare the results of two paths in float32 by their largest difference.
+
+    Args:
+        batch: name of the batch or batches.
+        plain: the plain path's result in float32.
+        fast: the fast path's result in float32.
+
+    Returns:
+        The gap of each tensor of `plain`.
+    """
     return [Gap(batch, name, error, AGREEMENT) for name, error in _errors(plain, fast, math.inf)]
 
 

@@ -123,8 +123,17 @@ def flash_attention(
 ) -> Tensor:
     """Call the kernel that `jagged_attention` uses on a GPU in bf16 or fp16 directly, without nested tensors.
 
-    For a small batch, building nested tensors takes the CPU longer than the kernel takes the GPU. Arguments and result
-    are those of `jagged_attention`, and the gradients are torch's own.
+    For a small batch, building nested tensors takes the CPU longer than the kernel takes the GPU. The gradients are
+    torch's own.
+
+    Args:
+        query, key, value: shape (tokens, heads, width).
+        packing: where the sentences are in the sequence.
+        scale: factor of the scores.
+        dropout: rate of dropout of the attention weights.
+
+    Returns:
+        The attended values, shape (tokens, heads, width).
     """
     longest = packing.longest
     offsets = packing.cached("int32", lambda: packing.offsets.to(torch.int32))

@@ -53,7 +53,20 @@ def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int =
 
 
 def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Return the models' mean Pearson correlation in each resample; arguments are those of `resampled_spearman`."""
+    """Return the models' mean Pearson correlation in each resample.
+
+    Args:
+        gold: gold scores, shape (pairs,).
+        predictions: scores, shape (models, pairs).
+        resamples: number of resamples.
+        seed: seed of the resamples, which are those of `resampled_spearman`.
+
+    Returns:
+        Correlations, shape (resamples,); NaN where a model gives all pairs of the resample the same score.
+
+    Raises:
+        ValueError: as in `resampled_spearman`.
+    """
     x, ys = _checked(gold, predictions)
     x, ys = x - x.mean(), ys - ys.mean(axis=1, keepdims=True)  # avoids cancellation in the sums of squares
     n, result = len(x), []
@@ -117,7 +130,7 @@ class _Block:
 
     place: slice
     """Place of the block among all resamples."""
-    drawn: NDArray[np.float32]
+    pairs: NDArray[np.float32]
     """Count and weight (centred gold rank times count) of each pair, shape (n + 1, 2, resamples); the last row is 0."""
     own: Floats
     """Sum over the pairs of the weight times half the count, shape (resamples,)."""
@@ -128,11 +141,11 @@ class _Block:
 
     @property
     def counts(self) -> NDArray[np.float32]:
-        return self.drawn[:-1, 0]
+        return self.pairs[:-1, 0]
 
     @property
     def weights(self) -> NDArray[np.float32]:
-        return self.drawn[:-1, 1]
+        return self.pairs[:-1, 1]
 
 
 @lru_cache(maxsize=2)
@@ -142,16 +155,16 @@ def _gold_side(gold: tuple[float, ...], resamples: int, seed: int) -> list[_Bloc
     ties, n = _Ties.of(x), len(x)
     for draws in _draws(n, resamples, seed):
         size = draws.shape[1]
-        drawn = np.zeros((n + 1, 2, size), np.float32)
-        drawn[:-1, 0] = draws
-        counts = drawn[:-1, 0]
+        pairs = np.zeros((n + 1, 2, size), np.float32)
+        pairs[:-1, 0] = draws
+        counts = pairs[:-1, 0]
         levels = np.add.reduceat(counts[order].astype(float), np.cumsum(lengths) - lengths, axis=0)
         ranks = (np.cumsum(levels, axis=0) - levels / 2)[level]
-        drawn[:-1, 1] = (ranks - n / 2) * counts  # they sum to 0, so the models' ranks need not be centred
-        own = np.einsum("ij,ij->j", drawn[:-1, 1].astype(float), counts / 2)
+        pairs[:-1, 1] = (ranks - n / 2) * counts  # they sum to 0, so the models' ranks need not be centred
+        own = np.einsum("ij,ij->j", pairs[:-1, 1].astype(float), counts / 2)
         untied = (n**3 - _cubes(counts)) / 12
         place = slice(start, start + size)
-        blocks.append(_Block(place, drawn, own, untied - ties.spread(counts), untied))
+        blocks.append(_Block(place, pairs, own, untied - ties.spread(counts), untied))
         start += size
     return blocks
 
@@ -178,7 +191,7 @@ def _above(block: _Block, order: NDArray[np.intp]) -> Floats:
     until = np.zeros((len(order), 2, len(within)), np.float32)
     counts_and_weights = np.empty_like(until)
     for places in order.T:
-        np.take(block.drawn, places, axis=0, out=counts_and_weights, mode="clip")  # the other modes copy `out`
+        np.take(block.pairs, places, axis=0, out=counts_and_weights, mode="clip")  # the other modes copy `out`
         within += np.einsum("ij,ij->j", counts_and_weights[:, 1], until[:, 0])
         until += counts_and_weights
     before = np.tri(len(order), k=-1, dtype=np.float32) @ until[:, 0]

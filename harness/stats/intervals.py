@@ -145,7 +145,13 @@ def welch_interval(new: ArrayLike, old: ArrayLike, alpha: float = ALPHA) -> Inte
 
 
 def welch_p(new: ArrayLike, old: ArrayLike, least: float) -> float:
-    """Return the one-sided p-value of "mean(new) - mean(old) is below `least`"; 1 if `welch_interval` is None."""
+    """Return the one-sided p-value of "mean(new) - mean(old) is below `least`"; 1 if `welch_interval` is None.
+
+    Args:
+        new: one number per seed.
+        old: one number per seed of the other sample.
+        least: the bound, on the scale of the numbers.
+    """
     from scipy.special import stdtr
 
     difference = _welch(new, old)

@@ -59,11 +59,11 @@ def write(folder: Path, contents: Contents) -> None:
 def resolved(ablation: Ablation, contents: Contents) -> Ablation:
     """Return the ablation with content hashes and with the precision that the device uses."""
     declared = ablation.testbed.declared()
-    known = tuple((part, contents.parts[said]) for part, said in declared.items() if said in contents.parts)
+    hashes = tuple((part, contents.parts[name]) for part, name in declared.items() if name in contents.parts)
     precision = contents.precision if ablation.precision == "auto" and contents.precision else ablation.precision
     return replace(
         ablation,
-        testbed=replace(ablation.testbed, contents=known),
+        testbed=replace(ablation.testbed, contents=hashes),
         files=contents.files,
         precision=cast(Precision, precision),
     )

@@ -48,9 +48,10 @@ class Trainer(SentenceTransformerTrainer):
     data_collator_class = Collator
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        pass
+        """Do nothing: the callback would query the hub."""
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Tensor]], Tensor | None]:
+        """Return the columns and labels of a batch, and announce the columns to a fast model."""
         features, labels = super().collect_features(inputs)
         lengths: list[Any] = [column.pop(LENGTHS, None) for column in features]
         if isinstance(self.model, FastSentenceTransformer):
@@ -82,6 +83,13 @@ class Watch(TrainerCallback):
     def __init__(
         self, looks: Sequence[float], on_step: Callable[[float], None], on_look: Callable[[float], bool]
     ) -> None:
+        """Store the schedule and the callbacks.
+
+        Args:
+            looks: shares of the training, from 0 to 1, after which the dev set is scored.
+            on_step: called after each step with the share of the steps that are done.
+            on_look: called with that share at each look; training stops when it returns True.
+        """
         self.looks = sorted(looks)
         self.on_step = on_step
         self.on_look = on_look
