@@ -223,7 +223,7 @@ def as_cross_encoder(folder: Path) -> None:
 STRANGE: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "an adapter": (as_adapter, ["it is an adapter", "merge"]),
     "a module of its own": (with_own_module, ["mine.Pooling", "not executed"]),
-    "an architecture of its own": (with_own_architecture, ["code of its own, which is not executed"]),
+    "an architecture of its own": (with_own_architecture, ["its own code, which is not executed"]),
     "a pickled module": (pickled, ["Dense/pytorch_model.bin", "they can run code"]),
     "a cross-encoder": (as_cross_encoder, ["it is a CrossEncoder"]),
 }
