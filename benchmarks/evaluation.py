@@ -1,13 +1,14 @@
-"""Evaluation, side by side with `mteb.evaluate` and sentence-transformers' evaluator, as their documentation uses them.
+"""Compare evaluation with `mteb.evaluate` and sentence-transformers' evaluator, used as in their documentation.
 
     python benchmarks/evaluation.py --testbed embedded [--tasks A,B] [--repeats 3]
 
-Both sides score STSB dev and test and the same mteb tasks with the same model (the untrained base model), one thread
-each, in turn, each in a worker process of its own that stays alive. The first turn of each is not counted: it reads
-the data sets. Prints medians with their spread, the ratio, and by what each score differs from plain's.
+Both sides score STSB dev and test and the same mteb tasks with the same model (the untrained base model). They
+alternate, with one thread each, in separate worker processes that stay alive. The first turn of each side reads the
+data sets and is not counted. The benchmark prints medians with their spread, the ratio, and the difference between the
+scores of both sides.
 
-How small can that be? Plain then scores again in batches of other sizes, which changes nothing but how sentences are
-padded, and so the order of some sums in float32: what its own scores differ by is no error of anybody's.
+As a reference for that difference, the plain side also scores in batches of other sizes. That changes only the padding,
+and so the order of some sums in float32: the resulting differences are rounding and not errors.
 """
 
 from __future__ import annotations
@@ -33,18 +34,27 @@ from harness.testbeds import Testbed, by_name
 Side = Literal["plain", "harness"]
 
 OTHER_BATCH_SIZES = (24, 64)
-"""The libraries' own are 16 (sentence-transformers' evaluator) and 32 (mteb)."""
+"""The libraries' defaults are 16 (sentence-transformers' evaluator) and 32 (mteb)."""
 
 
 def measure(side: Side, bed: Testbed, **options: Any) -> tuple[float, dict[str, float]]:
-    """Evaluate once in this process; return seconds and scores by name. Plain takes a `batch_size`."""
+    """Evaluate once in this process.
+
+    Args:
+        side: which implementation to measure.
+        bed: the testbed.
+        options: options of the plain evaluators, e.g. `batch_size`.
+
+    Returns:
+        Seconds, and scores by name.
+    """
     from harness.engine import worker
     from harness.executors.library_output import be_quiet
     from harness.testbeds import materials
 
     be_quiet()
     if side == "harness":
-        worker.settle()
+        worker.tune_memory_management()
     sets = {"stsb-dev": materials.load_sts(bed.dev), "stsb-test": materials.load_sts(bed.test)}
     began = time.perf_counter()
     if side == "plain":
@@ -67,8 +77,8 @@ def score_plainly(model: Any, tasks: Sequence[str], sets: dict[str, Any], **opti
         judge = EmbeddingSimilarityEvaluator(*columns, name=name, **options)
         scores[name] = float(judge(model)[f"{name}_spearman_cosine"])
     for name in tasks:
-        given: Any = {"encode_kwargs": options} if options else {}
-        result = mteb.evaluate(model, task(name), cache=None, co2_tracker=False, show_progress_bar=False, **given)
+        extra: Any = {"encode_kwargs": options} if options else {}
+        result = mteb.evaluate(model, task(name), cache=None, co2_tracker=False, show_progress_bar=False, **extra)
         scores[name] = float(result.task_results[0].get_score())
     return scores
 
@@ -128,7 +138,7 @@ def _print(bed: Testbed, seconds: dict[str, list[float]], scores: dict[str, dict
         table.add_row(side, f"{median:.2f} ({ordered[0]:.2f} to {ordered[-1]:.2f})", f"{plain / median:.2f}")
     console.print(table)
     others = [side for side in scores if side != "plain"]
-    gaps = Table("score", "plain", *others, title="and what it differs by from plain")
+    gaps = Table("score", "plain", *others, title="differences from the plain scores")
     for name, score in scores["plain"].items():
         gaps.add_row(name, f"{score:.7f}", *(f"{abs(scores[side][name] - score):.1e}" for side in others))
     console.print(gaps)

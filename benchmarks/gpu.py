@@ -1,13 +1,13 @@
-"""All that a GPU has to show, in one command of a few minutes: floors, certificates, speed, sharing, a whole ablation.
+"""All GPU measurements in one command of a few minutes: bounds, certificates, speed, sharing, and a whole ablation.
 
     python benchmarks/gpu.py [--device cuda] [--minutes 6] [--out FOLDER] [--only STAGE ...]
 
-Stages run in the order of what they are worth, each in a process of its own that is ended when its share of the time
-is over; what one leaves goes to those after it. Each row is written as soon as it is found: results.json and log.txt in
-the folder hold all that came out until then. The table at the end has a few lines a stage. `--device cpu` runs
-everything with small shapes, to see that it runs: its figures mean nothing.
+Stages run in the order of their importance, each in its own process, which is ended when its share of the time is over;
+time that a stage does not need is given to later stages. Each row is written as soon as it is measured, so results.json
+and log.txt in the folder always hold all results so far. The table at the end has a few lines per stage. `--device cpu`
+runs everything with small shapes as a test; its figures have no meaning.
 
-Exit code: 0 if every certificate held, 1 if one did not or could not be had, 2 for a wrong command.
+Exit code: 0 if every certificate held, 1 if one did not hold or could not be measured, 2 for a wrong command.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ STAGES = {
     "compile": ("compiled", 40, 1),
     "h": ("book", 3, 1),
 }
-"""By name: the module, its share of the time, and how many lines of the table are its own: 40 in all."""
+"""By name of the stage: its module, its share of the time, and its number of lines in the table (40 in total)."""
 
 CERTIFYING = ("b", "tests")
 
 GRACE = 4
-"""Seconds between asking a stage to end, when it tells what it has, and ending it."""
+"""Seconds that a stage has to write its results after SIGTERM, before it is killed."""
 
 OVER = 124
-"""The exit code of a stage that had to be asked to end."""
+"""Exit code of a stage that exceeded its time."""
 
 Rows = list[dict[str, Any]]
 
@@ -64,7 +64,7 @@ def main() -> int:
         code = _child(options.stage, options.device, options.out)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)  # not after seconds of setting free what it had
+        os._exit(code)  # without the seconds that releasing its memory would take
     options.out.mkdir(parents=True, exist_ok=True)
     names = [name for name in STAGES if name in options.only]
     began = time.monotonic()
@@ -79,10 +79,18 @@ def main() -> int:
 
 
 def _run_all(names: list[str], device: str, ends: float, out: Path, log: TextIO) -> Rows:
-    """Run stages one after another, the next one importing what it needs meanwhile; return all rows."""
+    """Run stages one after another, while the next one imports its modules, and return all rows.
+
+    Args:
+        names: names of the stages.
+        device: "cuda" or "cpu".
+        ends: time of `time.monotonic` at which the last stage must have ended.
+        out: folder for results.json.
+        log: receives the output of all stages.
+    """
     rows: Rows = []
     waiting = _Process(names[0], device)
-    # the embedded testbed is made once, on the CPU, before a stage asks for it; who asks sooner waits for it
+    # the embedded testbed is built once on the CPU; a stage that needs it earlier waits for it
     make = [sys.executable, "-c", "from harness import embedded; embedded.build()"]
     making = subprocess.Popen(make, env=surroundings() | {"CUDA_VISIBLE_DEVICES": ""})
     for place, name in enumerate(names):
@@ -101,7 +109,7 @@ def _run_all(names: list[str], device: str, ends: float, out: Path, log: TextIO)
 
 
 def surroundings() -> dict[str, str]:
-    """Return a stage's environment variables: this checkout's harness, and nothing asked of a network."""
+    """Return a stage's environment variables: the harness of this checkout, and no access to the network."""
     path = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]
     quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
     quiet["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # as a worker has it
@@ -109,7 +117,7 @@ def surroundings() -> dict[str, str]:
 
 
 class _Process:
-    """A stage's process, which imports and waits until it is told to begin."""
+    """The process of a stage, which imports its modules and waits for the command to begin."""
 
     def __init__(self, name: str, device: str) -> None:
         self.name, self._folder = name, Path(tempfile.mkdtemp(prefix="gpu-"))
@@ -126,21 +134,21 @@ class _Process:
             )
 
     def wait_until_ready(self, seconds: float = 120) -> None:
-        """Wait until it has imported what it needs, or has ended."""
+        """Wait until the process has imported its modules, or has ended."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends and self._process.poll() is None and not (self._folder / "ready").exists():
             time.sleep(0.05)
 
     def begin(self, seconds: float, known: Rows) -> None:
-        """Let it begin, with so many seconds and what earlier stages found."""
+        """Let the stage begin, with its time in seconds and the rows of earlier stages."""
         self._began = time.monotonic()
         assert self._process.stdin is not None
-        with suppress(OSError):  # it could not even be imported: its output says why
+        with suppress(OSError):  # the import failed, and the output of the process has the reason
             self._process.stdin.write(json.dumps({"seconds": seconds, "known": known}, default=str) + "\n")
             self._process.stdin.close()
 
     def finish(self, seconds: float, log: TextIO) -> Rows:
-        """Wait for its end, or end it with all that it started; return its rows, the last of them how it ended."""
+        """Wait for the process, or end it with all processes that it started; return its rows, the last for its end."""
         for limit, ask in ((seconds, signal.SIGTERM), (GRACE, signal.SIGKILL), (GRACE, None)):
             try:
                 self._process.wait(limit)
@@ -150,34 +158,44 @@ class _Process:
                     os.killpg(self._process.pid, ask)
         took, code = time.monotonic() - self._began, self._process.poll()
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # whatever it left running
+            os.killpg(self._process.pid, signal.SIGKILL)  # processes that the stage left running
         output = (self._folder / "output").read_text(encoding="utf-8", errors="replace")
         log.write(f"\n===== stage {self.name}, {took:.0f} s, exit code {code}\n{output[-60_000:]}")
         log.flush()
-        told = self._folder / "rows"
-        lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+        written = self._folder / "rows"
+        lines = written.read_text(encoding="utf-8").splitlines() if written.exists() else []
         rows: Rows = [json.loads(line) for line in lines if line.endswith("}")]
         if code:
-            said = [line for line in output.splitlines() if line.strip() and not line.startswith("{")] or ["no word"]
+            messages = [line for line in output.splitlines() if line.strip() and not line.startswith("{")]
+            last = messages[-1] if messages else "no output"
             print(output[-4000:], file=sys.stderr)
-            rows.append({"stage": self.name, "what": "FAILED", "text": f"exit code {code}: {said[-1][:110]}"})
+            rows.append({"stage": self.name, "what": "FAILED", "text": f"exit code {code}: {last[:110]}"})
         return [*rows, {"stage": self.name, "what": "seconds", "text": None, "seconds": took, "ended": code}]
 
 
 def _child(name: str, device: str, folder: Path) -> int:
-    """Be a stage: import, wait for the word, run."""
+    """Run a stage in this process: import its modules, wait for the command, run.
+
+    Args:
+        name: name of the stage.
+        device: "cuda" or "cpu".
+        folder: where the stage writes its rows.
+
+    Returns:
+        The exit code.
+    """
 
     def over(*_: Any) -> None:
-        sys.exit(OVER)  # no Exception, so that no part of the stage goes on
+        sys.exit(OVER)  # SystemExit is no Exception, so no handler in the stage continues
 
     from gpu_stages.common import Stage, be_quiet
 
     module = importlib.import_module(f"gpu_stages.{STAGES[name][0]}")
     be_quiet()
     (folder / "ready").touch()
-    told = json.loads(sys.stdin.readline())
+    command = json.loads(sys.stdin.readline())
     signal.signal(signal.SIGTERM, over)
-    stage = Stage(name, device, time.monotonic() + told["seconds"], folder / "rows", told["known"])
+    stage = Stage(name, device, time.monotonic() + command["seconds"], folder / "rows", command["known"])
     try:
         module.run(stage)
     except Exception:
@@ -189,7 +207,7 @@ def _child(name: str, device: str, folder: Path) -> int:
 
 
 def _table(names: list[str], rows: Rows, seconds: float) -> str:
-    """Return each stage's first lines, at most 40 in all, certificates that did not hold first."""
+    """Return the first lines of each stage, at most 40 in total; certificates that did not hold come first."""
     lines = []
     for name in names:
         mine = sorted(

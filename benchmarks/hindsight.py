@@ -1,10 +1,10 @@
-"""How often do equal studies "hold" by procedures that somebody would follow who has seen the scores?
+"""How often do claims about equal studies "hold" under procedures that use scores which were already seen?
 
     python benchmarks/hindsight.py [--ablations 400]
 
-Two, or three, studies are equal: what differs between them is luck with seeds and with test pairs. Each procedure looks
-at the real `check` of a store whose log of designs is kept as a driver keeps it. A claim is counted once as "holds", as
-the verdict alone says it, and once as `check --strict` lets it stand.
+Two or three studies are equal: they differ only by chance in seeds and test pairs. Each procedure uses the real `check`
+on a store whose log of designs is written as by a driver. Claims are counted if their verdict is "holds", and again if
+they also hold under `check --strict`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from harness.verdicts.until_decided import grown
 MNR = losses.MultipleNegativesRankingLoss
 PAIRS, MOST = 300, 10
 SPREAD = {"seed": 0.6, "pair": 0.25}
-"""How far cosines lie from the gold scores: by a luck that a seed's pairs share with no other, and by the study's."""
+"""Standard deviations of the cosines' errors: of those that all seeds of a study share, and of those of one seed."""
 
 
 def ablation(names: Iterable[str], claims: Iterable[Expectation], seeds: int, most: int | None = None) -> Ablation:
@@ -60,7 +60,7 @@ class Store:
         self.designs: tuple[Design, ...] = ()
 
     def look(self, declared: Ablation) -> list[Verdict]:
-        """Run what an ablation lacks, as a driver would, and judge it."""
+        """Execute the missing runs of an ablation, as a driver would, and judge its claims."""
         entry = unlocking.design(declared, self.records.values())
         if unlocking.is_news(entry, self.designs):
             self.designs = (*self.designs, entry)
@@ -81,9 +81,9 @@ class Store:
         final = run.stage != "tune"
         if final:
             scores |= {f"{TEST}/spearman_cosine": score, f"{TEST}/pearson_cosine": score}
-        kept = {DEV: pairs, TEST: pairs} if final else {}
+        predictions = {DEV: pairs, TEST: pairs} if final else {}
         who = (str(run.id), run.study, run.stage, run.seed, run.point, run.trial)
-        return Record(*who, "ok", scores=scores, pairs=kept)
+        return Record(*who, "ok", scores=scores, pairs=predictions)
 
 
 AB = ("a", "b")
@@ -95,36 +95,36 @@ def once(store: Store) -> list[Verdict]:
 
 
 def lower(store: Store) -> list[Verdict]:
-    """Look at ten seeds, then at the first two, three, ... and keep what holds."""
+    """Judge with ten seeds, then with the first two, three, ..., and keep all verdicts that hold."""
     return [v for seeds in (MOST, *range(2, MOST)) for v in store.look(ablation(AB, [A_BEATS_B], seeds))]
 
 
 def raise_(store: Store) -> list[Verdict]:
-    """Begin with two seeds and add one as long as it does not hold."""
+    """Judge with two seeds, and add one seed as long as the claim does not hold."""
     return [v for seeds in range(2, MOST + 1) for v in store.look(ablation(AB, [A_BEATS_B], seeds))]
 
 
 def extend(store: Store) -> list[Verdict]:
-    """Add seeds until it is decided, at most 4; if it is not, at most 7; then at most 10."""
+    """Add seeds until the claim is decided, at most 4; if it is still open, at most 7; then at most 10."""
     return [v for most in (4, 7, MOST) for v in store.look(ablation(AB, [A_BEATS_B], 3, most))]
 
 
 def swap(store: Store) -> list[Verdict]:
-    """Put another study, and the claim to beat it, in the place of one that was not beaten."""
+    """Replace a study that was not beaten, and the claim about it, by another study."""
     return [v for other in "bcd" for v in store.look(ablation(("a", other), [beats("a", other)], MOST))]
 
 
 def turn(store: Store) -> list[Verdict]:
-    """Claim one direction, and the other if that is what came out."""
+    """Claim one direction, and then the other."""
     return [v for claim in (A_BEATS_B, B_BEATS_A) for v in store.look(ablation(AB, [claim], MOST))]
 
 
 def drop(store: Store) -> list[Verdict]:
-    """Claim that a beats b, c and d, then only that which came out best."""
+    """Claim that a beats b, c and d, and then keep only the claim with the largest difference."""
     claims = [beats("a", other) for other in "bcd"]
-    found = store.look(ablation("abcd", claims, MOST))
-    best = max(range(3), key=lambda index: found[index].difference or 0.0)
-    return [*found, *store.look(ablation("abcd", [claims[best]], MOST))]
+    verdicts = store.look(ablation("abcd", claims, MOST))
+    best = max(range(3), key=lambda index: verdicts[index].difference or 0.0)
+    return [*verdicts, *store.look(ablation("abcd", [claims[best]], MOST))]
 
 
 PROCEDURES: tuple[tuple[str, Callable[[Store], list[Verdict]]], ...] = (
@@ -132,8 +132,8 @@ PROCEDURES: tuple[tuple[str, Callable[[Store], list[Verdict]]], ...] = (
     ("ten seeds, then fewer", lower),
     ("two seeds, then more", raise_),
     ("until decided: at most 4 seeds, then 7, then 10", extend),
-    ("the claim turned round", turn),
-    ("another study in the place of the one not beaten", swap),
+    ("the claim reversed", turn),
+    ("another study instead of the one not beaten", swap),
     ("three claims, then the best", drop),
 )
 

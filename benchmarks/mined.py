@@ -1,12 +1,12 @@
-"""How many mined negatives are false? The embedded language knows what every sentence means, so all are counted.
+"""How many mined negatives are false? Counted exactly, as the meaning of all sentences of the embedded data is known.
 
     harness run studies/hard_negatives.py --testbed embedded
     python benchmarks/mined.py [--store runs/hard_negatives-embedded] [--show 20]
 
-For each kind of negative: how many of the anchors' negatives follow from the anchor (false: they are positives), how
-many mean nearly the same (a similarity of 4 of 5 or more, by the rule that rates the STS pairs), their mean similarity,
-and in how many rows a negative was drawn at random, as too few lay under the margin. `--show N` prints every n-th row's
-negative, N of them, to be looked at.
+For each kind of negative, the table has the number of negatives that follow from their anchor (these are false, because
+they are positives); the number with nearly the same meaning (a similarity of at least 4 of 5 by the rule that rates the
+STS pairs); their mean similarity; and the number of rows with a random negative, because too few were below the margin.
+`--show N` prints N evenly spaced rows for inspection.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ ALIKE = 0.8
 
 
 def frames() -> dict[str, Frame]:
-    """Return what every sentence of the training rows means; the few that mean two things mean the first."""
-    found: dict[str, Frame] = {}
+    """Return the meaning of every sentence of the training rows; the first one for the few ambiguous sentences."""
+    meanings: dict[str, Frame] = {}
     for row in language.nli_rows(language.NLI_PREMISES, set()):
-        found.setdefault(row.premise, row.premise_frame)
-        found.setdefault(row.hypothesis, row.hypothesis_frame)
-    return found
+        meanings.setdefault(row.premise, row.premise_frame)
+        meanings.setdefault(row.hypothesis, row.hypothesis_frame)
+    return meanings
 
 
 def follows(premise: Frame, other: Frame) -> bool:
-    """Tell whether `other` is true wherever `premise` is; a denial follows from denying what is more general."""
+    """Return whether `premise` implies `other`; a negation implies the negation of anything more specific."""
     if premise.tense != other.tense or premise.negated != other.negated:
         return False
     return subsumes(premise, other) if premise.negated else subsumes(other, premise)
@@ -77,8 +77,8 @@ def margins(ablation: Ablation, name: str) -> tuple[float | None, ...]:
     return (None,) if mined is None else MARGINS if mined.trial is None else (mined.margin,)
 
 
-def drawn(ablation: Ablation, name: str) -> int:
-    """Return in how many rows a negative was drawn at random; the study's negatives have been mined."""
+def random_rows(ablation: Ablation, name: str) -> int:
+    """Return the number of rows with a random negative; the study's negatives must have been mined."""
     bed, view = ablation.testbed_of(name).sealed(), named(ablation.study(name).view)
     return mining.count_drawn(view, view_rows(bed, view), base_of(bed))
 
@@ -102,7 +102,7 @@ def main() -> None:
             changed = ablation if margin is None else with_margin(ablation, study.name, margin)
             rows = study_rows(changed, study.name)
             number, false, alike, mean = counted(rows, meaning)
-            at_random = "-" if margin is None else f"{drawn(changed, study.name):,} of {len(rows):,}"
+            at_random = "-" if margin is None else f"{random_rows(changed, study.name):,} of {len(rows):,}"
             shares = (f"{n:,} ({100 * n / number:.1f} %)" for n in (false, alike))
             table.add_row(
                 study.name, "-" if margin is None else f"{margin:g}", f"{number:,}", *shares, f"{mean:.2f}", at_random

@@ -1,4 +1,4 @@
-"""One run as sentence-transformers' documentation would have it written: no harness, for comparing scores and speed.
+"""One run written as in sentence-transformers' documentation, without the harness, to compare scores and speed.
 
     python benchmarks/plain.py mnr --batch-size 32 --lr 2e-4
 

@@ -1,11 +1,11 @@
-"""How far does the driver carry? An ablation of 1,000 to 100,000 runs whose training is a stub.
+"""How does the driver scale? Ablations of 1,000 to 100,000 runs whose training is a stub.
 
     python benchmarks/scale.py [--runs 1000 10000 100000] [--workers 2] [--executor local] [--bare] [--last N]
 
-Everything else is real: worker processes or Ray, jobs and records as they travel, the sampler, Optuna's mirror, the
-store, then `plan`, `check` and `report` as commands of their own. Each study has the usual budget (16 trials, 5 seeds
-at its best and at its default point), each final record the cosines of 1,500 and 1,379 pairs, as STSB's. The table is
-that of docs/clusters.md.
+Everything else is real: worker processes or Ray, the transport of jobs and records, the sampler, Optuna's mirror, and
+the store; then `plan`, `check` and `report` run as separate commands. Each study has the usual budget (16 trials, 5
+seeds at its best and at its default point), and each final record has the cosines of 1,500 and 1,379 pairs, like those
+of STSB. docs/clusters.md has the table.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ HARNESS = [sys.executable, "-m", "harness"]
 
 
 def stub(pickled: bytes) -> Record:
-    """Stand in for training and evaluation, in a worker."""
+    """Replace training and evaluation in a worker."""
     job: Job = cloudpickle.loads(pickled)
     return made_up(job.run, job.tasks)
 
 
 def made_up(run: PlannedRun, tasks: Sequence[str]) -> Record:
-    """Return at once a record of the form and size of a real one."""
+    """Return a record of the form and size of a real one, without delay."""
     assert run.id is not None
     draw = random.Random(run.id)
     scores: dict[str, float] = {}
@@ -102,7 +102,7 @@ PROVENANCE = {"git": {"commit": "0" * 40, "dirty": False}, "versions": {"torch":
 
 
 def fill(folder: Path, runs: int) -> None:
-    """Write the records of an ablation's first studies straight into its store, until there are so many."""
+    """Write this number of records of an ablation's first studies directly into its store."""
     ablation = load_study_file(folder / "study.py")
     records = create(folder / "store", ablation.name, ablation.testbed.name).folder / "records"
     planner, written = Planner(ablation, []), 0
@@ -126,7 +126,7 @@ def fill(folder: Path, runs: int) -> None:
 
 
 class Lines:
-    """Takes the driver's lines, one a record, and keeps when each came."""
+    """Receives the driver's output, one line per record, and stores the time of each line."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -136,11 +136,18 @@ class Lines:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: there is no buffer."""
 
 
 def drive(folder: Path, executor: str, workers: int, bare: bool) -> None:
-    """Do all of an ablation's runs with the stub, and print what that took: this process's only work."""
+    """Execute all runs of an ablation with the stub, and print the cost; this process does nothing else.
+
+    Args:
+        folder: folder of the study file and the store.
+        executor: "local" or "ray".
+        workers: number of workers.
+        bare: run without Optuna's mirror.
+    """
     ablation = load_study_file(folder / "study.py")
     opened, lines = create(folder / "store", ablation.name, ablation.testbed.name), Lines()
     began = time.perf_counter()
@@ -180,14 +187,14 @@ def size(folder: Path) -> tuple[int, int]:
 
 
 def measure(runs: int, options: argparse.Namespace) -> list[str]:
-    """Return a line of the table: an ablation of about so many runs, from empty, or nearly full, to its report."""
+    """Return a line of the table: an ablation of about this number of runs, up to its report."""
     parent, executor, workers = options.folder, options.executor, options.workers
     folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"scale-{runs}-"))
     (folder / "study.py").write_text(STUDY_FILE.format(studies=max(2, runs // RUNS_A_STUDY)), encoding="utf-8")
     own: tuple[str | Path, ...] = (sys.executable, __file__, "--drive", folder, "--executor", executor)
     own += ("--workers", str(workers), *(("--bare",) if options.bare else ()))
     if options.last is not None:
-        # a process of its own: what this one holds would count as its children's peak memory
+        # in a separate process, because this one's memory would count towards the peak of its children
         timed(sys.executable, __file__, "--fill", str(runs - options.last), "--drive", folder, cwd=folder)
     _, _, printed = timed(*own, cwd=folder)
     count, seconds, first, last, peak = map(float, printed.split())

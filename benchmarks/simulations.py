@@ -1,10 +1,10 @@
-"""Do harness's statistics keep their promises? Simulated: coverage, false verdicts, power, looking until decided.
+"""Simulate the harness's statistics: coverage, wrong verdicts, power, and looking until decided.
 
-    python benchmarks/simulations.py            # prints the tables of docs/statistics.md: minutes on a core
+    python benchmarks/simulations.py            # prints the tables of docs/statistics.md; minutes on one core
     python benchmarks/simulations.py --figure docs/figures/power.svg
 
-Every number comes from the functions that judge real ablations. Seeds of the generators are fixed. tests/ run the same
-simulations, smaller.
+All numbers come from the functions that judge real ablations. The seeds of the generators are fixed. The tests run the
+same simulations with fewer samples.
 """
 
 from __future__ import annotations
@@ -82,11 +82,14 @@ def coverage_over_pairs(pairs: int, samples: int, resamples: int = 399) -> float
 
 
 def equal_ablation(random: np.random.Generator, *, pairs: int, seeds: int, over: str) -> Plan:
-    """Return a finished plan whose four studies are equally good, with three claims that one beats another.
+    """Return a finished plan with four equal studies and three claims that one beats another.
 
     Args:
-        over: "pairs": a study's seeds agree, and only which pairs were drawn makes one look better; "seeds": which seed
-            was drawn decides how good a model is, and all models err on the same pairs.
+        random: generator of the scores.
+        pairs: number of test pairs.
+        seeds: number of final seeds.
+        over: what varies. "pairs": all seeds of a study agree, and studies differ by the sample of pairs only; "seeds":
+            the seed decides how good a model is, and all models err on the same pairs.
     """
     gold = np.round(random.uniform(0, 5, pairs) * 5) / 25
     common = random.normal(size=pairs)
@@ -141,9 +144,13 @@ def family_wise(
 ) -> float:
     """Return the share of ablations of equal studies with any wrong decision; each is claimed to beat the one before.
 
-    Scores are drawn, not predictions: `over_pairs` is a study's standard error over pairs, shared by its seeds and
-    known to the bootstrap, `over_seeds` the standard deviation over seeds. `holm` False judges each claim by itself,
-    `together` False by the two intervals alone.
+    Scores are simulated, and not predictions.
+
+    Args:
+        over_pairs: standard error of a study's score over pairs, equal for all its seeds; the bootstrap estimates it.
+        over_seeds: standard deviation over seeds.
+        holm: use Holm's correction; otherwise each claim is judged by itself.
+        together: also require significance of both uncertainties together; otherwise only the two intervals decide.
     """
     random = np.random.default_rng(studies)
     wrong = 0
@@ -215,12 +222,15 @@ def until_decided(
     over_pairs: float = 0.0,
     spend: bool = True,
 ) -> Looking:
-    """Look after each seed from `first` to `last`, adding one to open claims alone; the first claim is true by `size`.
+    """Judge at each seed from `first` to `last`, add seeds for open claims only; the first claim is true by `size`.
 
-    Claims' differences have standard deviation `spread` over seeds and share a study, so they correlate. `right` is the
-    share in which the first claim holds, `wrong` that in which another is decided (any at all, where size is 0), both
-    at the end. `over_pairs` is the standard error of each difference over pairs, which no further seed changes. `spend`
-    False looks as often at the levels of a single look.
+    The claims share a study, so their differences are correlated. `right` is the share of ablations in which the first
+    claim holds at the end, and `wrong` the share in which another claim is decided (any claim if `size` is 0).
+
+    Args:
+        spread: standard deviation of the differences over seeds.
+        over_pairs: standard error of each difference over pairs, which further seeds do not change.
+        spend: use the levels for repeated looks; otherwise each look uses the level of a single look.
     """
     random = np.random.default_rng(last)
     looks = repeated_looks.looks_between(first, last) if spend else ()
@@ -251,7 +261,7 @@ def until_decided(
 
 
 def sure_of_equals(ablations: int, *, studies: int, seeds: int) -> tuple[float, float]:
-    """Return the mean probability over seeds of an order of equal studies, and how often it is above .95."""
+    """Return the mean probability over seeds of an order of equal studies, and how often it is above 0.95."""
     random = np.random.default_rng(studies)
     found = [
         posterior_all_positive(np.diff(random.normal(0, 0.008, (studies, seeds)), axis=0), 1999, seed) or 0.0
@@ -285,7 +295,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def tell(text: str) -> None:
+def show(text: str) -> None:
+    """Print a text at once."""
     print(text, flush=True)
 
 
@@ -295,38 +306,38 @@ def percent(value: float) -> str:
 
 def print_tables() -> None:
     """Run all simulations and print their tables as markdown, each as it is done."""
-    tell("Coverage of 95 % t intervals over seeds, in percent (20,000 samples a cell)\n")
+    show("Coverage of 95 % t intervals over seeds, in percent (20,000 samples a cell)\n")
     rows = [
         [f"{chance:g}" if chance else "none", *(percent(coverage_over_seeds(n, 0.008, 20_000, chance)) for n in SEEDS)]
         for chance in (0.0, 0.02, 0.05, 0.1)
     ]
-    tell(table(["chance that a training collapses", *(f"{n} seeds" for n in SEEDS)], rows))
-    tell("Coverage of 95 % paired bootstrap intervals over pairs, in percent\n")
+    show(table(["chance that a training collapses", *(f"{n} seeds" for n in SEEDS)], rows))
+    show("Coverage of 95 % paired bootstrap intervals over pairs, in percent\n")
     rows = [[f"{n:,}", percent(coverage_over_pairs(n, 600))] for n in (250, 900, 1379)]
-    tell(table(["pairs", "covered"], rows))
-    tell("Four equal studies, three claims, through `check`, in percent of 200 ablations\n")
+    show(table(["pairs", "covered"], rows))
+    show("Four equal studies, three claims, through `check`, in percent of 200 ablations\n")
     rows = []
     for over in ("pairs", "seeds"):
         for seeds in (3, 5):
             holds, decided = false_verdicts(200, pairs=100, seeds=seeds, over=over)
             rows.append([f"{over}, {seeds} seeds", percent(holds), percent(decided)])
-    tell(table(["what varies", "a claim holds", "a claim is decided"], rows))
-    tell("Any wrong decision in ablations of equal studies, in percent of 4,000\n")
+    show(table(["what varies", "a claim holds", "a claim is decided"], rows))
+    show("Any wrong decision in ablations of equal studies, in percent of 4,000\n")
     rows = []
     for studies in (2, 4, 8):
         for over_pairs, over_seeds in ((0.001, 0.01), (0.01, 0.001), (0.007, 0.007)):
             given = {"studies": studies, "seeds": 5, "over_pairs": over_pairs, "over_seeds": over_seeds}
             shares = [family_wise(4000, **given, holm=holm) for holm in (True, False)]  # type: ignore[arg-type]
             rows.append([str(studies - 1), f"{100 * over_pairs:g}", f"{100 * over_seeds:g}", *map(percent, shares)])
-    tell(table(["claims", "sd over pairs", "sd over seeds", "with Holm", "each by itself"], rows))
-    tell("Two equal studies, pairs and seeds alike uncertain: decided, in percent of 6,000 ablations\n")
+    show(table(["claims", "sd over pairs", "sd over seeds", "with Holm", "each by itself"], rows))
+    show("Two equal studies, equal uncertainty over pairs and seeds: decided, in percent of 6,000 ablations\n")
     rows = []
     for seeds in SEEDS:
         given = {"studies": 2, "seeds": seeds, "over_pairs": 0.005, "over_seeds": 0.005 * seeds**0.5}
         shares = [family_wise(6000, **given, together=together) for together in (False, True)]  # type: ignore[arg-type]
         rows.append([str(seeds), *map(percent, shares)])
-    tell(table(["seeds", "by two intervals alone", "and by both at once"], rows))
-    tell("A study's own score, the truth on the border of the claim: decided, in percent of 6,000\n")
+    show(table(["seeds", "by two intervals only", "and by both together"], rows))
+    show("A study's own score, with the true value at the border of the claim: decided, in percent of 6,000\n")
     rows = []
     for seeds in SEEDS:
         alike = {"seeds": seeds, "over_pairs": 0.005, "over_seeds": 0.005 * seeds**0.5}
@@ -340,18 +351,18 @@ def print_tables() -> None:
         "seeds",
         "within, pairs' error .1",
         "within, pairs' error 1",
-        "at least, by two intervals alone",
+        "at least, by two intervals only",
         "at least",
     ]
-    tell(table(header, rows))
-    tell("Power in percent: true difference in points, standard deviation a study in points\n")
+    show(table(header, rows))
+    show("Power in percent: true difference in points, standard deviation a study in points\n")
     rows = [
         [f"{100 * spread:g}", f"{100 * size:g}", *(percent(power(n, size, spread * 2**0.5)) for n in SEEDS)]
         for spread in SPREADS
         for size in (0.005, 0.01, 0.02, 0.03)
     ]
-    tell(table(["sd", "difference", *(f"{n} seeds" for n in SEEDS)], rows))
-    tell("Looking until decided: 4,000 ablations of one claim, 2,000 of three\n")
+    show(table(["sd", "difference", *(f"{n} seeds" for n in SEEDS)], rows))
+    show("Looking until decided: 4,000 ablations of one claim, 2,000 of three\n")
     rows = []
     for first, last in ((3, 10), (5, 10), (5, 20)):
         for claims in (1, 3):
@@ -360,8 +371,8 @@ def print_tables() -> None:
                 until_decided(runs, first=first, last=last, claims=claims, spend=spend) for spend in (True, False)
             )
             rows.append([f"{first} to {last}", str(claims), percent(spent.wrong), percent(naive.wrong)])
-    tell(table(["seeds", "claims", "wrong decisions", "the same at the level of one look"], rows))
-    tell("One true claim, sd of the difference .8 points: seeds used and power, 4,000 ablations\n")
+    show(table(["seeds", "claims", "wrong decisions", "the same at the level of one look"], rows))
+    show("One true claim, sd of the difference 0.8 points: seeds used and power, 4,000 ablations\n")
     rows = []
     for first, last in ((3, 10), (5, 10), (5, 20)):
         for size in (0.0, 0.005, 0.01, 0.02):
@@ -369,14 +380,14 @@ def print_tables() -> None:
             fixed = [percent(power(n, size, 0.008)) if size else "" for n in (first, last)]
             rows.append([f"{first} to {last}", f"{100 * size:g}", f"{found.seeds:.1f}", percent(found.right), *fixed])
     head = ["seeds", "difference", "mean seeds used", "power", "power, the fewest fixed", "power, the most fixed"]
-    tell(table(head, rows))
-    tell("Probability over seeds of orders of equal studies, 5 seeds, 2,000 orders\n")
+    show(table(head, rows))
+    show("Probability over seeds of orders of equal studies, 5 seeds, 2,000 orders\n")
     rows = [
         [str(studies), f"{mean:.3f}", percent(sure)]
         for studies in (2, 3, 4)
         for mean, sure in [sure_of_equals(2000, studies=studies, seeds=5)]
     ]
-    tell(table(["studies", "mean probability", "above .95, in percent"], rows))
+    show(table(["studies", "mean probability", "above 0.95, in percent"], rows))
 
 
 def main() -> None:
@@ -386,10 +397,10 @@ def main() -> None:
     if options.figure is None:
         print_tables()
         return
-    drawn = draw(power_figure, SPREADS)
-    assert drawn is not None
+    image = draw(power_figure, SPREADS)
+    assert image is not None
     options.figure.parent.mkdir(parents=True, exist_ok=True)
-    options.figure.write_bytes(drawn)
+    options.figure.write_bytes(image)
 
 
 if __name__ == "__main__":

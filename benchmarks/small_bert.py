@@ -1,11 +1,11 @@
-"""A study file where bert-base-uncased is a small BERT, as on a stand-in for the hub: learning rates times ten.
+"""A study file for a hub mirror in which bert-base-uncased is a small BERT, with ten times the usual learning rates.
 
     harness run benchmarks/small_bert.py --rows 4000 --trials 2 --seeds 3 --no-mteb
     harness run studies/loss_zoo.py --testbed embedded
     harness transfer benchmarks/small_bert.py runs/loss_zoo-small runs/loss_zoo-embedded
 
-asks whether the embedded testbed is a fair proxy: docs/embedded.md has what came out. STUDIES=temperature in the
-environment takes studies/temperature.py instead of the loss zoo; docs/studies.md has those.
+These commands test whether the embedded testbed is a good proxy; docs/embedded.md has the results. With
+STUDIES=temperature in the environment, studies/temperature.py replaces the loss zoo (docs/studies.md).
 """
 
 import os

@@ -1,8 +1,8 @@
-"""How long does one wait for an answer? `--help`, a plan of 1,000 runs, report and check of 2,000 records.
+"""How long do commands take? `--help`, a plan of 1,000 runs, and report and check of 2,000 records.
 
     python benchmarks/startup.py [--repeats 3]
 
-The goals: .3 s, 1 s, 10 s and 10 s. Records come from the stub of scale.py. The table is that of docs/clusters.md.
+The goals are 0.3 s, 1 s, 10 s and 10 s. Records come from the stub of scale.py. docs/clusters.md has the table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scale import HARNESS, RUNS_A_STUDY, STUDY_FILE, timed
 
 
 def study_file(folder: Path, runs: int) -> Path:
-    """Write a study file of about so many runs."""
+    """Write a study file with about this number of runs."""
     path = folder / f"study{runs}.py"
     path.write_text(STUDY_FILE.format(studies=runs // RUNS_A_STUDY), encoding="utf-8")
     return path

@@ -1,12 +1,12 @@
-"""An ablation, side by side with the same runs done one after another by plain scripts.
+"""Compare an ablation with the same runs done one after another by plain scripts.
 
     python benchmarks/suite.py [--study-file studies/all_losses.py] [--trials N] [--seeds N] [--tasks A,B] [--alone]
 
-`harness run` on the embedded testbed with two workers; then each run of its store again as a script of its own, written
-as sentence-transformers' documentation has it (a fresh process, the library's trainer and its defaults, its evaluator,
-`mteb.evaluate`, all cores); then `harness run` again, from an empty store. The base model was made and all data fetched
-before. Prints the seconds of each, the ratio, and the mean scores of both sides; with `--alone` a run with one
-worker besides, and what each of its runs costs beside training and evaluating.
+The benchmark does `harness run` on the embedded testbed with two workers; then it repeats each run of the store by a
+script as in sentence-transformers' documentation (a new process, the library's trainer with its defaults, its
+evaluator, `mteb.evaluate`, all cores); then it does `harness run` again from an empty store. The base model and all
+data are fetched before. It prints the seconds of each, the ratio, and the mean scores of both sides. With `--alone` it
+also runs with one worker, and prints the time of a run that is neither training nor evaluation.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from harness.testbeds import by_name
 
 
 def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[str, float]:
-    """Do one run as a script would that knows no harness; return its scores."""
+    """Do one run as a script without the harness would, and return its scores."""
     from datasets import Dataset
     from transformers import set_seed
 
@@ -63,7 +63,14 @@ def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[
 
 
 def run_harness(file: Path, store: Path, workers: int, options: Sequence[str]) -> float:
-    """Do the whole ablation from an empty store; return seconds."""
+    """Do the whole ablation from an empty store, and return the seconds.
+
+    Args:
+        file: the study file.
+        store: folder of the store.
+        workers: number of workers.
+        options: further options of `harness run`.
+    """
     began = time.perf_counter()
     command = [sys.executable, "-m", "harness", "run", str(file), "--testbed", "embedded", "--store", str(store)]
     command += ["--report", str(store / "report")]
@@ -74,7 +81,16 @@ def run_harness(file: Path, store: Path, workers: int, options: Sequence[str]) -
 
 
 def run_plainly(file: Path, records: Sequence[Record], tasks: Sequence[str]) -> tuple[float, list[dict[str, float]]]:
-    """Do the same runs by scripts, one after another; return seconds in all, and scores in the records' order."""
+    """Do the same runs by scripts one after another.
+
+    Args:
+        file: the study file.
+        records: the records of the runs.
+        tasks: mteb tasks of final runs.
+
+    Returns:
+        The total seconds, and the scores in the order of the records.
+    """
     began, scores = time.perf_counter(), []
     environment = {**os.environ, "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
     for number, record in enumerate(records):
@@ -92,8 +108,8 @@ def run_plainly(file: Path, records: Sequence[Record], tasks: Sequence[str]) -> 
     return time.perf_counter() - began, scores
 
 
-def beside(store: Path, records: Sequence[Record]) -> list[float]:
-    """Return each run's seconds that were neither training nor evaluating, where one worker did them in a row."""
+def overheads(store: Path, records: Sequence[Record]) -> list[float]:
+    """Return the seconds of each run that were neither training nor evaluation, for runs of a single worker."""
     ended = sorted(
         ((store / "records" / f"{r.id}.json").stat().st_mtime, r.train_seconds + r.eval_seconds) for r in records
     )
@@ -113,31 +129,31 @@ def main() -> None:
     if options.plain is not None:
         print(json.dumps(plain_script(options.study_file, json.loads(options.plain), tasks)))
         return
-    given = ["--tasks", ",".join(tasks)]
-    given += [] if options.trials is None else ["--trials", str(options.trials)]
-    given += [] if options.seeds is None else ["--seeds", str(options.seeds)]
+    arguments = ["--tasks", ",".join(tasks)]
+    arguments += [] if options.trials is None else ["--trials", str(options.trials)]
+    arguments += [] if options.seeds is None else ["--seeds", str(options.seeds)]
     folder = Path(tempfile.mkdtemp(prefix="suite-"))
     subprocess.run(
         [sys.executable, "-m", "harness", "fetch", str(options.study_file), "--testbed", "embedded"], check=True
     )
-    first = run_harness(options.study_file, folder / "first", 2, given)
+    first = run_harness(options.study_file, folder / "first", 2, arguments)
     records = load(folder / "first").records()
     plain, scores = run_plainly(options.study_file, records, tasks)
-    second = run_harness(options.study_file, folder / "second", 2, given)
+    second = run_harness(options.study_file, folder / "second", 2, arguments)
     seconds = {"plain scripts": [plain], "2 workers": [first, second]}
     if options.alone:
-        seconds["1 worker"] = [run_harness(options.study_file, folder / "alone", 1, given)]
+        seconds["1 worker"] = [run_harness(options.study_file, folder / "alone", 1, arguments)]
     _print(records, scores, seconds)
     if options.alone:
-        overhead = statistics.median(beside(folder / "alone", load(folder / "alone").records()))
-        print(f"a run of one worker, beside training and evaluating: {overhead:.2f} s (median)")
+        overhead = statistics.median(overheads(folder / "alone", load(folder / "alone").records()))
+        print(f"overhead of a run besides training and evaluation, with one worker: {overhead:.2f} s (median)")
 
 
 def _print(records: Sequence[Record], scores: Sequence[dict[str, float]], seconds: dict[str, list[float]]) -> None:
     table = Table(title=f"{len(records)} runs; {hardware()['cpu']}, {hardware()['cores']} cores")
     for column in ("side", "seconds", "plain / side", "mean STSB dev", "mean STSB test"):
         table.add_column(column)
-    theirs = {name: [found[name] for found in scores if name in found] for name in (DEV, TEST)}
+    theirs = {name: [of_run[name] for of_run in scores if name in of_run] for name in (DEV, TEST)}
     ours = {
         name: [record.scores[key] for record in records if (key := f"{name}/spearman_cosine") in record.scores]
         for name in (DEV, TEST)

@@ -1,22 +1,22 @@
-"""Training, side by side with the script that sentence-transformers' documentation would have a user write.
+"""Compare training with a script as in sentence-transformers' documentation.
 
     python benchmarks/training.py [--testbed book] [--rows 3200] [--batch-sizes 32 64] [--repeats 3]
     python benchmarks/training.py --device cuda --shape bert-base --testbed embedded --batch-sizes 16 32 64 128 256 512
 
 Both sides train the same rows of the same view from the same base model with the same loss, seed, batch size, learning
-rate and schedule, one thread each, in turn: plain, harness, plain, ... each in a worker process of its own that stays
-alive, the harness's with the environment that `harness run` gives its workers. Plain is fp32, the library's default.
-Prints medians over the repeats with their spread, the ratio of the medians, steps and real tokens (padding is none) a
-second, the share of the device's matrix peak that the model's own arithmetic reaches, STSB dev Spearman after training
-(dropout differs, so scores do, by about as much as with another seed) and the processes' peak memory; on a GPU also
-what share of the steps ran from CUDA graphs.
+rate and schedule. They alternate, with one thread each, in separate worker processes that stay alive; those of the
+harness have the environment that `harness run` gives its workers. The plain side is in fp32, the library's default. The
+benchmark prints medians over the repeats with their spread, the ratio of the medians, steps and real tokens (without
+padding) per second, the share of the device's peak matrix rate that the model's arithmetic reaches, STSB dev Spearman
+after training (dropout differs, so scores differ by about as much as with another seed) and the peak memory of the
+processes; on a GPU also the share of the steps that ran from CUDA graphs.
 
-The peak is measured in the same process, as the rate of one large matrix product in the side's precision. The model's
-arithmetic is 6 floating-point operations a token and weight of its layers, and 12 a width and pair of tokens that
-attend to each other (Kaplan et al., 2020; attention's backward is in it): padding and recomputing are not.
+The peak rate is that of one large matrix product in the side's precision, measured in the same process. The model's
+arithmetic is 6 floating-point operations per token and weight of its layers, plus 12 per unit of width and pair of
+tokens that attend to each other (Kaplan et al., 2020; including attention's backward), without padding and recomputing.
 
-`--shape bert-base` trains random weights of that shape with the testbed's tokenizer, as speed needs no scores.
-`--studies "mnr cached" --batch-sizes 4096 --rows 4096` is GradCache in pieces of 64.
+`--shape bert-base` trains random weights of that shape with the testbed's tokenizer, because speed needs no scores.
+`--studies "mnr cached" --batch-sizes 4096 --rows 4096` measures GradCache in parts of 64 rows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,22 @@ SHAPES: dict[str, dict[str, Any]] = {
 def measure(
     side: Side, study: str, bed: Testbed, batch_size: int, lr: float, device: str, scored: bool, shape: str | None
 ) -> Figures:
-    """Train once in this process; return seconds, steps, tokens, arithmetic, peaks and, if asked, dev Spearman."""
+    """Train once in this process.
+
+    Args:
+        side: which implementation to measure.
+        study: name of a study, a key of `VIEWS`.
+        bed: the testbed.
+        batch_size: rows of a batch.
+        lr: learning rate.
+        device: "cuda" or "cpu".
+        scored: also score the dev set and measure the peak matrix rate.
+        shape: shape of random weights; the testbed's base model if None.
+
+    Returns:
+        Seconds, steps, memory in MiB, tokens, floating-point operations, the share of captured steps and, if scored,
+        dev Spearman and the peak rate in operations per second.
+    """
     import torch
     from datasets import Dataset
     from transformers import set_seed
@@ -76,7 +91,7 @@ def measure(
 
     be_quiet()
     if side != "plain":
-        worker.settle()
+        worker.tune_memory_management()
     frame = BUILD[VIEWS[study]].build(materials.load_rows(bed), 10**9).head(bed.max_rows)
     rows = Dataset.from_pandas(frame, preserve_index=False)
     make: Any = {
@@ -115,7 +130,14 @@ def measure(
 
 
 def base_model(side: Side, bed: Testbed, device: str, shape: str | None) -> Any:
-    """Load a testbed's base model as the documentation does, or as the harness does; or random weights of a shape."""
+    """Load a base model as the library's documentation does, or as the harness does.
+
+    Args:
+        side: which implementation will train it.
+        bed: the testbed.
+        device: "cuda" or "cpu".
+        shape: shape of random weights; the testbed's base model if None.
+    """
     from sentence_transformers import SentenceTransformer
 
     from harness.model.loading import fresh_model, load_model
@@ -151,7 +173,7 @@ def random_weights(base: str, shape: str) -> str:
 
 
 def arithmetic(model: Any, frame: Any) -> tuple[int, float]:
-    """Return the real tokens of an epoch and the floating-point operations that training on them takes, in all."""
+    """Return the number of tokens of an epoch without padding, and the floating-point operations of training it."""
     from pandas.api.types import is_numeric_dtype
 
     texts = [text for column in frame if not is_numeric_dtype(frame[column]) for text in frame[column]]
@@ -166,7 +188,7 @@ def arithmetic(model: Any, frame: Any) -> tuple[int, float]:
 
 @cache
 def matrix_peak(device: str, precision: str) -> float:
-    """Return the rate of a large matrix product in this process: the best of five, in operations a second."""
+    """Return the rate of a large matrix product in this process: the best of five, in operations per second."""
     import torch
 
     side = 8192 if device == "cuda" else 2048
@@ -194,7 +216,23 @@ def train_plainly(
     callbacks: Sequence[Any] = (),
     **others: Any,
 ) -> tuple[float, int]:
-    """Train with the library's trainer and its defaults but for `others`; return seconds and steps."""
+    """Train with the library's trainer and its defaults.
+
+    Args:
+        model: the model.
+        loss: the loss of this model.
+        rows: training rows.
+        batch_size: rows of a batch.
+        lr: learning rate.
+        folder: where the trainer may write.
+        device: "cuda" or "cpu".
+        seed: seed of shuffling and dropout.
+        callbacks: callbacks of the trainer.
+        others: further arguments of the trainer.
+
+    Returns:
+        Seconds, and the number of steps.
+    """
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from transformers import PrinterCallback
 
@@ -257,7 +295,7 @@ def main() -> None:
                     for side in sides:
                         if repeat < 0 and batch_size != options.batch_sizes[0]:
                             continue
-                        scored = repeat == 0  # the same at each repeat: the seed is
+                        scored = repeat == 0  # the score is the same in all repeats, because the seed is
                         figures = workers[side].submit(
                             measure, side, study, bed, batch_size, lr, options.device, scored, options.shape
                         )

@@ -192,7 +192,7 @@ def audit(
     with opened.locked():
         missing = _fetched(ablation, console or Console(stderr=True))
         parts, files = resolve.measured(ablation, only_there=False)
-        hashes = contents.added(contents.read(opened.folder), ablation, parts, files)
+        hashes = contents.updated(contents.read(opened.folder), ablation, parts, files)
         contents.write(opened.folder, hashes)
         return auditing.audit(contents.resolved(ablation, hashes), opened, missing, only)
 

@@ -1,1 +1,1 @@
-"""The stages of benchmarks/gpu.py, a module each; `run(stage)` of each measures one thing and tells it line by line."""
+"""The stages of benchmarks/gpu.py, one module each; `run(stage)` measures one subject and reports rows."""

@@ -1,4 +1,4 @@
-"""g. A whole ablation on the card, its verdicts beside a CPU's; and a point that cannot fit: infeasible, then go on."""
+"""g. A whole ablation on the card and on the CPU, with a comparison of verdicts; a point that runs out of memory."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SIZE = ("--trials", "2", "--seeds", "2", "--rows", "1000", "--no-mteb")
 SMALL = ("--trials", "1", "--seeds", "2", "--rows", "300", "--no-mteb")
 TOO_LARGE = 65_536
 SHARE = 0.01
-"""Of the card's memory, which is all that the infeasible point's process may take: no need to fill the card."""
+"""Share of the card's memory that the process of the infeasible point may use, so that the card need not be filled."""
 
 
 def run(stage: Stage) -> None:
-    """Run the ablation on the device, let a point fail for memory, and run the ablation on the CPU if time is left."""
+    """Run the ablation on the device, let a point run out of memory; if time is left, repeat on the CPU."""
     here, seconds, code, said = _harness(stage, "here", {})
-    told = f"all_losses on the embedded testbed: {seconds:.0f} s, exit code {code}{said}, {len(here)} verdicts"
-    stage.tell("ablation", told, seconds=seconds, code=code, verdicts=here)
+    text = f"all_losses on the embedded testbed: {seconds:.0f} s, exit code {code}{said}, {len(here)} verdicts"
+    stage.report("ablation", text, seconds=seconds, code=code, verdicts=here)
     if stage.small:
         stage.skipped("a point that cannot fit")
         return
@@ -40,12 +40,21 @@ def run(stage: Stage) -> None:
         return
     there, seconds, code, said = _harness(stage, "cpu", {"CUDA_VISIBLE_DEVICES": ""})
     other = [name for name in here if here[name] != there.get(name)]
-    told = f"{seconds:.0f} s, exit code {code}{said}; {len(here) - len(other)} of {len(here)} verdicts are the same"
-    stage.tell("the same on its CPU", told, verdicts=there, other=other)
+    text = f"{seconds:.0f} s, exit code {code}{said}; {len(here) - len(other)} of {len(here)} verdicts are the same"
+    stage.report("the same on its CPU", text, verdicts=there, other=other)
 
 
 def _harness(stage: Stage, name: str, surroundings: dict[str, str]) -> tuple[dict[str, str], float, int, str]:
-    """Do `harness run`; return verdicts by claim, seconds, the exit code, and its last words if that is an error."""
+    """Do `harness run`.
+
+    Args:
+        stage: the stage.
+        name: name of the store's folder.
+        surroundings: environment variables of the command.
+
+    Returns:
+        Verdicts by claim, seconds, the exit code, and the last line of output if the exit code is an error.
+    """
     folder = Path(tempfile.mkdtemp())
     options = ("--testbed", "embedded", *(SMALL if stage.small else SIZE), "--store", str(folder / name))
     shared = ("--runs-per-gpu", "4") if stage.device == "cuda" and not surroundings else ()
@@ -63,8 +72,8 @@ def _harness(stage: Stage, name: str, surroundings: dict[str, str]) -> tuple[dic
             )
         finally:  # also when the stage's time is over
             output.seek(0)
-            told = output.read()
-            print(told[-6000:], flush=True)
+            printed = output.read()
+            print(printed[-6000:], flush=True)
     seconds = time.perf_counter() - began
     check = [
         *command,
@@ -75,7 +84,8 @@ def _harness(stage: Stage, name: str, surroundings: dict[str, str]) -> tuple[dic
         "--json",
     ]
     checked = subprocess.run(check, capture_output=True, **where)
-    said = "" if done.returncode in (0, 1, 3) else f" ({(told.strip().splitlines() or ['no word'])[-1][:80]})"
+    lines = printed.strip().splitlines() or ["no output"]
+    said = "" if done.returncode in (0, 1, 3) else f" ({lines[-1][:80]})"
     try:
         verdicts = {each["expectation"]: each["verdict"] for each in json.loads(checked.stdout)["verdicts"]}
     except (ValueError, KeyError):
@@ -85,7 +95,7 @@ def _harness(stage: Stage, name: str, surroundings: dict[str, str]) -> tuple[dic
 
 
 def _too_large(stage: Stage) -> None:
-    """Let a study need more memory than there is, then another that does not, in one process; tell what stays."""
+    """Run a study that needs too much memory and then one that does not, in one process; report the memory in use."""
     torch.cuda.set_per_process_memory_fraction(SHARE)
     mnr = losses.MultipleNegativesRankingLoss
     ablation = Ablation(
@@ -106,7 +116,7 @@ def _too_large(stage: Stage) -> None:
     before = torch.cuda.memory_allocated() / 2**20
     gc.collect()
     after = torch.cuda.memory_allocated() / 2**20
-    stage.tell(
+    stage.report(
         "a point that cannot fit",
         f"batch {TOO_LARGE:,}: {', '.join(outcomes.get('too large', ['no record']))}; then 32: "
         f"{', '.join(outcomes.get('fits', ['no record']))}; {after:.0f} MiB stay ({before:.0f} before collecting)",

@@ -1,4 +1,4 @@
-"""h. What the book's progression would take on this card, reckoned from what the other stages found."""
+"""h. How long the book's progression would take on this card, estimated from the results of the other stages."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ STSB, TASK_TEXTS = 3000 + 2758, 60_000
 
 
 def run(stage: Stage) -> None:
-    """Tell the minutes, and the reckoning."""
+    """Report the estimated minutes and how they are computed."""
     rates = {
         size: rate
         for size in SIZES
-        if (rate := stage.found("c", f"batch {size}").get("rates", {}).get("harness")) is not None
+        if (rate := stage.row("c", f"batch {size}").get("rates", {}).get("harness")) is not None
     }
-    texts = stage.found("e", "corpus").get("harness")
+    texts = stage.row("e", "corpus").get("harness")
     if not rates or not texts:
-        stage.tell("book", "no figure of stage c or e to reckon from")
+        stage.report("book", "no estimate: stages c and e have no results; run them as well")
         return
-    shared: dict[str, Any] = stage.found("f", "bert-base at 32").get("rates", {})
+    shared: dict[str, Any] = stage.row("f", "bert-base at 32").get("rates", {})
     gain = max([1.0, *(rate / shared["1"] for rate in shared.values())]) if "1" in shared else 1.0
     row = sum(1 / (rate * size) for size, rate in rates.items()) / len(rates)
     trainings = TRIALS + SEEDS
@@ -36,7 +36,7 @@ def run(stage: Stage) -> None:
     short = 3.5  # a passage of the corpus is 70 words, an STS sentence or a task's text about 20
     evaluation = (runs * STSB + STUDIES * SEEDS * TASK_TEXTS) / (texts * short)
     minutes = (training + evaluation) / gain / 60
-    stage.tell(
+    stage.report(
         "book",
         f"{minutes:.1f} min = ({training:.0f} s training of {runs} runs at {1e6 * row:.0f} us a pair, the mean of "
         f"batches {min(rates)} to {max(rates)}, + {evaluation:.0f} s embedding) / {gain:.2f} by sharing; mteb's own "

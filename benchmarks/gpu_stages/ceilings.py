@@ -1,4 +1,4 @@
-"""a. The card, driver and versions, and what bounds everything else: copying memory, and products of matrices."""
+"""a. The card, driver and versions, and two upper bounds of speed: copying memory, and matrix products."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PACKAGES = ("torch", "triton", "transformers", "sentence-transformers", "tokeniz
 
 
 def run(stage: Stage) -> None:
-    """Tell the machine, and its two ceilings."""
+    """Report the machine and its two upper bounds."""
     versions = {name: _version(name) for name in PACKAGES}
     card = torch.cuda.get_device_name() if stage.device == "cuda" else platform.processor() or "a CPU"
-    stage.tell(
+    stage.report(
         "machine",
         f"{card}, {_driver()}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"sentence-transformers {versions['sentence-transformers']}, transformers {versions['transformers']}",
@@ -33,7 +33,7 @@ def run(stage: Stage) -> None:
     rates = {precision: product_rate(stage.device, precision) for precision in precisions}
     copied = copy_rate(stage.device)
     products = ", ".join(f"{name} {rate / 1e12:,.1f}" for name, rate in rates.items())
-    stage.tell(
+    stage.report(
         "ceilings",
         f"copy {copied / 1e9:,.0f} GB/s read and written; products, TFLOP/s: {products}",
         copy=copied,
@@ -42,7 +42,7 @@ def run(stage: Stage) -> None:
 
 
 def product_rate(device: str, precision: str) -> float:
-    """Return the operations a second of a large product in bf16, tf32 or fp32."""
+    """Return the operations per second of a large matrix product in bf16, tf32 or fp32."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
@@ -53,7 +53,7 @@ def product_rate(device: str, precision: str) -> float:
 
 @cache
 def copy_rate(device: str) -> float:
-    """Return the bytes a second, read and written, of copying a large tensor: the best of five."""
+    """Return the bytes read and written per second when a large tensor is copied: the best of five."""
     source = torch.empty(2**30 if device == "cuda" else 2**24, dtype=torch.int16, device=device)
     goal, seconds = torch.empty_like(source), []
     for _ in range(7):

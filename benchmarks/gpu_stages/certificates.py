@@ -1,8 +1,8 @@
 """b. Every fast path on this device against plain sentence-transformers: embeddings, gradients, three optimizer steps.
 
-The comparison is the harness's own certificate (`harness/model/certificate.py`), on more and larger batches than a
-run pays for; then the weights after three steps of AdamW, the same training twice bit by bit, and whether a step waits
-for the GPU.
+The comparison is that of the harness's certificate (`harness/model/trial.py`), on more and larger batches than in a
+run. Then follow the weights after three steps of AdamW, a bitwise comparison of two equal trainings, and whether a step
+waits for the GPU.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from gpu_stages.waiting import waits
 from harness.model import packing
 from harness.model.agreement import FLOOR, RATIO, RATIO_IN_FLOAT32, ROUNDING
 from harness.model.batches import Batch, lengths_of
-from harness.model.certificate import _autocast, _Trial, certify
+from harness.model.certificate import certify
 from harness.model.fast import AGREEMENT
+from harness.model.trial import Trial, autocast_forward
 from harness.spec import losses
 from harness.spec.space import Point
 from harness.training.train import Schedule, train
@@ -52,16 +53,16 @@ def run(stage: Stage) -> None:
             check(stage)
         except Exception as problem:
             traceback.print_exc()
-            stage.tell(what, failure(problem), held=False)
+            stage.report(what, failure(problem), held=False)
         release()
 
 
 def _certified(stage: Stage, shape: str) -> None:
-    """Tell of each way of a shape how near it came to its bound, on which batch."""
+    """Report for each path of a shape how near it came to its bound, and on which batch."""
     model, rows = base_model(shape, stage.small), own_pairs(ROWS) if shape == "embedded" else pairs(ROWS)
     precision = "bf16" if stage.device == "cuda" else "fp32"
     certificate = certify(model, MNR, {}, rows, precision)
-    stage.tell(f"{shape}: a run's own", None, **certificate.as_record())
+    stage.report(f"{shape}: a run's own", None, **certificate.as_record())
     for way in model.ways:
         said, held = [], True
         worst, where = 0.0, "no batch"
@@ -73,7 +74,7 @@ def _certified(stage: Stage, shape: str) -> None:
                 held = False
                 said.append(f"{name}: {failure(problem)}")
                 continue
-            stage.tell(f"{shape}, {way}, {name}", None, share=share, passes=took)
+            stage.report(f"{shape}, {way}, {name}", None, share=share, passes=took)
             if share is None:
                 if way == "captured" and batch.by_loss:
                     continue  # a cached loss's passes wait for one another: none is captured
@@ -82,18 +83,18 @@ def _certified(stage: Stage, shape: str) -> None:
             elif share > worst:
                 worst, where = share, name
         steps, within = _three_steps(model, way, rows, precision, stage.device)
-        stage.tell(
+        stage.report(
             f"{shape}, {way}",
             "; ".join([f"{worst:.2f} of its bound ({where})", f"three steps {steps}", *said]),
             held=held and worst <= 1 and within,
             chosen=certificate.path == way,
         )
     refused = f"; refused: {'; '.join(certificate.refused)}" if certificate.refused else ""
-    stage.tell(f"{shape}: taken", f"{certificate.path}{refused}", path=certificate.path)
+    stage.report(f"{shape}: taken", f"{certificate.path}{refused}", path=certificate.path)
 
 
 def _batches(rows: Any, small: bool) -> Iterator[tuple[str, Batch, Any]]:
-    """Give batches by name, with the loss that a batch is for."""
+    """Yield batches by name, each with its loss."""
     rng, columns = random.Random(1), [list(rows[name]) for name in rows.column_names]
     words = " ".join(columns[0]).split()
 
@@ -114,19 +115,39 @@ def _batches(rows: Any, small: bool) -> Iterator[tuple[str, Batch, Any]]:
 def _share(
     model: Any, make: Any, rows: Any, precision: str, batch: Batch, way: Any
 ) -> tuple[float | None, dict[str, int]]:
-    """Return how far one way is on one batch as a share of its bound, None if it was not taken; and what passes ran."""
-    trial = _Trial(model, make, rows, precision)
+    """Compare one path on one batch with the plain path.
+
+    Args:
+        model: the model.
+        make: builds the loss from a model.
+        rows: rows of the certificate.
+        precision: "bf16", "fp16" or "fp32".
+        batch: the batch.
+        way: the path.
+
+    Returns:
+        The difference as a share of its bound, None if the path was not used; and the number of passes by path.
+    """
+    trial = Trial(model, make, rows, precision)
     if batch.by_loss:
-        vars(trial.loss)["mini_batch_size"] = 8  # of 37 rows: the last piece has five
+        vars(trial.loss)["mini_batch_size"] = 8  # of 37 rows: the last part has five
     trial.groups = [([batch], ("fp32",) if precision == "fp32" else ("fp32", precision))]
-    worst = trial.farthest(way)
+    worst = trial.worst_gap(way)
     return None if worst is None else worst.share, {str(name): count for name, count in trial.model.ran.items()}
 
 
 def _three_steps(model: Any, way: Any, rows: Any, precision: str, device: str) -> tuple[str, bool]:
-    """Return how far three steps of AdamW come from the plain path's, in words, and whether that is within the bound.
+    """Compare the weights after three steps of AdamW with those of the plain path in float64.
 
-    In float32 beside the plain path's distance from float64; in bf16 beside the plain path's own from float32.
+    Args:
+        model: the model.
+        way: the path.
+        rows: training rows.
+        precision: "bf16", "fp16" or "fp32".
+        device: "cuda" or "cpu".
+
+    Returns:
+        The relative distances of the path and of the plain path, as text; and whether they are within the bound.
     """
     exact = _moved(model, "plain", rows, "fp32", device, double=True)
     size, said, held = float(exact.norm()), [], True
@@ -141,7 +162,7 @@ def _three_steps(model: Any, way: Any, rows: Any, precision: str, device: str) -
 
 
 def _moved(model: Any, way: Any, rows: Any, precision: str, device: str, double: bool = False) -> Tensor:
-    """Return how far three steps on one batch move all weights, as one vector; dropout is off."""
+    """Return the change of all weights in three steps on one batch without dropout, as one vector."""
     import copy
 
     model = copy.deepcopy(model)
@@ -152,21 +173,21 @@ def _moved(model: Any, way: Any, rows: Any, precision: str, device: str, double:
     loss, parameters = MNR(model), [p for p in model.parameters() if p.requires_grad]
     before = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, eps=1e-6, fused=device == "cuda")
-    for step in range(-2, 3):  # a graph is recorded when its shape is met again, and all three steps are to run by it
+    for step in range(-2, 3):  # two passes first, because a graph is recorded when its shape occurs again
         columns = [dict(batch_to_device(model.preprocess(rows[name][:32]), model.device)) for name in rows.column_names]
-        model.expect(columns, lengths_of(columns))
-        with _autocast(model, precision), nullcontext() if way == "plain" else column_merging_disabled():
+        model.announce_batch(columns, lengths_of(columns))
+        with autocast_forward(model, precision), nullcontext() if way == "plain" else column_merging_disabled():
             value = loss(columns, None)
         torch.autograd.backward(value)
         if step >= 0:
             optimizer.step()
         optimizer.zero_grad()
-    model.forget()
+    model.end_training()
     return torch.cat([(p.detach() - then).double().flatten() for p, then in zip(parameters, before, strict=True)])
 
 
 def _trained(stage: Stage, way: Any, steps: int = 12) -> Tensor:
-    """Return all weights after some steps of a training, dropout and copies as in every run."""
+    """Return all weights after some steps of a training as in a run, as one vector."""
     torch.manual_seed(0)
     model = base_model("bert-base", stage.small)
     train(
@@ -184,10 +205,10 @@ def _trained(stage: Stage, way: Any, steps: int = 12) -> Tensor:
 
 
 def _twice(stage: Stage) -> None:
-    """Compare two trainings alike bit by bit, and with one whose copies to the device wait.
+    """Compare two equal trainings bit by bit, and a third one whose copies to the device are synchronous.
 
-    Where they differ, kernels that add in any order are to blame if the plain path's two trainings differ, too, and
-    waiting changes nothing: a copy that came too late would.
+    If they differ, the reason is nondeterministic kernels if two trainings by the plain path also differ, and if
+    synchronous copies make no difference; a copy that arrived too late would make one.
     """
     start = torch.cat([p.detach().flatten() for p in base_model("bert-base", stage.small).parameters()])
 
@@ -199,15 +220,15 @@ def _twice(stage: Stage) -> None:
 
     ways = ("captured", "packed") if stage.device == "cuda" else ("packed",)
     plain = apart("plain")
-    found = {way: apart(way) for way in ways}
-    waiting = apart("packed", lambda: patch.object(packing, "on", _at_once))
-    alike = plain == 0 and not any(found.values())
-    explained = plain > 0 and max(*found.values(), waiting) <= max(10 * plain, 0.05)
-    why = "equal to the bit" if alike else "sums in any order" if explained else "NOT EXPLAINED"
-    told = ", ".join(f"{way} {off:.1e}" for way, off in found.items())
-    stage.tell(
+    differences = {way: apart(way) for way in ways}
+    waiting = apart("packed", lambda: patch.object(packing, "index_tensor", _at_once))
+    alike = plain == 0 and not any(differences.values())
+    explained = plain > 0 and max(*differences.values(), waiting) <= max(10 * plain, 0.05)
+    why = "bitwise equal" if alike else "nondeterministic kernels" if explained else "NOT EXPLAINED"
+    by_path = ", ".join(f"{way} {difference:.1e}" for way, difference in differences.items())
+    stage.report(
         "the same run twice",
-        f"{why}: {told}, plain {plain:.1e}, copies that wait {waiting:.1e} of the way moved",
+        f"{why}: {by_path}, plain {plain:.1e}, synchronous copies {waiting:.1e}, relative to the change of the weights",
         held=alike or explained,
     )
 
@@ -223,10 +244,10 @@ def _waiting(stage: Stage) -> None:
     if stage.device != "cuda":
         stage.skipped("waiting for the GPU")
         return
-    rng = random.Random(0)  # of one length: a shape that is met late would be recorded, for which a step waits
+    rng = random.Random(0)  # of one length, because a step waits when a new shape is recorded
     texts = [sentence(rng, 20) for _ in range(16 * ROWS)]
     rows = Dataset.from_dict({"anchor": texts, "positive": texts[::-1]})
     for way in ("captured", "packed"):
         places = waits(base_model("bert-base", False), MNR, rows, way)
-        told = ", ".join(f"{place} x{count}" for place, count in places.most_common(3)) or "never in ten steps"
-        stage.tell(f"waiting for the GPU, {way}", told, held=not places, places=dict(places))
+        text = ", ".join(f"{place} x{count}" for place, count in places.most_common(3)) or "never in ten steps"
+        stage.report(f"waiting for the GPU, {way}", text, held=not places, places=dict(places))

@@ -1,4 +1,4 @@
-"""What the stages share: how they tell what they find, models with random weights, and sentences as long as NLI's."""
+"""Functions of all stages: reporting results, models with random weights, and sentences of NLI's length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from training import SHAPES, random_weights
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-"""What takes a shape's place where there is no GPU: everything is to run to its end, nothing to be measured."""
+"""Replacement of all shapes without a GPU, where everything is only run as a test and nothing is measured."""
 
 WORDS, MEAN, SIGMA, LONGEST = 30_000, 20, 0.5, 128
 """Of the made-up language: its vocabulary, a sentence's mean length in words, its spread (log-normal), the longest."""
@@ -27,14 +27,18 @@ BYTES_A_WEIGHT = 28
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One stage at work: the device, when it must have ended, where its rows go, and what earlier stages found."""
+    """A stage while it runs."""
 
     name: str
+    """Name of the stage."""
     device: str
+    """"cuda" or "cpu"."""
     ends: float
-    """On the clock of `time.monotonic`."""
+    """Time of `time.monotonic` at which the stage must have ended."""
     to: Path
-    known: list[dict[str, Any]]
+    """File that receives the rows."""
+    earlier: list[dict[str, Any]]
+    """Rows of earlier stages."""
 
     @property
     def small(self) -> bool:
@@ -45,49 +49,55 @@ class Stage:
         """Return the seconds that are left."""
         return self.ends - time.monotonic()
 
-    def tell(self, what: str, text: str | None, **figures: Any) -> None:
-        """Write down what was found; a row with a `text` is a line of the table, one with `held` is a certificate."""
+    def report(self, what: str, text: str | None, **figures: Any) -> None:
+        """Write a row of results.
+
+        Args:
+            what: what was measured.
+            text: line of the table; None for rows that are only in results.json.
+            figures: results. A row with `held` is a certificate.
+        """
         row = {"stage": self.name, "what": what, "text": text, **figures}
         with self.to.open("a", encoding="utf-8") as rows:
             rows.write(json.dumps(row, default=str) + "\n")
         print(json.dumps(row, default=str), file=sys.stderr, flush=True)
 
     def skipped(self, what: str) -> None:
-        """Say that a part was left out, as it needs a GPU."""
-        self.tell(what, "skipped: it needs a GPU", skipped=True)
+        """Report that a measurement was skipped, because it needs a GPU."""
+        self.report(what, "skipped: it needs a GPU", skipped=True)
 
-    def found(self, stage: str, what: str) -> dict[str, Any]:
-        """Return what an earlier stage told under a name, or nothing."""
-        return next((row for row in self.known if (row["stage"], row["what"]) == (stage, what)), {})
+    def row(self, stage: str, what: str) -> dict[str, Any]:
+        """Return a row of an earlier stage, or an empty one."""
+        return next((row for row in self.earlier if (row["stage"], row["what"]) == (stage, what)), {})
 
 
 def be_quiet() -> None:
-    """Be as a worker is: no bars and warnings in the log, sums in one order; without importing mteb."""
+    """Set up this process like a worker: no progress bars and warnings in the log, and deterministic kernels."""
     import datasets
 
     from harness.executors import library_output
-    from harness.training.precision import add_in_one_order
+    from harness.training.precision import prefer_deterministic_kernels
 
-    add_in_one_order()
+    prefer_deterministic_kernels()
 
     library_output.silence()
     datasets.disable_progress_bars()
 
 
 def now(device: str) -> float:
-    """Return the time when the device has done what it was given."""
+    """Wait until the device has finished its work, and return the time."""
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def failure(problem: BaseException) -> str:
-    """Return an error's kind and its first line."""
+    """Return the type of an error and the first line of its message."""
     return f"{type(problem).__name__}: {problem}".splitlines()[0][:110]
 
 
 def release() -> None:
-    """Give memory that nothing holds any more back to the device."""
+    """Return unused memory to the device."""
     import gc
 
     gc.collect()
@@ -101,7 +111,7 @@ def model_folder(shape: str, small: bool) -> str:
     if shape == "embedded":
         from harness.testbeds import embedded, materials
 
-        materials.fetch(embedded, dict)  # whoever else makes it now is waited for
+        materials.fetch(embedded, dict)  # waits for another process that builds it
         return str(materials.locate(embedded.model, is_model=True))
     if small:
         SHAPES[shape] = SMALL
@@ -124,7 +134,7 @@ def _tokenizer() -> str:
 
 
 def base_model(shape: str, small: bool) -> Any:
-    """Return the harness's model of a shape, on its device; copies of one know the tokens that the others met."""
+    """Return the harness's model of a shape on its device; copies of one model share the cache of tokens."""
     import copy
 
     return copy.deepcopy(_loaded(shape, small))

@@ -1,4 +1,4 @@
-"""The trainer's `torch_compile=True` beside bf16, in a stage of its own as compiling takes long."""
+"""The trainer's `torch_compile=True` in bf16, in a separate stage because compiling takes long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gpu_stages.training import STEPS, measured
 
 
 def run(stage: Stage) -> None:
-    """Measure plain bf16 with `torch_compile=True`: its steps once compiled, and what compiling took."""
+    """Measure plain bf16 with `torch_compile=True`: the time of a compiled step, and that of compiling."""
     for size in (32, 128, 512):
         if stage.left() < 10:
             return
@@ -21,12 +21,12 @@ def run(stage: Stage) -> None:
                 figures = measured(stage, "compiled", size)
                 rate = figures["steps a second"]
                 compiling = figures["seconds"] - STEPS[size] / rate
-                stage.tell(
+                stage.report(
                     f"plain bf16 compiled at {size}, {turn}",
                     f"{1000 / rate:.1f} ms a step, {figures['memory']:.1f} GiB; compiling took {compiling:.0f} s",
                 )
                 release()
         except Exception as problem:
             traceback.print_exc()
-            stage.tell(f"plain bf16 compiled at {size}", failure(problem))
+            stage.report(f"plain bf16 compiled at {size}", failure(problem))
             return

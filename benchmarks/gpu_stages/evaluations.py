@@ -1,4 +1,4 @@
-"""e. Evaluation: an STS set, a classification task and a large corpus, plain and ours; seconds, and scores equal."""
+"""e. Evaluation of an STS set, a classification task and a large corpus, plain and by the harness: time and scores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.testbeds import embedded, materials
 
 TASKS = ("EmbeddedTopicClassification",)
 PASSAGES, PLAIN_PASSAGES = 100_000, 10_000
-"""Of the corpus: all for the harness, as many as there is time for otherwise."""
+"""Passages of the corpus that the harness embeds, and that the plain side embeds because it has less time."""
 
 
 def run(stage: Stage) -> None:
@@ -41,7 +41,7 @@ def run(stage: Stage) -> None:
             part()
         except Exception as problem:
             traceback.print_exc()
-            stage.tell(what, failure(problem))
+            stage.report(what, failure(problem))
         release()
 
 
@@ -52,7 +52,7 @@ def _reference(name: str) -> Any:
 
 
 def _scored(stage: Stage, name: str, folder: str) -> None:
-    """Evaluate plainly and by the harness, warmed up, in turn; tell seconds and how far scores are apart."""
+    """Evaluate plainly and by the harness in turn after a warm-up; report seconds and differences of scores."""
     sets = {"stsb-dev": materials.load_sts(embedded.dev), "stsb-test": materials.load_sts(embedded.test)}
     plain = SentenceTransformer(folder, device=stage.device)
     ours = load_model(folder, None if name == "embedded model" else "mean").eval()
@@ -85,7 +85,7 @@ def _scored(stage: Stage, name: str, folder: str) -> None:
             seconds[side] = took if turn < 2 else min(took, seconds[side])
     off = {side: max(abs(scores[side][each] - scores["plain"][each]) for each in scores["plain"]) for side in sides}
     told = ", ".join(f"{side} {took:.2f} s" for side, took in seconds.items())
-    stage.tell(
+    stage.report(
         name,
         f"STS and {TASKS[0]}: {told}: {seconds['plain'] / seconds['harness']:.1f}x; scores differ from plain's by "
         f"{off['harness']:.1e}, in fp32 {off['harness fp32']:.1e}",
@@ -117,7 +117,7 @@ def _corpus(stage: Stage) -> None:
         ours.embed(passages, True)
         whole = many / (now(stage.device) - began)
     all_of_them = "no time" if whole is None else f"{whole:,.0f}"
-    stage.tell(
+    stage.report(
         "corpus",
         f"bert-base, passages of 70 words, texts a second: plain {usual:,.0f}, harness {fast:,.0f} "
         f"({fast / usual:.1f}x), {many:,} of them {all_of_them}; off by {off:.1e} ({ours._embeds})",

@@ -1,4 +1,4 @@
-"""The tests that need a GPU, in a process of their own."""
+"""The tests that need a GPU, in a separate process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TESTS = Path(__file__).parents[2] / "tests" / "model" / "test_gpu.py"
 
 
 def run(stage: Stage) -> None:
-    """Run them, and tell pytest's last line, and which failed."""
+    """Run the tests, and report pytest's last line and the failed tests."""
     command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-v", "-p", "no:cacheprovider", str(TESTS)]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         code = None
@@ -21,9 +21,9 @@ def run(stage: Stage) -> None:
             code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, cwd=TESTS.parents[2]).returncode
         finally:  # also when the stage's time is over
             output.seek(0)
-            said = output.read()
-            print(said, flush=True)
-            lines = said.strip().splitlines() or ["no word"]
+            printed = output.read()
+            print(printed, flush=True)
+            lines = printed.strip().splitlines() or ["no output"]
             failed = [line.partition("::")[2] for line in lines if line.startswith(("FAILED", "ERROR"))]
-            told = "; ".join([lines[-1].strip("= "), *failed])
-            stage.tell("tests", told if code is not None else f"not at an end: {told}", held=code == 0)
+            summary = "; ".join([lines[-1].strip("= "), *failed])
+            stage.report("tests", summary if code is not None else f"not finished: {summary}", held=code == 0)

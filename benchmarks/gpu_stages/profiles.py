@@ -35,7 +35,7 @@ class Window(TrainerCallback):
         self.seconds = 0.0
 
     def step(self, share: float = 0.0) -> None:
-        """Count a step; begin after the first so many, end after the last."""
+        """Count a step; start the profiler at step `first`, and stop it at step `last`."""
         self.done += 1
         if self.done == self.first:
             self.profile.start()
@@ -49,19 +49,20 @@ class Window(TrainerCallback):
 
 
 def run(stage: Stage) -> None:
-    """Profile each case for which there is time; a profile in a profile is none, so sides are told apart by name."""
+    """Profile each case for which there is time."""
     for side, size in CASES:
         if stage.left() < 5:
             return
         try:
-            _told(stage, side, size)
+            _profiled(stage, side, size)
         except Exception as problem:
             traceback.print_exc()
-            stage.tell(f"{side} at {size}", failure(problem))
+            stage.report(f"{side} at {size}", failure(problem))
         release()
 
 
-def _told(stage: Stage, side: str, size: int) -> None:
+def _profiled(stage: Stage, side: str, size: int) -> None:
+    """Profile one training and report its kernels; only one profiler can run at a time."""
     name = f"{side} at {size}"
     steps = 3 if stage.small else STEPS
     warm = 2 if stage.small else 40 if size == 32 else 4  # by then the graphs are recorded
@@ -91,20 +92,20 @@ def _told(stage: Stage, side: str, size: int) -> None:
         )
     seconds: defaultdict[str, float] = defaultdict(float)
     launches = 0
-    wanted = DeviceType.CUDA if stage.device == "cuda" else DeviceType.CPU
+    device_type = DeviceType.CUDA if stage.device == "cuda" else DeviceType.CPU
     for event in window.profile.profiler.kineto_results.events():
         launches += event.name().startswith(("cudaLaunchKernel", "cuLaunchKernel", "cudaGraphLaunch"))
-        if event.device_type() == wanted:
+        if event.device_type() == device_type:
             seconds[event.name()] += event.duration_ns() / 1e9 / steps
     busy = sum(seconds.values()) * steps
     slowest = sorted(seconds.items(), key=lambda each: -each[1])[:LONGEST]
     longest = [(kernel[:120], 1000 * took) for kernel, took in slowest]
     idle = 1 - busy / window.seconds if stage.device == "cuda" else None
-    told = ", ".join(f"{kernel.split('<')[0].split('(')[0][-28:]} {took:.2f}" for kernel, took in longest[:3])
+    top = ", ".join(f"{kernel.split('<')[0].split('(')[0][-28:]} {took:.2f}" for kernel, took in longest[:3])
     share = "" if idle is None else f"{idle:.0%} of the time no kernel; "
-    stage.tell(
+    stage.report(
         name,
-        f"{1000 * window.seconds / steps:.1f} ms a step, {launches / steps:.0f} launches; {share}longest (ms): {told}",
+        f"{1000 * window.seconds / steps:.1f} ms a step, {launches / steps:.0f} launches; {share}longest (ms): {top}",
         longest=longest,
         idle=idle,
         launches=launches / steps,

@@ -1,4 +1,4 @@
-"""f. One, two and four runs that share the device, as `--runs-per-gpu` has them: what they do together."""
+"""f. Throughput of one, two and four runs that share the device, as with `--runs-per-gpu`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.executors.start import ENVIRONMENT
 RUNS = (1, 2, 4)
 STEPS = {"bert-base": 150, "embedded": 200}
 WARM = 0.4
-"""Share of a training before it counts: by then its graphs are recorded, and it waits for the others."""
+"""Share of a training that is not counted: by then its graphs are recorded, and it waits for the others."""
 
 
 PATIENCE = 60
@@ -25,7 +25,7 @@ PATIENCE = 60
 
 
 def run(stage: Stage) -> None:
-    """Let workers train side by side, and tell the steps a second of all together."""
+    """Let workers train at the same time, and report the total steps per second."""
     counts: Sequence[int] = RUNS[:2] if stage.small else RUNS
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     executor = ProcessExecutor([{**ENVIRONMENT, **threads}] * max(counts))
@@ -45,16 +45,25 @@ def run(stage: Stage) -> None:
                     rates[count] = _together(executor, shape, stage.small, 6 if stage.small else steps, count)
                 except Exception as problem:
                     traceback.print_exc()
-                    stage.tell(f"{shape}, {count} runs", failure(problem))
-            told = ", ".join(f"{count}: {rate:.1f}" for count, rate in rates.items())
+                    stage.report(f"{shape}, {count} runs", failure(problem))
+            by_count = ", ".join(f"{count}: {rate:.1f}" for count, rate in rates.items())
             gain = max(rates.values(), default=0) / rates[1] if 1 in rates else 0.0
-            stage.tell(f"{shape} at 32", f"steps a second of all runs: {told}; at most {gain:.2f}x one's", rates=rates)
+            text = f"total steps per second by number of runs: {by_count}; at most {gain:.2f} times a single run's"
+            stage.report(f"{shape} at 32", text, rates=rates)
     finally:
         executor.stop()
 
 
 def _together(executor: ProcessExecutor, shape: str, small: bool, steps: int, count: int) -> float:
-    """Return the steps a second of `count` trainings at once, while all of them train."""
+    """Return the total steps per second of `count` trainings while all of them run.
+
+    Args:
+        executor: runs the trainings.
+        shape: shape of the model.
+        small: use a small shape.
+        steps: steps of each training.
+        count: number of trainings.
+    """
     meeting = tempfile.mkdtemp()
     waiting = [executor.submit(trained, shape, small, steps, meeting, count) for _ in range(count)]
     times = [worker.result() for worker in waiting]

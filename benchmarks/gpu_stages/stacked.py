@@ -1,7 +1,8 @@
-"""f2. Several small trainings as one, weights stacked: on a CPU 1.01 to 1.11 times one by one; a GPU is another matter.
+"""f2. Several small trainings in one, with stacked weights. On a CPU they are 1.01 to 1.11 times as fast as one by one.
 
-BERT-like layers of bert-base's size, in-batch negatives over 32 pairs of 20 tokens, dropout, AdamW; beside captured
-passes (stage c) and runs that share the card (stage f). Only 1.5 times the better of those would justify a design.
+BERT-like layers of bert-base's size, in-batch negatives over 32 pairs of 20 tokens, dropout, AdamW. The alternatives
+are captured passes (stage c) and runs that share the card (stage f); stacking would have to be 1.5 times as fast as the
+better of them to justify its complexity.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ WORDS, SENTENCES, TOKENS = 4000, 64, 20
 
 
 def run(stage: Stage) -> None:
-    """Tell milliseconds a step of 1, 4 and 8 members, stacked and one by one."""
+    """Report the milliseconds of a step of 1, 4 and 8 members, stacked and one by one."""
     shape = (2, 32, 2) if stage.small else (12, 768, 12)
     for dtype in (torch.float32,) if stage.small else (torch.bfloat16, torch.float32):
         told = []
@@ -34,10 +35,10 @@ def run(stage: Stage) -> None:
                 continue
             told.append(f"{members}: {1000 * together:.1f} for {1000 * apart:.1f} ({apart / together:.2f}x)")
             kind = str(dtype).removeprefix("torch.")
-            stage.tell(f"{members} members, {kind}", None, stacked=together, one_by_one=apart)
+            stage.report(f"{members} members, {kind}", None, stacked=together, one_by_one=apart)
             release()
         kind = str(dtype).removeprefix("torch.")
-        stage.tell(f"stacked, {kind}", f"ms a step for one by one, members: {', '.join(told)}")
+        stage.report(f"stacked, {kind}", f"ms a step for one by one, members: {', '.join(told)}")
 
 
 def _measured(members: int, layers: int, width: int, heads: int, dtype: Any, device: str) -> tuple[float, float]:

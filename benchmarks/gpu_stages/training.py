@@ -1,8 +1,8 @@
-"""c. Training, the sides in turn: plain fp32, plain bf16, the library's unpadding, the harness with and without graphs.
+"""c. Training, alternating: plain fp32, plain bf16, the library's unpadding, the harness with and without graphs.
 
-Steps a second are of the last two thirds of a training, by when graphs are recorded; the whole training's are beside
-them in results.json. Two floors stand beside each: the model's arithmetic at the measured product rate, and the 28
-bytes a weight that AdamW moves at the measured copy rate.
+Steps per second are those of the last two thirds of a training, when graphs are recorded; results.json also has those
+of the whole training. Each is compared with two lower bounds of the time: the model's arithmetic at the measured rate
+of products, and the 28 bytes per weight that AdamW moves at the measured rate of copying.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from harness.training.train import Schedule, train
 
 SHAPE = "bert-base"
 STEPS = {16: 45, 32: 60, 64: 45, 128: 36, 512: 15, 4096: 2}
-"""Steps of a training, by batch size; GradCache's batch is the largest."""
+"""Steps of a training by batch size; the largest batch is that of GradCache."""
 
 CACHED = 4096
 MNR = losses.MultipleNegativesRankingLoss
@@ -47,7 +47,7 @@ ORDER = (
     *((size, "unpadded") for size in (32, 512)),
     *((size, "plain fp32") for size in (512, 128, 16, 64)),
 )
-"""What is measured, what is worth most first."""
+"""The measurements, the most important first."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Marks(TrainerCallback):
 
 
 def run(stage: Stage) -> None:
-    """Measure in rounds until the time is over, then tell the medians, one line a batch size."""
+    """Measure in rounds until the time is over, then report the medians, one line per batch size."""
     found: dict[tuple[int, str], list[dict[str, Any]]] = {}
     longest = 0.0
     try:
@@ -90,17 +90,17 @@ def run(stage: Stage) -> None:
                     found.setdefault((size, side), []).append(measured(stage, side, size))
                 except Exception as problem:
                     traceback.print_exc()
-                    stage.tell(f"batch {size}, {side}", None, failed=failure(problem))
+                    stage.report(f"batch {size}, {side}", None, failed=failure(problem))
                     if not repeat:
-                        stage.tell(f"{side} at {size}", failure(problem))
+                        stage.report(f"{side} at {size}", failure(problem))
                 release()
                 longest = max(longest, time.monotonic() - began)
     finally:
-        _told(stage, found)
+        _report_medians(stage, found)
 
 
 def measured(stage: Stage, side: str, size: int) -> dict[str, Any]:
-    """Train once and tell its figures: rates, shares of the floors, passes and peak memory."""
+    """Train once and report the rates, their shares of the bounds, the passes and the peak memory."""
     size, steps = (min(size, 16), 3) if stage.small else (size, STEPS[size])
     rows, folder = _rows(size * steps), Path(tempfile.mkdtemp())
     make = GRADCACHE if size >= CACHED else MNR
@@ -150,11 +150,11 @@ def measured(stage: Stage, side: str, size: int) -> dict[str, Any]:
         "optimizer floor": weights * BYTES_A_WEIGHT / copy_rate(stage.device),
         "memory": torch.cuda.max_memory_allocated() / 2**30 if stage.device == "cuda" else 0.0,
     }
-    stage.tell(f"batch {size}, {side}", None, batch=size, side=side, **figures)
+    stage.report(f"batch {size}, {side}", None, batch=size, side=side, **figures)
     return figures
 
 
-def _told(stage: Stage, found: dict[tuple[int, str], list[dict[str, Any]]]) -> None:
+def _report_medians(stage: Stage, found: dict[tuple[int, str], list[dict[str, Any]]]) -> None:
     """Tell a line for each batch size: milliseconds a step of each side, ratios, floors."""
     for size in sorted({size for size, _ in found}):
         sides = {side: rounds for (other, side), rounds in found.items() if other == size and rounds}
@@ -162,23 +162,23 @@ def _told(stage: Stage, found: dict[tuple[int, str], list[dict[str, Any]]]) -> N
         if not rates:
             continue
         best = sides.get("harness", next(iter(sides.values())))[-1]
-        told = ", ".join(f"{side} {1000 / rate:.1f}" for side, rate in rates.items())
+        times = ", ".join(f"{side} {1000 / rate:.1f}" for side, rate in rates.items())
         ratio = ""
         if "harness" in rates:
             ratios = [f"{rates['harness'] / rates[side]:.1f}x {side[6:]}" for side in rates if side.startswith("plain")]
             ratio = f"; harness {', '.join(ratios)}, {best['of the peak']:.0%} of peak, {best['captured']:.0%} captured"
         floors = f"floors {1000 * best['arithmetic floor']:.1f} + {1000 * best['optimizer floor']:.1f}"
         memory = f"{best['memory']:.1f} GiB, {best['tokens a second']:,.0f} tokens/s"
-        stage.tell(
+        stage.report(
             f"batch {size}",
-            f"ms a step: {told}; {floors}{ratio}, {memory}",
+            f"ms per step: {times}; {floors}{ratio}, {memory}",
             batch=size,
             rates=rates,
             medians_of=len(sides),
         )
     refused = {each["graphs"] for rounds in found.values() for each in rounds if each.get("graphs")}
     if refused:
-        stage.tell("graphs given up", "; ".join(sorted(refused)))
+        stage.report("graphs given up", "; ".join(sorted(refused)))
 
 
 @cache
@@ -199,7 +199,7 @@ def _work(stage: Stage) -> tuple[float, float, int]:
 
 
 def _unpadding(stage: Stage) -> Any:
-    """Return the library's model that concatenates its inputs: by flash attention, if its kernels can be had here."""
+    """Return the library's model that concatenates its inputs, with flash attention if its kernels are available."""
     return SentenceTransformer(
         _folder(stage), device=stage.device, model_kwargs={"attn_implementation": "flash_attention_2"}
     )

@@ -1,4 +1,4 @@
-"""Where a training waits for the GPU: ten whole steps of the trainer with torch's own watch for it."""
+"""Where a training waits for the GPU, found by torch's debug mode during ten whole steps of the trainer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from harness.spec.space import Point
 from harness.training.train import Schedule, train
 
 STEPS, FIRST, LAST = 1000, 45, 55
-"""A training of so many steps logs its loss every twentieth, which waits; between these two no loss is logged."""
+"""A training of STEPS steps logs its loss every twentieth step, which waits; none is logged between FIRST and LAST."""
 
 
 def waits(model: Any, make_loss: Any, rows: Any, way: Any) -> Counter[str]:
-    """Return the lines at which ten steps waited for the GPU, with how often: none is what a step should do.
+    """Return the lines of code at which ten steps waited for the GPU, with their counts; ideally none.
 
-    `torch.cuda.set_sync_debug_mode("error")` would end at the first; "warn" names each.
+    `torch.cuda.set_sync_debug_mode("error")` would stop at the first of them, and "warn" reports all.
+
+    Args:
+        model: the model.
+        make_loss: builds the loss from the model.
+        rows: training rows.
+        way: forward path of the model.
     """
     done = 0
     caught: Any = warnings.catch_warnings(record=True)

@@ -79,7 +79,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Run the command, print to stdout, and return the exit code."""
     from harness import api
-    from harness.executors.signals import end_on_sigterm_too
+    from harness.executors.signals import treat_sigterm_as_interrupt
     from harness.files import as_json, write_atomically
     from harness.store.folder import create
     from harness.verdicts.judge import exit_code, judge
@@ -90,7 +90,7 @@ def command(options: argparse.Namespace) -> int:
         return _audit_only(ablation, folder, options.only)
     if options.dry_run:
         return output.print_plan(api.plan(ablation, folder), options.workers, options.threads)
-    end_on_sigterm_too()
+    treat_sigterm_as_interrupt()
     with create(folder, ablation.name, ablation.testbed.name).locked():  # a driver that is refused changes nothing
         write_atomically(folder / "last_run.json", as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
     plan = api.run(

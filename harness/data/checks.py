@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 PROBED = 32
-"""Number of rows for probing whether a loss reads its labels."""
+"""Number of rows on which it is tested whether a loss reads its labels."""
 
 MANY_FALSE_NEGATIVES = 1.0
 """Expected number per batch above which false negatives are a warning."""
@@ -36,45 +36,60 @@ def of_view(
         rows: the rows that it built, without those that `clean` left out.
         studies: names of the studies that train on it.
         most_words: maximum number of tokens of the model; a text with more words is certainly truncated.
-        batch_sizes: batch sizes at which in-batch negatives are drawn; none if no loss draws them.
+        batch_sizes: batch sizes of losses with in-batch negatives; empty if there are none.
     """
     where = _where(studies)
     if rows.empty:
         return [Finding("warning", where, "no rows", 0, 0, f"View {view.name!r} makes no rows; give more with --rows.")]
     texts = list(view.columns[: view.texts])
     keys = rows[texts].map(normalise)
-    found = [*_texts(view, rows[texts], where, most_words), *_duplicates(view, rows, where)]
+    findings = [*_texts(view, rows[texts], where, most_words), *_duplicates(view, rows, where)]
     if view.label == "none":
-        found += _equal_columns(view, keys, where)
-        found += [_false_negatives(view, keys, where, size) for size in batch_sizes if len(rows) > 1]
+        findings += _equal_columns(view, keys, where)
+        findings += [_false_negatives(view, keys, where, size) for size in batch_sizes if len(rows) > 1]
     else:
-        found.append(_balance(view, rows[view.columns[-1]], where))
-    return found
+        findings.append(_balance(view, rows[view.columns[-1]], where))
+    return findings
 
 
 def of_dropped(
     view: View, dropped: Sequence[Dropped], built: int, studies: Sequence[str], most: float
 ) -> list[Finding]:
-    """Report the rows that were left out; an error if they exceed a share `most` of the rows that the view built."""
+    """Return a finding on the rows that were left out, if there are any.
+
+    Args:
+        view: the view.
+        dropped: the rows that were left out, by reason.
+        built: number of rows that the view built.
+        studies: names of the studies that train on it.
+        most: share of the rows above which the finding is an error.
+    """
     number = sum(len(each.rows) for each in dropped)
     if not number:
         return []
-    told = f"{number:,} of {built:,} rows of view {view.name!r} cannot be trained on and are left out: " + "; ".join(
+    message = f"{number:,} of {built:,} rows of view {view.name!r} cannot be trained on and are left out: " + "; ".join(
         map(str, dropped)
     )
     if number > most * built:
-        told += f". This share exceeds {most:.3g}, so something is wrong with the rows; {ALLOW_MORE}"
-    return [Finding(_by_share(number, built, most), _where(studies), "rows left out", number, built, f"{told}.")]
+        message += f". This share exceeds {most:.3g}, so something is wrong with the rows; {ALLOW_MORE}"
+    return [Finding(_by_share(number, built, most), _where(studies), "rows left out", number, built, f"{message}.")]
 
 
 def of_null_labels(rows: Sequence[int], of: int, testbed: str, most: float) -> list[Finding]:
-    """Report the testbed's rows with a null label, which no view uses; an error above a share `most`."""
+    """Return a finding on the testbed's rows with a null label, which no view uses, if there are any.
+
+    Args:
+        rows: indices of the rows, from 0.
+        of: number of all rows.
+        testbed: name of the testbed.
+        most: share of the rows above which the finding is an error.
+    """
     if not rows:
         return []
-    told = f"{len(rows):,} of {of:,} rows have a null label ({numbered(rows)}): no view trains on them"
+    message = f"{len(rows):,} of {of:,} rows have a null label ({numbered(rows)}): no view trains on them"
     if len(rows) > most * of:
-        told += f". This share exceeds {most:.3g}; {ALLOW_MORE}"
-    return [Finding(_by_share(len(rows), of, most), f"testbed {testbed}", "null labels", len(rows), of, f"{told}.")]
+        message += f". This share exceeds {most:.3g}; {ALLOW_MORE}"
+    return [Finding(_by_share(len(rows), of, most), f"testbed {testbed}", "null labels", len(rows), of, f"{message}.")]
 
 
 def _by_share(number: int, of: int, most: float) -> Severity:
@@ -86,7 +101,7 @@ def _where(studies: Sequence[str]) -> str:
 
 
 def _texts(view: View, texts: DataFrame, where: str, most_words: int) -> list[Finding]:
-    import pandas as pd  # a third of a second that study files do not need
+    import pandas as pd  # imported here, because it takes a third of a second that study files do not need
 
     lengths = pd.concat([texts[column].map(_words) for column in texts])
     long = int((lengths > most_words).sum())
@@ -129,11 +144,11 @@ def _duplicates(view: View, rows: DataFrame, where: str) -> list[Finding]:
 
 def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
     anchor, positive, *negatives = keys.columns
-    found = []
+    findings = []
     for negative in negatives:
         equal = int((keys[negative] == keys[anchor]).sum())
         if equal:
-            found.append(
+            findings.append(
                 Finding(
                     "warning",
                     where,
@@ -146,7 +161,7 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
             )
     equal = int((keys[anchor] == keys[positive]).sum())
     if equal:
-        found.append(
+        findings.append(
             Finding(
                 "warning",
                 where,
@@ -158,12 +173,12 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
                 "Remove them unless this is intended.",
             )
         )
-    return found
+    return findings
 
 
 def _balance(view: View, labels: Series, where: str) -> Finding:
     counts = {f"{value:g}": int(n) for value, n in labels.value_counts().sort_index().items()}
-    told = ", ".join(f"{label}: {n:,} ({n / len(labels):.0%})" for label, n in list(counts.items())[:10])
+    shares = ", ".join(f"{label}: {n:,} ({n / len(labels):.0%})" for label, n in list(counts.items())[:10])
     rarest = min(counts.values())
     if len(counts) == 1:
         return Finding(
@@ -172,8 +187,8 @@ def _balance(view: View, labels: Series, where: str) -> Finding:
             "one label",
             rarest,
             len(labels),
-            f"Every row of view {view.name!r} has the label {told}, so the loss has nothing to distinguish. Give more "
-            "rows with --rows, or rows with other labels.",
+            f"Every row of view {view.name!r} has the label {shares}, so the loss has nothing to distinguish. Give "
+            "more rows with --rows, or rows with other labels.",
         )
     return Finding(
         "note",
@@ -181,23 +196,24 @@ def _balance(view: View, labels: Series, where: str) -> Finding:
         "label balance",
         rarest,
         len(labels),
-        f"Labels of view {view.name!r}: {told}. The count is that of the rarest.",
+        f"Labels of view {view.name!r}: {shares}. The count is that of the rarest.",
     )
 
 
 def false_negatives(anchors: Sequence[str], positives: Sequence[str], batch_size: int) -> float:
-    """Return how many pairs of rows in a random batch are expected to be each other's false negatives.
+    """Return the expected number of pairs of rows in a random batch that are false negatives of each other.
 
-    Two rows are if they share the anchor or the positive: then each one's positive is also right for the other row, and
-    an in-batch loss pushes it away. Of n rows, a group of c equal ones has c(c-1)/2 such pairs, and a batch of b drawn
-    without replacement contains any given pair with probability b(b-1) / (n(n-1)). Pairs that share both count once.
+    Two rows are false negatives of each other if they share the anchor or the positive. Then the positive of each is
+    also correct for the other, but an in-batch loss pushes it away. Among n rows, a group of c equal ones has
+    c(c-1)/2 such pairs, and a batch of b rows without replacement contains any given pair with probability
+    b(b-1) / (n(n-1)). Pairs that share both anchor and positive count once.
 
     Args:
         anchors: normalised anchors.
         positives: normalised positives, in the same order.
         batch_size: number of rows in a batch.
     """
-    import pandas as pd  # a third of a second that study files do not need
+    import pandas as pd  # imported here, because it takes a third of a second that study files do not need
 
     rows = pd.DataFrame({"anchor": list(anchors), "positive": list(positives)})
     n, b = len(rows), min(batch_size, len(rows))
@@ -228,7 +244,13 @@ def _false_negatives(view: View, keys: DataFrame, where: str, size: int) -> Find
 
 
 def ignored_label(study: str, view: View, rows: int) -> Finding:
-    """Return the finding that a loss gives the same value for all labels."""
+    """Return the finding that a loss gives the same value for all labels.
+
+    Args:
+        study: name of the study.
+        view: its view.
+        rows: number of rows of the view.
+    """
     return Finding(
         "error",
         f"study {study}",
@@ -242,7 +264,13 @@ def ignored_label(study: str, view: View, rows: int) -> Finding:
 
 
 def unprobed_label(study: str, view: View, why: str) -> Finding:
-    """Return the finding that it could not be tested whether a loss reads its labels."""
+    """Return the finding that it could not be tested whether a loss reads its labels.
+
+    Args:
+        study: name of the study.
+        view: its view.
+        why: the reason.
+    """
     return Finding(
         "note",
         f"study {study}",

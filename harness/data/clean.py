@@ -48,7 +48,7 @@ def clean(view: View, rows: DataFrame) -> tuple[DataFrame, list[Dropped]]:
     Returns:
         The remaining rows, and the removed ones by reason.
     """
-    import numpy as np  # a tenth of a second that study files do not need
+    import numpy as np  # imported here, because it takes a tenth of a second that study files do not need
 
     columns = [name for name in rows.columns if name in view.columns]
     texts = [name for name in columns if name in view.columns[: view.texts]]
@@ -61,9 +61,9 @@ def clean(view: View, rows: DataFrame) -> tuple[DataFrame, list[Dropped]]:
         reasons["with a negative equal to the positive"] = np.logical_or.reduce(same)
     left, dropped = np.ones(len(rows), bool), []
     for kind, bad in reasons.items():
-        found = np.flatnonzero(bad & left)
-        if len(found):
-            dropped.append(Dropped(kind, tuple(found.tolist())))
+        indices = np.flatnonzero(bad & left)
+        if len(indices):
+            dropped.append(Dropped(kind, tuple(indices.tolist())))
         left &= ~bad
     return (rows[left].reset_index(drop=True) if dropped else rows), dropped
 

@@ -15,9 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the audit found.
-
-    """
+    """One result of the audit: an error, a warning or a note."""
 
     severity: Severity
     """An error stops the run; a warning is printed and listed as a threat to validity; a note is only reported."""
@@ -71,6 +69,7 @@ class Audit:
     """The audited studies; empty if they are all studies of the ablation."""
 
     def of(self, severity: str) -> list[Finding]:
+        """Return the findings of one severity."""
         return [finding for finding in self.findings if finding.severity == severity]
 
 

@@ -51,7 +51,10 @@ def with_negatives(
         view: the view.
         pairs: columns anchor and positive; their order and number do not change.
         base: identity of the base model that mines or was trained to mine: its revision and pooling.
-        model: makes the model that mines; called only if no file has these negatives yet.
+        model: returns the model that mines; called only if no file has these negatives yet.
+
+    Returns:
+        The pairs with one further column per negative.
 
     Raises:
         RunFailed: there are too few other anchors to draw negatives from.
@@ -63,34 +66,49 @@ def with_negatives(
         with FileLock(path.with_suffix(".lock")):
             if not path.is_file():  # another worker may have mined them while this one waited
                 _write(path, mine(pairs, view.mining, model()))
-    found = _read(path)
+    negatives = _read(path)
     return pairs.assign(
-        **dict(zip(view.columns[2:], (found[f"negative{n}"] for n in _numbers(view.mining)), strict=True))
+        **dict(zip(view.columns[2:], (negatives[f"negative{n}"] for n in _numbers(view.mining)), strict=True))
     )
 
 
 def mine(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) -> pd.DataFrame:
-    """Return the negatives of each pair, columns negative1, negative2, ..., and `drawn`: how many of them are random.
+    """Mine the negatives of each pair.
 
     A negative is a positive of another anchor whose cosine with the anchor is at least `margin` (a share) below that
     of the anchor's least similar positive; the most similar come first. All rows of an anchor have the same negatives.
-    None equals the anchor or one of its positives, except for case and punctuation.
+    None of them equals the anchor or one of its positives, even apart from case and punctuation.
+
+    Args:
+        pairs: columns anchor and positive.
+        mining: number of negatives, and margin.
+        model: the model that mines.
+
+    Returns:
+        One row per pair, in the same order: columns negative1, negative2, ..., and `drawn`, the number of negatives
+        that were chosen at random because too few lie below the margin.
     """
     nearest = _nearest(pairs, mining, model)
     own = _own(pairs)
     corpus = list(dict.fromkeys(pairs["positive"]))
     rows = []
     for anchor in pairs["anchor"]:
-        kept = [text for text in nearest.get(anchor, ()) if normalise(text) not in own[anchor]][: mining.negatives]
-        drawn = list(
-            _random(anchor, corpus, own[anchor] | {normalise(text) for text in kept}, mining.negatives - len(kept))
+        mined = [text for text in nearest.get(anchor, ()) if normalise(text) not in own[anchor]][: mining.negatives]
+        random = list(
+            _random(anchor, corpus, own[anchor] | {normalise(text) for text in mined}, mining.negatives - len(mined))
         )
-        rows.append([*kept, *drawn, len(drawn)])
+        rows.append([*mined, *random, len(random)])
     return pd.DataFrame(rows, columns=[*(f"negative{n}" for n in _numbers(mining)), "drawn"])
 
 
 def count_drawn(view: View, pairs: pd.DataFrame, base: str) -> int:
-    """Return how many rows of a mined view have a random negative, because too few were below the margin."""
+    """Return how many rows of a mined view have a random negative, because too few were below the margin.
+
+    Args:
+        view: the view; its negatives must have been mined.
+        pairs: columns anchor and positive.
+        base: identity of the base model, as in `with_negatives`.
+    """
     assert view.mining is not None
     return int((_read(_path(view.mining, pairs, base))["drawn"] > 0).sum())
 
@@ -99,8 +117,8 @@ def _nearest(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) ->
     """Return each anchor's negatives, most similar first; anchors that have none are left out."""
     distinct = pairs.drop_duplicates()[["anchor", "positive"]]
     model.eval()
-    with torch.inference_mode(), redirect_stderr(StringIO()):  # its bars cannot be turned off
-        found = mine_hard_negatives(
+    with torch.inference_mode(), redirect_stderr(StringIO()):  # the library's progress bars cannot be turned off
+        triplets = mine_hard_negatives(
             Dataset.from_pandas(distinct, preserve_index=False),
             model,
             range_max=CANDIDATES,
@@ -111,19 +129,31 @@ def _nearest(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) ->
             verbose=False,
         )
     by_anchor: dict[str, dict[str, None]] = {}
-    for anchor, negative in zip(found["anchor"], found["negative"], strict=True):
-        by_anchor.setdefault(anchor, {})[negative] = None  # an anchor with two positives has its negatives twice
+    for anchor, negative in zip(triplets["anchor"], triplets["negative"], strict=True):
+        by_anchor.setdefault(anchor, {})[negative] = (
+            None  # the library returns the negatives once for each positive of an anchor
+        )
     return {anchor: list(negatives) for anchor, negatives in by_anchor.items()}
 
 
 def _own(pairs: pd.DataFrame) -> dict[str, frozenset[str]]:
-    """Return what must not be an anchor's negative: itself and all its positives, normalised."""
+    """Return the normalised texts that must not be negatives of an anchor: the anchor and all its positives."""
     positives = pairs.groupby("anchor", sort=False)["positive"].agg(list)
     return {str(anchor): frozenset(map(normalise, [str(anchor), *texts])) for anchor, texts in positives.items()}
 
 
 def _random(anchor: str, corpus: list[str], barred: frozenset[str], number: int) -> Iterator[str]:
-    """Yield texts in an order that depends only on the anchor, so that all its rows get the same."""
+    """Yield texts in an order that depends only on the anchor, so that all rows of an anchor get the same texts.
+
+    Args:
+        anchor: the anchor.
+        corpus: the texts to choose from.
+        barred: normalised texts that must not be chosen.
+        number: number of texts.
+
+    Raises:
+        RunFailed: the corpus has too few texts.
+    """
     if not number:
         return
     start = int.from_bytes(hashlib.sha256(anchor.encode()).digest()[:8], "big")
@@ -134,7 +164,7 @@ def _random(anchor: str, corpus: list[str], barred: frozenset[str], number: int)
             number -= 1
             if not number:
                 return
-    raise RunFailed("there are too few anchors to draw negatives from; give more rows with --rows")
+    raise RunFailed("negatives cannot be mined, because there are too few other anchors; give more rows with --rows")
 
 
 def _numbers(mining: Mining) -> range:
@@ -142,22 +172,22 @@ def _numbers(mining: Mining) -> range:
 
 
 def _path(mining: Mining, pairs: pd.DataFrame, base: str) -> Path:
-    """Return the file under a hash of what decides the negatives: the pairs themselves, the options, and the model."""
+    """Return the file of mined negatives, named by a hash of the pairs, the options and the model."""
     digest = hashlib.sha256()
     for column in ("anchor", "positive"):
         digest.update("\0".join(pairs[column]).encode())
     by = {"base": base, "trial": mining.trial, "negatives": mining.negatives, "margin": mining.margin}
-    made = {"version": VERSION, "library": versions()["sentence-transformers"], "candidates": CANDIDATES}
-    decides = as_json({**made, "pairs": digest.hexdigest(), **by})
+    program = {"version": VERSION, "library": versions()["sentence-transformers"], "candidates": CANDIDATES}
+    decides = as_json({**program, "pairs": digest.hexdigest(), **by})
     return cache_folder() / "mined" / f"{hashlib.sha256(decides.encode()).hexdigest()[:16]}.parquet"
 
 
-def _write(path: Path, found: pd.DataFrame) -> None:
-    """Write by rename, so that a killed worker leaves no half of it."""
+def _write(path: Path, negatives: pd.DataFrame) -> None:
+    """Write a file by rename, so that a killed worker leaves no incomplete file."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
     os.close(handle)
     try:
-        found.to_parquet(temporary, index=False)
+        negatives.to_parquet(temporary, index=False)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -26,14 +26,14 @@ Lee et al. (2022, arXiv:2107.06499) use it for documents.
 """
 
 BANDS, PER_BAND = 16, 4
-"""Bands of the locality-sensitive index over a MinHash signature of 64 permutations.
+"""Bands of the locality-sensitive index over a MinHash signature of 64 permutations, and permutations in a band.
 
-Two sentences of similarity s become candidates with probability 1 - (1 - s^4)^16: 0.9998 at 0.8, and still 0.64 at
-0.5, which costs a comparison each. The library's own choice for a threshold of 0.8 misses 6 percent of those at 0.83.
+Two sentences of similarity s become candidates with probability 1 - (1 - s^4)^16: 0.9998 at 0.8, and 0.64 at 0.5, where
+each costs a comparison. The library's default for a threshold of 0.8 misses 6 percent of the pairs at 0.83.
 """
 
 MUCH_SHARED = 0.01
-"""Share of a set's pairs or sentences above which overlap is a warning: less changes a Spearman less than a seed does.
+"""Share of a set's pairs or sentences above which overlap is a warning; less changes Spearman less than a seed does.
 
 Between dev and test it is an error above this share. STSB's own dev and test sets share 4 of 1,379 pairs; dropping them
 would make scores incomparable with published ones.
@@ -91,28 +91,28 @@ def overlap(
     )
 
 
-def near_duplicates(wanted: Collection[str], among: Collection[str]) -> set[str]:
-    """Return which of the sentences `wanted` have a near-duplicate, other than themselves, in `among`.
+def near_duplicates(sentences: Collection[str], among: Collection[str]) -> set[str]:
+    """Return which of `sentences` have a near-duplicate, other than themselves, in `among`.
 
     MinHash signatures in a locality-sensitive index (Broder, 1997; Leskovec, Rajaraman and Ullman, Mining of Massive
     Datasets, chapter 3) find candidates; of each, the Jaccard similarity of the sets of SHINGLE-character shingles is
     then computed and must reach THRESHOLD. All sentences are normalised ones.
     """
-    from datasketch import MinHash, MinHashLSH  # scipy.integrate and more: half a second that readers do not need
+    from datasketch import MinHash, MinHashLSH  # imported here, because it takes half a second
 
-    shingles = {sentence: _shingles(sentence) for sentence in sorted(wanted) if sentence}
+    shingles = {sentence: _shingles(sentence) for sentence in sorted(sentences) if sentence}
     options = {"num_perm": BANDS * PER_BAND, "hashfunc": zlib.crc32}
     index = MinHashLSH(num_perm=BANDS * PER_BAND, params=(BANDS, PER_BAND))
     for sentence, signature in zip(shingles, MinHash.generator(shingles.values(), **options), strict=True):
         index.insert(sentence, signature)
-    found: set[str] = set()
+    matches: set[str] = set()
     others = sorted(sentence for sentence in among if sentence)
     for other, signature in zip(others, MinHash.generator(map(_shingles, others), **options), strict=True):
-        candidates = [c for c in index.query(signature) if c not in found and c != other]
+        candidates = [c for c in index.query(signature) if c not in matches and c != other]
         if candidates:
             theirs = _shingles(other)
-            found.update(c for c in candidates if _jaccard(shingles[c], theirs) >= THRESHOLD)
-    return found
+            matches.update(c for c in candidates if _jaccard(shingles[c], theirs) >= THRESHOLD)
+    return matches
 
 
 def _shingles(sentence: str) -> set[bytes]:
@@ -124,16 +124,16 @@ def _jaccard(one: set[bytes], other: set[bytes]) -> float:
     return len(one & other) / len(one | other)
 
 
-def of_overlap(found: Overlap, testbed: str) -> list[Finding]:
-    """Judge what an evaluation set shares with the training rows or the dev set."""
+def of_overlap(shared: Overlap, testbed: str) -> list[Finding]:
+    """Return findings on the pairs and sentences that an evaluation set shares with training rows or dev set."""
     where, findings = f"testbed {testbed}", []
-    much = found.shared_pairs > MUCH_SHARED * found.pairs
-    if found.shared_pairs:
+    much = shared.shared_pairs > MUCH_SHARED * shared.pairs
+    if shared.shared_pairs:
         severity: Severity
-        if found.name.startswith("mteb/"):
-            severity = "warning" if much or found.held_by == ROWS else "note"
+        if shared.name.startswith("mteb/"):
+            severity = "warning" if much or shared.held_by == ROWS else "note"
             fix = "The report also gives the task's score without them."
-        elif found.held_by == ROWS:
+        elif shared.held_by == ROWS:
             severity = "error"
             fix = "Remove them from the testbed's rows, or choose other rows: they are both trained and tested on."
         elif much:
@@ -146,27 +146,28 @@ def of_overlap(found: Overlap, testbed: str) -> list[Finding]:
             Finding(
                 severity,
                 where,
-                f"pairs of {found.name} in the {found.held_by}",
-                found.shared_pairs,
-                found.pairs,
-                f"{found.shared_pairs:,} of {found.pairs:,} pairs of {found.name} are also in the {found.held_by}, in "
-                f"either order and except for case and punctuation. {fix}",
+                f"pairs of {shared.name} in the {shared.held_by}",
+                shared.shared_pairs,
+                shared.pairs,
+                f"{shared.shared_pairs:,} of {shared.pairs:,} pairs of {shared.name} are also in the "
+                f"{shared.held_by}, in either order and except for case and punctuation. {fix}",
             )
         )
     for what, count, words in (
-        ("sentences", found.shared_sentences, "also"),
-        ("near-duplicates", found.near or 0, "nearly, but not exactly,"),
+        ("sentences", shared.shared_sentences, "also"),
+        ("near-duplicates", shared.near or 0, "nearly, but not exactly,"),
     ):
-        if count and found.held_by == ROWS:
+        if count and shared.held_by == ROWS:
             findings.append(
                 Finding(
-                    "warning" if count > MUCH_SHARED * found.sentences else "note",
+                    "warning" if count > MUCH_SHARED * shared.sentences else "note",
                     where,
-                    f"{what} of {found.name} in the {found.held_by}",
+                    f"{what} of {shared.name} in the {shared.held_by}",
                     count,
-                    found.sentences,
-                    f"{count:,} of {found.sentences:,} distinct sentences of {found.name} are {words} in the "
-                    f"{found.held_by}, in any pair, without their gold scores. Remove those rows if this is a concern.",
+                    shared.sentences,
+                    f"{count:,} of {shared.sentences:,} distinct sentences of {shared.name} are {words} in the "
+                    f"{shared.held_by}, in any pair, without their gold scores. Remove those rows if this is a "
+                    "concern.",
                 )
             )
     return findings

@@ -39,7 +39,7 @@ _COSINE = Reads("a cosine from -1 to 1", lambda value: -1 <= value <= 1)
 def reads(loss: Callable[..., Any]) -> Reads | None:
     """Return the label values that a loss of sentence-transformers reads; None if it reads any number.
 
-    CoSENTLoss and AnglELoss read only the order of scores. For a study file's own loss nothing is known.
+    CoSENTLoss and AnglELoss read only the order of scores. For losses that a study file defines, the answer is None.
     """
     inner = getattr(loss, "func", loss)  # functools.partial
     name = getattr(inner, "name", None) or getattr(inner, "__name__", "")
@@ -55,15 +55,22 @@ def reads(loss: Callable[..., Any]) -> Reads | None:
 
 
 def of_labels(view: View, labels: Series[Any], study: str, loss: Callable[..., Any]) -> list[Finding]:
-    """Return an error if a view has label values that a loss ignores or misinterprets."""
-    wanted = reads(loss)
-    if wanted is None or not len(labels):
+    """Return an error if a view has label values that a loss ignores or misinterprets.
+
+    Args:
+        view: the view.
+        labels: labels of its rows.
+        study: name of the study.
+        loss: the study's loss.
+    """
+    readable = reads(loss)
+    if readable is None or not len(labels):
         return []
     counts = labels.value_counts().sort_index()
-    unread = [float(value) for value in counts.index if not wanted.value(float(value))]
+    unread = [float(value) for value in counts.index if not readable.value(float(value))]
     if not unread:
         return []
-    told = ", ".join(f"{value:g}" for value in unread[:10])
+    listed = ", ".join(f"{value:g}" for value in unread[:10])
     return [
         Finding(
             "error",
@@ -71,8 +78,8 @@ def of_labels(view: View, labels: Series[Any], study: str, loss: Callable[..., A
             "labels that the loss does not read",
             int(counts.loc[unread].sum()),
             len(labels),
-            f"View {view.name!r} gives the loss of study {study!r} the {view.columns[-1]} {told}; it reads "
-            f"{wanted.words}, and silently ignores or misinterprets other values. Use another view, e.g. "
+            f"View {view.name!r} gives the loss of study {study!r} the {view.columns[-1]} {listed}; it reads "
+            f"{readable.words}, and silently ignores or misinterprets other values. Use another view, e.g. "
             '"pair-score" or "pair-score-no-neutral" with 0 and 1, or a loss that reads graded scores.',
         )
     ]
@@ -95,32 +102,32 @@ def of_scores(
         testbed: name of the testbed.
     """
     low, high = score_range
-    where, found = f"testbed {testbed}", []
+    where, findings = f"testbed {testbed}", []
     nulls = [
         row for row, both in enumerate(zip(*texts, strict=True)) if not all(isinstance(text, str) for text in both)
     ]
     if nulls:
-        found.append(_error(where, name, "null texts", nulls, f"{len(nulls):,} of its pairs lack a text", len(gold)))
+        findings.append(_error(where, name, "null texts", nulls, f"{len(nulls):,} of its pairs lack a text", len(gold)))
     unscored = [row for row, score in enumerate(gold) if not math.isfinite(score)]
     if unscored:
-        said = f"{len(unscored):,} of its gold scores are null or not finite"
-        found.append(_error(where, name, "scores that are no numbers", unscored, said, len(gold)))
-        return found
+        message = f"{len(unscored):,} of its gold scores are null or not finite"
+        findings.append(_error(where, name, "scores that are no numbers", unscored, message, len(gold)))
+        return findings
     outside = [row for row, score in enumerate(gold) if not -SLACK <= score <= 1 + SLACK]
     least, most = (low + (high - low) * edge(gold, default=math.nan) for edge in (min, max))
     span = f"its gold scores run from {least:g} to {most:g}"
     if len(set(gold)) < 2:
-        said = f"all its gold scores are {least:g}, as in test sets whose scores are withheld: there is no ranking"
-        found.append(_error(where, name, "constant scores", range(len(gold)), said, len(gold)))
+        message = f"all its gold scores are {least:g}, as in test sets whose scores are withheld: there is no ranking"
+        findings.append(_error(where, name, "constant scores", range(len(gold)), message, len(gold)))
     elif outside:
-        said = f"{span}, but its declared range is {low:g} to {high:g}; set its Ref score_range=(LOWEST, HIGHEST)"
-        found.append(_error(where, name, "scores outside their range", outside, said, len(gold)))
+        message = f"{span}, but its declared range is {low:g} to {high:g}; set its Ref score_range=(LOWEST, HIGHEST)"
+        findings.append(_error(where, name, "scores outside their range", outside, message, len(gold)))
     elif max(gold) - min(gold) < NARROW:
-        said = f"{span}, a small part of their range, {low:g} to {high:g}. Is its score_range right?"
-        found.append(Finding("warning", where, f"narrow scores of {name}", 0, len(gold), f"Of {name} {said}"))
-    return found
+        message = f"{span}, a small part of their range, {low:g} to {high:g}. Is its score_range right?"
+        findings.append(Finding("warning", where, f"narrow scores of {name}", 0, len(gold), f"Of {name} {message}"))
+    return findings
 
 
-def _error(where: str, name: str, what: str, rows: Sequence[int], said: str, of: int) -> Finding:
-    told = f"Of {name} {said} ({numbered(rows)}). Fix the set, or use another one in the testbed."
-    return Finding("error", where, f"{what} of {name}", len(rows), of, told)
+def _error(where: str, name: str, what: str, rows: Sequence[int], problem: str, of: int) -> Finding:
+    message = f"Of {name} {problem} ({numbered(rows)}). Fix the set, or use another one in the testbed."
+    return Finding("error", where, f"{what} of {name}", len(rows), of, message)

@@ -19,10 +19,10 @@ from harness.engine.job import Job, packed
 from harness.engine.options import Options
 from harness.engine.progress import Board, spell
 from harness.engine.turns import Turns
-from harness.engine.worker import do
+from harness.engine.worker import execute_job
 from harness.errors import StoreError, UsageError
 from harness.executors import Executor, WorkerDied
-from harness.executors.signals import held_back
+from harness.executors.signals import interrupts_deferred
 from harness.files import writing
 from harness.planning import unlocking
 from harness.planning.plan import Plan, PlannedRun, run_id, trained
@@ -40,7 +40,7 @@ from harness.verdicts import until_decided
 
 
 class Driver:
-    """Executes an ablation's plan on a locked store. `drive` ends the executor, too."""
+    """Executes an ablation's plan on a locked store. `drive` also stops the executor."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Driver:
         missing: Mapping[str, str],
         provenance: Mapping[str, Any],
         records: Iterable[Record] | None = None,
-        work: Callable[[bytes], Record] = do,
+        work: Callable[[bytes], Record] = execute_job,
     ) -> None:
         """Plan the ablation from the store's records and log its design.
 
@@ -69,15 +69,15 @@ class Driver:
         """
         self.ablation, self.store, self.executor, self.board, self.options = ablation, store, executor, board, options
         self.missing, self.provenance, self._work = missing, provenance, work
-        found = store.records() if records is None else list(records)
-        self.records = {record.id: record for record in found}
+        loaded = store.records() if records is None else list(records)
+        self.records = {record.id: record for record in loaded}
         self._planner = Planner(
             ablation,
             self.records.values(),
             pruning=options.prune,
             only=options.only,
             unavailable=missing,
-            retrying=[record.id for record in found if options.retry_failed and record.retryable],
+            retrying=[record.id for record in loaded if options.retry_failed and record.retryable],
         )
         self._running: dict[Future[Record], PlannedRun] = {}
         self._warned: set[str] = set()
@@ -88,7 +88,7 @@ class Driver:
         until_decided.grow(self._planner)
         for note in self._planner.plan().stray_trials():
             self.board.line(note)
-        with held_back():
+        with interrupts_deferred():
             mirror = self._mirror()
         try:
             with writing(self._staging):
@@ -102,22 +102,22 @@ class Driver:
                     return self._planner.plan()
                 ended, _ = wait(self._running, timeout=0.25, return_when=FIRST_COMPLETED)
                 for future in ended:
-                    with held_back():
+                    with interrupts_deferred():
                         record = self._finish(self._running.pop(future), future)
                         self._tell(mirror, record)
                     stop |= self.options.fail_fast and record.outcome == "failed"
-                    turns.look_again(record.study, *self._planner.mined_by(record.study))
+                    turns.refresh(record.study, *self._planner.mined_by(record.study))
                 if ended and self._grown():
-                    turns.look_again(*self._planner.studies)
+                    turns.refresh(*self._planner.studies)
         finally:
-            with held_back():
+            with interrupts_deferred():
                 self.executor.stop()
                 if mirror is not None:
                     mirror.close()
                 clear(self._staging)
 
     def _mirror(self) -> search.Mirror | None:
-        """Open optuna's storage; the store's own is rebuilt from the records if it is broken."""
+        """Open optuna's storage; the file in the store is rebuilt from the records if it is broken."""
         if self.options.storage == "none":
             return None
         records = [run.record for run in self._planner.plan().runs if run.record is not None]
@@ -165,6 +165,7 @@ class Driver:
         self._planner.designs, self._planner.looks = log, until_decided.looks(self.ablation, log)
 
     def _submit(self, run: PlannedRun) -> None:
+        """Send a run to a free worker."""
         assert run.id is not None
         ablation = self._planner.ablation_of(run.study)
         tuning, bed = run.stage == "tune", ablation.testbed
@@ -172,7 +173,7 @@ class Driver:
         with writing(staging):
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir()
-        # Only its own study and the one that mines for it: sending a large ablation would take longer than a short run.
+        # Only the run's study and its miner's: sending a large ablation would take longer than a short run.
         miners = {named(study.view).miner for study in ablation.studies if study.name == run.study}
         studies = [study for study in ablation.studies if study.name in {run.study, *miners}]
         studies = studies or [study for study in ablation.studies if named(study.view).miner in (None, UNTRAINED)][:1]
@@ -193,7 +194,7 @@ class Driver:
         self._running[self.executor.submit(self._work, packed(job, self.ablation.name))] = run
 
     def _keeps(self, run: PlannedRun) -> bool:
-        """Return whether a run saves its model; a default point's, too, as it may turn out to be the best point."""
+        """Return whether a run saves its model; also at the default point, which may turn out to be the best point."""
         return run.stage == "final" and self.options.keep_models != "none"
 
     def _sort_models(self, study: str) -> None:
@@ -222,7 +223,7 @@ class Driver:
         assert run.id is not None
         try:
             record = unlocking.dev_only(future.result())
-        except Exception as problem:  # the worker died, or could not even begin
+        except Exception as problem:  # the worker died, or could not start the run
             error = str(problem) if isinstance(problem, WorkerDied) else f"{type(problem).__name__}: {problem}"
             record = Record(
                 run.id,
@@ -235,17 +236,17 @@ class Driver:
                 without_secrets(error),
                 provenance=self.provenance,
             )
-        # added here because a tuning run's worker knows no test set
-        known = trained(self._planner.ablation_of(run.study), run.study)
-        record = replace(record, provenance={**record.provenance, **known})
+        # added here because the worker of a tuning run has a testbed without test set
+        training = trained(self._planner.ablation_of(run.study), run.study)
+        record = replace(record, provenance={**record.provenance, **training})
         record = completed(self.records.get(run.id), record)
         staging = self._staging / run.id
         publish(self.store.folder, staging, record, self._keeps(run))
-        self._planner.add(record)
+        self._planner.add(record)  # `_sort_models` plans with this record
         if self.options.keep_models == "best":
             self._sort_models(run.study)
         record = self.records[record.id] = self.store.write(record)
-        self._planner.add(record)
+        self._planner.add(record)  # again, with the pairs left on disk
         shutil.rmtree(staging, ignore_errors=True)
         self.board.line(_sentence(record))
         for line in record.warnings:

@@ -30,9 +30,16 @@ AT_ONCE = 1000
 
 
 class Reporter:
-    """A worker's end: tells the driver's port how far a run is."""
+    """The worker's end: sends the progress of a run to the driver's port."""
 
     def __init__(self, port: int | None, run_id: str, token: str = "") -> None:
+        """Open a socket.
+
+        Args:
+            port: the driver's UDP port; nothing is sent if it is None.
+            run_id: id of the run.
+            token: secret by which the driver recognises its workers.
+        """
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if port else None
         self._address = ("127.0.0.1", port or 0)
         self._run_id, self._token = run_id, token
@@ -57,7 +64,7 @@ class Board:
         self._socket.bind(("127.0.0.1", 0))
         self._socket.setblocking(False)
         self.port = int(self._socket.getsockname()[1])
-        self.token = secrets.token_hex()  # any program of this machine can send to the port
+        self.token = secrets.token_hex()  # because any program on this machine can send to the port
         self._shares: dict[str, float] = {}
         self._bars: dict[str, TaskID] = {}
         self._next_drawing = 0.0

@@ -13,43 +13,59 @@ from harness.store import contents
 from harness.store.contents import Contents
 from harness.store.folder import Store
 
-ASKED = 3
-"""Number of attempts to ask a worker for its precision if workers die."""
+ATTEMPTS = 3
+"""Number of attempts to determine a worker's precision if workers die."""
 
 
-def precision_of(where: Executor, asked: Precision) -> str:
-    """Ask a worker for its training precision; a worker that dies is replaced, as for a run.
+def precision_of(where: Executor, requested: Precision) -> str:
+    """Return a worker's training precision; a worker that dies is replaced, as for a run.
 
     Raises:
         RunFailed: several workers in a row died.
     """
     from harness.engine.worker import precision
 
-    for _ in range(ASKED):
+    for _ in range(ATTEMPTS):
         try:
-            found: str = where.submit(precision, asked).result()
-            return found
+            precision_there: str = where.submit(precision, requested).result()
+            return precision_there
         except WorkerDied as problem:
             died = problem
-    raise RunFailed(f"{ASKED} workers in a row died before they started a run ({died}); repeat the command")
+    raise RunFailed(f"{ATTEMPTS} workers in a row died before they started a run ({died}); repeat the command")
 
 
-def resolved(ablation: Ablation, store: Store, known: Contents, precision: str, console: Console) -> Ablation:
-    """Hash the ablation's data and files, keep the hashes in the store, and print what changed since its last run."""
+def resolved(ablation: Ablation, store: Store, earlier: Contents, precision: str, console: Console) -> Ablation:
+    """Hash the ablation's data and files, write the hashes into the store, and print what changed.
+
+    Args:
+        ablation: the ablation.
+        store: its locked store.
+        earlier: the contents of the store's last run.
+        precision: training precision of the workers' device.
+        console: receives the changes since the last run.
+
+    Returns:
+        The ablation with content hashes and precision.
+
+    Raises:
+        TestbedUnavailable: a part of the testbed cannot be read.
+    """
     parts, files = measured(ablation, only_there=False)
-    auto = precision if ablation.precision == "auto" else known.precision  # one that was asked for says nothing of it
-    found = contents.added(replace(known, precision=auto), ablation, parts, files)
-    for change in contents.changes(known, found):
-        line = f"changed since the last run, so runs are new: {change}"
+    auto = (
+        precision if ablation.precision == "auto" else earlier.precision
+    )  # an explicit precision says nothing about "auto"
+    current = contents.updated(replace(earlier, precision=auto), ablation, parts, files)
+    for change in contents.changes(earlier, current):
+        line = f"The data or the device changed since the last run, so the affected runs are new: {change}."
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    contents.write(store.folder, found)
-    return contents.resolved(ablation, found)
+    contents.write(store.folder, current)
+    return contents.resolved(ablation, current)
 
 
-def unchanged(ablation: Ablation, known: Contents) -> bool:
+def unchanged(ablation: Ablation, earlier: Contents) -> bool:
     """Return whether the ablation's data on this machine are those of a finished store's runs."""
     parts, files = measured(ablation, only_there=True)
-    return contents.added(known, ablation, parts, files) == known
+    return contents.updated(earlier, ablation, parts, files) == earlier
 
 
 def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
@@ -62,14 +78,14 @@ def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict
     from harness.engine.worker import measure
     from harness.executors.processes import in_fresh_process
 
-    asked = packed((ablation.testbed, ablation.names_files()), ablation.name)
+    pickled = packed((ablation.testbed, ablation.names_files()), ablation.name)
     try:
-        found: tuple[dict[str, str], dict[str, str]] = in_fresh_process(measure, asked, only_there)
+        hashes: tuple[dict[str, str], dict[str, str]] = in_fresh_process(measure, pickled, only_there)
     except HarnessError:
         raise
-    except Exception as problem:  # the process was killed, or had no memory
+    except Exception as problem:  # the process was killed, or ran out of memory
         raise TestbedUnavailable(
             f"testbed {ablation.testbed.name!r}: the process that reads its parts ended early "
             f"({type(problem).__name__}: {problem}); nothing was trained; repeat the command"
         ) from problem
-    return found
+    return hashes

@@ -1,4 +1,4 @@
-"""What a study trains on: its view of the testbed's rows, cleaned, with negatives mined where its view says so."""
+"""Training rows of a study: its view of the testbed's rows, cleaned, with mined negatives if the view has them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ from harness.training.train import Schedule, train
 
 
 def study_rows(ablation: Ablation, name: str) -> DataFrame:
-    """Return what a study trains on, its negatives mined where its view says so; raise RunFailed if that is nothing."""
+    """Return the rows that a study trains on, with mined negatives if its view has them.
+
+    Raises:
+        RunFailed: there are no rows, or the model that mines is not known.
+    """
     bed, view = ablation.testbed_of(name).sealed(), named(ablation.study(name).view)
     rows = view_rows(bed, view)
     if view.mining is None:
@@ -36,16 +40,16 @@ def study_rows(ablation: Ablation, name: str) -> DataFrame:
 
 
 def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
-    """Return the model that mines for a study: the base model, or that of the winning trial, trained once more.
+    """Return the model that mines for a study: the base model, or that of the best trial, which is trained again.
 
     Raises:
-        RunFailed: the ablation does not say which trial won, as only a plan with that study's trials does.
+        RunFailed: the ablation does not contain the best trial; only a plan with that study's trials does.
     """
     mining = named(ablation.study(name).view).mining
     assert mining is not None
     if mining.by == UNTRAINED:
         return fresh_model(ablation.testbed_of(name).sealed())
-    if mining.point is None:  # the base model's negatives would pass for those of the winner
+    if mining.point is None:  # never mine by the base model instead: the negatives would be taken for the best trial's
         raise RunFailed(
             f"study {name!r} trains on negatives mined by {mining.by!r}, whose best trial is not known; "
             f"finish the trials of {mining.by!r} first"
@@ -73,9 +77,10 @@ def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
 
 @lru_cache(maxsize=8)
 def view_rows(bed: Testbed, view: View) -> DataFrame:
-    """Return what a view makes of a testbed's rows, less mined negatives and what cannot train, as the audit counts it.
+    """Return the cleaned rows of a view, as the audit counts them, without mined negatives.
 
-    Raises RunFailed if that is nothing.
+    Raises:
+        RunFailed: there are no rows.
     """
     rows, _ = clean(view, view.build(materials.load_rows(bed), bed.max_rows))
     if rows.empty:
@@ -87,8 +92,8 @@ def view_rows(bed: Testbed, view: View) -> DataFrame:
 
 
 @lru_cache(maxsize=1)
-def known_pairs(bed: Testbed) -> frozenset[PairKey]:
-    """Return the pairs of the dev set, which chose the best point, and of the rows that training may have seen."""
+def pairs_seen_before_test(bed: Testbed) -> frozenset[PairKey]:
+    """Return the pairs of the dev set, by which points are chosen, and of the rows on which studies may train."""
     dev, rows = materials.load_sts(bed.dev), materials.load_rows(bed).head(bed.max_rows)
     return frozenset(
         [*pair_keys(dev.sentence1, dev.sentence2), *pair_keys(rows["premise"].tolist(), rows["hypothesis"].tolist())]

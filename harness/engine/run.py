@@ -1,6 +1,6 @@
-"""One run from beginning to end: rows, training and evaluation, which give a record.
+"""One run from beginning to end: prepare the rows, train, evaluate, and return a record.
 
-What a run leaves on disk goes to its own staging folder, which the driver publishes; the record is returned.
+A run writes its files to its own staging folder, from which the driver moves them into the store.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from transformers import set_seed
 from harness import provenance
 from harness.engine.job import Job
 from harness.engine.progress import Reporter
-from harness.engine.rows import known_pairs, study_rows
+from harness.engine.rows import pairs_seen_before_test, study_rows
 from harness.errors import Diverged, OutOfMemory, RunFailed, TokensWanted
 from harness.evaluation import diagnostics, scoring
 from harness.executors import library_output
@@ -32,33 +32,33 @@ from harness.scores import DEV, OBJECTIVE, TEST
 from harness.store.records import Pairs, Record
 from harness.testbeds import EMBEDDED, hub, materials
 from harness.testbeds.measure import verify
-from harness.training.precision import add_in_one_order, precision_here
+from harness.training.precision import precision_here, prefer_deterministic_kernels
 from harness.training.train import Schedule, Training, train
 
 CHECKPOINTS = (0.25, 0.5, 0.75)
-"""Shares of the training at which a pruned search looks at the dev set."""
+"""Shares of the training at which a search with pruning scores the dev set."""
 
 NO_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
-"""What torch says on a GPU, on a CPU, and for NVIDIA's libraries, when memory ran out."""
+"""Parts of torch's messages when memory ran out, on a GPU, on a CPU, and in NVIDIA's libraries."""
 
 LOOKS = (1 / 16, 1 / 4, 1 / 2)
-"""Shares of the training at which a final run does, for the report: most happens early."""
+"""Shares of the training at which a final run scores the dev set for the report: scores change most early on."""
 
 
 def execute(job: Job) -> Record:
-    """Do a run; a failed one gives a record, too, that tells how it failed."""
+    """Execute a run and return its record; if the run failed, the record has the error."""
     library_output.be_quiet()
     provenance.reset_peak_memory()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-        add_in_one_order()
+        prefer_deterministic_kernels()
     run = job.run
     assert run.id is not None
     record = Record(run.id, run.study, run.stage, run.seed, run.point, run.trial, "failed", provenance=_provenance(job))
     began = time.perf_counter()
-    warned: dict[str, None] = {}
+    warnings: dict[str, None] = {}
     try:
-        with library_output.heard(warned):
+        with library_output.warnings_collected(warnings):
             record = _run(job, record)
     except Diverged as problem:
         record = replace(record, outcome="diverged", error=str(problem), train_seconds=time.perf_counter() - began)
@@ -73,38 +73,38 @@ def execute(job: Job) -> Record:
             record, error=_head_and_tail(traceback.format_exc()), train_seconds=time.perf_counter() - began
         )
     peak = round(_peak_memory_mb(), 1)
-    if record.outcome == "infeasible":  # and only now, that the error no longer holds what the run had made
+    if record.outcome == "infeasible":  # only here, because the exception held references to the run's tensors
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     error = None if record.error is None else provenance.without_secrets(record.error)
     missing = {task: provenance.without_secrets(why) for task, why in record.missing.items()}
-    record = replace(record, warnings=library_output.kept(warned))
+    record = replace(record, warnings=library_output.shortened(warnings))
     return replace(record, error=error, missing=missing, peak_memory_mb=peak)
 
 
 def _run(job: Job, record: Record) -> Record:
-    """Train and evaluate. Training reads a sealed testbed in every stage, so that caches serve all stages alike."""
+    """Train and evaluate. Training reads a sealed testbed in every stage, so that all stages share the caches."""
     bed = job.ablation.testbed
     verify(bed)
     dev = materials.load_sts(bed.dev)
     curve: list[tuple[float, float]] = []
     pruned = False
     with _memory_errors():
-        # rows first: where negatives are mined by a trained model, that may train it, which draws random numbers
+        # rows before seeding: mining may train a model, which uses random numbers
         rows = None if job.run.stage == "untrained" else study_rows(job.ablation, job.run.study)
-        set_seed(job.run.seed)  # before anything is built: heads start from it
+        set_seed(job.run.seed)  # before model and loss are built, because heads are initialised at random
         bed_of_study = job.ablation.testbed_of(job.run.study).sealed()
         model = fresh_model(bed_of_study)
         record = replace(record, provenance={**record.provenance, "model_loaded": how_loaded(bed_of_study)})
         if rows is not None:
             try:
                 training, pruned, certificate = _train(job, model, rows, dev, curve)
-            except TokensWanted as wanted:  # only now: from the beginning again, the plain way
+            except TokensWanted as reason:  # the loss needs the plain path: train again from the beginning
                 curve.clear()
                 set_seed(job.run.seed)
                 model = fresh_model(bed_of_study)
-                training, pruned, certificate = _train(job, model, rows, dev, curve, Certificate.plain(str(wanted)))
+                training, pruned, certificate = _train(job, model, rows, dev, curve, Certificate.plain(str(reason)))
             forward = {**certificate.as_record(), "passes": training.passes}
             record = replace(record, rows=len(rows), forward=forward, **_cost(training))
         model.eval()
@@ -117,13 +117,11 @@ def _run(job: Job, record: Record) -> Record:
         geometry: dict[str, float] = {}
         sets = {DEV: dev} if job.run.stage == "tune" else {DEV: dev, TEST: materials.load_sts(bed.test)}
         for name, sts in sets.items():
-            kept, figures = scoring.score_sts(encoder, sts)
+            predictions, figures = scoring.score_sts(encoder, sts)
             scores |= {f"{name}/{figure}": value for figure, value in figures.items()}
             if job.run.stage != "tune":
-                pairs[name] = kept
-                scores |= {
-                    f"{name}/{figure}": value for figure, value in scoring.score_truncated(encoder, sts).items()
-                }
+                pairs[name] = predictions
+                scores |= {f"{name}/{figure}": value for figure, value in scoring.score_truncated(encoder, sts).items()}
         if job.run.stage != "tune":
             by_task, failed = scoring.score_tasks(
                 encoder,
@@ -137,7 +135,7 @@ def _run(job: Job, record: Record) -> Record:
             if several := scoring.subsets(job.tasks):
                 record = replace(record, provenance={**record.provenance, "subsets": several})
             geometry = diagnostics.geometry(*scoring.unit_embeddings(encoder, dev), dev.gold)
-            unshared = scoring.score_unshared(encoder, by_task, known_pairs(bed.sealed()))
+            unshared = scoring.score_unshared(encoder, by_task, pairs_seen_before_test(bed.sealed()))
         if job.keep_model:
             model.save_pretrained(str(job.staging / "model"), create_model_card=False)
     return replace(
@@ -161,10 +159,21 @@ def _train(
     curve: list[tuple[float, float]],
     certificate: Certificate | None = None,
 ) -> tuple[Training, bool, Certificate]:
-    """Train the model in place, filling the dev curve; tell its cost, whether a pruned search stopped it, and its way.
+    """Train a run's model in place. Scoring the dev set uses no random numbers, so it does not change the training.
 
-    Without a certificate one is made. Raises TokensWanted where a loss turns out to read what a fast forward lacks.
-    A look at the dev set draws no random number, so it changes nothing of the training.
+    Args:
+        job: the job of the run.
+        model: the model.
+        rows: training rows, with the columns in the loss's order.
+        dev: the dev set.
+        curve: receives (share of the training, dev Spearman) pairs.
+        certificate: decides the forward path; computed if None.
+
+    Returns:
+        The cost of the training, whether pruning stopped it, and the certificate.
+
+    Raises:
+        TokensWanted: the loss reads outputs that the fast path omits.
     """
     run, ablation = job.run, job.ablation
     assert run.point is not None
@@ -180,9 +189,9 @@ def _train(
         curve.append((share, scoring.score_sts(encoder, dev)[1]["spearman_cosine"]))
         model.train()
         if job.rivals is not None:
-            from harness.engine.search import hopeless  # optuna, needed only where a search prunes
+            from harness.engine.search import should_prune  # imports optuna, which only searches with pruning need
 
-            pruned = hopeless(job.rivals, curve)
+            pruned = should_prune(job.rivals, curve)
         return pruned
 
     looks = () if run.stage == "tune" else LOOKS
@@ -235,14 +244,14 @@ def _provenance(job: Job) -> dict[str, Any]:
 
 @contextmanager
 def _memory_errors() -> Iterator[None]:
-    """Turn every way in which torch says that memory ran out into OutOfMemory."""
+    """Turn all exceptions by which torch reports that memory ran out into OutOfMemory."""
     try:
         yield
     except (MemoryError, RuntimeError) as problem:
-        said = str(problem).lower()
-        if isinstance(problem, RuntimeError) and not any(words in said for words in NO_MEMORY):
+        message = str(problem).lower()
+        if isinstance(problem, RuntimeError) and not any(words in message for words in NO_MEMORY):
             raise
-        raise OutOfMemory(f"out of memory: {str(problem).splitlines()[0]}") from problem
+        raise OutOfMemory(f"the run ran out of memory: {str(problem).splitlines()[0]}") from problem
 
 
 def _peak_memory_mb() -> float:
@@ -250,6 +259,6 @@ def _peak_memory_mb() -> float:
 
 
 def _head_and_tail(text: str, lines: int = 12) -> str:
-    """Keep what tells most of a traceback: its end, and where it began."""
+    """Return the first three and the last `lines` lines of a long traceback."""
     all_lines = text.strip().splitlines()
     return "\n".join(all_lines if len(all_lines) <= 2 * lines else [*all_lines[:3], "  ...", *all_lines[-lines:]])

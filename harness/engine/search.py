@@ -1,9 +1,9 @@
 """Hyperparameter search with optuna; no other module imports it.
 
 The state of optuna is rebuilt from the records. `ask` is a function of the earlier trials, so an ablation that was
-killed and resumed, on any number of workers, tries the same points as one that was
-not. Scores enter as they are: rounded ones swap ranks no less often when a score moves by 5e-5 (docs/log.md,
-2026-11-26), so what keeps a search the same is that a run has the same threads on any number of workers.
+killed and resumed, on any number of workers, tries the same points as one that was not. Scores are not rounded: rounded
+ones change ranks just as often when a score moves by 5e-5 (docs/log.md, 2026-11-26). A search is reproducible because a
+run has the same number of threads on any number of workers.
 """
 
 from __future__ import annotations
@@ -33,20 +33,25 @@ from harness.store.records import Record
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 BROKEN = (SQLAlchemyError, StorageInternalError)
-"""What optuna raises when its database fails."""
+"""Exceptions of optuna when its database fails."""
 
 
 def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
-    """Choose the point of the next trial from the records of all earlier ones, in the order of their trials.
+    """Choose the point of the next trial by TPE (Bergstra et al., 2011; multivariate, as implemented by optuna).
 
-    TPE (Bergstra et al., 2011; multivariate, as optuna makes it), seeded by ablation and trial number. Points that were
-    tried are not repeated: at the same seed that would only pay for a known result.
+    The sampler's seed depends on the ablation's name and the number of the trial. Points that were tried are not
+    repeated, because with the same seed their result is known.
+
+    Args:
+        ablation: the ablation.
+        study: the study whose search this is.
+        earlier: the records of all earlier trials, in the order of the trials.
     """
     dimensions = ablation.dimensions(study)
     history = [
         frozen(ablation, study, record) for record in earlier if record.point and _inside(dimensions, record.point)
     ]
-    tried = {record.point for record in earlier}
+    earlier_points = {record.point for record in earlier}
     seed = int.from_bytes(hashlib.sha256(f"{ablation.name}/{len(earlier)}".encode()).digest()[:4], "big")
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=START_UP)
     sampling = optuna.create_study(direction="maximize", sampler=sampler)
@@ -54,16 +59,16 @@ def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
     while True:
         trial = sampling.ask(_distributions(dimensions))
         point = Point.from_dict({name: _tidy(value, dimensions[name]) for name, value in trial.params.items()})
-        if point not in tried:
+        if point not in earlier_points:
             return point
         if all(isinstance(dimension, Choice) for dimension in dimensions.values()):
-            return next(point for point in ablation.grid(study) if point not in tried)
+            return next(point for point in ablation.grid(study) if point not in earlier_points)
 
 
-def hopeless(finished: Sequence[Sequence[tuple[float, float]]], curve: Sequence[tuple[float, float]]) -> bool:
+def should_prune(finished: Sequence[Sequence[tuple[float, float]]], curve: Sequence[tuple[float, float]]) -> bool:
     """Return whether a run's dev curve is below the median of finished runs' curves at the same share of training.
 
-    Optuna's MedianPruner, which needs four finished trials. Curves are (share, dev Spearman) pairs.
+    This is Optuna's MedianPruner, which needs four finished trials. Curves are (share, dev Spearman) pairs.
     """
     study = optuna.create_study(direction="maximize")
     distribution: dict[str, BaseDistribution] = {}
@@ -84,6 +89,11 @@ def frozen(ablation: Ablation, study: Study, record: Record) -> FrozenTrial:
 
     Infeasible and diverged points become pruned trials without a value, which TPE ranks below all others. Failed runs
     do not count against their point.
+
+    Args:
+        ablation: the ablation.
+        study: the study whose search this is.
+        record: record of a tuning run.
     """
     assert record.point is not None
     state = {
@@ -135,9 +145,9 @@ class Mirror:
                 self._storage.remove_session()
                 self._storage.engine.dispose()
             there = set(optuna.get_all_study_names(self._storage))
-            for name, wanted in tuned.items():
-                self._studies[name], has = self._opened(f"{ablation.name}/{name}", wanted, there)
-                for key, record in wanted.items():
+            for name, expected in tuned.items():
+                self._studies[name], has = self._opened(f"{ablation.name}/{name}", expected, there)
+                for key, record in expected.items():
                     if key not in has:
                         self._add(record)
         # LookupError: a { in the address; ImportError: a database whose driver is not installed
@@ -147,13 +157,24 @@ class Mirror:
                 "delete it if it is a broken file, or give another by --storage"
             ) from problem
 
-    def _opened(self, name: str, wanted: Mapping[str, Record], there: Container[str]) -> tuple[optuna.Study, set[str]]:
-        """Return a study, and the ids of the runs that it has trials for."""
+    def _opened(
+        self, name: str, expected: Mapping[str, Record], there: Container[str]
+    ) -> tuple[optuna.Study, set[str]]:
+        """Open or rebuild a study of the storage.
+
+        Args:
+            name: name of the study in the storage.
+            expected: the records that its trials may correspond to, by run id.
+            there: names of all studies in the storage.
+
+        Returns:
+            The study, and the ids of the runs for which it has trials.
+        """
         if name in there:
             study = optuna.load_study(study_name=name, storage=self._storage)
             attributes = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
-            has = {str(found.get("run")): found.get("outcome") for found in attributes}
-            agreed = all(key in wanted and wanted[key].outcome == outcome for key, outcome in has.items())
+            has = {str(each.get("run")): each.get("outcome") for each in attributes}
+            agreed = all(key in expected and expected[key].outcome == outcome for key, outcome in has.items())
             if agreed and len(has) == len(attributes):
                 return study, set(has)
             optuna.delete_study(study_name=name, storage=self._storage)
@@ -174,10 +195,12 @@ class Mirror:
                 self._add(record)
             except BROKEN as problem:
                 raise StoreError(
-                    f"optuna's mirror lacks run {record.id} ({_first_line(problem)}); the next start adds it"
+                    f"run {record.id} could not be added to optuna's database ({_first_line(problem)}); the next start "
+                    "adds it"
                 ) from problem
 
     def close(self) -> None:
+        """Close the connections to the database."""
         self._storage.remove_session()
         self._storage.engine.dispose()
 
@@ -213,7 +236,7 @@ def _inside(dimensions: dict[str, Dimension], point: Point) -> bool:
 
 
 def _first_line(problem: Exception) -> str:
-    """Return what went wrong without the statement that sqlalchemy appends."""
+    """Return an error's message without the statement that sqlalchemy appends."""
     return str(problem.__cause__ or problem).splitlines()[0]
 
 

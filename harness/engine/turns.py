@@ -9,10 +9,10 @@ from harness.planning.planner import Planner
 
 
 class Turns:
-    """Hands out the runs that can start: the untrained model first, then the studies in turn.
+    """Returns the runs that can start one after another: the untrained model first, then the studies in turn.
 
-    A trial whose point the sampler has to choose can start once all trials before it have ended. It keeps only each
-    study's next run, so that a step of the driver costs one study's runs and not all.
+    A trial whose point the sampler has to choose can start once all trials before it have ended. Only the next run of
+    each study is stored, so that a step of the driver costs the runs of one study and not those of all.
     """
 
     def __init__(self, planner: Planner) -> None:
@@ -20,24 +20,24 @@ class Turns:
         self._position = {study: position for position, study in enumerate(planner.studies)}
         self._next: dict[str, tuple[int, int, PlannedRun]] = {}
         self._taken: set[str | tuple[str, int]] = set()
-        self.look_again(*planner.studies)
+        self.refresh(*planner.studies)
 
-    def look_again(self, *studies: str) -> None:
-        """Find the next run of these studies again, after records were added or runs taken."""
+    def refresh(self, *studies: str) -> None:
+        """Update the next run of these studies after records were added or runs were taken."""
         for study in studies:
-            found = _first_ready(self._planner.part(study), self._taken)
+            ready = _first_ready(self._planner.part(study), self._taken)
             self._next.pop(study, None)
-            if found is not None:
-                index, run = found
+            if ready is not None:
+                index, run = ready
                 self._next[study] = index, self._position[study], run
 
     def take(self) -> PlannedRun | None:
-        """Return the next run and never return it again; None if none can start now. Its point may still be open."""
+        """Return the next run, which is never returned again; None if none can start. Its point may be undecided."""
         if not self._next:
             return None
         _, _, run = min(self._next.values(), key=lambda turn: turn[:2])
         self._taken.add(_key(run))
-        self.look_again(run.study)
+        self.refresh(run.study)
         return run
 
 
@@ -54,5 +54,5 @@ def _first_ready(part: Plan, taken: Collection[str | tuple[str, int]]) -> tuple[
 
 
 def _key(run: PlannedRun) -> str | tuple[str, int]:
-    """Name a run: by its id, or, where the sampler has yet to choose its point, by its trial."""
+    """Return a run's id or, if the sampler has not chosen its point yet, its study and trial."""
     return run.id or (run.study, run.trial or 0)

@@ -29,42 +29,43 @@ PATIENCE = 3.0
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>, glibc
 
 
-def do(pickled: bytes) -> Record:
+def execute_job(pickled: bytes) -> Record:
     """Execute a cloudpickled job in this process."""
     from harness.spec.loading import imported_anew
 
     job: Job = cloudpickle.loads(pickled)
     with imported_anew(job.beside):
-        return _execute()(job)
+        return _imported_execute()(job)
 
 
 def prepare() -> None:
-    """Import what a run needs: a worker does, as soon as it is started, while the data are fetched and audited."""
-    _execute()
+    """Import the modules that a run needs; workers call this while the data are fetched and audited."""
+    _imported_execute()
 
 
 @cache
-def _execute() -> Callable[[Job], Record]:
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker would leave behind
-    gc.disable()  # collections during the imports, which free nothing, took 1.5 of 6.4 s
+def _imported_execute() -> Callable[[Job], Record]:
+    """Import and return `run.execute`."""
+    tqdm.set_lock(threading.RLock())  # the default is a semaphore of the system, which a killed worker would leak
+    gc.disable()  # garbage collection during the imports frees nothing and took 1.5 of 6.4 s
     try:
-        from harness.engine import run  # takes seconds and hundreds of megabytes: only workers import it
+        from harness.engine import run  # only workers import it: it takes seconds and hundreds of megabytes
     finally:
         gc.enable()
-    settle()
+    tune_memory_management()
     return run.execute
 
 
-def settle() -> None:
-    """Tune this process for many short runs, once all imports are done.
+def tune_memory_management() -> None:
+    """Tune garbage collection and malloc for many short runs; call it once all imports are done.
 
-    Present objects are excluded from garbage collection, which took 0.4 s in each run. Freed memory stays with the
-    process: otherwise each step of a larger model returns pages to the kernel and gets them again, zeroed, which took 7
-    percent of a step at width 192. The peak is the same. Only glibc has such options.
+    Existing objects are excluded from garbage collection, which took 0.4 s in each run. Freed memory stays with the
+    process. Otherwise each step of a larger model would return pages to the kernel and receive them again, zeroed,
+    which took 7 percent of a step at width 192. The peak does not change. Only glibc has these options.
     """
     gc.freeze()
     if sys.platform.startswith("linux"):
-        with suppress(AttributeError):  # of another C library
+        with suppress(AttributeError):  # another C library
             for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
                 ctypes.CDLL(None).mallopt(option, 2**31 - 1)
 
@@ -83,13 +84,13 @@ def fetch(testbed: Testbed) -> dict[str, str]:
     def tell(line: str) -> None:
         print(provenance.without_secrets(line), file=sys.stderr, flush=True)
 
-    found = materials.fetch(testbed, task_refs, tell)
-    return {task: provenance.without_secrets(why) for task, why in found.items()}
+    missing = materials.fetch(testbed, task_refs, tell)
+    return {task: provenance.without_secrets(why) for task, why in missing.items()}
 
 
 def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
     """Return the hashes of a cloudpickled testbed's parts, and of named files; see `testbeds.measure`."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # everything was fetched before
+    os.environ["HF_HUB_OFFLINE"] = "1"  # all data were fetched before
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TQDM_DISABLE"] = "1"
     tqdm.set_lock(threading.RLock())
@@ -99,16 +100,22 @@ def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str,
     return parts_of(testbed, only_there), of_names(names)
 
 
-def precision(asked: Precision) -> str:
+def precision(requested: Precision) -> str:
     """Return the training precision on this worker's device."""
     from harness.training.precision import precision_here
 
-    return precision_here(asked)
+    return precision_here(requested)
 
 
 def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:
-    """Audit the data of a cloudpickled ablation; print progress to stderr if it takes long."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # everything was fetched before
+    """Audit the data of a cloudpickled ablation; print progress to stderr if it takes long.
+
+    Args:
+        pickled: the ablation.
+        key: key of the audit in the store.
+        missing: tasks whose data are not available.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"  # all data were fetched before
     os.environ["TQDM_DISABLE"] = "1"
     tqdm.set_lock(threading.RLock())
     from harness.audit.examine import examine
@@ -125,6 +132,6 @@ def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:
 def probe(pickled: bytes, study: str) -> list[Finding]:
     """Test whether a loss reads its labels; in a separate process, because a loss may crash it."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from harness.audit.examine import probe as tried
+    from harness.audit import examine
 
-    return tried(cloudpickle.loads(pickled), study)
+    return examine.probe(cloudpickle.loads(pickled), study)

@@ -1,7 +1,7 @@
-"""Measure published models with the evaluator of all runs, in a separate process (`harness calibrate`).
+"""Measure published models with the evaluator of all runs, in separate processes (`harness calibrate`).
 
-One process may use the network and fetches models and data; another, offline, embeds and scores. Both import torch, and
-this module does not.
+One process uses the network and fetches models and data; another, offline, embeds and scores. Both import torch; this
+module does not.
 """
 
 from __future__ import annotations
@@ -42,35 +42,37 @@ def calibrate(models: Sequence[Subject], rows: Sequence[Row], testbed: Testbed, 
     from harness.executors import WorkerDied
     from harness.executors.processes import ProcessExecutor, in_fresh_process
 
-    wanted = [row for row in rows if row.published is not None]
-    if not wanted:
+    to_measure = [row for row in rows if row.published is not None]
+    if not to_measure:
         return list(rows)
-    tasks = [row.figure.removeprefix("mteb/") for row in wanted if row.figure != HEADLINE]
-    test = testbed.test if any(row.figure == HEADLINE for row in wanted) else None
+    tasks = [row.figure.removeprefix("mteb/") for row in to_measure if row.figure != HEADLINE]
+    test = testbed.test if any(row.figure == HEADLINE for row in to_measure) else None
     folders, absent = in_fresh_process(fetch, list(models), tuple(dict.fromkeys(tasks)), test)
     executor = ProcessExecutor([_OFFLINE])
-    found = []
+    measured = []
     try:
         with _bar(console) as bar:
-            task = bar.add_task("", total=len(wanted))
+            task = bar.add_task("", total=len(to_measure))
             for row in rows:
                 reason = row.reason or absent.get(row.model) or absent.get(row.figure)
                 if row.published is None or reason:
-                    found.append(row.without(reason or ""))
+                    measured.append(row.without(reason or ""))
                 else:
                     bar.update(task, description=f"{row.model} {row.figure}")
                     try:
                         score = executor.submit(measure, folders[row.model], row.figure, test).result()
                     except WorkerDied as problem:
                         score = str(problem)
-                    found.append(row.without(score) if isinstance(score, str) else row.with_score(score))
+                    measured.append(row.without(score) if isinstance(score, str) else row.with_score(score))
                 if row.published is not None:
                     bar.advance(task)
                     if not console.is_terminal:
-                        console.print(f"{row.model} {row.figure}: {found[-1].outcome}", highlight=False, soft_wrap=True)
+                        console.print(
+                            f"{row.model} {row.figure}: {measured[-1].outcome}", highlight=False, soft_wrap=True
+                        )
     finally:
         executor.stop()
-    return found
+    return measured
 
 
 def _bar(console: Console) -> Progress:
@@ -86,13 +88,22 @@ def _bar(console: Console) -> Progress:
 
 
 def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> tuple[dict[str, Path], dict[str, str]]:
-    """Fetch models and data; return the models' folders, and by model or figure why there is none."""
+    """Fetch models and data.
+
+    Args:
+        models: the models.
+        tasks: names of mteb tasks.
+        test: the test set of the testbed, if it is scored.
+
+    Returns:
+        The folder of each model, and by model or figure the reason why it is not available.
+    """
     from harness.evaluation import scoring
     from harness.testbeds import hub
 
     online = hub.reachable()
     if not online:
-        print("the hub is not reachable: using only the cache", file=sys.stderr, flush=True)
+        print("The hub is not reachable, so only cached models and data are used.", file=sys.stderr, flush=True)
     folders: dict[str, Path] = {}
     absent: dict[str, str] = {}
     for subject in models:
@@ -119,7 +130,16 @@ def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> 
 
 
 def measure(folder: Path, figure: str, test: Ref | None) -> float | str:
-    """Return a model's score in one figure on a 0 to 1 scale, or why it could not be measured."""
+    """Return one score of a model.
+
+    Args:
+        folder: the model's folder.
+        figure: name of the score.
+        test: the test set, for the score on STSB test.
+
+    Returns:
+        The score on a 0 to 1 scale, or the reason why it could not be measured.
+    """
     from harness.errors import HarnessError
     from harness.evaluation import scoring
     from harness.testbeds import materials
@@ -136,7 +156,7 @@ def measure(folder: Path, figure: str, test: Ref | None) -> float | str:
         scores, missing = scoring.score_tasks(
             encoder, [task], name="harness/calibration", run_id=folder.name, folder=Path(results)
         )
-    return scores.get(task, missing.get(task, "mteb gave no score"))
+    return scores.get(task, missing.get(task, "mteb returned no score"))
 
 
 @lru_cache(maxsize=1)

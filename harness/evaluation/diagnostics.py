@@ -13,7 +13,7 @@ ALIKE = 0.8
 """Gold score (0 to 1) from which a pair counts as positive: SimCSE takes STSB pairs of 4 of 5 and above."""
 
 MOST = 4096
-"""Distinct sentences that are compared with one another; of more, so many at even distances."""
+"""Maximum number of distinct sentences that are compared with one another; of more, an evenly spaced subset is used."""
 
 
 def geometry(left: np.ndarray, right: np.ndarray, gold: Sequence[float]) -> dict[str, float]:
@@ -32,19 +32,19 @@ def geometry(left: np.ndarray, right: np.ndarray, gold: Sequence[float]) -> dict
         `effective_rank`: the dimensions that the centred embeddings spread over, 1 to dimension: exp of the entropy of
             their normalised singular values (Roy and Vetterli 2007).
     """
-    found = {}
+    figures = {}
     positive = np.asarray(gold) >= ALIKE
     if positive.any():
-        found["alignment"] = float(np.square(left[positive] - right[positive]).sum(axis=1).mean())
+        figures["alignment"] = float(np.square(left[positive] - right[positive]).sum(axis=1).mean())
     points = np.unique(np.concatenate([left, right]), axis=0)
     if len(points) > MOST:
         points = points[np.linspace(0, len(points) - 1, MOST).astype(int)]
     if len(points) < 2:
-        return found
+        return figures
     cosines = (points @ points.T)[np.triu_indices(len(points), k=1)].astype(np.float64)
-    found["uniformity"] = float(np.log(np.exp(4 * cosines - 4).mean()))  # d^2 = 2 - 2 cos
-    found["anisotropy"] = float(cosines.mean())
+    figures["uniformity"] = float(np.log(np.exp(4 * cosines - 4).mean()))  # d^2 = 2 - 2 cos
+    figures["anisotropy"] = float(cosines.mean())
     spectrum = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     share = spectrum[spectrum > 0] / spectrum.sum()
-    found["effective_rank"] = float(np.exp(-(share * np.log(share)).sum()))
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+    figures["effective_rank"] = float(np.exp(-(share * np.log(share)).sum()))
+    return {name: value for name, value in figures.items() if np.isfinite(value)}

@@ -1,7 +1,7 @@
-"""Encoders for evaluation: embed each text once per prompt and role, and remember the embeddings.
+"""Encoders for evaluation: embed each text once per prompt and role, and cache the embeddings.
 
-mteb hands a model each task's prompt and says which texts are queries and which documents. Its own wrapper for
-sentence-transformers' models knows what to make of them and is used as it is; only the model below it remembers.
+mteb passes each task's prompt to a model, and whether texts are queries or documents. Its own wrapper for models of
+sentence-transformers handles both and is used unchanged; only the model below it is replaced by one with a cache.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from harness.errors import Diverged
 from harness.model.fast import FastSentenceTransformer
 
 BATCH_SIZE = 128
-"""Sentences encoded at once."""
+"""Number of sentences encoded at once."""
 
 DECIMALS = 7
-"""Of the cosines kept: float32 has no more, and records stay small."""
+"""Decimals of stored cosines: float32 has no more, and records stay small."""
 
 JITTER = 1e-10
-"""Added at random, at most, to similarities, so that equal ones come in no order that the data set decides."""
+"""Largest random number added to a similarity, so that the data set does not decide the order of equal ones."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], np.ndarray]
 """Embeds sentences: an Encoder, or one with a prompt and a role."""
@@ -35,45 +35,50 @@ Role: TypeAlias = Literal["query", "document"]
 
 
 class Encoder:
-    """Embeds with one model, each distinct sentence once in each role: sets and tasks repeat theirs a lot.
+    """Embeds with one model, each distinct sentence once per role, because sets and tasks repeat many sentences.
 
-    `alike` says that every role has the same embedding: the model has no prompts, and no part that a role chooses.
+    `ignores_roles` is whether all roles have the same embedding: the model has no prompts, and no module that depends
+    on the role.
     """
 
     def __init__(self, model: SentenceTransformer, tf32: bool = False) -> None:
-        """Take the model; `tf32` lets a GPU embed in TF32: sooner, and less exactly."""
+        """Store the model; `tf32` allows a GPU to embed in TF32, which is faster and less exact."""
         self.model, self._tf32 = model, tf32
-        self.alike = not any(model.prompts.values()) and "task" not in model.get_model_kwargs()
-        self._known: dict[tuple[Role | None, str | None], dict[str, np.ndarray]] = {}
+        self.ignores_roles = not any(model.prompts.values()) and "task" not in model.get_model_kwargs()
+        self._embeddings: dict[tuple[Role | None, str | None], dict[str, np.ndarray]] = {}
 
     def __call__(self, sentences: Sequence[str], prompt: str | None = None, role: Role | None = None) -> np.ndarray:
-        """Return embeddings, shape (sentences, dimension), float32, as the model's `encode` gives them.
+        """Return the embeddings that the model's `encode` returns.
 
         Args:
-            prompt: what is put before each sentence; where it is None, the model's own prompt for the role, if any.
-            role: "query" and "document" ask `encode_query` and `encode_document`, None asks `encode`.
+            sentences: the sentences.
+            prompt: text before each sentence; if None, the model's own prompt for the role, if it has one.
+            role: "query" for `encode_query`, "document" for `encode_document`, None for `encode`.
+
+        Returns:
+            Embeddings in float32, shape (sentences, dimension).
         """
-        if self.alike and not prompt:
+        if self.ignores_roles and not prompt:
             prompt = role = None
-        known = self._known.setdefault((role, prompt), {})
-        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
+        cache = self._embeddings.setdefault((role, prompt), {})
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in cache]
         if new:
-            known |= zip(new, self._embed(new, prompt, role), strict=True)
-        return np.stack([known[sentence] for sentence in sentences])
+            cache |= zip(new, self._embed(new, prompt, role), strict=True)
+        return np.stack([cache[sentence] for sentence in sentences])
 
     def _embed(self, sentences: list[str], prompt: str | None, role: Role | None) -> np.ndarray:
         model = self.model
-        plain = self.alike and not prompt and model.truncate_dim is None
+        plain = self.ignores_roles and not prompt and model.truncate_dim is None
         if plain and isinstance(model, FastSentenceTransformer):
             return model.embed(sentences, self._tf32)
         encode: Callable[..., Any] = getattr(model, f"encode_{role}") if role else model.encode
         return np.asarray(encode(sentences, prompt=prompt, batch_size=BATCH_SIZE, show_progress_bar=False))
 
 
-class _Remembering:
-    """A model as mteb's wrapper sees it: an encoder's answers, and the model's own in all else.
+class _CachedModel:
+    """The model that mteb's wrapper uses: it embeds with an encoder and delegates everything else to the model.
 
-    `seen` holds what was embedded of each subset of a task, by role and text.
+    `seen` holds the embeddings of each subset of a task, by role and text.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -101,47 +106,59 @@ class _Remembering:
         return embeddings
 
 
-class Judged(SentenceTransformerEncoderWrapper):
-    """An encoder as mteb wants it, for one evaluation of one task."""
+class EvaluatedModel(SentenceTransformerEncoderWrapper):
+    """An encoder with the interface that mteb requires, for one evaluation of one task."""
 
     def __init__(self, encoder: Encoder, name: str, revision: str) -> None:
+        """Wrap an encoder.
+
+        Args:
+            encoder: the encoder.
+            name: the model's name in mteb's results, "organisation/name".
+            revision: the model's revision in mteb's results.
+        """
         super().__init__(encoder.model)
         meta = ModelMeta.from_sentence_transformer_model(encoder.model)
         self.mteb_model_meta = meta.model_copy(update={"name": name, "revision": revision})
-        self._remembering = _Remembering(encoder)
-        self.model = cast(SentenceTransformer, self._remembering)
-        self._chance = np.random.default_rng(0)
+        self._cached_model = _CachedModel(encoder)
+        self.model = cast(SentenceTransformer, self._cached_model)
+        self._random = np.random.default_rng(0)
 
     def encode(self, inputs: Any, *, hf_subset: str, **kwargs: Any) -> Any:
-        """Return what mteb's own wrapper returns; raise Diverged for embeddings that are not finite."""
-        self._remembering.subset = hf_subset
+        """Return what mteb's own wrapper returns.
+
+        Raises:
+            Diverged: an embedding is not finite.
+        """
+        self._cached_model.subset = hf_subset
         return super().encode(inputs, hf_subset=hf_subset, **kwargs)
 
     def collapse(self, subset: str) -> str | None:
-        """Say that all queries, all documents or all texts of a subset have one embedding; None if they do not.
+        """Describe a collapse: all queries, all documents or all texts of a subset have one embedding; else None.
 
-        Such a model has no score: mteb would rank by the documents' names, which may be the right order.
+        Such a model gets no score, because mteb would rank by the documents' names, which may be the correct order.
         """
         for role, plural in (("query", "queries"), ("document", "documents"), (None, "texts")):
-            known = self._remembering.seen.get((subset, cast("Role | None", role)), {})
-            if len({normalise(text) for text in known}) > 1 and collapsed(known.values()):
+            embeddings = self._cached_model.seen.get((subset, cast("Role | None", role)), {})
+            if len({normalise(text) for text in embeddings}) > 1 and collapsed(embeddings.values()):
                 return f"the model gives all its {plural} the same embedding (it collapsed)"
         return None
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Return the model's similarities in float64, those that were equal in an order by chance, always the same."""
-        found = torch.as_tensor(super().similarity(embeddings1, embeddings2)).double()
-        return found + torch.from_numpy(self._chance.random(found.shape[-1]) * JITTER).to(found.device)
+        """Return the model's similarities in float64; equal ones get a random but reproducible order."""
+        similarities = torch.as_tensor(super().similarity(embeddings1, embeddings2)).double()
+        jitter = torch.from_numpy(self._random.random(similarities.shape[-1]) * JITTER)  # (documents,)
+        return similarities + jitter.to(similarities.device)
 
     def index(self, corpus: Any, **kwargs: Any) -> None:
-        """Take the documents to search."""
+        """Store the documents to search."""
         self._search = SearchEncoderWrapper(self)
         self._search.index(corpus, **kwargs)
 
     def search(self, queries: Any, **kwargs: Any) -> dict[str, dict[str, float]]:
-        """Return what mteb's search finds, similarities as distinct in float32, by which they are ranked, as here."""
-        found = self._search.search(queries, **kwargs)
-        return {query: _distinct(similarities) for query, similarities in found.items()}
+        """Return mteb's search results, with similarities that stay distinct in float32, in which mteb ranks them."""
+        rankings = self._search.search(queries, **kwargs)
+        return {query: _distinct(similarities) for query, similarities in rankings.items()}
 
 
 def collapsed(embeddings: Iterable[np.ndarray]) -> bool:
@@ -151,16 +168,16 @@ def collapsed(embeddings: Iterable[np.ndarray]) -> bool:
 
 
 def normalised(embeddings: np.ndarray) -> np.ndarray:
-    """Return embeddings at length 1; those of length 0 stay."""
+    """Return embeddings, shape (sentences, dimension), scaled to length 1; zero vectors stay zero."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     unit: np.ndarray = embeddings / np.maximum(lengths, 1e-12)
     return unit
 
 
 def _distinct(similarities: Mapping[str, float]) -> dict[str, float]:
-    """Raise similarities that float32 cannot tell from the next lower one by its smallest step; the order stays."""
-    found, last = {}, np.float32(-np.inf)
+    """Raise similarities that would be equal in float32 to the next lower one by one float32 step; the order stays."""
+    separated, last = {}, np.float32(-np.inf)
     for name, value in sorted(similarities.items(), key=lambda item: item[1]):
         last = max(np.float32(value), np.nextafter(last, np.float32(np.inf)))
-        found[name] = float(last)
-    return found
+        separated[name] = float(last)
+    return separated

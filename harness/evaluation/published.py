@@ -30,15 +30,18 @@ SOURCE = (
 
 @dataclass(frozen=True)
 class Published:
-    """A model with its main scores by mteb task, on a 0 to 1 scale, and why others are not compared."""
+    """A model with published scores."""
 
     model: Ref
+    """The model on the hub, pinned."""
     scores: Mapping[str, float]
+    """Main scores by mteb task, on a 0 to 1 scale."""
     without: Mapping[str, str] = field(default_factory=dict)
+    """Tasks that are not compared, with the reason."""
 
 
 def _table(**columns: tuple[float, float]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return each model's scores from a leaderboard's columns, which are times 100 with two decimals."""
+    """Return the scores of two models from the columns of a leaderboard, which give percentages with two decimals."""
     first, second = (
         {task.replace("_", "-"): round(pair[i] / 100, 6) for task, pair in columns.items()} for i in (0, 1)
     )
@@ -62,10 +65,12 @@ _BERT, _MINILM = _table(
     NFCorpus=(4.30, 31.59),
 )
 
-# The paper's table has 79.75 and 63.41; this is what mteb's results repository holds for this model's pinned revision
-# (mteb 1.12.75), and what a plain mteb.evaluate gives. docs/calibration.md tells how it came to be chosen.
+# The paper's table has 79.75 and 63.41. This is the score in mteb's results repository for the pinned revision of this
+# model (mteb 1.12.75), and that of mteb.evaluate without the harness. docs/calibration.md explains the choice.
 _MINILM["Banking77Classification"] = 0.800422
-_REDRAWN = {"Banking77Classification": "published (63.41) only beside a score that today's mteb does not give"}
+_REDRAWN = {
+    "Banking77Classification": "its published score (63.41) is from a table whose other score mteb no longer reproduces"
+}
 
 MODELS: Mapping[str, Published] = MappingProxyType(
     {
@@ -76,97 +81,113 @@ MODELS: Mapping[str, Published] = MappingProxyType(
         ),
     }
 )
-"""By hub id, pinned; both pool by the mean."""
+"""The models by hub id; both use mean pooling."""
 
 Outcome: TypeAlias = Literal["agrees", "disagrees", "not available"]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A published model and where its weights are: a folder, or the hub where that is None."""
+    """A published model and the folder of its weights; the hub if that is None."""
 
     name: str
     folder: Path | None = None
 
     @property
     def published(self) -> Published:
+        """The model's published scores."""
         return MODELS[self.name]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison on a 0 to 1 scale. `figure` is the name of the score; `reason` says why there is none."""
+    """Comparison of one published score with the measured one, on a 0 to 1 scale."""
 
     model: str
+    """Hub id of the model."""
     figure: str
+    """Name of the score."""
     published: float | None
+    """Published score."""
     measured: float | None = None
+    """Measured score."""
     reason: str = ""
+    """Why a score is missing."""
 
     @property
     def outcome(self) -> Outcome:
+        """Whether the scores agree within TOLERANCE."""
         if self.published is None or self.measured is None:
             return "not available"
         return "agrees" if round(abs(self.measured - self.published), 9) <= TOLERANCE else "disagrees"
 
     def with_score(self, score: float) -> Row:
+        """Return the row with a measured score."""
         return replace(self, measured=score)
 
     def without(self, reason: str) -> Row:
+        """Return the row with the reason why there is no measured score."""
         return replace(self, reason=reason)
 
 
 def subjects(models: str | None) -> list[Subject]:
-    """Read --models: hub ids, folders named like the model, or ID=FOLDER, with commas between; all models if None.
+    """Parse --models: hub ids, folders named like the model, or ID=FOLDER, separated by commas; all models if None.
 
-    Raises UsageError for a model without published scores and for a folder that does not exist or tell its model.
+    Raises:
+        UsageError: a model has no published scores, a folder does not exist, or its name does not give the model.
     """
     if models is None:
         return [Subject(name) for name in MODELS]
-    found = [_subject(text.strip()) for text in models.split(",") if text.strip()]
-    if not found:
-        raise UsageError(f"--models: no model is named; choose from {', '.join(MODELS)}")
-    return found
+    selected = [_subject(text.strip()) for text in models.split(",") if text.strip()]
+    if not selected:
+        raise UsageError(f"--models names no model; choose from {', '.join(MODELS)}")
+    return selected
 
 
 def _subject(text: str) -> Subject:
     by_short = {name.rpartition("/")[2]: name for name in MODELS} | {name: name for name in MODELS}
     if text in by_short:
         return Subject(by_short[text])
-    called, equals, where = text.rpartition("=")
+    label, equals, where = text.rpartition("=")
     folder = Path(where).expanduser()
-    name = by_short.get(called if equals else folder.name)
+    name = by_short.get(label if equals else folder.name)
     if not (equals or folder.is_dir()):
-        raise UsageError(f"--models {text}: neither a folder nor a model with published scores: {', '.join(MODELS)}")
+        raise UsageError(
+            f"--models {text}: this is neither a folder nor a model with published scores; choose from "
+            f"{', '.join(MODELS)}"
+        )
     if name is None:
         raise UsageError(
-            f"--models {text}: no published model is called {called or folder.name!r}; write ID=FOLDER with one of "
+            f"--models {text}: no published model is called {label or folder.name!r}; write ID=FOLDER with one of "
             f"{', '.join(MODELS)}"
         )
     if not (folder / "config.json").is_file():
-        raise UsageError(f"--models {text}: {folder} is no model's folder (it has no config.json)")
+        raise UsageError(f"--models {text}: {folder} has no config.json; give the folder of a saved model")
     return Subject(name, folder.resolve())  # a relative folder may be named like a hub id
 
 
 def rows(models: Sequence[Subject], testbed: Testbed, tasks: Sequence[str] | None = None) -> list[Row]:
-    """Return what is to be compared, nothing measured yet: STSB test, mteb's own form of it, the testbed's tasks.
+    """Return the comparisons to make, without measured scores.
 
-    `tasks`, where given, stand in for STSBenchmark and the testbed's. STSB test is left out on a testbed with another
-    test set.
+    Args:
+        models: the models.
+        testbed: the testbed. STSB test is compared only if it is the testbed's test set.
+        tasks: mteb tasks to compare; STSBenchmark and the testbed's tasks if None.
     """
-    wanted = ("STSBenchmark", *testbed.tasks) if tasks is None else tuple(tasks)
-    found = []
+    task_names = ("STSBenchmark", *testbed.tasks) if tasks is None else tuple(tasks)
+    comparisons = []
     for subject in models:
         scores, absent = subject.published.scores, subject.published.without
         if testbed.test == book.test:
-            found.append(Row(subject.name, HEADLINE, scores["STSBenchmark"]))
-        for task in dict.fromkeys(wanted):
+            comparisons.append(Row(subject.name, HEADLINE, scores["STSBenchmark"]))
+        for task in dict.fromkeys(task_names):
             row = Row(subject.name, f"mteb/{task}", scores.get(task))
-            found.append(row if task in scores else row.without(absent.get(task, "no score of it is published here")))
-    return found
+            reason = absent.get(task, "the harness has no published score of it")
+            comparisons.append(row if task in scores else row.without(reason))
+    return comparisons
 
 
-def exit_code(found: Sequence[Row]) -> int:
+def exit_code(results: Sequence[Row]) -> int:
     """Return 1 if any score disagrees, 3 if nothing could be compared, else 0."""
-    outcomes = {row.outcome for row in found}
+    outcomes = {row.outcome for row in results}
     return 1 if "disagrees" in outcomes else 0 if "agrees" in outcomes else 3

@@ -21,7 +21,7 @@ from mteb.types import EncodeKwargs
 
 from harness.data.overlap import PairKey, pair_keys
 from harness.errors import Diverged
-from harness.evaluation.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, Judged, normalised
+from harness.evaluation.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, EvaluatedModel, normalised
 from harness.evaluation.mteb_tasks import parts, reading_labels_once, subsets, task, task_pairs, task_refs
 from harness.scores import UNFIT
 from harness.stats import intervals
@@ -61,28 +61,28 @@ def score_sts(encoder: Embed, pairs: materials.StsPairs, right: Embed | None = N
 
 
 def _cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the products of rows of length 1, in the decimals that are kept."""
+    """Return the cosines of unit vectors, shape (pairs, dimension) each, rounded to the stored decimals."""
     cosines: np.ndarray = np.round(np.einsum("ij,ij->i", left, right, dtype=np.float64), DECIMALS)
     return cosines
 
 
 SHARES = {"half": 2, "quarter": 4, "eighth": 8}
-"""First parts of a model's dimensions at which it is scored, too: what Matryoshka losses train for."""
+"""Divisors of the dimension: models are also scored with their first dimensions only, as Matryoshka losses intend."""
 
 
 def score_truncated(encoder: Encoder, pairs: materials.StsPairs) -> dict[str, float]:
-    """Return `spearman_half`, `spearman_quarter` and `spearman_eighth`: of cosines over only the first dimensions.
+    """Return `spearman_half`, `spearman_quarter` and `spearman_eighth`, from cosines of the first dimensions only.
 
-    One that is not defined, as all its cosines are equal, is left out.
+    A correlation is left out if all its cosines are equal, because it is then undefined.
     """
     left, right = encoder(pairs.sentence1), encoder(pairs.sentence2)
-    found = {}
+    scores = {}
     for name, part in SHARES.items():
         width = max(1, left.shape[1] // part)
         cosine = _cosines(normalised(left[:, :width]), normalised(right[:, :width]))
         if np.ptp(cosine) > 0:
-            found[f"spearman_{name}"] = intervals.spearman(pairs.gold, cosine)
-    return found
+            scores[f"spearman_{name}"] = intervals.spearman(pairs.gold, cosine)
+    return scores
 
 
 def unit_embeddings(encoder: Encoder, pairs: materials.StsPairs) -> tuple[np.ndarray, np.ndarray]:
@@ -93,44 +93,62 @@ def unit_embeddings(encoder: Encoder, pairs: materials.StsPairs) -> tuple[np.nda
 def score_tasks(
     encoder: Encoder, names: Sequence[str], *, name: str, run_id: str, folder: Path
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Evaluate mteb tasks, writing mteb's own results layout below `folder`.
+    """Evaluate mteb tasks.
 
     Args:
-        names: of tasks or of subsets of them, "STS12" or "STS17:en-en".
+        encoder: embeds the texts.
+        names: names of tasks or of their subsets, "STS12" or "STS17:en-en".
         name: the model's name in mteb's results, "organisation/name".
-        run_id: its revision there.
+        run_id: the model's revision in mteb's results.
+        folder: where the results are written, in mteb's own layout.
 
-    Returns main scores by task, or by subset where a task has several, and for each task or subset that has no score
-    the reason; it begins with UNFIT where that is the model.
+    Returns:
+        Main scores on a 0 to 1 scale by task, or by subset if a task has several; and for each task or subset without
+        a score the reason, which begins with UNFIT if the model is the cause.
     """
     scores: dict[str, float] = {}
     missing: dict[str, str] = {}
-    asked: dict[str, list[str]] = {}
+    by_task: dict[str, list[str]] = {}
     for each in names:
-        asked.setdefault(each.partition(":")[0], []).append(each)
-    for task_name, wanted in asked.items():  # mteb's results are a file a task
+        by_task.setdefault(each.partition(":")[0], []).append(each)
+    for task_name, figures in by_task.items():  # mteb writes one file of results per task
         try:
-            found, unfit = _evaluated(encoder, task_name, wanted, name, run_id, folder)
-            scores, missing = scores | found, missing | unfit
+            by_figure, unfit = _evaluated(encoder, task_name, figures, name, run_id, folder)
+            scores, missing = scores | by_figure, missing | unfit
         except MemoryError:
             raise
         except Diverged as problem:
-            missing |= dict.fromkeys(wanted, f"{UNFIT}{problem}")
-        except Exception as problem:  # a task's data or code can fail in any way; the others' scores stand
-            missing |= dict.fromkeys(wanted, f"{type(problem).__name__}: {problem}".splitlines()[0][:300])
+            missing |= dict.fromkeys(figures, f"{UNFIT}{problem}")
+        except Exception as problem:  # a task's data or code may raise anything; other tasks are still scored
+            missing |= dict.fromkeys(figures, f"{type(problem).__name__}: {problem}".splitlines()[0][:300])
     return scores, missing
 
 
 def _evaluated(
-    encoder: Encoder, task_name: str, wanted: Sequence[str], name: str, run_id: str, folder: Path
+    encoder: Encoder, task_name: str, figures: Sequence[str], name: str, run_id: str, folder: Path
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Evaluate one task, or those subsets of it that are named, and return main scores and why others have none."""
-    made, judged = task(task_name, [each.partition(":")[2] for each in wanted]), Judged(encoder, name, run_id)
+    """Evaluate one task.
+
+    Args:
+        encoder: embeds the texts.
+        task_name: name of the task.
+        figures: the task's name, or names of its subsets.
+        name: the model's name in mteb's results.
+        run_id: the model's revision in mteb's results.
+        folder: where the results are written.
+
+    Returns:
+        Main scores by figure, and for figures without a score the reason.
+    """
+    mteb_task, judged = (
+        task(task_name, [each.partition(":")[2] for each in figures]),
+        EvaluatedModel(encoder, name, run_id),
+    )
     how = EncodeKwargs(batch_size=BATCH_SIZE, show_progress_bar=False)
     result = mteb.evaluate(
         judged,
-        reading_labels_once(made),
-        cache=None,  # mteb would write each result twice: after its subset, and at its end
+        reading_labels_once(mteb_task),
+        cache=None,  # mteb would write the results twice: after each subset, and at the end
         co2_tracker=False,
         encode_kwargs=how,
         show_progress_bar=False,
@@ -138,12 +156,12 @@ def _evaluated(
     ResultCache(folder).save_to_cache(result, judged.mteb_model_meta, encode_kwargs=how)
     by_subset: dict[str, list[float]] = {}
     for of_split in result.scores.values():
-        for found in of_split:
-            by_subset.setdefault(found["hf_subset"], []).append(float(found["main_score"]))
-    scores, unfit, named = {}, {}, wanted != [task_name] or len(by_subset) > 1
+        for of_subset in of_split:
+            by_subset.setdefault(of_subset["hf_subset"], []).append(float(of_subset["main_score"]))
+    scores, unfit, named = {}, {}, figures != [task_name] or len(by_subset) > 1
     for subset, by_split in by_subset.items():
         figure, score = f"{task_name}:{subset}" if named else task_name, float(np.mean(by_split))
-        why = judged.collapse(subset) or (None if math.isfinite(score) else "mteb's score of it is not a number")
+        why = judged.collapse(subset) or (None if math.isfinite(score) else "mteb's score is not a finite number")
         if why is None:
             scores[figure] = score
         else:
@@ -163,39 +181,39 @@ def score_unshared(encoder: Encoder, names: Iterable[str], shared: Collection[Pa
         The score by name ("mteb/STS12"), only for tasks with a shared pair: the mean over a task's splits, like its
         main score.
     """
-    found = {}
+    scores = {}
     for name in names:
         rests = [(part, _without(part, shared)) for part in parts(name)]
         if all(rest == part for part, rest in rests) or any(len(rest.gold) < 3 for _, rest in rests):
             continue
         try:
-            left, right = _as_asked_by(name, encoder)
-            scored = [score_sts(left, rest, right)[1]["spearman_cosine"] for _, rest in rests]
-        except Diverged:  # what is left of it has no correlation
+            left, right = _encoders_of_task(name, encoder)
+            by_part = [score_sts(left, rest, right)[1]["spearman_cosine"] for _, rest in rests]
+        except Diverged:  # the remaining pairs have no correlation
             continue
-        found[f"mteb/{name}"] = float(np.mean(scored))
-    return found
+        scores[f"mteb/{name}"] = float(np.mean(by_part))
+    return scores
 
 
-def _as_asked_by(name: str, encoder: Encoder) -> tuple[Embed, Embed]:
-    """Return the encoder with the prompts and roles that mteb gives it in an STS task, for either side of its pairs."""
-    if encoder.alike:
+def _encoders_of_task(name: str, encoder: Encoder) -> tuple[Embed, Embed]:
+    """Return encoders for both sides of an STS task's pairs, with the prompts and roles that mteb uses."""
+    if encoder.ignores_roles:
         return encoder, encoder
-    made, judged = task(name), Judged(encoder, "a/b", "c")
-    assert isinstance(made, AbsTaskSTS)
+    mteb_task, judged = task(name), EvaluatedModel(encoder, "a/b", "c")
+    assert isinstance(mteb_task, AbsTaskSTS)
     sides: list[Embed] = []
-    for kind in (made.input1_prompt_type, made.input2_prompt_type):
-        prompt = (judged.model_prompts or {}).get(judged.get_prompt_name(made.metadata, kind) or "")
+    for kind in (mteb_task.input1_prompt_type, mteb_task.input2_prompt_type):
+        prompt = (judged.model_prompts or {}).get(judged.get_prompt_name(mteb_task.metadata, kind) or "")
         sides.append(partial(encoder, prompt=prompt, role=None if kind is None else kind.value))
     return sides[0], sides[1]
 
 
 def _without(pairs: materials.StsPairs, shared: Collection[PairKey]) -> materials.StsPairs:
-    """Return the pairs that are not among the shared."""
+    """Return the pairs that are not shared."""
     keys = pair_keys(pairs.sentence1, pairs.sentence2)
-    kept = [row for row, key in enumerate(keys) if key not in shared]
+    remaining = [row for row, key in enumerate(keys) if key not in shared]
     return materials.StsPairs(
-        tuple(pairs.sentence1[row] for row in kept),
-        tuple(pairs.sentence2[row] for row in kept),
-        tuple(pairs.gold[row] for row in kept),
+        tuple(pairs.sentence1[row] for row in remaining),
+        tuple(pairs.sentence2[row] for row in remaining),
+        tuple(pairs.gold[row] for row in remaining),
     )

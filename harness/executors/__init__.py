@@ -1,8 +1,8 @@
-"""Executors: run functions in worker processes or elsewhere and return futures; independent of training.
+"""Executors run functions in worker processes or elsewhere and return futures; they do not depend on training.
 
-An executor has `slots`, how many calls run at once, `submit(function, *arguments)`, which returns a
-`concurrent.futures.Future`, and `stop()`, which drops what is running. A call that dies with its process gives a future
-that raises `WorkerDied`; the executor itself continues.
+An executor has `slots`, the number of calls that run at the same time; `submit(function, *arguments)`, which returns a
+`concurrent.futures.Future`; and `stop()`, which ends the calls that are running. If a call's process dies, its future
+raises `WorkerDied`, and the executor can still be used.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ ExecutorName: TypeAlias = Literal["local", "ray", "inline"]
 
 
 class WorkerDied(Exception):
-    """The process that ran a call was killed or crashed before it could answer."""
+    """The process of a call was killed or crashed before it could answer."""
 
 
-def overdue(limit: float) -> WorkerDied:
+def time_limit_exceeded(limit: float) -> WorkerDied:
     """Return the exception for a call that was stopped because it took longer than `limit` seconds."""
-    return WorkerDied(f"it took longer than the time limit of {limit / 60:g} min and was stopped; raise --time-limit")
+    return WorkerDied(
+        f"the run took longer than the time limit of {limit / 60:g} min and was stopped; raise --time-limit"
+    )
 
 
 def module_path() -> list[str]:
-    """Return where workers look for modules: where this process does, but in the current folder last.
+    """Return the module path for workers: that of this process, but with the current folder last.
 
-    `python -m` and `python -c` search it first, where a `socket.py` that happens to lie there hides Python's own.
+    `python -m` and `python -c` search the current folder first, where a file such as `socket.py` would hide Python's
+    own module.
     """
     here = os.getcwd()
     path = [folder or here for folder in sys.path]
@@ -37,10 +40,15 @@ def module_path() -> list[str]:
 
 
 class Executor(Protocol):
-    """Where runs happen."""
+    """Interface of all executors."""
 
     slots: int
+    """Number of calls that run at the same time."""
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]: ...
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Start `function(*arguments)` in a free slot."""
+        ...
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """End all calls that are running."""
+        ...

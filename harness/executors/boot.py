@@ -1,8 +1,8 @@
 """First code of a worker process: set the driver's module path, load the driver's harness, then serve calls.
 
-Run as a file and by `python -P`, so that neither the current folder nor this one is searched for modules, here and in
-what a worker starts: a `socket.py` that happens to lie there must never hide Python's own. The user's main module is
-not imported again, so a script that calls `harness.api.run` needs no main guard.
+It is run as a file and by `python -P`, so that neither the current folder nor this folder is searched for modules, here
+or in processes that a worker starts: a file such as `socket.py` must not hide Python's own module. The user's main
+module is not imported again, so a script that calls `harness.api.run` needs no main guard.
 """
 
 import sys

@@ -13,6 +13,7 @@ class InlineExecutor:
     slots = 1
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Call `function(*arguments)` and return a future that is done."""
         future: Future[Any] = Future()
         try:
             future.set_result(function(*arguments))
@@ -21,4 +22,4 @@ class InlineExecutor:
         return future
 
     def stop(self) -> None:
-        """Nothing runs between calls."""
+        """Do nothing, because nothing runs between calls."""

@@ -1,4 +1,4 @@
-"""Executor on a Ray cluster: that of RAY_ADDRESS, or a new one on this machine."""
+"""Executor on the Ray cluster at RAY_ADDRESS, or on a new one on this machine."""
 
 from __future__ import annotations
 
@@ -14,26 +14,32 @@ import ray
 from ray.exceptions import RayTaskError
 
 from harness.errors import UsageError
-from harness.executors import WorkerDied, module_path, overdue
-from harness.executors.signals import held_back
+from harness.executors import WorkerDied, module_path, time_limit_exceeded
+from harness.executors.signals import interrupts_deferred
 
 RETRIES = 2
 """Number of times that Ray repeats a call after its worker or node was lost."""
 
 
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...], path: list[str], here: str) -> Any:
-    """Make a call that finds the driver's modules, too, after the node's own; Ray puts the current folder first."""
+    """Call a function with the driver's module path after the node's own; Ray puts the current folder first.
+
+    Args:
+        function: the function.
+        arguments: its arguments.
+        path: the driver's module path.
+        here: the driver's current folder.
+    """
     own = [folder for folder in sys.path if folder != here]
     sys.path[:] = [*own, *(folder for folder in path if folder not in own)]
     return function(*arguments)
 
 
 class RayExecutor:
-    """One Ray task a call. Ray keeps its processes between tasks, so that torch is imported once in each.
+    """Executor with one Ray task per call. Ray keeps its processes, so that each imports torch only once.
 
-    A slot takes `share` of a GPU if the cluster has GPUs, else `threads` processors. Ray carries results only: driver
-    and workers must share the store's folder, and the package must be installed on every node. When nodes are lost,
-    calls wait for the places that are left.
+    Ray transports results only: driver and workers must share the store's folder, and the package must be installed on
+    every node. If nodes are lost, calls wait for the remaining slots.
     """
 
     def __init__(
@@ -45,13 +51,20 @@ class RayExecutor:
         slots: int | None = None,
         time_limit: float | None = None,
     ) -> None:
-        """Connect; a call that has not ended `time_limit` seconds after it was submitted is killed.
+        """Connect to the cluster.
+
+        Args:
+            environment: environment variables of the workers.
+            threads: processors of a slot if the cluster has no GPU.
+            share: share of a GPU of a slot if the cluster has GPUs.
+            slots: maximum number of slots; as many as the cluster has room for if None.
+            time_limit: seconds from submission after which a call is killed.
 
         Raises:
             UsageError: no cluster answers at RAY_ADDRESS.
         """
         if not ray.is_initialized():
-            # "local": with no address at all, Ray waits long for this machine's last cluster, which may be dead
+            # "local", because without an address Ray waits long for the last cluster of this machine, which may be dead
             address = os.environ.get("RAY_ADDRESS", "local")
             own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
             try:
@@ -59,12 +72,12 @@ class RayExecutor:
             except (ConnectionError, RuntimeError) as problem:
                 raise UsageError(
                     f"--executor ray: no cluster answers at RAY_ADDRESS={address} ({problem}); start one with "
-                    "`ray start --head`, or unset RAY_ADDRESS for a cluster of this machine's own"
+                    "`ray start --head`, or unset RAY_ADDRESS to start one on this machine"
                 ) from problem
         cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus = cluster.get("GPU", 0.0)
-        room = int(gpus / share) if gpus else int(cluster.get("CPU", 1.0) // threads)
-        self.slots = max(1, min(room, slots or room))
+        capacity = int(gpus / share) if gpus else int(cluster.get("CPU", 1.0) // threads)
+        self.slots = max(1, min(capacity, slots or capacity))
         self._time_limit = time_limit
         self._task: Any = ray.remote(_call).options(
             num_cpus=0 if gpus else threads,
@@ -75,9 +88,13 @@ class RayExecutor:
         self._running: dict[Future[Any], Any] = {}
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Run `function(*arguments)` in a free slot; both must pickle. Raises RuntimeError if no slot is free."""
+        """Run `function(*arguments)` in a free slot; both must pickle.
+
+        Raises:
+            RuntimeError: no slot is free.
+        """
         if len(self._running) >= self.slots:
-            raise RuntimeError("no free slot")
+            raise RuntimeError(f"all {self.slots} slots of the executor are busy; wait for a call to end")
         result: Future[Any] = Future()
         result.set_running_or_notify_cancel()
         reference, late = self._task.remote(function, arguments, module_path(), os.getcwd()), threading.Event()
@@ -97,11 +114,11 @@ class RayExecutor:
             if problem is None:
                 result.set_result(done.result())
             elif late.is_set() and self._time_limit:
-                result.set_exception(overdue(self._time_limit))
+                result.set_exception(time_limit_exceeded(self._time_limit))
             elif isinstance(problem, RayTaskError):  # the call's own exception, which Ray wraps
                 result.set_exception(getattr(problem, "cause", None) or problem)
             else:
-                result.set_exception(WorkerDied(f"the Ray worker was lost ({problem})"))
+                result.set_exception(WorkerDied(f"the Ray worker was lost ({problem}); --retry-failed repeats the run"))
 
         if self._time_limit:
             clock.start()
@@ -109,8 +126,8 @@ class RayExecutor:
         return result
 
     def stop(self) -> None:
-        """End the workers at once; what they were running is lost."""
-        with held_back():
+        """End the workers at once, with the calls that they are running."""
+        with interrupts_deferred():
             while self._running:
                 ray.cancel(self._running.popitem()[1], force=True)
             ray.shutdown()

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def interrupts_deferred() -> Iterator[None]:
     """Defer Ctrl-C until the block has ended, then raise KeyboardInterrupt.
 
-    In a database callback Python would lose the interrupt, and while workers are stopped some would be left running.
-    Only the main thread is affected, and a caller's own handler is not replaced.
+    Otherwise an interrupt in a database callback would be lost, and one while workers are stopped would leave some of
+    them running. Only the main thread is affected, and a caller's own handler is not replaced.
     """
     default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not default or threading.current_thread() is not threading.main_thread():
@@ -29,10 +29,10 @@ def held_back() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def end_on_sigterm_too() -> None:
-    """Let SIGTERM, which schedulers send, end this process as Ctrl-C does; also where Ctrl-C itself is ignored.
+def treat_sigterm_as_interrupt() -> None:
+    """Let SIGTERM, which schedulers send, end this process as Ctrl-C does, even if Ctrl-C itself is ignored.
 
-    A shell has the commands that a script starts in the background ignore Ctrl-C.
+    Ctrl-C is ignored in commands that a shell script starts in the background.
     """
 
     def interrupt(number: int, frame: object) -> None:

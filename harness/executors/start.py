@@ -10,11 +10,11 @@ from harness.errors import UsageError
 from harness.executors import Executor, ExecutorName
 
 ENVIRONMENT = {
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # every batch has new shapes: 1,024 kept 0.4 GB of them and were no faster
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # most shapes are new; 1,024 took 0.4 GB and were no faster
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",
-    "HF_HUB_OFFLINE": "1",  # everything was fetched before the first run
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # with which a GPU's products are summed in one order
+    "HF_HUB_OFFLINE": "1",  # all data were fetched before the first run
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # required for deterministic matrix products on a GPU
 }
 """Environment variables of all workers, besides their threads and GPU."""
 

@@ -23,37 +23,37 @@ DECIDING = (
     "harness", "torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mteb", "numpy", "scipy",
     "pandas", "optuna",
 )  # fmt: skip
-"""Packages whose versions are in each record, where `harness.planning.mixing` looks: only their names count here."""
+"""Packages whose versions are in each record, where `harness.planning.mixing` compares them: only names count here."""
 
 LONGEST_NAME = 200
-"""Characters beyond which a constant names no file beside the code."""
+"""Maximum number of characters of a constant that may name a file beside the code."""
 
 _POSITIONS = ("lineno", "col_offset", "end_lineno", "end_col_offset", "type_comment", "kind", "ctx")
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A name that a function reads: a global, or a module that it imports, and the attributes of it that it uses.
-
-    `attributes` are chains below the name, ("nn", "functional"); an empty one says that the object itself is used.
-    """
+    """A name that a function reads: a global, or a module that it imports."""
 
     name: str
+    """The name."""
     attributes: tuple[tuple[str, ...], ...]
+    """Chains of attributes that are read, e.g. ("nn", "functional"); an empty chain if the object itself is used."""
     imported: bool = False
+    """Whether the function imports the module itself."""
 
 
 @cache
 def library(module: str) -> str | None:
-    """Name the installed package that a module belongs to, with its version where no record holds that.
+    """Return the name of the installed package that a module belongs to, with its version if no record has that.
 
-    None for the user's own modules: scripts, study files and what lies beside them, packages installed as editable.
+    None for the user's own modules: scripts, study files and modules beside them, and packages installed as editable.
     """
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top in sys.builtin_module_names:
         return f"python:{module}"
     if top == "harness":
-        return top  # its modules may move; `plan.RECIPE` changes with what they compute
+        return top  # its modules may move, and `plan.RECIPE` is raised when their results change
     if top in DECIDING:
         return module
     file = _file(top)
@@ -69,8 +69,8 @@ def _versions(top: str) -> str:
 
 
 def _file(module: str) -> Path | None:
-    found = sys.modules.get(module)
-    file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", ())), None)
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None) or next(iter(getattr(loaded, "__path__", ())), None)
     if file is None and module != "__main__":
         try:
             spec = importlib.util.find_spec(module)
@@ -83,8 +83,8 @@ def _file(module: str) -> Path | None:
 @cache
 def _installed() -> tuple[Path, ...]:
     paths = sysconfig.get_paths()
-    found = [paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()]
-    return tuple(dict.fromkeys(Path(path).resolve() for path in found))
+    folders = [paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()]
+    return tuple(dict.fromkeys(Path(path).resolve() for path in folders))
 
 
 def tokens(function: FunctionType) -> list[Any]:
@@ -111,13 +111,13 @@ def file_tokens(source: str) -> list[Any]:
 
 
 def _plain(node: Any) -> Any:
-    """Return a syntax tree as lists, less positions, docstrings and what is empty, which differs between versions."""
+    """Return a syntax tree as lists, without positions, docstrings and empty fields, which differ between versions."""
     if isinstance(node, list):
         return [_plain(part) for part in node]
     if not isinstance(node, ast.AST):
         return f"{type(node).__name__}:{node!r}"
-    told = ((name, value) for name, value in ast.iter_fields(node) if name not in _POSITIONS)
-    fields = {name: value for name, value in told if value is not None and value != []}
+    parts = ((name, value) for name, value in ast.iter_fields(node) if name not in _POSITIONS)
+    fields = {name: value for name, value in parts if value is not None and value != []}
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         fields["body"] = node.body[ast.get_docstring(node, clean=False) is not None :]
     if isinstance(node, ast.Constant):  # None is a value here
@@ -126,7 +126,7 @@ def _plain(node: Any) -> Any:
 
 
 def _node(code: CodeType) -> ast.AST | None:
-    """Find the syntax tree of a function's code; None where its source is not there, or no longer what was loaded."""
+    """Return the syntax tree of a function's code; None if there is no source, or if it changed after loading."""
     linecache.checkcache(code.co_filename)
     source = "".join(linecache.getlines(code.co_filename))
     try:
@@ -136,8 +136,8 @@ def _node(code: CodeType) -> ast.AST | None:
     if code not in compiled:
         return None
     places = {(p[0], p[2]) for p in code.co_positions() if p[0] is not None and p[2] is not None}
-    found = [node for node in ast.walk(tree) if _begins_at(node, code) and _holds(node, places)]
-    return min(found, key=_extent, default=None)
+    candidates = [node for node in ast.walk(tree) if _begins_at(node, code) and _holds(node, places)]
+    return min(candidates, key=_extent, default=None)
 
 
 @cache
@@ -165,7 +165,7 @@ def _begins_at(node: ast.AST, code: CodeType) -> bool:
 
 
 def _holds(node: Any, places: set[tuple[int, int]]) -> bool:
-    """Return whether all of a code's positions are in a lambda's body: several may begin on one line."""
+    """Return whether all positions of a code are in a lambda's body, because several lambdas may start on one line."""
     if not isinstance(node, ast.Lambda):
         return True
     body = node.body
@@ -188,16 +188,18 @@ def _bytecode(code: CodeType, doc: str | None) -> list[Any]:
 
 
 def references(code: CodeType) -> list[Reference]:
-    """Return the globals that code reads and the modules that it imports, nested functions' and classes' too."""
+    """Return the globals that code reads and the modules that it imports, including nested functions and classes."""
     chains: dict[tuple[str, bool], set[tuple[str, ...]]] = {}
     for part in _nested(code):
         for name, chain, imported in _reads(part):
             chains.setdefault((name, imported), set()).add(chain)
-    return [Reference(name, tuple(sorted(found)), imported) for (name, imported), found in sorted(chains.items())]
+    return [
+        Reference(name, tuple(sorted(attributes)), imported) for (name, imported), attributes in sorted(chains.items())
+    ]
 
 
 def constants(code: CodeType) -> Iterator[str]:
-    """Yield the texts among a code's constants: some may name files, from here or from where the code lies."""
+    """Yield the texts among a code's constants, as they are and relative to the code's folder: they may name files."""
     for part in _nested(code):
         for constant in part.co_consts:
             if isinstance(constant, str):
@@ -210,8 +212,8 @@ def environment(code: CodeType) -> dict[str, str]:
     """Return the environment variables that code which reads the environment names, with their values."""
     if not any({"environ", "getenv"} & {*part.co_names} for part in _nested(code)):
         return {}
-    named = {constant for part in _nested(code) for constant in part.co_consts if isinstance(constant, str)}
-    return {name: os.environ[name] for name in sorted(named & os.environ.keys())}
+    texts = {constant for part in _nested(code) for constant in part.co_consts if isinstance(constant, str)}
+    return {name: os.environ[name] for name in sorted(texts & os.environ.keys())}
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:
@@ -239,15 +241,15 @@ def _reads(code: CodeType) -> Iterator[tuple[str, tuple[str, ...], bool]]:
 
 
 def imported(name: str, package: str | None) -> ModuleType | None:
-    """Import a user's own module that a function names, as the function would; None if there is no such module."""
+    """Import a user's own module as a function that names it would; None if that fails."""
     try:
         return importlib.import_module(importlib.util.resolve_name(name, package))
-    except Exception:  # its own code may raise anything: its runs will tell
+    except Exception:  # the module may raise anything; the run itself will report it
         return None
 
 
 def absolute(name: str, package: str | None) -> str:
-    """Return the full name of a module that is imported relatively, or the name as it is where that has none."""
+    """Return the absolute name of a module that is imported relatively; the name itself if it cannot be resolved."""
     try:
         return importlib.util.resolve_name(name, package)
     except ImportError:

@@ -8,7 +8,10 @@ from typing import Any
 
 
 def numbers(thing: Any) -> list[Any] | None:
-    """Return type, shape and bytes of a numpy array or torch tensor; None for other things and kinds of these."""
+    """Return type, shape and a hash of the bytes of a numpy array or torch tensor; None for other objects.
+
+    Arrays of objects and subclasses of numpy's array also give None.
+    """
     modules = sys.modules
     if (np := modules.get("numpy")) is not None and type(thing) is np.ndarray and not thing.dtype.hasobject:
         content = np.ascontiguousarray(thing).tobytes()
@@ -16,13 +19,13 @@ def numbers(thing: Any) -> list[Any] | None:
     if (torch := modules.get("torch")) is not None and isinstance(thing, torch.Tensor):
         flat = thing.detach().cpu().contiguous().resolve_conj().resolve_neg().flatten()
         content = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
-        told = [type(thing).__name__, str(thing.dtype), list(thing.shape), thing.requires_grad]
-        return [*told, hashlib.sha256(content).hexdigest()]
+        description = [type(thing).__name__, str(thing.dtype), list(thing.shape), thing.requires_grad]
+        return [*description, hashlib.sha256(content).hexdigest()]
     return None
 
 
 def table(thing: Any) -> list[Any] | None:
-    """Return what a pandas object holds, as plain values; None for other things."""
+    """Return the content of a pandas object as plain values; None for other objects."""
     pd = sys.modules.get("pandas")
     if pd is None or not isinstance(thing, pd.DataFrame | pd.Series):
         return None

@@ -1,4 +1,4 @@
-"""Content of any object: values, containers, functions with all they reach, classes, objects with their state."""
+"""Content of any object: values, containers, functions with all that they read, classes, objects with their state."""
 
 from __future__ import annotations
 
@@ -11,108 +11,84 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from harness.identity import code
 from harness.identity.numbers import numbers, table
 
-LONGEST_PATH = 1000
-"""Characters beyond which a text names no file."""
-
-_OF_CLASSES_ALONE = frozenset(
+_DERIVED_ATTRIBUTES = frozenset(
     ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__",
      "__annotate_func__", "__annotations_cache__", "__firstlineno__", "__static_attributes__", "__parameters__",
      "__orig_bases__", "__abstractmethods__", "_abc_impl", "__dataclass_params__", "__match_args__",
      "__dataclass_fields__")
 )  # fmt: skip
-"""Attributes of a class that follow from others, or say nothing of what it does."""
+"""Attributes of a class that follow from others, or do not affect what it computes."""
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
+_SIMPLE = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 
 
 class Unstable(Exception):
-    """An object has no content that another process could find again."""
+    """An object has no content that another process could determine."""
 
     def __init__(self, path: str, thing: object, why: str) -> None:
         super().__init__(f"{path} is a {type(thing).__module__}.{type(thing).__qualname__}, {why}")
 
 
 def digest(thing: Any, files: Mapping[str, str] | None = None) -> str:
-    """Return 16 hexadecimal digits that say what an object computes: the same in every process, on every machine.
+    """Return a hash of what an object computes: 16 hexadecimal digits, the same in every process on every machine.
 
     Args:
-        thing: a loss, the function of a view, an option's value.
-        files: by the path that texts may name, the hash of the file's or model's content; it counts in the text's
-            place.
+        thing: a loss, the function of a view, or the value of an option.
+        files: hashes of the contents of files and models, by path; they replace texts that are such paths.
 
-    Raises Unstable, naming what, for an object whose content cannot be found: an open file, a lock, a generator.
+    Raises:
+        Unstable: the content of an object cannot be determined, e.g. of an open file, a lock or a generator; the
+            message names the object.
     """
-    return _Walk(files or {}).of(thing, "it")[:16]
-
-
-def paths_in(thing: Any) -> list[str]:
-    """Return the texts that an object reaches and that name a file or folder which is there; Unstable as `digest`."""
-    walk = _Walk({})
-    walk.of(thing, "it")
-    return sorted(text for text in walk.texts if _names_something(text))
-
-
-def _names_something(text: str) -> bool:
-    if not text or len(text) > LONGEST_PATH or "\0" in text or "\n" in text or text in (".", "..", "/"):
-        return False
-    try:
-        return Path(text).exists() or _could_be_hub_id(text)
-    except OSError:
-        return False
-
-
-def _could_be_hub_id(text: str) -> bool:
-    parts = text.split("/")
-    return len(parts) == 2 and all(part and set(part) <= _ID and part[0] != "." for part in parts)
-
-
-_ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+    return Walk(files or {}).of(thing, "it")[:16]
 
 
 def _hash(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 
 
-class _Walk:
-    """One walk through an object: remembers what it met, so that shared parts cost once and cycles end."""
+class Walk:
+    """One walk through an object, with the hashes of all parts, so that shared parts are hashed once and cycles end."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self.texts: set[str] = set()
         self._files = files
-        self._known: dict[int, tuple[object, str]] = {}
+        self._hashes: dict[int, tuple[object, str]] = {}
         self._open: dict[int, int] = {}
 
     def of(self, thing: Any, path: str) -> str:
-        """Return an object's hash; `path` says how it was reached, for errors."""
+        """Return the hash of an object; `path` describes for errors how it was reached."""
         if isinstance(thing, str | PurePath):
             self.texts.add(str(thing))
         if isinstance(thing, str | PurePath) and str(thing) in self._files:
             return _hash(["content", type(thing).__name__, self._files[str(thing)]])
-        if type(thing) in _PLAIN:
+        if type(thing) in _SIMPLE:
             return _hash([type(thing).__name__, hex(thing) if type(thing) is int else repr(thing)])
         if isinstance(thing, type(os.environ)):
-            return _hash(["the environment"])  # a function that reads it tells which of its variables
-        if id(thing) in self._known:
-            return self._known[id(thing)][1]
+            return _hash(["the environment"])  # the functions that read it contribute the variables
+        if id(thing) in self._hashes:
+            return self._hashes[id(thing)][1]
         if id(thing) in self._open:
             return _hash(["again", len(self._open) - self._open[id(thing)]])
         self._open[id(thing)] = len(self._open)
         try:
-            found = _hash(self._parts(thing, path))
+            content = _hash(self._parts(thing, path))
         except Unstable:
             raise
-        except Exception as problem:  # an object's own methods may raise anything; and it may lie too deep
-            raise Unstable(path, thing, f"whose content cannot be told ({type(problem).__name__}: {problem})") from None
+        except Exception as problem:  # an object's own methods may raise anything, and it may be nested too deeply
+            raise Unstable(
+                path, thing, f"whose content cannot be determined ({type(problem).__name__}: {problem})"
+            ) from None
         finally:
             del self._open[id(thing)]
-        self._known[id(thing)] = (thing, found)
-        return found
+        self._hashes[id(thing)] = (thing, content)
+        return content
 
     def _all(self, things: Iterable[Any], path: str) -> list[str]:
         return [self.of(thing, f"{path}[{index}]") for index, thing in enumerate(things)]
@@ -124,7 +100,7 @@ class _Walk:
         return [[name, self.of(value, f"{path}.{name}")] for name, value in sorted(things.items())]
 
     def _parts(self, thing: Any, path: str) -> list[Any]:
-        """Return what an object consists of, as JSON."""
+        """Return the parts of an object as JSON."""
         kind = type(thing)
         if kind in (tuple, list):
             return [kind.__name__, self._all(thing, path)]
@@ -134,11 +110,11 @@ class _Walk:
             return ["dict", self._pairs(thing.items(), path)]
         if isinstance(thing, enum.Enum):
             own = {name: value for name, value in vars(thing).items() if not name.startswith("_")}
-            told = [self.of(kind, f"the class of {path}"), thing.name, self.of(thing.value, f"{path}.value")]
-            return ["enum", *told, self._named(own, path)]
+            member = [self.of(kind, f"the class of {path}"), thing.name, self.of(thing.value, f"{path}.value")]
+            return ["enum", *member, self._named(own, path)]
         if isinstance(thing, functools.partial):
-            given = [self.of(thing.func, f"{path}.func"), self._all(thing.args, f"{path}.args")]
-            return ["partial", *given, self._named(thing.keywords, path)]
+            call = [self.of(thing.func, f"{path}.func"), self._all(thing.args, f"{path}.args")]
+            return ["partial", *call, self._named(thing.keywords, path)]
         if isinstance(thing, types.FunctionType):
             return self._function(thing, path)
         if isinstance(thing, types.ModuleType):
@@ -157,13 +133,13 @@ class _Walk:
             return ["property", self._all((thing.fget, thing.fset, thing.fdel), path)]
         if hasattr(thing, "cache_info") and hasattr(thing, "__wrapped__"):  # functools.cache, lru_cache
             return ["cached", self.of(thing.__wrapped__, path)]
-        if (found := numbers(thing)) is not None:
-            return ["numbers", *found, self._named(getattr(thing, "__dict__", {}), path)]
-        held = table(thing)
-        return self._object(thing, path) if held is None else ["table", self._all(held, path)]
+        if (content := numbers(thing)) is not None:
+            return ["numbers", *content, self._named(getattr(thing, "__dict__", {}), path)]
+        cells = table(thing)
+        return self._object(thing, path) if cells is None else ["table", self._all(cells, path)]
 
     def _function(self, function: types.FunctionType, path: str) -> list[Any]:
-        # by its globals and its code: `functools.wraps` copies the name and module of what it wraps
+        # from its globals and its code, because `functools.wraps` copies name and module of the wrapped function
         owner = code.library(str(function.__globals__.get("__name__", "__main__")))
         name = function.__code__.co_qualname
         if owner is not None and "<locals>" not in name and "<lambda>" not in name:
@@ -173,7 +149,7 @@ class _Walk:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
                 cells[name] = cell.cell_contents
-            except ValueError:  # not filled yet
+            except ValueError:  # the cell is still empty
                 cells[name] = None
         own = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
         files = [self._files[text] for text in sorted(set(code.constants(function.__code__)) & self._files.keys())]
@@ -190,22 +166,22 @@ class _Walk:
         ]
 
     def _read(self, function: types.FunctionType, path: str) -> list[Any]:
-        """Return what a user's function reads of its module, and what it imports."""
-        found: list[Any] = []
+        """Return the globals that a user's function reads, and the modules that it imports."""
+        values: list[Any] = []
         package = function.__globals__.get("__package__")
         for reference in code.references(function.__code__):
             where = f"{reference.name}, which {path} reads," if not reference.imported else reference.name
             if reference.imported:
-                found.append([reference.name, self._import(reference, package, where)])
+                values.append([reference.name, self._import(reference, package, where)])
             elif reference.name in ("__file__", "__spec__", "__path__"):
-                found.append([reference.name, "where it lies"])  # which is another place on each machine
+                values.append([reference.name, "where it lies"])  # the location differs between machines
             elif reference.name in function.__globals__:
                 value = function.__globals__[reference.name]
                 if isinstance(value, types.ModuleType):
-                    found.append([reference.name, self._module(value, reference.attributes, where)])
+                    values.append([reference.name, self._module(value, reference.attributes, where)])
                 else:
-                    found.append([reference.name, self.of(value, where)])
-        return found
+                    values.append([reference.name, self.of(value, where)])
+        return values
 
     def _import(self, reference: code.Reference, package: str | None, path: str) -> list[Any]:
         name = code.absolute(reference.name, package)
@@ -216,7 +192,7 @@ class _Walk:
         return ["absent", name] if module is None else self._module(module, reference.attributes, path)
 
     def _module(self, module: types.ModuleType, attributes: tuple[tuple[str, ...], ...], path: str) -> list[Any]:
-        """Return of a user's module the attributes that are used of it, all of it where it is used itself."""
+        """Return the attributes of a user's module that are used; all of them if the module itself is used."""
         owner = code.library(module.__name__)
         if owner is not None:
             return ["library", owner]
@@ -227,15 +203,15 @@ class _Walk:
             if not name.startswith("__"):
                 try:
                     values.append([name, self.of(value, f"{path}.{name}")])
-                except Unstable:  # whether it is used at all is not known
+                except Unstable:  # it may not be used at all
                     values.append([name, "unknown"])
         return [code.module_tokens(module), values]
 
     def _attribute(self, module: types.ModuleType, chain: tuple[str, ...], path: str) -> Any:
         value: Any = getattr(module, chain[0], None)
         if value is None and f"{module.__name__}.{chain[0]}" not in sys.modules and not hasattr(module, chain[0]):
-            found = code.imported(f"{module.__name__}.{chain[0]}", None)
-            return "absent" if found is None else self._module(found, (chain[1:],), path)
+            submodule = code.imported(f"{module.__name__}.{chain[0]}", None)
+            return "absent" if submodule is None else self._module(submodule, (chain[1:],), path)
         if isinstance(value, types.ModuleType):
             return self._module(value, (chain[1:],), f"{path}.{chain[0]}")
         return self.of(value, f"{path}.{chain[0]}")
@@ -247,12 +223,12 @@ class _Walk:
         fields = getattr(cls, "__dataclass_fields__", {})
         parts = {}
         for name, value in vars(cls).items():
-            made = fields and isinstance(value, types.FunctionType) and value.__code__.co_filename == "<string>"
+            generated = fields and isinstance(value, types.FunctionType) and value.__code__.co_filename == "<string>"
             descriptor = isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType)
             of_enum = issubclass(cls, enum.Enum) and (name.startswith("_") and not name.startswith("__"))
             if isinstance(value, enum.Enum) and isinstance(value, cls):
                 parts[name] = value.value
-            elif name not in _OF_CLASSES_ALONE and not made and not descriptor and not of_enum:
+            elif name not in _DERIVED_ATTRIBUTES and not generated and not descriptor and not of_enum:
                 parts[name] = value
         declared = [[name, self._all((f.default, f.default_factory, f.init), path)] for name, f in fields.items()]
         return [
@@ -268,14 +244,14 @@ class _Walk:
         """Return an object's content as pickling reduces it, which is what a worker receives."""
         reducer = copyreg.dispatch_table.get(type(thing))
         try:
-            made = reducer(thing) if reducer is not None else thing.__reduce_ex__(4)
+            reduced = reducer(thing) if reducer is not None else thing.__reduce_ex__(4)
         except Exception as problem:
-            raise Unstable(path, thing, f"whose content cannot be told ({problem})") from problem
-        if isinstance(made, str):
-            return ["global", code.library(getattr(thing, "__module__", None) or "builtins") or "own", made]
-        if not isinstance(made, tuple) or len(made) < 2:
-            raise Unstable(path, thing, "whose way of being pickled is none")
-        function, arguments, *rest = made
+            raise Unstable(path, thing, f"whose content cannot be determined ({problem})") from problem
+        if isinstance(reduced, str):
+            return ["global", code.library(getattr(thing, "__module__", None) or "builtins") or "own", reduced]
+        if not isinstance(reduced, tuple) or len(reduced) < 2:
+            raise Unstable(path, thing, "which cannot be pickled")
+        function, arguments, *rest = reduced
         state, items, pairs = [*rest, None, None, None][:3]
         return [
             "object",
@@ -299,7 +275,7 @@ def _by_name(state: Any) -> bool:
 
 def _is_at(module: str, name: str, thing: object) -> bool:
     """Return whether a module has this very object under its name: names can be copied."""
-    found: Any = sys.modules.get(module)
+    value: Any = sys.modules.get(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return found is thing
+        value = getattr(value, part, None)
+    return value is thing

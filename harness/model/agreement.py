@@ -1,29 +1,34 @@
 """Tolerances for comparing two forward paths: embeddings, loss, and the gradient of every parameter.
 
-**float32.** No number may be further from the plain path's than 1e-5 of the largest of its kind: of the embeddings, or
-of the gradients of one module. (Of a module's, as a key's bias has a gradient of exactly zero, and what is computed for
-it is rounding. A module whose gradients are all under a thousandth of the model's largest is held to that thousandth.)
-Some gradients are small sums of large numbers, in which either path's rounding is more than 1e-5: the last bias of a
-model that is trained by distances, which no common shift changes, has one of exactly zero. So where a tensor fails, the
-plain path's are computed in float64 too, and the fast path's may be ten times as far from those as the plain path's
-farthest is: rounding on the way reaches all of them, in which it shows most is chance, and so is its size where it
-comes from one or two numbers, such as the slope of a loss of two rows.
+**float32.** No number may differ from the plain path's by more than 1e-5 of a scale. For embeddings the scale is their
+largest number. For a gradient it is the largest number among the gradients of its module: the bias of an attention key
+has a gradient of exactly zero, so that what is computed for it alone is rounding. If all gradients of a module are
+below a thousandth of the model's largest, the scale is that thousandth.
 
-**bf16.** Two right results differ, so both are held against float32's plain one, R. Let P be the plain path's in bf16,
-F the fast one's, and all norms be Euclidean, of one tensor. A product in bf16 rounds what it reads and what it gives,
-each by a factor of at most 1 + u, u = 2^-8. To first order the error of a tensor is a sum of such roundings, thousands,
-of mean zero and independent, carried through the same derivatives on either path; F rounds nothing that P does not. So
-F - R and P - R are like two draws from one distribution, and the ratio of their norms is near 1: for a tensor whose
-error has n independent directions its square has the F distribution with (n, n) degrees of freedom, which exceeds 16
-with probability 0.01 at n = 4, 4e-4 at 8 and 6e-7 at 16. Tensors with fewer directions can be lucky in P, but not
-beyond the rounding of what their gradient is summed from, u of its norm each. The bound is
+Some gradients are small sums of large numbers, and then the rounding of either path exceeds 1e-5. An example is the
+last bias of a model that is trained by distances: a common shift changes no distance, so its gradient is exactly zero.
+So where a tensor fails, the plain path is also computed in float64. The fast path's distance from float64 may then be
+ten times the plain path's largest distance. The largest is used because rounding in the forward pass reaches all
+tensors, and which of them it affects most is chance; so is its size if it comes from one or two numbers, such as the
+slope of a loss of two rows.
+
+**bf16.** Two correct results differ, so both are compared with the plain path in float32, R. Let P be the result of the
+plain path in bf16, F that of the fast path, and all norms Euclidean norms of one tensor. A product in bf16 rounds its
+inputs and its output, each by a factor of at most 1 + u with u = 2^-8. To first order the error of a tensor is a sum of
+thousands of such roundings, independent and of mean zero, which both paths propagate through the same derivatives; F
+rounds nothing that P does not round. So F - R and P - R are like two draws from one distribution, and the ratio of
+their norms is near 1. For a tensor whose error has n independent directions, the squared ratio has the F distribution
+with (n, n) degrees of freedom, which exceeds 16 with probability 0.01 at n = 4, 4e-4 at n = 8 and 6e-7 at n = 16. For
+tensors with fewer directions |P - R| can be small by chance, but every term of their gradient is also rounded by u of
+its norm. The bound is
 
     |F - R| <= 4 |P - R| + 4 u |R|,
 
-|R| again being that of its module. What is wrong by less than that is seen in float32: a way that runs in bf16 has to
-agree in float32, too. The argument needs derivatives, which a loss may lack (|u - v|, hinges, the hardest of a batch):
-a rounded embedding may lie on the other side. So in bf16 a fixed linear function of the embeddings takes the place of
-the loss, which is compared in float32. fp16 is judged alike, its u being 2^-11.
+where |R| is again that of the module. Smaller errors are detected in float32, because a path that runs in bf16 has to
+agree in float32 as well. The argument needs derivatives, which a loss may lack (|u - v|, hinges, the hardest negative
+of a batch): a rounded embedding may lie on the other side of a kink. So in bf16 a fixed linear function of the
+embeddings replaces the loss, and the loss itself is compared in float32. fp16 is treated in the same way, with
+u = 2^-11.
 """
 
 from __future__ import annotations
@@ -39,19 +44,19 @@ from torch import Tensor
 from harness.model.fast import AGREEMENT
 
 ROUNDING = {"bf16": (torch.bfloat16, 2.0**-8), "fp16": (torch.float16, 2.0**-11)}
-"""The type of each short precision, and by what share one rounding moves a number at most."""
+"""The torch type of each 16-bit precision, and the largest relative error of one rounding."""
 
 RATIO, FLOOR = 4, 4
-"""How many times the plain path's own error in 16 bits, and how many roundings besides, a fast path's may be."""
+"""In 16 bits, a fast path's error may be RATIO times the plain path's error plus FLOOR roundings."""
 
 RATIO_IN_FLOAT32 = 10
-"""How many times the plain path's farthest from float64's result a fast path's may be."""
+"""A fast path's distance from float64 may be this many times the plain path's largest distance."""
 
 SMALLEST = 1e-3
-"""Gradients of a module are held to this share of the model's largest at least."""
+"""Smallest scale for the gradients of a module, as a share of the model's largest gradient."""
 
 SMALLEST_LOSS = 0.1
-"""A loss's value is held to this at least: it may be a difference of larger numbers."""
+"""Smallest scale for the value of a loss, because it may be a difference of larger numbers."""
 
 LOSS, GRADIENT = "the loss", "gradient of "
 
@@ -61,7 +66,7 @@ Outcome = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Gap:
-    """How far a tensor of one batch is from what it should be, and how far it may be: shares of its module's size."""
+    """How far a tensor differs from its reference, and how far it may differ, both relative to its module's scale."""
 
     batch: str
     tensor: str
@@ -70,7 +75,7 @@ class Gap:
 
     @property
     def share(self) -> float:
-        """The difference as a share of the bound; infinite where it is no number."""
+        """The difference as a share of the bound; infinite if the difference is NaN or infinite."""
         return self.difference / self.bound if math.isfinite(self.difference) else math.inf
 
     def __str__(self) -> str:
@@ -78,29 +83,58 @@ class Gap:
 
 
 def in_float32(batch: str, plain: Outcome, fast: Outcome) -> list[Gap]:
-    """Compare two paths' results in float32, by the largest difference."""
-    return [Gap(batch, name, off, AGREEMENT) for name, off in _errors(plain, fast, math.inf)]
+    """Compare the results of two paths in float32 by their largest difference.
+
+    Args:
+        batch: name of the batch or batches.
+        plain: the plain path's result in float32.
+        fast: the fast path's result in float32.
+
+    Returns:
+        The gap of each tensor of `plain`.
+    """
+    return [Gap(batch, name, error, AGREEMENT) for name, error in _errors(plain, fast, math.inf)]
 
 
 def beside_float64(batch: str, exact: Outcome, plain: Outcome, fast: Outcome) -> list[Gap]:
-    """Compare them by how far each is from float64's result."""
-    usual = max(error for _, error in _errors(exact, plain, math.inf))
-    return [
-        Gap(batch, name, off, max(AGREEMENT, RATIO_IN_FLOAT32 * usual)) for name, off in _errors(exact, fast, math.inf)
-    ]
+    """Compare the results of two paths in float32 by their distances from the result in float64.
+
+    Args:
+        batch: name of the batch or batches.
+        exact: the plain path's result in float64.
+        plain: the plain path's result in float32.
+        fast: the fast path's result in float32.
+
+    Returns:
+        The gap of each tensor of `exact`.
+    """
+    largest_of_plain = max(error for _, error in _errors(exact, plain, math.inf))
+    bound = max(AGREEMENT, RATIO_IN_FLOAT32 * largest_of_plain)
+    return [Gap(batch, name, error, bound) for name, error in _errors(exact, fast, math.inf)]
 
 
 def rounded(batch: str, exact: Outcome, plain: Outcome, fast: Outcome, rounding: float) -> list[Gap]:
-    """Compare two paths' results in a short precision by how far each is from float32's."""
+    """Compare the results of two paths in a 16-bit precision by their distances from the plain result in float32.
+
+    Args:
+        batch: name of the batch or batches.
+        exact: the plain path's result in float32.
+        plain: the plain path's result in 16 bits.
+        fast: the fast path's result in 16 bits.
+        rounding: largest relative error of one rounding.
+
+    Returns:
+        The gap of each tensor of `exact`.
+    """
     errors = zip(_errors(exact, fast, 2), _errors(exact, plain, 2), strict=True)
-    return [Gap(batch, name, off, RATIO * usual + FLOOR * rounding) for (name, off), (_, usual) in errors]
+    return [Gap(batch, name, of_fast, RATIO * of_plain + FLOOR * rounding) for (name, of_fast), (_, of_plain) in errors]
 
 
-def _errors(wanted: Outcome, got: Outcome, order: Literal[2] | float) -> Iterator[tuple[str, float]]:
-    """Give the norm of each tensor's error, divided by its module's; one after another, to save memory."""
-    sizes = {name: _norm(tensor, order) for name, tensor in wanted.items() if tensor.numel()}
+def _errors(reference: Outcome, result: Outcome, order: Literal[2] | float) -> Iterator[tuple[str, float]]:
+    """Yield the norm of each tensor's error, divided by its module's scale, one at a time to save memory."""
+    sizes = {name: _norm(tensor, order) for name, tensor in reference.items() if tensor.numel()}
     for name, scale in _of_modules(sizes, order).items():
-        yield name, _norm(got[name].to(wanted[name].dtype) - wanted[name], order) / scale
+        yield name, _norm(result[name].to(reference[name].dtype) - reference[name], order) / scale
 
 
 def _norm(tensor: Tensor, order: float) -> float:
@@ -108,7 +142,7 @@ def _norm(tensor: Tensor, order: float) -> float:
 
 
 def _of_modules(sizes: Mapping[str, float], order: float) -> dict[str, float]:
-    """Return by what each tensor's error is divided: its module's size, or a share of the model's largest."""
+    """Return the scale of each tensor: the norm of its module, but at least a share of the model's largest."""
     modules: dict[str, float] = {}
     for name, size in sizes.items():
         module = name.rpartition(".")[0] or name

@@ -14,10 +14,10 @@ from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import Features
 
 SAMPLE, ROWS, CUT = 64, 3, 64
-"""Rows among which batches are sought, rows of a batch (a loss gets as many more), tokens at which most are cut."""
+"""Rows that are sampled, rows of a batch (2 * ROWS - 1 in that of the loss), and the usual truncation in tokens."""
 
 LABELS = ("label", "labels", "score", "scores")
-"""What sentence-transformers takes for a label, by the column's name."""
+"""Names of columns that sentence-transformers takes for labels."""
 
 
 @dataclass(frozen=True)
@@ -25,31 +25,36 @@ class Batch:
     """Columns of sentences, and how they are embedded."""
 
     name: str
+    """Description of the batch for messages."""
     columns: Sequence[Sequence[str]]
+    """The sentences of each column."""
     longest: int | None = CUT
-    """Tokens at which sentences are cut; None for the model's own maximum."""
+    """Number of tokens at which sentences are truncated; None for the model's own maximum."""
     piece: bool = False
     """Whether only the last two rows are embedded, padded as the whole batch is."""
     announced: bool = False
+    """Whether the batch is announced to the model, as in training, so that all columns share one pass."""
     by_loss: bool = False
+    """Whether the loss embeds the batch."""
     labels: Tensor | None = None
+    """Labels of the rows, shape (rows,)."""
 
 
 def lengths_of(columns: Sequence[Features]) -> list[np.ndarray] | None:
-    """Return the lengths that the trainer's collator tells of a batch; None if it tells none."""
+    """Return the sentences' lengths in tokens, by column, as the trainer's collator does; None if it gives none."""
     masks = [column["attention_mask"] for column in columns if "attention_mask" in column]
-    told = len(masks) == len(columns) and all(mask.ndim == 2 and bool(mask[:, 0].all()) for mask in masks)
-    return [mask.sum(dim=1).cpu().numpy() for mask in masks] if told else None
+    right_padded = len(masks) == len(columns) and all(mask.ndim == 2 and bool(mask[:, 0].all()) for mask in masks)
+    return [mask.sum(dim=1).cpu().numpy() for mask in masks] if right_padded else None
 
 
 def batches_of(model: FastSentenceTransformer, rows: Dataset) -> list[Batch]:
-    """Return the batches on which ways are compared, made from a sample of a run's rows."""
+    """Return the batches on which forward paths are compared, made from a sample of a run's rows."""
     names = [name for name in rows.column_names if name not in LABELS]
     label = next((name for name in LABELS if name in rows.column_names), None)
     sample = rows.select(_spread(len(rows), SAMPLE))
-    # where two texts of a row are one, |u - v| has no derivative
-    apart = [place for place, row in enumerate(sample) if len({str(row[name]) for name in names}) == len(names)]
-    sample = sample.select(apart) if apart else sample
+    # if two texts of a row are equal, |u - v| has no derivative
+    distinct = [index for index, row in enumerate(sample) if len({str(row[name]) for name in names}) == len(names)]
+    sample = sample.select(distinct) if distinct else sample
     columns = [list(sample[name]) for name in names]
     some = _spread(len(sample), 2 * ROWS - 1)
     chosen = [[column[place] for place in some] for column in columns]
@@ -70,14 +75,14 @@ def batches_of(model: FastSentenceTransformer, rows: Dataset) -> list[Batch]:
 
 
 def _spread(rows: int, most: int) -> list[int]:
-    """Return the places of at most so many rows, spread evenly."""
+    """Return the indices of at most `most` rows, spread evenly."""
     return sorted({round(place) for place in np.linspace(0, rows - 1, min(most, rows)).tolist()})
 
 
 def _of_one_length(model: FastSentenceTransformer, texts: Sequence[str]) -> tuple[list[str], int | None]:
-    """Return two sentences of as many tokens, or one twice, and a length that cuts the longest two.
+    """Return two sentences with equal numbers of tokens, or one twice, and a length that truncates the longest two.
 
-    None for models that do not tell how many tokens a sentence has.
+    The length is None for models whose features do not show the number of tokens.
     """
     mask = model.features(list(texts)).get("attention_mask")
     if mask is None or mask.ndim != 2:

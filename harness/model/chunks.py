@@ -2,23 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from harness.model.packing import Features
 
 CHUNK_WORK = 3_000_000
-"""What starting one more chunk costs, in tokens times the square of the model's width: work that would take as long.
+"""Fixed cost of a chunk, expressed as the work (tokens times the square of the model's width) that takes equally long.
 
-Measured on two cores at widths 96 and 192. The fixed cost of a pass is the same at every width, a token's is not.
+Measured on two cores at widths 96 and 192. The fixed cost of a pass does not depend on the width; that of a token does.
 """
 
 
+CHARACTERS_A_TOKEN = 4
+"""Estimated characters of a token, for grouping sentences before they are tokenised."""
+
+
+def by_length(sentences: Sequence[str], longest: int, limit: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Group sentences of similar length into batches of about `limit` tokens, which are estimated from the characters.
+
+    Args:
+        sentences: the sentences.
+        longest: number of tokens at which the model truncates a sentence.
+        limit: number of tokens of a batch.
+
+    Returns:
+        The sentences' indices by increasing length, shape (sentences,), and the same indices split into batches.
+    """
+    lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+    order = lengths.argsort(kind="stable")
+    tokens = np.minimum(lengths[order] // CHARACTERS_A_TOKEN + 2, longest)
+    batch = tokens.cumsum() // limit  # (sentences,): the number of each sentence's batch
+    return order, np.split(order, np.flatnonzero(np.diff(batch)) + 1)
+
+
+def embedded(features: Features, forward: Callable[[Features], Features], dimension: int) -> Tensor:
+    """Embed a padded batch chunk by chunk.
+
+    Args:
+        features: the batch.
+        forward: the model's forward pass.
+        dimension: width of the model.
+
+    Returns:
+        Embeddings in the batch's order, shape (sentences, dimension).
+    """
+    mask = features["attention_mask"]  # (sentences, tokens)
+    lengths, order = mask.sum(dim=1).sort(stable=True)
+    embeddings = []
+    for begin, end in pairwise(cheapest_chunks(lengths.tolist(), CHUNK_WORK // dimension**2)):
+        rows, width = order[begin:end], int(lengths[end - 1])
+        chunk = {name: part(value, mask, rows, width) for name, value in features.items()}
+        embeddings.append(forward(chunk)["sentence_embedding"])
+    return torch.cat(embeddings)[torch.argsort(order)]
+
+
 def merged(columns: Sequence[Features]) -> Features | None:
-    """Put columns of equal make under one another, all as wide as the widest; None if they are not of equal make."""
+    """Concatenate columns along the rows, padded to the widest; None if their features or numbers of rows differ."""
     first = columns[0]
     rows, widest = len(first["attention_mask"]), max(column["attention_mask"].shape[1] for column in columns)
     together: Features = {}
@@ -42,17 +87,33 @@ def merged(columns: Sequence[Features]) -> Features | None:
 
 
 def part(value: Any, mask: Tensor, rows: Tensor, width: int) -> Any:
-    """Cut a feature to some rows and the first tokens; what is not one value a token or a row stays whole."""
+    """Cut a feature to some rows and the first tokens.
+
+    Args:
+        value: the feature.
+        mask: the attention mask of the whole batch, shape (sentences, tokens).
+        rows: indices of the rows.
+        width: number of tokens.
+
+    Returns:
+        The part; the whole feature if it has neither one value per token nor one per row.
+    """
     if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != mask.shape[0]:
         return value
     return value[rows, :width] if value.shape[:2] == mask.shape else value[rows]
 
 
 def cheapest_chunks(lengths: Sequence[int], chunk_cost: int) -> list[int]:
-    """Split sentences, sorted by rising length, into the chunks that cost least.
+    """Split sentences into the chunks that cost least, exactly, by dynamic programming over the distinct lengths.
 
-    A chunk costs its rows times its longest sentence, in tokens, plus `chunk_cost`. Returns the borders, from 0 to
-    len(lengths); found exactly by dynamic programming over the places where the length rises.
+    A chunk costs its number of sentences times the length of its longest sentence, in tokens, plus `chunk_cost`.
+
+    Args:
+        lengths: the sentences' lengths in tokens, in increasing order.
+        chunk_cost: fixed cost of a chunk, in tokens.
+
+    Returns:
+        The borders of the chunks, from 0 to len(lengths).
     """
     ends = [i + 1 for i, length in enumerate(lengths) if i + 1 == len(lengths) or lengths[i + 1] > length]
     cost: dict[int, tuple[float, int]] = {0: (0.0, 0)}

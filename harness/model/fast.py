@@ -20,44 +20,38 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import Transformer
 from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
 from harness.model import capture, chunks
 from harness.model.attention import packed_attention
+from harness.model.first_position import UNSUPPORTED, first_position
 from harness.model.packing import Features, Lengths, inverse, packed, padded_on_the_right
-from harness.model.sentence_features import stamps, with_embedding
+from harness.model.sentence_features import object_versions, with_embedding
 from harness.model.tokens import TokenMemory, state_of
 
-PROBE = ("a", "a man and a woman walk along the river", "nobody")
-"""Sentences of unequal length on which packing must agree with the plain forward before it is used."""
-
 GRID = 32
-"""Tokens to a multiple of which a packed batch is filled in bf16 on a CPU: oneDNN compiles a kernel for each shape."""
-
-UNSUPPORTED = (NotImplementedError, TypeError, ValueError, KeyError, IndexError, RuntimeError, AttributeError)
-"""Exceptions raised by models that cannot be packed."""
+"""In bf16 on a CPU, packed batches are filled to a multiple of this many tokens: oneDNN compiles a kernel per shape."""
 
 Way = Literal["captured", "packed", "chunks", "plain"]
-"""How a batch is embedded: packed, by CUDA graphs or by the modules; in chunks; or padded."""
+"""The forward path: packed, run from CUDA graphs or by the modules; in chunks; or padded ("plain")."""
 
 AGREEMENT = 1e-5
-"""How far float32's results may be from the plain path's, as a share of a tensor's largest value."""
+"""Largest difference from the plain path in float32, relative to a tensor's largest value."""
 
 TOKENS_A_PASS = (4096, 32768)
-"""About how many tokens are embedded at once without gradients, on a CPU and on a GPU."""
+"""Approximate number of tokens that are embedded at once without gradients, on a CPU and on a GPU."""
 
 
 @contextmanager
-def _products(precision: str) -> Iterator[None]:
-    """Multiply float32 matrices at one of torch's precisions: "highest" is float32, "high" TF32."""
+def _matmul_precision(precision: str) -> Iterator[None]:
+    """Multiply float32 matrices at one of torch's precisions: "highest" is float32, "high" is TF32."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
@@ -67,9 +61,12 @@ def _products(precision: str) -> Iterator[None]:
 
 
 class FastSentenceTransformer(SentenceTransformer):
-    """A SentenceTransformer that tokenises a sentence once and leaves padding out, in training and in `embed`.
+    """A SentenceTransformer that tokenises each sentence once and omits padding, in training and in `embed`.
 
-    `way` is how it runs in training, "plain" until somebody sets it; `ran` counts the passes of each way.
+    Attributes:
+        way: the forward path in training; "plain" until a caller sets it.
+        ran: number of forward passes in training, by path.
+        passes: the captured CUDA graphs; None if the model is not on a GPU.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -84,11 +81,11 @@ class FastSentenceTransformer(SentenceTransformer):
         self._together = False
         self._embedded: dict[int, Tensor] = {}
         self._memory, self._tokenizer, self._state = TokenMemory(), self.tokenizer, state_of(self[0])
-        self._first_position = self._position_when_packed()
+        self._first_position = first_position(self, super().forward, self._pass)
 
     @property
     def ways(self) -> tuple[Way, ...]:
-        """The fast ways that may suit this model on its device, fastest first: none has been certified."""
+        """The fast paths that may support this model on its device, fastest first; none of them is certified yet."""
         if not isinstance(self[0], Transformer) or (self.device.type != "cpu" and self._first_position is None):
             return ()
         captured: tuple[Way, ...] = ("captured",) if self.passes is not None else ()
@@ -99,7 +96,7 @@ class FastSentenceTransformer(SentenceTransformer):
         return (*captured, "packed", "chunks")
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> Features:
-        """Return the inherited features; in a fast way those of plain sentences come from memory."""
+        """Return the inherited features; on a fast path, those of sentences without a prompt come from the cache."""
         way = self.way if self.training else self._embeds
         plain = not prompt and all(value is None for value in kwargs.values())
         if way in (None, "plain") or not plain or not inputs or not all(isinstance(text, str) for text in inputs):
@@ -112,49 +109,55 @@ class FastSentenceTransformer(SentenceTransformer):
         return self._memory.features(inputs, self.features)
 
     def features(self, inputs: Sequence[Any], **kwargs: Any) -> Features:
-        """Return the inherited features, which nothing remembers."""
-        found: Features = super().preprocess(inputs, **kwargs)
-        return found
+        """Return the inherited features without using the cache of tokens."""
+        output: Features = super().preprocess(inputs, **kwargs)
+        return output
 
     def embed(self, sentences: Sequence[str], tf32: bool = False) -> np.ndarray:
-        """Return what `encode` returns for sentences without a prompt, float32 of shape (sentences, dimension), sooner.
+        """Return the embeddings that `encode` returns for sentences without a prompt, but faster.
 
-        It is made in eval mode from batches of about as many tokens, past whatever a trainer has put around `forward`:
-        equal to float32's precision, or, with `tf32` on a GPU, to that of its matrix units' 19-bit numbers. A fast way
-        is taken if it gives the plain embeddings of some of the first call's sentences.
+        Batches have about equal numbers of tokens. The model runs in eval mode and without the autocast that a trainer
+        may have put around `forward`. In the first call, the plain path embeds a few of the sentences; a fast path is
+        used if it gives the same embeddings.
+
+        Args:
+            sentences: the sentences.
+            tf32: allow TF32 on a GPU: less exact than float32, and faster.
+
+        Returns:
+            Embeddings in float32, shape (sentences, dimension).
         """
         self.eval()
-        lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
-        order = lengths.argsort(kind="stable")
-        tokens = np.minimum(lengths[order] // 4 + 2, self.max_seq_length or 512)  # about so many
-        full = tokens.cumsum() // TOKENS_A_PASS[self.device.type != "cpu"]
+        limit = TOKENS_A_PASS[self.device.type != "cpu"]
+        order, batches = chunks.by_length(sentences, self.max_seq_length or 512, limit)
         parts = []
         with torch.no_grad():
             if self._embeds is None and len(sentences):
                 self._embeds = self._way_to_embed([sentences[row] for row in order])
-            with _products("high" if tf32 and self.device.type == "cuda" else "highest"):
-                for rows in np.split(order, np.flatnonzero(np.diff(full)) + 1):
+            with _matmul_precision("high" if tf32 and self.device.type == "cuda" else "highest"):
+                for rows in batches:
                     features = self.preprocess([sentences[row] for row in rows])
-                    known = [features["attention_mask"].sum(dim=1).tolist()] if self.packs else None  # no GPU is asked
-                    parts.append(self._alone(batch_to_device(features, self.device), known)["sentence_embedding"])
+                    # summed before the mask moves to the GPU, which would have to be waited for
+                    in_tokens = [features["attention_mask"].sum(dim=1).tolist()] if self.packs else None
+                    parts.append(self._alone(self._on_device(features), in_tokens)["sentence_embedding"])
             together: np.ndarray = torch.cat(parts)[torch.from_numpy(inverse(order))].float().cpu().numpy()
         return together
 
     def _way_to_embed(self, by_length: Sequence[str]) -> Way:
-        """Return the first way that gives the plain embeddings of some sentences, long and short, and of equal ones."""
+        """Return the first path that gives the plain embeddings of sentences of different and of equal lengths."""
         some = [by_length[place] for place in np.linspace(0, len(by_length) - 1, 4).astype(int)]
         batches = [some, some[1:2] * 2]
-        with _products("highest"):
-            wanted = [self._plain(self._on_device(self.features(batch)))["sentence_embedding"] for batch in batches]
+        with _matmul_precision("highest"):
+            references = [self._plain(self._on_device(self.features(batch)))["sentence_embedding"] for batch in batches]
             for way in self.ways:
                 self._embeds = way
                 try:
-                    found = [self._alone(self._on_device(self.preprocess(batch))) for batch in batches]
-                except UNSUPPORTED:  # out of memory is one of them
+                    results = [self._alone(self._on_device(self.preprocess(batch))) for batch in batches]
+                except UNSUPPORTED:  # includes running out of memory
                     continue
                 if all(
-                    (got["sentence_embedding"] - plain).abs().max() <= AGREEMENT * plain.abs().max()
-                    for got, plain in zip(found, wanted, strict=True)
+                    (result["sentence_embedding"] - reference).abs().max() <= AGREEMENT * reference.abs().max()
+                    for result, reference in zip(results, references, strict=True)
                 ):
                     return way
         return "plain"
@@ -163,42 +166,44 @@ class FastSentenceTransformer(SentenceTransformer):
         moved: Features = batch_to_device(features, self.device)
         return moved
 
-    def expect(self, columns: Sequence[Features], lengths: Lengths | None = None) -> None:
-        """Announce a batch: the first of its columns that is embedded takes the others along.
+    def announce_batch(self, columns: Sequence[Features], lengths: Lengths | None = None) -> None:
+        """Announce a batch: when `forward` is called with its first column, all columns are embedded in one pass.
 
-        `lengths` are each column's in tokens, if it is known that they are padded on the right.
+        Args:
+            columns: the features of each column.
+            lengths: the sentences' lengths in tokens, by column, if all columns are padded on the right.
         """
         self._columns, self._lengths, self._embedded = columns, lengths, {}
-        self._announced = [stamps(column) for column in columns]
+        self._announced = [object_versions(column) for column in columns]
         self._together = True
 
-    def forget(self) -> None:
-        """Let go of the batch announced last, and of the memory of captured passes: training has ended."""
-        self.expect(())
+    def end_training(self) -> None:
+        """Release the last announced batch and the memory of the captured passes."""
+        self.announce_batch(())
         if self.passes is not None:
-            self.passes.forget()
+            self.passes.clear()
 
     def forward(self, input: Features, **kwargs: Any) -> Features:
-        """Return the features with "sentence_embedding", shape (batch, dimension), added.
+        """Add "sentence_embedding", shape (sentences, dimension), to the features and return them.
 
-        By the inherited forward where `way` is "plain", outside training, for features that are not of text padded on
-        the right, and where a loss has put a function of its own in the place of a module's forward.
+        The inherited forward is used if `way` is "plain", outside training, for features that are not text padded on
+        the right, and if a loss has replaced the forward of a module.
         """
         if not self.training or self.way == "plain" or any("forward" in vars(module) for module in self):
             return self._plain(input, **kwargs)
         column = next((i for i, announced in enumerate(self._columns) if announced is input), None)
-        if column is None or not torch.is_grad_enabled() or kwargs or stamps(input) != self._announced[column]:
-            return self._alone(input, **kwargs)  # a loss may have changed a batch, also since it was embedded
+        if column is None or not torch.is_grad_enabled() or kwargs or object_versions(input) != self._announced[column]:
+            return self._alone(input, **kwargs)  # a loss may have changed the batch, even after it was embedded
         if self._together:
             self._together = False
-            if any(stamps(c) != then for c, then in zip(self._columns, self._announced, strict=True)):
+            if any(object_versions(c) != then for c, then in zip(self._columns, self._announced, strict=True)):
                 return self._alone(input)
             together = self._without_padding(self._columns, self._lengths, self.passes)
             self._embedded = dict(enumerate(together.chunk(len(self._columns)))) if together is not None else {}
-        known = self._embedded.pop(column, None)
-        if known is None:  # a second pass draws new dropout masks, as the inherited one would
+        embedding = self._embedded.pop(column, None)
+        if embedding is None:  # a second pass draws new dropout masks, as the inherited one would
             return self._alone(input)
-        return with_embedding(input, known)
+        return with_embedding(input, embedding)
 
     def _alone(self, input: Features, lengths: Lengths | None = None, **kwargs: Any) -> Features:
         embedded = None if kwargs else self._without_padding([input], lengths)
@@ -218,7 +223,17 @@ class FastSentenceTransformer(SentenceTransformer):
     def _without_padding(
         self, columns: Sequence[Features], lengths: Lengths | None, passes: capture.CapturedPasses | None = None
     ) -> Tensor | None:
-        """Embed columns, one under the other, by captured passes if given; None if padding cannot be left out."""
+        """Embed columns in one pass without padding.
+
+        Args:
+            columns: the features of each column.
+            lengths: the sentences' lengths in tokens, by column; computed from the masks if None.
+            passes: captured passes to use on the path "captured"; None to run the modules.
+
+        Returns:
+            The embeddings, the columns one after another, shape (sentences, dimension); None if this path cannot omit
+            the padding.
+        """
         way = self.way if self.training else self._embeds
         masks = [column["attention_mask"] for column in columns if "attention_mask" in column]
         if way in (None, "plain") or len(masks) < len(columns) or any(mask.ndim != 2 for mask in masks):
@@ -237,17 +252,17 @@ class FastSentenceTransformer(SentenceTransformer):
         pack = None if self._first_position is None else packed(columns, lengths, self._first_position, grid)
         if pack is None:
             return None
-        features, back = pack
+        features, back = pack  # back: each sentence's place in the packed order, shape (sentences,)
         if passes is None:
             return self._pass(features)[back]
         used = passes.used
         embedded = passes.embed(self, features, self._pass)
-        if passes.used > used:  # else `_pass` has counted itself
+        if passes.used > used:  # otherwise `_pass` has counted the pass
             self._count("captured")
         return embedded[back]
 
     def _pass(self, features: Features) -> Tensor:
-        """Embed a packed batch, its sentences in the order in which they were packed."""
+        """Embed a packed batch; the embeddings, shape (sentences, dimension), are in the packed order."""
         transformer = self[0]
         assert isinstance(transformer, Transformer)
         with packed_attention(transformer.config):
@@ -256,50 +271,11 @@ class FastSentenceTransformer(SentenceTransformer):
         return embedded
 
     def _in_chunks(self, features: Features) -> Tensor:
-        mask = features["attention_mask"]
-        lengths, order = mask.sum(dim=1).sort(stable=True)
-        cost = chunks.CHUNK_WORK // (self.get_embedding_dimension() or 1) ** 2
-        embeddings = []
-        for begin, end in pairwise(chunks.cheapest_chunks(lengths.tolist(), cost)):
-            rows, width = order[begin:end], int(lengths[end - 1])
-            chunk = {name: chunks.part(value, mask, rows, width) for name, value in features.items()}
-            embeddings.append(super().forward(chunk)["sentence_embedding"])
+        embedded = chunks.embedded(features, super().forward, self.get_embedding_dimension() or 1)
         self._count("chunks")
-        return torch.cat(embeddings)[torch.argsort(order)]
+        return embedded
 
     @property
     def packs(self) -> bool:
-        """Whether batches are packed, in training or in `embed`; else they run in chunks, or padded."""
+        """Whether batches are packed in the present mode (training or `embed`), and not run in chunks or padded."""
         return (self.way if self.training else self._embeds) in ("captured", "packed")
-
-    def _position_when_packed(self) -> int | None:
-        """Return the position of a sentence's first token with which packing may give what the plain forward gives.
-
-        BERT counts from 0, RoBERTa from the number after its padding token's. None if the two forwards do not agree on
-        a few sentences: then packing is not worth a try.
-        """
-        first, *others = self
-        if not isinstance(first, Transformer) or not all(isinstance(m, Pooling | Dense | Normalize) for m in others):
-            return None
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        try:
-            with torch.no_grad():
-                features = self._on_device(self.features(list(PROBE)))
-                wanted = super().forward(dict(features))["sentence_embedding"]
-                for position in (0, (first.config.pad_token_id or 0) + 1):
-                    if self._agrees(features, position, wanted):
-                        return position
-        except UNSUPPORTED:
-            pass
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
-        return None
-
-    def _agrees(self, features: Features, position: int, wanted: Tensor) -> bool:
-        try:
-            pack = packed([features], [features["attention_mask"].sum(dim=1).tolist()], position)
-            return pack is not None and torch.allclose(self._pass(pack[0])[pack[1]], wanted, rtol=1e-4, atol=1e-5)
-        except UNSUPPORTED:
-            return False

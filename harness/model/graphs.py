@@ -1,13 +1,13 @@
 """Two CUDA graphs for one pass of a model: all kernels of its forward, and all of its backward.
 
-`torch.cuda.make_graphed_callables` does this for modules. It fails here, and costs more:
+`torch.cuda.make_graphed_callables` does this for modules, but it fails here and costs more, for three reasons:
 
-- It differentiates by the module's own parameters. While any earlier pass is alive, as in a loss that keeps its last
-  value, their gradients belong to the stream on which that pass ran, and a capture must not wait for another stream
-  ("operation would make the legacy stream depend on a capturing blocking stream"). Here each recording has leaves of
-  its own, which share the parameters' memory.
-- It empties the allocator's cache before each graph: 0.3 s each on an H100, and the next steps allocate anew.
-- It forbids every other thread to touch the GPU meanwhile.
+- It differentiates with respect to the module's own parameters. While an earlier pass is alive, e.g. in a loss that
+  keeps its last value, their gradients belong to the stream on which that pass ran, and a capture must not wait for
+  another stream ("operation would make the legacy stream depend on a capturing blocking stream"). Here each recording
+  has its own leaf tensors, which share the parameters' memory.
+- It empties the allocator's cache before each graph. That takes 0.3 s on an H100, and the next steps allocate again.
+- It forbids all other threads to use the GPU during the capture.
 """
 
 from __future__ import annotations
@@ -23,47 +23,51 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 Replay = Callable[..., Tensor]
-"""Takes tensors of the shapes that were recorded; returns what the module returns, differentiable by its parameters."""
+"""Function of tensors of the recorded shapes; its result is that of the module, differentiable in the parameters."""
 
 
 def record(module: nn.Module, samples: Sequence[Tensor], pool: Any) -> Replay:
-    """Record `module(*samples)` and its backward; return what does both again, on tensors of the same shapes.
+    """Record `module(*samples)` and its backward pass as CUDA graphs.
 
     Args:
-        module: returns one tensor, and reads nothing that changes but its parameters and the tensors.
-        samples: on the GPU; the graphs read this memory, into which later tensors are copied.
-        pool: of the graphs' memory, as `torch.cuda.graph_pool_handle` gives it. Graphs that share one must run one
-            after another, each forward with its backward.
+        module: returns one tensor; nothing that it reads may change, except for its parameters and the tensors.
+        samples: tensors on the GPU. The graphs read this memory, into which later tensors are copied.
+        pool: memory pool of the graphs, from `torch.cuda.graph_pool_handle`. Graphs that share a pool must run one
+            after another, each forward followed by its backward.
 
-    Raises whatever the module raises, and RuntimeError for what no graph can hold.
+    Returns:
+        A function that replays both passes on tensors of the same shapes.
+
+    Raises:
+        RuntimeError: the pass does something that a graph cannot hold. Other exceptions of the module pass through.
     """
     parameters = dict(module.named_parameters())
     leaves = {name: each.detach().requires_grad_(each.requires_grad) for name, each in parameters.items()}
-    learning = [leaf for leaf in leaves.values() if leaf.requires_grad]
+    trainable = [leaf for leaf in leaves.values() if leaf.requires_grad]
 
     def forward() -> Tensor:
         output: Tensor = functional_call(module, leaves, tuple(samples))
         return output
 
     def backward(output: Tensor, weights: Tensor) -> list[Tensor | None]:
-        return list(torch.autograd.grad(output, learning, weights, allow_unused=True))
+        return list(torch.autograd.grad(output, trainable, weights, allow_unused=True))
 
     device = samples[0].device
-    usual, aside = torch.cuda.current_stream(device), _stream(device)
-    aside.wait_stream(usual)
-    with torch.cuda.stream(aside):  # once without a graph: libraries set themselves up for this stream
+    usual, side = torch.cuda.current_stream(device), _stream(device)
+    side.wait_stream(usual)
+    with torch.cuda.stream(side):  # once without a graph, so that libraries initialise themselves for this stream
         output = forward()
         backward(output, torch.zeros_like(output))
-    usual.wait_stream(aside)
+    usual.wait_stream(side)
     weights = torch.zeros_like(output)
     del output
     graphs = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-    with torch.cuda.stream(aside):
+    with torch.cuda.stream(side):
         with _recording(graphs[0], pool):
             output = forward()
         with _recording(graphs[1], pool):
             gradients = iter(backward(output, weights))
-    usual.wait_stream(aside)
+    usual.wait_stream(side)
     by_parameter = [next(gradients) if leaf.requires_grad else None for leaf in leaves.values()]
     recorded = _Recorded(graphs, list(samples), output.detach(), weights, by_parameter)
     apply: Replay = _Replayed.apply
@@ -71,9 +75,9 @@ def record(module: nn.Module, samples: Sequence[Tensor], pool: Any) -> Replay:
 
 
 def end_recording(device: torch.device) -> None:
-    """Record a graph of one kernel, and drop it: what a recording needs that failed.
+    """Record a graph of one kernel and discard it, to restore the random generator after a recording that failed.
 
-    It leaves the generator of random numbers waiting for its end, and every later dropout would raise "Offset increment
+    The failed recording leaves the generator in capture mode, in which every later dropout raises "Offset increment
     outside graph capture".
     """
     if device.type == "cuda":
@@ -83,7 +87,7 @@ def end_recording(device: torch.device) -> None:
 
 
 class _Recorded:
-    """A pass's graphs, forward and backward, and the memory that they read and write."""
+    """The forward and backward graphs of a pass, and the memory that they read and write."""
 
     def __init__(
         self,
@@ -98,13 +102,13 @@ class _Recorded:
 
 
 class _Replayed(torch.autograd.Function):
-    """Runs a recording, as one operation of the loss's own graph."""
+    """Replays a recording as one operation of autograd."""
 
     @staticmethod
     def forward(ctx: Any, recorded: _Recorded, count: int, *tensors: Tensor) -> Tensor:
         ctx.recorded, ctx.count = recorded, count
-        for mine, given in zip(recorded.inputs, tensors[:count], strict=True):
-            mine.copy_(given)
+        for input, value in zip(recorded.inputs, tensors[:count], strict=True):
+            input.copy_(value)
         recorded.graphs[0].replay()
         return recorded.output.detach()
 
@@ -114,13 +118,13 @@ class _Replayed(torch.autograd.Function):
         recorded = ctx.recorded
         recorded.weights.copy_(weights)
         recorded.graphs[1].replay()
-        found = (None if gradient is None else gradient.detach() for gradient in recorded.gradients)
-        return None, None, *(None for _ in range(ctx.count)), *found
+        of_parameters = (None if gradient is None else gradient.detach() for gradient in recorded.gradients)
+        return None, None, *(None for _ in range(ctx.count)), *of_parameters
 
 
 @cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    """Return the one stream on which all is recorded: cuBLAS keeps memory for each stream that it meets."""
+    """Return the stream on which all graphs are recorded: cuBLAS keeps memory for every stream that it is used on."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 

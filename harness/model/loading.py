@@ -25,40 +25,43 @@ from harness.testbeds import Pooling as PoolingMode
 from harness.testbeds import Testbed, materials
 
 SHOWN = 5
-"""Keys of weights that a refusal names."""
+"""Number of keys of weights that an error message lists."""
 
 OWN = "sentence_transformers."
-"""What the name of a module's class begins with that is loaded; any other is code of the model's author."""
+"""Prefix of the classes of modules that are loaded; any other class is code of the model's author."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A base model, how it was loaded, in words for the record, and what libraries warned of meanwhile."""
+    """A base model that was loaded."""
 
     model: FastSentenceTransformer
+    """The model."""
     how: str
-    warned: tuple[str, ...]
+    """Description of its modules and of where they were declared, for the record."""
+    warnings: tuple[str, ...]
+    """Warnings of libraries during loading."""
 
 
 def fresh_model(bed: Testbed) -> FastSentenceTransformer:
     """Return the base model as it was before any training."""
     loaded = _base_model(bed)
-    library_output.repeat(loaded.warned)
+    library_output.notify_listeners(loaded.warnings)
     return copy.deepcopy(loaded.model)
 
 
 def how_loaded(bed: Testbed) -> str:
-    """Tell of what modules the base model is, and whether its own modules.json or the harness says so."""
+    """Describe the base model's modules, and whether they come from its own modules.json or from the harness."""
     return _base_model(bed).how
 
 
 @lru_cache(maxsize=1)
 def _base_model(bed: Testbed) -> Loaded:
-    warned: dict[str, None] = {}
-    with library_output.heard(warned), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # a pooler that the files lack is made up: alike whatever run comes first in a process
+    warnings: dict[str, None] = {}
+    with library_output.warnings_collected(warnings), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # a missing pooler gets random weights, which must not depend on earlier runs
         model = load_model(str(materials.locate(bed.model, is_model=True)), bed.pooling)
-    return Loaded(model, described(model), tuple(warned))
+    return Loaded(model, described(model), tuple(warnings))
 
 
 def load_model(folder: str, pooling: PoolingMode | None) -> FastSentenceTransformer:
@@ -78,14 +81,19 @@ def load_model(folder: str, pooling: PoolingMode | None) -> FastSentenceTransfor
 
 
 def load_plain(folder: str, pooling: PoolingMode | None) -> SentenceTransformer:
-    """Load a base model on the CPU, in float32: a checkpoint stored in bf16 would otherwise train in it.
+    """Load a base model on the CPU and in float32; a checkpoint stored in bf16 would otherwise be trained in bf16.
 
-    A folder with modules.json is what sentence-transformers makes of it: its pooling and other modules, length, prompts
-    and similarity; `pooling`, if given, takes the place of its pooling. To any other the pooling is added, the mean if
-    None.
+    If the folder has a modules.json, sentence-transformers loads the pooling and other modules, the maximum length, the
+    prompts and the similarity from it. Otherwise a pooling is added to the transformer.
 
-    Raises RunFailed for weights that are missing, too many or of another size, for other files than safetensors, for
-    code of the model's own, which is never executed, and for a pooling that the model has no place for.
+    Args:
+        folder: the model's folder.
+        pooling: mode of the pooling. It replaces the pooling of a modules.json; if None, that is kept, and the mean is
+            added to models without a modules.json.
+
+    Raises:
+        RunFailed: weights are missing, unexpected or of another size; weights are not in safetensors; the model needs
+            its own code, which is never executed; or it has no pooling that could be replaced.
     """
     _no_code_and_no_pickle(Path(folder))
     own = {"trust_remote_code": False}
@@ -94,11 +102,11 @@ def load_plain(folder: str, pooling: PoolingMode | None) -> SentenceTransformer:
         "config_kwargs": dict(own),
         "processor_kwargs": dict(own),
     }
-    with _all_weights_loaded(folder), _said_plainly(folder):
+    with _all_weights_loaded(folder), _loading_errors(folder):
         if (Path(folder) / "modules.json").is_file():
             model = SentenceTransformer(folder, device="cpu", local_files_only=True, **options)
             if pooling is not None:
-                _pool_otherwise(model, pooling, folder)
+                _replace_pooling(model, pooling, folder)
         else:
             transformer = Transformer(folder, **options)
             added = Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling or "mean")
@@ -108,15 +116,15 @@ def load_plain(folder: str, pooling: PoolingMode | None) -> SentenceTransformer:
 
 
 def described(model: SentenceTransformer) -> str:
-    """Tell a model's modules in their order, its pooling, the length at which it cuts, and where all this is from."""
+    """Describe a model's modules in order, its pooling, its maximum length, and where these were declared."""
     modules = ", ".join(f"Pooling ({m.pooling_mode})" if isinstance(m, Pooling) else type(m).__name__ for m in model)
-    whence = "pooling added: it has no modules.json" if model.module_kwargs is None else "as its modules.json says"
+    source = "pooling added: it has no modules.json" if model.module_kwargs is None else "as its modules.json says"
     prompts = f"; prompt {model.default_prompt_name!r} by default" if model.default_prompt_name else ""
-    return f"{modules}; at most {model.max_seq_length} tokens{prompts}; {whence}"
+    return f"{modules}; at most {model.max_seq_length} tokens{prompts}; {source}"
 
 
 def _no_code_and_no_pickle(folder: Path) -> None:
-    """Raise RunFailed if a model is more than modules of sentence-transformers with safetensors."""
+    """Raise RunFailed unless a model consists of modules of sentence-transformers with weights in safetensors."""
     if (folder / "adapter_config.json").is_file():
         raise RunFailed(
             f"base model {folder}: it is an adapter, whose own base model is named without a revision; merge the two "
@@ -125,7 +133,9 @@ def _no_code_and_no_pickle(folder: Path) -> None:
     modules = _json(folder / "modules.json", [])
     kind = _json(folder / "config_sentence_transformers.json", {}).get("model_type", "SentenceTransformer")
     if modules and kind != "SentenceTransformer":
-        raise RunFailed(f"base model {folder}: it is a {kind}; sentence embeddings need a SentenceTransformer")
+        raise RunFailed(
+            f"base model {folder}: it is a {kind}, but sentence embeddings need a SentenceTransformer; choose another"
+        )
     routed = [_json(folder / m.get("path", "") / "router_config.json", {}).get("types", {}) for m in modules]
     for name in [m["type"] for m in modules] + [name for types in routed for name in types.values()]:
         if not name.startswith(OWN):
@@ -137,7 +147,7 @@ def _no_code_and_no_pickle(folder: Path) -> None:
         if not any(pickle.parent.glob("*.safetensors")):
             raise RunFailed(
                 f"base model {folder}: {pickle.relative_to(folder)} has no *.safetensors beside it, and weights in "
-                "other formats are not loaded: they can run code"
+                "other formats are not loaded, because they can run code; convert them to safetensors"
             )
 
 
@@ -145,68 +155,75 @@ def _json(path: Path, otherwise: Any) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else otherwise
 
 
-def _pool_otherwise(model: SentenceTransformer, pooling: PoolingMode, folder: str) -> None:
-    """Put another pooling in the place of a model's own; raise RunFailed if it has none, or one of another width."""
-    found = [(name, module) for name, module in model.named_children() if isinstance(module, Pooling)]
-    if len(found) != 1 or found[0][1].pooling_output_dimension != found[0][1].embedding_dimension:
-        what = "several poolings, or one that puts several together" if found else "no pooling"
-        raise RunFailed(f"base model {folder}: pooling={pooling!r} cannot be set: it has {what}; leave it out")
-    name, own = found[0]
+def _replace_pooling(model: SentenceTransformer, pooling: PoolingMode, folder: str) -> None:
+    """Replace a model's pooling by one of another mode.
+
+    Raises:
+        RunFailed: the model has no pooling, several, or one that concatenates several modes.
+    """
+    poolings = [(name, module) for name, module in model.named_children() if isinstance(module, Pooling)]
+    if len(poolings) != 1 or poolings[0][1].pooling_output_dimension != poolings[0][1].embedding_dimension:
+        what = "several poolings, or one that concatenates several modes" if poolings else "no pooling"
+        raise RunFailed(f"base model {folder}: pooling={pooling!r} cannot be set, because it has {what}; leave it out")
+    name, own = poolings[0]
     model._modules[name] = Pooling(own.embedding_dimension, pooling_mode=pooling, include_prompt=own.include_prompt)
 
 
 @contextmanager
-def _said_plainly(folder: str) -> Iterator[None]:
-    """Turn what loading raises into a RunFailed; the libraries advise trust_remote_code, which nobody here can give."""
+def _loading_errors(folder: str) -> Iterator[None]:
+    """Turn exceptions of loading into RunFailed, without the libraries' advice to set trust_remote_code."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError) as problem:
-        said = str(problem)
-        if "trust_remote_code" in said:
-            said = "it needs code of its own, which is not executed; use a model that transformers itself has"
-        raise RunFailed(f"base model {folder}: it cannot be loaded: {' '.join(said.split())[:600]}") from problem
+        message = str(problem)
+        if "trust_remote_code" in message:
+            message = "it needs its own code, which is not executed; use a model that transformers itself implements"
+        raise RunFailed(f"base model {folder}: it cannot be loaded: {' '.join(message.split())[:600]}") from problem
 
 
 @contextmanager
 def _all_weights_loaded(folder: str) -> Iterator[None]:
-    """Raise RunFailed if a transformers model that is loaded within did not take all its weights from its files.
+    """Raise RunFailed if a transformers model that is loaded within the block lacks weights in its files.
 
-    transformers gives missing weights random numbers, and only logs it; sentence-transformers passes its own account
-    of it (`output_loading_info`) on to nobody.
+    transformers initialises missing weights at random and only logs it, and sentence-transformers does not return the
+    report on the weights (`output_loading_info`).
     """
-    really = PreTrainedModel.__dict__["from_pretrained"]
+    original = PreTrainedModel.__dict__["from_pretrained"]
 
     def checked(cls: type[PreTrainedModel], *arguments: Any, **options: Any) -> Any:
-        asked = options.pop("output_loading_info", False)
+        wants_info = options.pop("output_loading_info", False)
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-        model, info = really.__get__(None, cls)(*arguments, **options)
+        model, info = original.__get__(None, cls)(*arguments, **options)
         _refuse_other_weights(model, info, folder)
-        return (model, info) if asked else model
+        return (model, info) if wants_info else model
 
     setattr(PreTrainedModel, "from_pretrained", classmethod(checked))  # noqa: B010
     try:
         yield
     finally:
-        setattr(PreTrainedModel, "from_pretrained", really)  # noqa: B010
+        setattr(PreTrainedModel, "from_pretrained", original)  # noqa: B010
 
 
 def _refuse_other_weights(model: PreTrainedModel, info: dict[str, Any], folder: str) -> None:
-    """Raise RunFailed, naming keys, unless a model's weights are its files', heads and poolers aside.
+    """Raise RunFailed, with the keys, unless the weights of a model are those of its files.
 
-    A head is what lies beside the model's own parts: that of the language model which it was trained with, say.
+    Poolers and heads may differ. A head is a part that the loaded model does not have, e.g. that of the language model
+    with which the encoder was trained.
     """
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key.split("."))
-    sizes = [f"{key} ({list(stored)} for {list(wanted)})" for key, stored, wanted in sorted(info["mismatched_keys"])]
+    sizes = [
+        f"{key} ({list(stored)} for {list(expected)})" for key, stored, expected in sorted(info["mismatched_keys"])
+    ]
     others = sorted(info["unexpected_keys"])
     parts = {name for name, _ in nn.Module.named_children(model)} - {"pooler"}
     extra = [key for key in others if key.removeprefix(f"{model.base_model_prefix}.").partition(".")[0] in parts]
-    told = [
+    mismatches = [
         f"{len(keys):,} {what}: {', '.join(keys[:SHOWN])}{f' and {len(keys) - SHOWN:,} more' * (len(keys) > SHOWN)}"
         for what, keys in (
-            ("missing in its files, which would be random", missing),
+            ("missing in its files, so that they would be random", missing),
             ("of another size in its files", sizes),
             (
-                "in its files without a place in the model that config.json describes",
+                "in its files that the model of config.json does not have",
                 others if missing else extra,
             ),
         )
@@ -214,6 +231,7 @@ def _refuse_other_weights(model: PreTrainedModel, info: dict[str, Any], folder: 
     ]
     if missing or sizes or extra:
         raise RunFailed(
-            f"base model {folder}: weights of its {type(model).__name__} do not match its files: {'; '.join(told)}. "
+            f"base model {folder}: weights of its {type(model).__name__} do not match its files: "
+            f"{'; '.join(mismatches)}. "
             "Use a complete checkpoint, saved by save_pretrained together with its config.json"
         )

@@ -11,51 +11,63 @@ from torch import Tensor
 
 Features = dict[str, Any]
 Lengths = Sequence[Sequence[int] | np.ndarray]
-"""Of each column of a batch: its sentences' lengths in tokens."""
+"""For each column of a batch, its sentences' lengths in tokens."""
 
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
 class Borders:
-    """Offsets of the sentences of a packed sequence, which are only on its device."""
+    """Offsets of the sentences of a packed sequence, on its device only."""
 
     def __init__(self, offsets: Tensor, longest: int) -> None:
-        """Take the sentences' beginnings with the last one's end, shape (sentences + 1,); none is over `longest`."""
-        self.offsets, self.longest = offsets, longest
-        self._kept: dict[Hashable, Any] = {}
+        """Store the offsets.
 
-    def kept(self, name: Hashable, make: Callable[[], Made]) -> Made:
-        """Return what was made for this batch under a name: the layers of a model ask for the same."""
-        if name not in self._kept:
-            self._kept[name] = make()
-        made: Made = self._kept[name]
-        return made
+        Args:
+            offsets: the start of each sentence and the end of the last, shape (sentences + 1,).
+            longest: upper bound of the sentences' lengths, in tokens.
+        """
+        self.offsets, self.longest = offsets, longest
+        self._cache: dict[Hashable, Any] = {}
+
+    def cached(self, name: Hashable, make: Callable[[], Value]) -> Value:
+        """Return the value cached under a name, made on first use, because all layers of a model need the same."""
+        if name not in self._cache:
+            self._cache[name] = make()
+        value: Value = self._cache[name]
+        return value
 
 
 class Packing(Borders):
-    """Where sentences lie in a packed sequence."""
+    """Layout of a packed sequence."""
 
     def __init__(self, lengths: np.ndarray, device: torch.device) -> None:
-        """Take the sentences' lengths in tokens, rising."""
-        self.lengths = lengths
-        self.starts = lengths.cumsum() - lengths
-        self.sentence = np.repeat(np.arange(len(lengths)), lengths)
-        self.position = np.arange(lengths.sum()) - self.starts[self.sentence]
-        super().__init__(on(device, np.append(self.starts, len(self.position))), int(lengths[-1]))
+        """Compute the layout from the sentences' lengths in tokens, in increasing order."""
+        self.lengths = lengths  # (sentences,)
+        self.starts = lengths.cumsum() - lengths  # (sentences,)
+        self.sentence = np.repeat(np.arange(len(lengths)), lengths)  # (tokens,): the sentence of each token
+        self.position = np.arange(lengths.sum()) - self.starts[self.sentence]  # (tokens,): within the sentence
+        super().__init__(index_tensor(device, np.append(self.starts, len(self.position))), int(lengths[-1]))
 
 
 def packed(
     columns: Sequence[Features], lengths: Lengths, first_position: int = 0, grid: int = 1
 ) -> tuple[Features, Tensor] | None:
-    """Pack the sentences of columns that are padded on the right, numbering each one's tokens from `first_position`.
+    """Pack the sentences of columns that are padded on the right.
 
-    One sentence more, which goes nowhere, fills the sequence up to a multiple of `grid` tokens. All its tokens have the
-    first position: it may be longer than the model has positions.
+    One further sentence, whose embedding is not used, fills the sequence up to a multiple of `grid` tokens. All its
+    tokens have the first position, because it may be longer than the model has positions.
 
-    Returns the features that a transformer and its pooling read, in sentence-transformers' form for flash attention
-    (`cu_seq_lens_q`, `seq_idx`) with the `packing` besides, and where each sentence of the columns went, shape
-    (sentences,); None if the columns have features that are neither alike nor one value a token, or positions
-    of their own.
+    Args:
+        columns: the features of each column.
+        lengths: the sentences' lengths in tokens, by column.
+        first_position: position of the first token of each sentence.
+        grid: the number of tokens is filled up to a multiple of this.
+
+    Returns:
+        The features that a transformer and its pooling read, in sentence-transformers' form for flash attention
+        (`cu_seq_lens_q`, `seq_idx`) and with the `packing`; and each sentence's place in the packed order, shape
+        (sentences,). None if the columns have their own positions, or features that differ between columns without
+        being one value per token.
     """
     first = columns[0]
     if "position_ids" in first or any(not _alike(first, column) for column in columns):
@@ -71,7 +83,7 @@ def packed(
     position = packing.position
     if filling:
         position = np.where(order[packing.sentence] == len(widths), 0, position)
-    places = on(device, np.minimum(begins[order][packing.sentence] + packing.position, widths.sum() - 1))
+    places = index_tensor(device, np.minimum(begins[order][packing.sentence] + packing.position, widths.sum() - 1))
     features = {
         name: torch.cat([column[name].flatten() for column in columns])[places][None]
         if isinstance(value, Tensor)
@@ -80,12 +92,12 @@ def packed(
         if name != "attention_mask"
     }
     features |= {
-        "position_ids": on(device, position + first_position)[None],
+        "position_ids": index_tensor(device, position + first_position)[None],
         "cu_seq_lens_q": packing.offsets,
-        "seq_idx": on(device, packing.sentence)[None],
+        "seq_idx": index_tensor(device, packing.sentence)[None],
         "packing": packing,
     }
-    return features, on(device, inverse(order)[: len(widths)])
+    return features, index_tensor(device, inverse(order)[: len(widths)])
 
 
 def padded_on_the_right(mask: Tensor) -> bool:
@@ -100,8 +112,8 @@ def inverse(order: np.ndarray) -> np.ndarray:
     return back
 
 
-def on(device: torch.device, numbers: np.ndarray) -> Tensor:
-    """Bring indices to a device, without waiting for it."""
+def index_tensor(device: torch.device, numbers: np.ndarray) -> Tensor:
+    """Copy indices to a device without waiting for it."""
     tensor = torch.from_numpy(numbers)
     return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 

@@ -10,7 +10,7 @@ from harness.errors import TokensWanted
 from harness.model.packing import Features
 
 OUTPUTS = ("token_embeddings", "all_layer_embeddings")
-"""What a transformer's forward gives beside, and the fast ways do not keep."""
+"""Further outputs of a transformer's forward, which the fast paths do not keep."""
 
 
 class Embedded(dict[str, Any]):
@@ -34,11 +34,11 @@ class Embedded(dict[str, Any]):
 
     def _has(self, name: object) -> None:
         if name in OUTPUTS and name not in self.keys():
-            raise TokensWanted(f"the loss reads {name}, which a fast forward does not make")
+            raise TokensWanted(f"the loss reads {name}, which a fast forward does not compute")
 
 
-def stamps(features: Features) -> tuple[tuple[str, int, int], ...]:
-    """Tell which objects features are, and in which state: a tensor that is written to has another version."""
+def object_versions(features: Features) -> tuple[tuple[str, int, int], ...]:
+    """Return the identity of each feature, and the version of each tensor, which changes when it is written to."""
     return tuple(
         (name, id(value), value._version if isinstance(value, Tensor) else 0)
         for name, value in features.items()
@@ -47,5 +47,6 @@ def stamps(features: Features) -> tuple[tuple[str, int, int], ...]:
 
 
 def with_embedding(features: Features, embedding: Tensor) -> Features:
+    """Add embeddings, shape (sentences, dimension), to features, and guard against reading omitted outputs."""
     features["sentence_embedding"] = embedding
     return Embedded(features)

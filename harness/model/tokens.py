@@ -9,15 +9,16 @@ import numpy as np
 import torch
 
 LIMIT = 2**20
-"""Sentences remembered at most: a few hundred megabytes."""
+"""Maximum number of sentences in the cache, which then takes a few hundred megabytes."""
 
 Preprocess = Callable[[Sequence[str]], dict[str, Any]]
 
 
 def state_of(transformer: Any) -> Hashable | None:
-    """Return what decides the tokens of a sentence, the vocabulary's words aside: read before each use of a memory.
+    """Return the settings that decide the tokens of a sentence, except for the words of the vocabulary.
 
-    None where that is not known, or tokens are drawn at random: then nothing may be remembered.
+    The cache is valid only as long as they are equal, so callers compare them before each use. None if they cannot be
+    determined or tokenisation is random; then nothing may be cached.
     """
     tokenizer = getattr(transformer, "tokenizer", None)
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -29,11 +30,11 @@ def state_of(transformer: Any) -> Hashable | None:
 
 
 class TokenMemory:
-    """Gives a model's features for sentences, equal to those its own preprocessing gives, tokenising each one once.
+    """Cache of a model's features: equal to those of its own preprocessing, with each sentence tokenised once.
 
-    It only replays: what the model's preprocessing returned for new sentences is cut into rows, put together again and
-    compared. Where that does not give the same tensors back (padding on the left, position-dependent features, images)
-    the memory turns itself off and every call goes to the model's preprocessing.
+    The features of new sentences come from the model's preprocessing. They are cut into rows, assembled again from the
+    cache and compared. If the tensors differ (padding on the left, position-dependent features, images), the cache
+    disables itself, and every call goes to the model's preprocessing.
     """
 
     def __init__(self) -> None:
@@ -43,19 +44,19 @@ class TokenMemory:
         self._padding = 0
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> TokenMemory:
-        return self  # a model's copies share its tokenizer, and so its memory
+        return self  # a model's copies share its tokenizer, and therefore its cache
 
     def features(self, sentences: Sequence[str], preprocess: Preprocess) -> dict[str, Any]:
-        """Return `preprocess(sentences)`, mostly from memory."""
+        """Return `preprocess(sentences)`, mostly from the cache."""
         if not self.replays:
             return preprocess(sentences)
         new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._rows]
-        if new and (len(self._rows) + len(new) > LIMIT or not self._learn(new, preprocess(new))):
+        if new and (len(self._rows) + len(new) > LIMIT or not self._add(new, preprocess(new))):
             return preprocess(sentences)
-        return self._together(sentences)
+        return self._assembled(sentences)
 
-    def _learn(self, sentences: Sequence[str], features: dict[str, Any]) -> bool:
-        """Take in what preprocessing gave; False, and never asked again, if it cannot be replayed."""
+    def _add(self, sentences: Sequence[str], features: dict[str, Any]) -> bool:
+        """Cache features of new sentences; return False and disable the cache if they cannot be assembled again."""
         ids, mask = features.get("input_ids"), features.get("attention_mask")
         if ids is None or mask is None or ids.ndim != 2 or ids.shape != mask.shape or len(ids) != len(sentences):
             self.replays = False
@@ -66,7 +67,7 @@ class TokenMemory:
         rows = ids.numpy().astype(np.int32)
         for sentence, row, length in zip(sentences, rows, mask.sum(dim=1).tolist(), strict=True):
             self._rows[sentence] = row[:length].copy()
-        again = self._together(sentences)
+        again = self._assembled(sentences)
         self.replays = all(
             torch.equal(value, again[name]) and value.dtype == again[name].dtype
             if isinstance(value, torch.Tensor)
@@ -75,11 +76,11 @@ class TokenMemory:
         )
         return self.replays
 
-    def _together(self, sentences: Sequence[str]) -> dict[str, Any]:
-        """Pad remembered rows to the longest of them; a tensor that is neither ids nor mask is of zeros, or untrue."""
+    def _assembled(self, sentences: Sequence[str]) -> dict[str, Any]:
+        """Pad cached rows to the longest of them; tensors other than ids and mask are assumed to be zero."""
         rows = [self._rows[sentence] for sentence in sentences]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        real = np.arange(lengths.max()) < lengths[:, None]
+        real = np.arange(lengths.max()) < lengths[:, None]  # (sentences, tokens): False where padded
         ids = np.full(real.shape, self._padding, np.int64)
         ids[real] = np.concatenate(rows)
         tensors = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(real.astype(np.int64))}

@@ -1,7 +1,7 @@
 """Paired bootstrap over test pairs for the mean correlation of several models with one gold standard.
 
-Every model sees the same resamples, and so does another call with the same number of pairs, of resamples and seed. That
-is what makes differences of two calls' results paired (Berg-Kirkpatrick et al., 2012).
+All models are evaluated on the same resamples, and so are other calls with equal numbers of pairs and of resamples and
+with the same seed. Therefore differences between the results of two calls are paired (Berg-Kirkpatrick et al., 2012).
 """
 
 from __future__ import annotations
@@ -15,25 +15,28 @@ from numpy.typing import ArrayLike, NDArray
 from harness.stats.intervals import Floats
 
 RESAMPLES = 3999
-"""Resamples of a bootstrap. One more is a round number, so that the usual tails are whole numbers of resamples."""
+"""Number of resamples. RESAMPLES + 1 is a round number, so that the usual tails are whole numbers of resamples."""
 
-_BLOCK = 1024  # resamples handled at once
-_STRIDE = 64  # pairs of neighbouring scores whose order is counted one by one
+_BLOCK = 1024  # resamples that are computed at once
+_STRIDE = 64  # length of the stretches of sorted pairs that `_above` processes in parallel
 
 
 def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Return the models' mean Spearman correlation in each resample, ties given their mean rank in that resample.
+    """Return the models' mean Spearman correlation in each resample; ties have their mean rank in that resample.
 
-    A resample of n pairs with replacement is n counts. Pair i's mean rank in it, less a half, is the number of drawn
-    pairs below i plus half the number at i, and the gold side is the same for all models. So a model costs one pass
-    over the pairs in its order, all resamples side by side: n operations a resample, and no sorting.
+    A resample of n pairs with replacement is given by n counts. The mean rank of pair i in it, less one half, is the
+    number of resampled pairs below i plus half the number equal to i, and the gold side is the same for all models. So
+    each model costs one pass over the pairs in the order of its scores, for all resamples in parallel: n operations per
+    resample, and no sorting.
 
     Args:
-        gold: n gold scores.
-        predictions: k x n scores, a row for each model.
+        gold: gold scores, shape (pairs,).
+        predictions: scores, shape (models, pairs).
+        resamples: number of resamples.
+        seed: seed of the resamples.
 
     Returns:
-        one correlation for each of `resamples`; NaN where a model gives all drawn pairs the same score.
+        Correlations, shape (resamples,); NaN where a model gives all pairs of the resample the same score.
 
     Raises:
         ValueError: fewer than three pairs, shapes that do not match, or numbers that are not finite.
@@ -50,9 +53,22 @@ def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int =
 
 
 def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Return the mean Pearson correlation in the resamples that `resampled_spearman` draws; all else as there."""
+    """Return the models' mean Pearson correlation in each resample.
+
+    Args:
+        gold: gold scores, shape (pairs,).
+        predictions: scores, shape (models, pairs).
+        resamples: number of resamples.
+        seed: seed of the resamples, which are those of `resampled_spearman`.
+
+    Returns:
+        Correlations, shape (resamples,); NaN where a model gives all pairs of the resample the same score.
+
+    Raises:
+        ValueError: as in `resampled_spearman`.
+    """
     x, ys = _checked(gold, predictions)
-    x, ys = x - x.mean(), ys - ys.mean(axis=1, keepdims=True)  # sums of squares keep their digits
+    x, ys = x - x.mean(), ys - ys.mean(axis=1, keepdims=True)  # avoids cancellation in the sums of squares
     n, result = len(x), []
     for counts in (block.astype(float) for block in _draws(n, resamples, seed)):
         x_mean, y_means = x @ counts / n, ys @ counts / n
@@ -65,9 +81,15 @@ def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = 
 
 
 def is_defined(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> bool:
-    """Return whether every resample of n numbers has distinct ones, so that its correlation is defined.
+    """Return whether every resample of the numbers has at least two different ones, so that correlations are defined.
 
-    If forty pairs or more differ from the most frequent number, the chance of an undefined resample is below exp(-40).
+    If at least forty numbers differ from the most frequent one, the probability of an undefined resample is below
+    exp(-40), and no resample is examined.
+
+    Args:
+        values: the numbers, shape (pairs,).
+        resamples: number of resamples.
+        seed: seed of the resamples.
     """
     _, which, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
     others = np.flatnonzero(which != counts.argmax())
@@ -88,39 +110,42 @@ def _checked(gold: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Floats]:
     return x, ys
 
 
-@lru_cache(maxsize=4)  # all studies of a report see the same ones
+@lru_cache(maxsize=4)  # all studies of a report have the same resamples
 def _draws(n: int, resamples: int, seed: int) -> list[NDArray[np.uint16]]:
-    """Return blocks of resamples: how often each of n pairs was drawn, n x resamples."""
+    """Return blocks of resamples: the count of each pair in each resample, shape (n, resamples of the block)."""
     random, blocks = np.random.default_rng(seed), []
     for start in range(0, resamples, _BLOCK):
         size = min(_BLOCK, resamples - start)
-        drawn = random.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
-        blocks.append(np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).T.astype(np.uint16))
+        places = random.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
+        blocks.append(np.bincount(places.ravel(), minlength=size * n).reshape(size, n).T.astype(np.uint16))
     return blocks
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Some resamples, with all that their gold ranks give.
+    """Some resamples, with everything that depends on the gold scores only.
 
-    `drawn` has each pair's count and, beside it, its weight (the centred gold rank times the count), shape (n + 1, 2,
-    resamples), the last pair being none. `own` is the weights' sum of half the counts, `spread` the gold ranks' sum of
-    squares, `untied` what that is without ties. Counts and weights are whole and half numbers, exact in float32.
+    Counts and weights are multiples of one half, and exact in float32.
     """
 
     place: slice
-    drawn: NDArray[np.float32]
+    """Place of the block among all resamples."""
+    pairs: NDArray[np.float32]
+    """Count and weight (centred gold rank times count) of each pair, shape (n + 1, 2, resamples); the last row is 0."""
     own: Floats
+    """Sum over the pairs of the weight times half the count, shape (resamples,)."""
     spread: Floats
+    """Sum of squares of the centred gold ranks, shape (resamples,)."""
     untied: Floats
+    """Sum of squares of centred ranks without ties, shape (resamples,)."""
 
     @property
     def counts(self) -> NDArray[np.float32]:
-        return self.drawn[:-1, 0]
+        return self.pairs[:-1, 0]
 
     @property
     def weights(self) -> NDArray[np.float32]:
-        return self.drawn[:-1, 1]
+        return self.pairs[:-1, 1]
 
 
 @lru_cache(maxsize=2)
@@ -130,22 +155,22 @@ def _gold_side(gold: tuple[float, ...], resamples: int, seed: int) -> list[_Bloc
     ties, n = _Ties.of(x), len(x)
     for draws in _draws(n, resamples, seed):
         size = draws.shape[1]
-        drawn = np.zeros((n + 1, 2, size), np.float32)
-        drawn[:-1, 0] = draws
-        counts = drawn[:-1, 0]
+        pairs = np.zeros((n + 1, 2, size), np.float32)
+        pairs[:-1, 0] = draws
+        counts = pairs[:-1, 0]
         levels = np.add.reduceat(counts[order].astype(float), np.cumsum(lengths) - lengths, axis=0)
         ranks = (np.cumsum(levels, axis=0) - levels / 2)[level]
-        drawn[:-1, 1] = (ranks - n / 2) * counts  # 0 in sum, so the models' ranks need no centre
-        own = np.einsum("ij,ij->j", drawn[:-1, 1].astype(float), counts / 2)
+        pairs[:-1, 1] = (ranks - n / 2) * counts  # they sum to 0, so the models' ranks need not be centred
+        own = np.einsum("ij,ij->j", pairs[:-1, 1].astype(float), counts / 2)
         untied = (n**3 - _cubes(counts)) / 12
         place = slice(start, start + size)
-        blocks.append(_Block(place, drawn, own, untied - ties.spread(counts), untied))
+        blocks.append(_Block(place, pairs, own, untied - ties.spread(counts), untied))
         start += size
     return blocks
 
 
 def _stretches(scores: Floats) -> NDArray[np.intp]:
-    """Cut the n pairs, in the scores' order, into stretches, shape (stretches, _STRIDE), the last filled up with n."""
+    """Split the n pairs, sorted by score, into stretches, shape (stretches, _STRIDE); the last is filled up with n."""
     n = len(scores)
     order = np.full(-(-n // _STRIDE) * _STRIDE, n)
     order[:n] = scores.argsort(kind="stable")
@@ -153,19 +178,22 @@ def _stretches(scores: Floats) -> NDArray[np.intp]:
 
 
 def _above(block: _Block, order: NDArray[np.intp]) -> Floats:
-    """Sum, in each resample, the weights times the number drawn before in the scores' order, and half their own.
+    """Sum each pair's weight times the counts of all pairs before it, sorted by score, and half its own count.
 
-    The stretches' first pairs are taken together, then their second, and so on, each with what its stretch had drawn
-    until then; what whole stretches had drawn before comes last. A step's sums stay below 2**23, where float32 knows
-    half numbers, for thousands of pairs.
+    All stretches are processed in parallel: first the first pair of each, then the second, and so on, with the counts
+    of the stretch so far. The counts of all earlier stretches are added at the end. For thousands of pairs the sums of
+    a step stay below 2**23, up to which float32 represents multiples of one half exactly.
+
+    Returns:
+        The sums, shape (resamples,).
     """
     within = block.own.copy()
     until = np.zeros((len(order), 2, len(within)), np.float32)
-    taken = np.empty_like(until)
+    counts_and_weights = np.empty_like(until)
     for places in order.T:
-        np.take(block.drawn, places, axis=0, out=taken, mode="clip")  # the other modes copy `out`
-        within += np.einsum("ij,ij->j", taken[:, 1], until[:, 0])
-        until += taken
+        np.take(block.pairs, places, axis=0, out=counts_and_weights, mode="clip")  # the other modes copy `out`
+        within += np.einsum("ij,ij->j", counts_and_weights[:, 1], until[:, 0])
+        until += counts_and_weights
     before = np.tri(len(order), k=-1, dtype=np.float32) @ until[:, 0]
     total: Floats = within + np.einsum("ij,ij->j", before, until[:, 1].astype(float))
     return total
@@ -173,33 +201,36 @@ def _above(block: _Block, order: NDArray[np.intp]) -> Floats:
 
 @dataclass(frozen=True)
 class _Ties:
-    """The pairs of one model whose score another pair has, in the scores' order, and each tie's length."""
+    """Ties among the scores of one model."""
 
     members: NDArray[np.intp]
+    """Indices of the pairs whose score another pair also has, sorted by score."""
     lengths: NDArray[np.intp]
+    """Number of pairs of each tie."""
 
     @classmethod
     def of(cls, scores: Floats) -> _Ties:
+        """Find the ties of scores, shape (pairs,)."""
         _, tie, lengths = np.unique(scores, return_inverse=True, return_counts=True)
         members = np.flatnonzero(lengths[tie] > 1)
         return cls(members[np.argsort(tie[members], kind="stable")], lengths[lengths > 1])
 
     def spread(self, counts: NDArray[np.float32]) -> Floats | float:
-        """Return by how much ties lessen each resample's sum of squares of the centred mean ranks (Kendall, 1945)."""
+        """Return how much ties reduce each resample's sum of squares of the centred mean ranks (Kendall, 1945)."""
         if not len(self.members):
             return 0.0
-        drawn = counts[self.members]
-        return (_cubes(np.add.reduceat(drawn, self._starts, axis=0)) - _cubes(drawn)) / 12
+        tied_counts = counts[self.members]
+        return (_cubes(np.add.reduceat(tied_counts, self._starts, axis=0)) - _cubes(tied_counts)) / 12
 
     def halved(self, block: _Block) -> Floats | float:
-        """Return what lacks in `_above` where scores are equal: each is half above the other, not the later wholly."""
+        """Return the correction of `_above` for ties: each of two equal scores counts as half above the other."""
         if not len(self.members):
             return 0.0
-        drawn = block.counts[self.members].astype(float)
-        until = np.cumsum(drawn, axis=0) - drawn
+        tied_counts = block.counts[self.members].astype(float)
+        until = np.cumsum(tied_counts, axis=0) - tied_counts
         before = until - np.repeat(until[self._starts], self.lengths, axis=0)
-        both = np.repeat(np.add.reduceat(drawn, self._starts, axis=0), self.lengths, axis=0)
-        lacking: Floats = np.einsum("ij,ij->j", block.weights[self.members], both - drawn - 2 * before) / 2
+        both = np.repeat(np.add.reduceat(tied_counts, self._starts, axis=0), self.lengths, axis=0)
+        lacking: Floats = np.einsum("ij,ij->j", block.weights[self.members], both - tied_counts - 2 * before) / 2
         return lacking
 
     @property

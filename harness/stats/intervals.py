@@ -1,9 +1,10 @@
 """Confidence intervals, p-values and detectable differences. Pure functions on numpy arrays.
 
 Two uncertainties are kept apart, because they answer different questions. Over test pairs: would the same models differ
-on other pairs of the same kind? (paired bootstrap; Berg-Kirkpatrick et al., 2012.) Over seeds: would the same recipe
-differ if it were trained again? (t interval; a bootstrap over 3 to 5 seeds covers far less than it claims.) Neither
-contains the other and no interval here merges them; a decision has to survive both at once, too (`together_p`).
+on other pairs of the same kind? (Paired bootstrap; Berg-Kirkpatrick et al., 2012.) Over seeds: would the same recipe
+differ if it were trained again? (Student's t interval; a bootstrap over 3 to 5 seeds has far less than its nominal
+coverage.) Neither contains the other, and no interval here merges them; but a decision also has to hold under both
+together (`together_p`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 ALPHA = 0.05
-"""The chance of a wrong decision that an ablation allows itself; intervals have level 1 - ALPHA unless corrected."""
+"""Probability of a wrong decision in an ablation; intervals have level 1 - ALPHA unless they are corrected."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def spearman(gold: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def _mean_ranks(values: ArrayLike) -> Floats:
-    """Return each number's rank less a half, the mean of their ranks for those that are equal."""
+    """Return the rank of each number less one half; equal numbers have the mean of their ranks."""
     _, place, lengths = np.unique(values, return_inverse=True, return_counts=True)
     ranks: Floats = (np.cumsum(lengths) - lengths / 2)[place]
     return ranks
@@ -50,7 +51,7 @@ def _mean_ranks(values: ArrayLike) -> Floats:
 def pearson(gold: ArrayLike, prediction: ArrayLike) -> float:
     """Return Pearson's correlation of two lists of n numbers, NaN if one of them is constant."""
     values = [np.asarray(v, float) for v in (gold, prediction)]
-    if any(np.all(v == v[0]) for v in values):  # their mean may differ from them in its last digit
+    if any(np.all(v == v[0]) for v in values):  # by rounding, their mean may differ from them in the last digit
         return math.nan
     x, y = (v - v.mean() for v in values)
     spread = math.sqrt(float(x @ x) * float(y @ y))
@@ -60,9 +61,15 @@ def pearson(gold: ArrayLike, prediction: ArrayLike) -> float:
 def percentile_interval(resampled: ArrayLike, alpha: float = ALPHA) -> Interval:
     """Return the percentile interval of a bootstrapped quantity (Davison and Hinkley, 1997, section 5.3).
 
-    Its ends are order statistics, so that it excludes a value exactly when `bootstrap_p` is at most alpha / 2 there. It
-    reaches from the lowest to the highest resample where alpha is too small for the number of resamples. Raises
-    ValueError where the quantity is not a number in some resample: there is no such interval.
+    Its ends are order statistics, so that it excludes a value exactly if `bootstrap_p` of that value is at most
+    alpha / 2. If alpha is too small for the number of resamples, it extends from the lowest to the highest resample.
+
+    Args:
+        resampled: the quantity in each resample, on a 0 to 1 scale.
+        alpha: one minus the level.
+
+    Raises:
+        ValueError: the quantity is not finite in some resample.
     """
     values = np.sort(np.asarray(resampled, float))
     if not np.isfinite(values).all():
@@ -74,18 +81,23 @@ def percentile_interval(resampled: ArrayLike, alpha: float = ALPHA) -> Interval:
 def bootstrap_p(resampled: ArrayLike, least: float) -> float:
     """Return the one-sided p-value of "the quantity is below `least`"; at least 1 / (resamples + 1).
 
-    A resample that is not a number counts as below: it is no evidence against.
+    A resample that is NaN counts as below, because it is no evidence against the hypothesis.
     """
     values = np.asarray(resampled, float)
     return float((1 + np.sum(~(values >= least))) / (len(values) + 1))
 
 
 def t_interval(values: ArrayLike, alpha: float = ALPHA) -> Interval | None:
-    """Return Student's interval for the mean over seeds, None for fewer than two: one seed knows nothing of its spread.
+    """Return Student's interval for the mean over seeds.
 
-    None, too, where a value is not a number. For a difference between two studies, give the differences seed by seed.
+    Args:
+        values: one number per seed; for a difference between two studies, the differences seed by seed.
+        alpha: one minus the level.
+
+    Returns:
+        The interval; None for fewer than two seeds, or if a value is not finite.
     """
-    from scipy.special import stdtrit  # scipy.stats would cost half a second more
+    from scipy.special import stdtrit  # scipy.stats would take half a second more
 
     sample = np.asarray(values, float)
     if len(sample) < 2 or not np.isfinite(sample).all():
@@ -98,7 +110,7 @@ def t_interval(values: ArrayLike, alpha: float = ALPHA) -> Interval | None:
 def t_p(values: ArrayLike, least: float) -> float:
     """Return the one-sided p-value of "the mean over seeds is below `least`" (t test).
 
-    1 for fewer than two seeds, and where a value is not a number.
+    It is 1 for fewer than two seeds, or if a value is not finite.
     """
     from scipy.special import stdtr
 
@@ -112,25 +124,40 @@ def t_p(values: ArrayLike, least: float) -> float:
 
 
 def welch_interval(new: ArrayLike, old: ArrayLike, alpha: float = ALPHA) -> Interval | None:
-    """Return Welch's interval for mean(new) - mean(old) of independent seeds; None if either has fewer than two."""
+    """Return Welch's interval for mean(new) - mean(old) of independent seeds.
+
+    Args:
+        new: one number per seed.
+        old: one number per seed of the other sample.
+        alpha: one minus the level.
+
+    Returns:
+        The interval; None if a sample has fewer than two seeds, or a value is not finite.
+    """
     from scipy.special import stdtrit
 
-    known = _welch(new, old)
-    if known is None:
+    difference = _welch(new, old)
+    if difference is None:
         return None
-    mean, error, freedom = known
+    mean, error, freedom = difference
     half = float(stdtrit(freedom, 1 - alpha / 2)) * error if error else 0.0
     return Interval(mean - half, mean + half, 1 - alpha, "seeds")
 
 
 def welch_p(new: ArrayLike, old: ArrayLike, least: float) -> float:
-    """Return the one-sided p-value of "mean(new) - mean(old) is below `least`"; 1 where `welch_interval` is None."""
+    """Return the one-sided p-value of "mean(new) - mean(old) is below `least`"; 1 if `welch_interval` is None.
+
+    Args:
+        new: one number per seed.
+        old: one number per seed of the other sample.
+        least: the bound, on the scale of the numbers.
+    """
     from scipy.special import stdtr
 
-    known = _welch(new, old)
-    if known is None:
+    difference = _welch(new, old)
+    if difference is None:
         return 1.0
-    mean, error, freedom = known
+    mean, error, freedom = difference
     if error == 0:
         return 0.0 if mean >= least else 1.0
     return float(stdtr(freedom, (least - mean) / error))
@@ -150,16 +177,20 @@ def _welch(new: ArrayLike, old: ArrayLike) -> tuple[float, float, float] | None:
 
 
 def together_p(values: ArrayLike, resampled: ArrayLike, least: float) -> float:
-    """Return the one-sided p-value of "the difference is below `least`" over new seeds and new pairs at once.
+    """Return the one-sided p-value of "the difference is below `least`" for new seeds and new pairs together.
 
-    Where both uncertainties are alike, two intervals that each exclude a value may do so by one piece of luck with the
-    seeds and another with the pairs: simulated, that decides wrongly in 11 percent at 10 seeds and 5 percent each.
-    Their variances therefore add up here: min F' (Clark, 1973), as a t with Welch and Satterthwaite's degrees of
-    freedom. Pairs count as infinitely many.
+    If both uncertainties are about equal, each of two separate intervals may exclude a value by chance: in simulations
+    with 10 seeds and intervals at 5 percent, 11 percent of the decisions were wrong. Therefore the two variances are
+    added here: min F' (Clark, 1973), as a t statistic with Welch and Satterthwaite's degrees of freedom, where the
+    number of pairs counts as infinite.
 
     Args:
-        values: the differences seed by seed; with fewer than two, or where one or a resample is no number, it is 1.
+        values: the differences seed by seed.
         resampled: the bootstrapped mean differences, whose standard deviation is the standard error over pairs.
+        least: the bound, on the scale of the differences.
+
+    Returns:
+        The p-value; 1 for fewer than two seeds, or if a difference is not finite.
     """
     from scipy.special import stdtr
 
@@ -187,33 +218,44 @@ def detectable(n: int, spread: float, alpha: float = ALPHA, power: float = 0.8) 
     Args:
         n: seeds, at least two.
         spread: standard deviation of the paired differences, on a 0 to 1 scale.
+        alpha: one minus the level of the interval.
+        power: probability of detection.
+
+    Raises:
+        ValueError: there are fewer than two seeds.
     """
     from scipy.special import nctdtrinc, stdtrit
 
     if n < 2:
-        raise ValueError(f"n={n}: a paired t needs at least two seeds")
+        raise ValueError(f"n={n}: a paired t test needs at least two seeds")
     critical = stdtrit(n - 1, 1 - alpha / 2)
     return float(nctdtrinc(n - 1, 1 - power, critical)) * spread / math.sqrt(n)
 
 
 def detectable_over_pairs(error: float, alpha: float = ALPHA, power: float = 0.8) -> float:
-    """Return the same for a bootstrap over pairs whose resampled differences have standard deviation `error`."""
+    """Return the smallest true difference that a bootstrap over pairs detects with probability `power`.
+
+    Args:
+        error: standard deviation of the resampled differences, on a 0 to 1 scale.
+        alpha: one minus the level of the interval.
+        power: probability of detection.
+    """
     from scipy.special import ndtri
 
     return float(ndtri(1 - alpha / 2) + ndtri(power)) * error
 
 
 def holm_levels(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
-    """Return the level at which Holm's step-down procedure judges each claim; a claim is decided where p <= its level.
+    """Return the level at which Holm's step-down procedure judges each claim; a claim is decided if p <= its level.
 
-    The smallest of m p-values is judged at alpha / m, the next at alpha / (m - 1) and so on; from the first that is not
-    decided on, all others are judged at its level (Holm, 1979). Intervals at these levels agree with the decisions. One
-    that is not a number counts as 1, wherever it stands.
+    The smallest of m p-values is judged at alpha / m, the next at alpha / (m - 1), and so on; all claims after the
+    first undecided one are judged at the level of that one (Holm, 1979). Intervals at these levels agree with the
+    decisions. A p-value that is NaN counts as 1.
     """
-    known = [1.0 if math.isnan(p) else p for p in p_values]
-    levels = [0.0] * len(known)
+    p_or_one = [1.0 if math.isnan(p) else p for p in p_values]
+    levels = [0.0] * len(p_or_one)
     decided = 0
-    for index in sorted(range(len(known)), key=lambda i: known[i]):
-        levels[index] = alpha / (len(known) - decided)
-        decided += known[index] <= levels[index]
+    for index in sorted(range(len(p_or_one)), key=lambda i: p_or_one[i]):
+        levels[index] = alpha / (len(p_or_one) - decided)
+        decided += p_or_one[index] <= levels[index]
     return levels

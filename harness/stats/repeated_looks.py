@@ -1,16 +1,16 @@
 """Significance levels for repeated looks as seeds are added (group-sequential test; Pocock, 1977). Pure functions.
 
-Testing again after every further seed decides wrongly far more often than each test says. The solution is a group
-sequential test (Pocock, 1977): one stricter level, the same at every look, such that under the null hypothesis the
-chance of ever reaching it is alpha. The tables of the literature assume normal statistics and tens of observations a
-look; here are 2 to 20 seeds, so the level is found for Student's t itself: the t statistics of a growing normal sample
-have a joint law that depends on nothing unknown, and simulating it gives the level to about 1 percent of itself.
-Bonferroni's alpha / looks would hold, too, but looks share most of their seeds, and it is up to three times stricter
-than need be. O'Brien and Fleming's levels rise from look to look: at the 2 to 4 degrees of freedom of the first looks
-nothing would pass them, and early looks are where seeds are saved.
+Testing again after every further seed leads to wrong decisions far more often than the level of each test. The solution
+is a group-sequential test (Pocock, 1977): one stricter level, the same at every look, such that under the null
+hypothesis the probability of ever reaching it is alpha. The tables of the literature assume normal statistics and tens
+of observations per look. Here are 2 to 20 seeds, so the level is computed for Student's t itself: the joint
+distribution of the t statistics of a growing normal sample has no unknown parameter, and simulating it gives the level
+with a relative error of about 1 percent. Bonferroni's alpha / looks would also be valid, but looks share most of their
+seeds, so it is up to three times stricter than necessary. O'Brien and Fleming's levels increase from look to look; at
+the 2 to 4 degrees of freedom of the first looks hardly any result would reach them, but early looks save most seeds.
 
-`spent` turns a p-value into a sequential one (Liu and Anderson, 2008), valid however and whenever the looking stopped,
-so that Holm's correction applies to it as to any other; `nominal` turns a level back into that of the intervals.
+`spent` turns a p-value into a sequential p-value (Liu and Anderson, 2008), which is valid whenever and for whatever
+reason looking stopped, so that Holm's correction applies to it; `nominal` returns the level of the intervals.
 """
 
 from __future__ import annotations
@@ -24,21 +24,23 @@ import numpy as np
 from harness.stats.intervals import Floats
 
 PATHS = 99_999
-"""Simulated samples. One more is a round number, so that usual levels are whole numbers of them."""
+"""Number of simulated samples. PATHS + 1 is a round number, so that the usual levels are whole numbers of samples."""
 
 _AT_ONCE = 20_000
 
 
 def looks_between(first: int, last: int) -> tuple[int, ...]:
-    """Return the numbers of seeds at which a verdict may fall: every one from `first` on that has an interval."""
+    """Return the numbers of seeds at which claims are judged: all from `first` to `last` that have an interval."""
     return tuple(range(max(2, first), last + 1))
 
 
 def spent(p_value: float, looks: Sequence[int]) -> float:
-    """Return the chance, under the null hypothesis, that any of the looks gives a two-sided p as small as this one.
+    """Return the probability under the null hypothesis that any of the looks gives a two-sided p at most this small.
 
     Args:
-        looks: numbers of seeds, rising, each at least two; with fewer than two of them, p is returned as it is.
+        p_value: the p-value.
+        looks: numbers of seeds in increasing order, each at least two; with fewer than two looks, `p_value` is
+            returned.
     """
     if len(looks) < 2:
         return p_value
@@ -47,7 +49,7 @@ def spent(p_value: float, looks: Sequence[int]) -> float:
 
 
 def nominal(alpha: float, looks: Sequence[int]) -> float:
-    """Return the level of each look's intervals that together spend alpha: p <= it exactly where spent(p) <= alpha."""
+    """Return the level of the intervals at each look: p is at most this level exactly if spent(p) is at most alpha."""
     if len(looks) < 2:
         return alpha
     allowed = math.floor(alpha * (PATHS + 1) + 1e-9) - 1
@@ -56,7 +58,7 @@ def nominal(alpha: float, looks: Sequence[int]) -> float:
 
 @lru_cache(maxsize=16)
 def _smallest_p(looks: tuple[int, ...]) -> Floats:
-    """Return, sorted, the smallest two-sided p of the t tests at all looks, for each of many samples of zero mean."""
+    """Return the smallest two-sided p of the t tests at all looks, for each of many samples with mean 0, sorted."""
     from scipy.special import stdtr
 
     random = np.random.default_rng(0)
@@ -71,6 +73,6 @@ def _smallest_p(looks: tuple[int, ...]) -> Floats:
             error = np.sqrt((squares[n - 1] - total**2 / n) / (n * (n - 1)))
             np.minimum(least, 2 * stdtr(n - 1, -np.abs(total / n) / error), out=least)
         smallest.append(least)
-    found: Floats = np.sort(np.concatenate(smallest))
-    found.flags.writeable = False
-    return found
+    smallest_sorted: Floats = np.sort(np.concatenate(smallest))
+    smallest_sorted.flags.writeable = False
+    return smallest_sorted

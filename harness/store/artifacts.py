@@ -43,15 +43,15 @@ def publish(store: Path, staging: Path, record: Record, keep_model: bool) -> Non
 
 
 def model_folder(store: Path, record: Record) -> Path:
-    """Return where a run's model is, if it was kept."""
+    """Return the folder of a run's model, whether or not it was kept."""
     return store / "models" / record.study / record.id
 
 
 def keep_only_best(store: Path, finals: Sequence[Record]) -> None:
     """Keep the model with the highest dev score of a point's final runs, and delete the other models."""
-    scored = [record for record in finals if record.outcome == "ok"]
-    best = max(scored, key=lambda record: record.scores[OBJECTIVE], default=None)
-    drop_models(store, [record for record in scored if record is not best])
+    succeeded = [record for record in finals if record.outcome == "ok"]
+    best = max(succeeded, key=lambda record: record.scores[OBJECTIVE], default=None)
+    drop_models(store, [record for record in succeeded if record is not best])
 
 
 def drop_models(store: Path, records: Sequence[Record]) -> None:

@@ -22,17 +22,14 @@ FILE = "contents.json"
 
 @dataclass(frozen=True)
 class Contents:
-    """Hashes by name.
-
-    Attributes:
-        parts: of a testbed's parts, by what the testbed says of them (`Testbed.declared`).
-        files: of files, models and hub repositories that losses and views name.
-        precision: what "auto" came to on the device that trains; None before a run asked.
-    """
+    """Hashes of contents, by name."""
 
     parts: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of a testbed's parts, by what the testbed declares of them (`Testbed.declared`)."""
     files: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of the files, models and repositories of the hub that losses and views name."""
     precision: str | None = None
+    """Precision that "auto" selected on the device that trains; None before the first run."""
 
 
 def read(folder: Path) -> Contents:
@@ -62,30 +59,40 @@ def write(folder: Path, contents: Contents) -> None:
 def resolved(ablation: Ablation, contents: Contents) -> Ablation:
     """Return the ablation with content hashes and with the precision that the device uses."""
     declared = ablation.testbed.declared()
-    known = tuple((part, contents.parts[said]) for part, said in declared.items() if said in contents.parts)
+    hashes = tuple((part, contents.parts[name]) for part, name in declared.items() if name in contents.parts)
     precision = contents.precision if ablation.precision == "auto" and contents.precision else ablation.precision
     return replace(
         ablation,
-        testbed=replace(ablation.testbed, contents=known),
+        testbed=replace(ablation.testbed, contents=hashes),
         files=contents.files,
         precision=cast(Precision, precision),
     )
 
 
-def added(known: Contents, ablation: Ablation, parts: Mapping[str, str], files: Mapping[str, str]) -> Contents:
-    """Return contents updated with the hashes that were read now, by part and by name."""
+def updated(contents: Contents, ablation: Ablation, parts: Mapping[str, str], files: Mapping[str, str]) -> Contents:
+    """Return contents updated with new hashes.
+
+    Args:
+        contents: the contents.
+        ablation: the ablation whose data were hashed.
+        parts: new hashes by part of the testbed.
+        files: new hashes by name of a file, model or repository.
+    """
     declared = ablation.testbed.declared()
-    read_now = {declared[part]: found for part, found in parts.items()}
-    return replace(known, parts={**known.parts, **read_now}, files={**known.files, **files})
+    read_now = {declared[part]: content for part, content in parts.items()}
+    return replace(contents, parts={**contents.parts, **read_now}, files={**contents.files, **files})
 
 
-def changes(known: Contents, found: Contents) -> list[str]:
-    """Describe what changed since the store's runs were made; contents that were unknown before do not count."""
-    pairs = [*((known.parts, now) for now in found.parts.items()), *((known.files, now) for now in found.files.items())]
+def changes(earlier: Contents, current: Contents) -> list[str]:
+    """Describe what changed since the store's last run; contents that it had no hash of do not count."""
+    pairs = [
+        *((earlier.parts, now) for now in current.parts.items()),
+        *((earlier.files, now) for now in current.files.items()),
+    ]
     lines = [f"{name} has other content" for before, (name, now) in pairs if before.get(name, now) != now]
-    if known.precision not in (None, found.precision):
+    if earlier.precision not in (None, current.precision):
         lines.append(
-            f"this device trains in {found.precision}, earlier runs were trained in {known.precision} "
-            f"(--precision {known.precision} continues with them)"
+            f"this device trains in {current.precision}, earlier runs were trained in {earlier.precision} "
+            f"(--precision {earlier.precision} continues with them)"
         )
     return lines

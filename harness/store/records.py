@@ -153,11 +153,11 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "error": (str, type(None)),
 }
 
-_MADE: Mapping[str, tuple[type, ...]] = {
+_PROVENANCE_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("versions", "hardware", "git", "harness_git", "revisions", "subsets", "trained"), _TABLE),
     **dict.fromkeys(("rows_asked", "threads"), (int,)),
 }
-"""Types of the parts of a record's provenance that commands read."""
+"""Types of those parts of a record's provenance that commands read."""
 
 
 def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
@@ -165,7 +165,7 @@ def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
     for name, types in _TYPES.items():
         if name in plain and (not isinstance(plain[name], types) or isinstance(plain[name], bool)):
             raise ValueError(f"its {name} is a {type(plain[name]).__name__}")
-    for name, types in _MADE.items():
+    for name, types in _PROVENANCE_TYPES.items():
         if not isinstance(plain["provenance"].get(name), (*types, type(None))):
             raise ValueError(f"its provenance's {name} is a {type(plain['provenance'][name]).__name__}")
     if not all(isinstance(of_task, dict) for of_task in (plain["provenance"].get("subsets") or {}).values()):
@@ -178,7 +178,7 @@ def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
     if odd is not None:
         raise ValueError(f"{odd} is not a number")
     if plain["stage"] not in get_args(Stage) or plain["outcome"] not in get_args(Outcome):
-        raise ValueError(f"no run is {plain['stage']} and {plain['outcome']}")
+        raise ValueError(f"a stage {plain['stage']!r} with outcome {plain['outcome']!r} does not exist")
 
 
 HEAD = '{"record": '
@@ -242,10 +242,10 @@ def completed(earlier: Record | None, again: Record) -> Record:
         return again
     if earlier.provenance.get("versions") != again.provenance.get("versions"):
         return again
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     first, then = earlier.scores.get(HEADLINE, math.nan), again.scores.get(HEADLINE, math.nan)
     if abs(first - then) > REPEATS:
-        told = (
+        notes = (
             f"seed {again.seed} scored {then:.4f} when it was trained again for missing tasks, {first:.4f} before: its "
             "training is not reproducible; its first scores are kept",
         )
@@ -257,7 +257,7 @@ def completed(earlier: Record | None, again: Record) -> Record:
         unshared={**again.unshared, **earlier.unshared},
         pairs={**again.pairs, **earlier.pairs},
         missing={task: why for task, why in again.missing.items() if f"mteb/{task}" not in scores},
-        warnings=tuple(dict.fromkeys((*earlier.warnings, *again.warnings, *told))),
+        warnings=tuple(dict.fromkeys((*earlier.warnings, *again.warnings, *notes))),
         provenance={**earlier.provenance, "subsets": subsets},
     )
 
@@ -270,13 +270,13 @@ def by_trial(records: Iterable[Record], study: str) -> list[Record]:
 
 def best(records: Iterable[Record]) -> Record | None:
     """Return the tuning record with the highest dev Spearman, the earliest if tied; None if none succeeded."""
-    scored = [r for r in records if r.outcome == "ok" and math.isfinite(r.scores.get(OBJECTIVE, math.nan))]
-    return max(scored, key=lambda r: r.scores[OBJECTIVE], default=None)
+    succeeded = [r for r in records if r.outcome == "ok" and math.isfinite(r.scores.get(OBJECTIVE, math.nan))]
+    return max(succeeded, key=lambda r: r.scores[OBJECTIVE], default=None)
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return one row per run: fields, point.*, scores, unshared.*, diagnostics.*, provenance.*; no per-pair cosines."""
-    import pandas as pd  # a third of a second that `plan` and `check` do not need
+    import pandas as pd  # imported here, because it takes a third of a second that `plan` and `check` do not need
 
     rows = []
     for record in records:

@@ -13,21 +13,24 @@ from torch import Tensor, nn
 def reads_labels(
     model: SentenceTransformer, loss: nn.Module, texts: Sequence[Sequence[str]], labels: Sequence[float]
 ) -> bool:
-    """Return whether a loss's value changes when the labels of its rows do; without dropout.
+    """Return whether the value of a loss changes when its labels change.
+
+    The loss is evaluated without dropout, with the labels as they are and shifted by one row. Exceptions of the loss
+    pass through.
 
     Args:
-        texts: a few rows' text columns, each as long as `labels`.
-        labels: their labels; at least two of them must differ. They are given as they are, and turned by one row.
-
-    Whatever the loss raises passes through.
+        model: the model of the loss; it is set to eval mode.
+        loss: the loss; it is set to eval mode.
+        texts: text columns of a few rows, each as long as `labels`.
+        labels: labels of the rows, at least two of which differ.
     """
     model.eval(), loss.eval()
     loss.to(model.device)
     values = []
-    for turned in (list(labels), [*labels[1:], labels[0]]):
+    for order in (list(labels), [*labels[1:], labels[0]]):
         features = [_to(model.preprocess(list(column)), model.device) for column in texts]
         with torch.no_grad():
-            values.append(_total(loss(features, torch.tensor(turned, device=model.device))))
+            values.append(_total(loss(features, torch.tensor(order, device=model.device))))
     return values[0] != values[1]
 
 
@@ -36,5 +39,5 @@ def _to(features: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
 
 
 def _total(value: Any) -> float:
-    """Return a loss's value; losses of several parts give a dictionary of them."""
+    """Return the value of a loss as a number; losses of several parts return a dictionary of them."""
     return float(sum(value.values()) if isinstance(value, Mapping) else value)

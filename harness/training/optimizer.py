@@ -1,7 +1,7 @@
 """AdamW for CPUs with fused gradient clipping.
 
-At widths of a hundred, a tenth of a training step was the optimizer and the clipping before it, much of that in Python,
-parameter by parameter.
+At widths of about a hundred, the optimizer and the clipping took a tenth of a training step, much of it in Python code
+that handled one parameter after another.
 """
 
 from __future__ import annotations
@@ -17,15 +17,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class _Part:
-    """Parameters that move together, with what AdamW remembers of them: of one group, all clipped or none."""
+    """Parameters that one kernel call updates: of one group, with equal numbers of steps, all clipped or none."""
 
     group: dict[str, Any]
+    """The optimizer's group, with its options."""
     clipped: bool
+    """Whether their gradients are clipped."""
     steps: Tensor
-    """How many they have done."""
+    """Number of steps that the parameters have taken."""
     parameters: list[Tensor]
+    """The parameters."""
     means: list[Tensor]
+    """Running mean of each parameter's gradient."""
     squares: list[Tensor]
+    """Running mean of each parameter's squared gradient."""
 
 
 class ClippedAdamW(torch.optim.Optimizer):
@@ -35,7 +40,14 @@ class ClippedAdamW(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Any, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
-        """Take parameters, or groups of them; a group's "weight_decay" is 0 if it names none."""
+        """Set up the optimizer.
+
+        Args:
+            params: parameters, or groups of them; the "weight_decay" of a group is 0 unless it sets one.
+            lr: learning rate.
+            betas: decay rates of the running means.
+            eps: term added to the denominator.
+        """
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
         self._all: list[Tensor] = [parameter for group in self.param_groups for parameter in group["params"]]
         self._means, self._squares = ({id(p): torch.zeros_like(p) for p in self._all} for _ in range(2))
@@ -47,7 +59,7 @@ class ClippedAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def clip(self, parameters: Iterable[Tensor], max_norm: float) -> Tensor:
-        """Return the norm of these parameters' gradients, as of one vector; the next step scales it to `max_norm`."""
+        """Return the norm of the parameters' gradients as one vector; the next step scales it down to `max_norm`."""
         clipped = list(parameters)
         norm = torch.nn.utils.get_total_norm([p.grad for p in clipped if p.grad is not None], foreach=True)
         excess = (float(norm) + 1e-6) / max_norm
@@ -56,7 +68,7 @@ class ClippedAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Move all parameters that have gradients."""
+        """Update all parameters that have gradients."""
         sorted_by = (self._clipped, tuple(parameter.grad is not None for parameter in self._all))
         if sorted_by != self._sorted_by:
             for part in self._parts:
@@ -87,8 +99,8 @@ class ClippedAdamW(torch.optim.Optimizer):
             return id(parameter) in self._clipped, self._steps[id(parameter)]
 
         for group in self.param_groups:
-            learning = sorted((p for p in group["params"] if p.grad is not None), key=kind)
-            for (clipped, steps), alike in groupby(learning, kind):
-                parameters = list(alike)
-                means, squares = ([known[id(p)] for p in parameters] for known in (self._means, self._squares))
+            trainable = sorted((p for p in group["params"] if p.grad is not None), key=kind)
+            for (clipped, steps), of_one_kind in groupby(trainable, kind):
+                parameters = list(of_one_kind)
+                means, squares = ([states[id(p)] for p in parameters] for states in (self._means, self._squares))
                 yield _Part(group, clipped, torch.tensor(steps), parameters, means, squares)

@@ -13,13 +13,14 @@ from harness.errors import UnsuitableDevice
 from harness.spec.ablation import Precision
 
 GAIN = 1.25
-"""How many times as fast a processor must multiply bf16 as float32 for it to be used: it rounds more coarsely.
+"""bf16 is used on a CPU that multiplies it at least this many times as fast as float32, because it is less exact.
 
-Far from what was measured: 2.2 for large products on AMD's Zen 4, 0.5 on an Intel Xeon whose AMX is hidden.
+Measured speed-ups are far from this threshold: 2.2 for large products on AMD's Zen 4, and 0.5 on an Intel Xeon whose
+AMX is not available.
 """
 
 
-def precision_here(asked: Precision) -> Literal["bf16", "fp16", "fp32"]:
+def precision_here(requested: Precision) -> Literal["bf16", "fp16", "fp32"]:
     """Return the training precision on this device: the requested one, or the fastest for "auto".
 
     "auto" is bf16 or fp16 where the hardware multiplies it faster.
@@ -27,34 +28,34 @@ def precision_here(asked: Precision) -> Literal["bf16", "fp16", "fp32"]:
     Raises:
         UnsuitableDevice: fp16 is requested without a GPU.
     """
-    if asked == "fp16" and not torch.cuda.is_available():
-        raise UnsuitableDevice("fp16 needs a GPU; give --precision bf16 or fp32")
-    if asked != "auto":
-        return asked
+    if requested == "fp16" and not torch.cuda.is_available():
+        raise UnsuitableDevice("--precision fp16 needs a GPU, and this device has none; use bf16 or fp32")
+    if requested != "auto":
+        return requested
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() and _gain() > GAIN else "fp32"
 
 
-def add_in_one_order() -> None:
-    """Let a GPU add in the same order each time, so that two runs of one seed are the same to the bit.
+def prefer_deterministic_kernels() -> None:
+    """Let a GPU sum in a fixed order where torch can, so that two runs with one seed are equal bit by bit.
 
-    What torch cannot do in one order it does in any: of ours, attention's backward in float32, and flash attention's
-    for sentences of more than 128 tokens.
+    Two operations of the harness have no deterministic kernel: the backward pass of attention in float32, and that of
+    flash attention for sentences of more than 128 tokens.
     """
     if torch.cuda.is_available():
-        deterministic.fill_uninitialized_memory = False  # type: ignore  # else each new tensor is written twice
+        deterministic.fill_uninitialized_memory = False  # type: ignore  # otherwise each new tensor is written twice
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 @cache
 def _gain() -> float:
-    """Measure how many times as fast this processor multiplies bf16 as float32, in about 50 milliseconds."""
-    took: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
-    for _ in range(8):  # in turn, and the fastest of each: other processes have the cores, too
-        for dtype, seconds in took.items():
+    """Return how many times as fast this processor multiplies bf16 as float32; takes about 50 milliseconds."""
+    times: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
+    for _ in range(8):  # alternating, and the fastest of each type, because other processes use the cores as well
+        for dtype, seconds in times.items():
             factor = torch.ones(512, 512, dtype=dtype)
             began = perf_counter()
             factor @ factor
             seconds.append(perf_counter() - began)
-    return min(took[torch.float32]) / min(took[torch.bfloat16])
+    return min(times[torch.float32]) / min(times[torch.bfloat16])

@@ -73,14 +73,14 @@ def test_studies_take_turns_and_the_untrained_model_is_first(tmp_path: Path) -> 
     assert sorted(a, key=str) == sorted(b, key=str)  # the same loss under two names trains the same
 
 
-def test_a_curve_below_the_median_is_hopeless_once_four_have_finished() -> None:
+def test_a_curve_below_the_median_is_pruned_once_four_have_finished() -> None:
     finished = [[(0.25, level), (0.5, level + 0.1), (1.0, level + 0.2)] for level in (0.3, 0.4, 0.5, 0.6)]
 
-    assert search.hopeless(finished, [(0.25, 0.4)])
-    assert not search.hopeless(finished, [(0.25, 0.5)])
-    assert search.hopeless(finished, [(0.25, 0.4), (0.5, 0.5)])
-    assert not search.hopeless(finished[:3], [(0.25, 0.0)])
-    assert not search.hopeless([], [(0.25, 0.0)])
+    assert search.should_prune(finished, [(0.25, 0.4)])
+    assert not search.should_prune(finished, [(0.25, 0.5)])
+    assert search.should_prune(finished, [(0.25, 0.4), (0.5, 0.5)])
+    assert not search.should_prune(finished[:3], [(0.25, 0.0)])
+    assert not search.should_prune([], [(0.25, 0.0)])
 
 
 @pytest.mark.usefixtures("cache")

@@ -125,7 +125,7 @@ def test_a_task_without_data_is_missing_and_others_stand(models: list[SentenceTr
 
 
 def test_unknown_tasks_are_a_usage_error() -> None:
-    with pytest.raises(UsageError, match=r"knows no task 'STS99'; see https://mteb"):
+    with pytest.raises(UsageError, match=r"has no task 'STS99'; see https://mteb"):
         scoring.task_refs(["STS12", "STS99"])
 
 

@@ -23,7 +23,7 @@ from harness import testbeds
 from harness.api import load
 from harness.errors import RunFailed
 from harness.evaluation import scoring
-from harness.evaluation.encoder import Judged
+from harness.evaluation.encoder import EvaluatedModel
 from harness.evaluation.mteb_tasks import task
 from harness.model.fast import FastSentenceTransformer
 from harness.spec import losses
@@ -163,7 +163,7 @@ def test_a_subset_that_there_is_not_is_refused_before_anything_is_trained(copy: 
     done = harness("run", "study.py", "--tasks", "STS17:en-fi", "--executor", "inline", cwd=copy)
 
     assert done.returncode == 2
-    assert "--tasks STS17:en-fi: STS17 has the subsets ar-ar, en-ar, en-de, en-en" in done.stderr
+    assert "--tasks STS17:en-fi: STS17 has no subset 'en-fi'; choose from ar-ar, en-ar, en-de, en-en" in done.stderr
     named = harness("fetch", "study.py", "--tasks", "EmbeddedSTS:en", "--testbed", "embedded", cwd=copy)
     assert named.returncode == 2
     assert "EmbeddedSTS has no subsets" in named.stderr
@@ -240,7 +240,7 @@ def test_equal_similarities_are_ranked_by_chance_and_not_by_the_data_sets_order(
 
 
 def test_chance_orders_equal_similarities_and_no_others(hub_root: Path) -> None:
-    judged = Judged(scoring.Encoder(make_model(hub_root, SentenceTransformer, dtype="float32")), "a/b", "c")
+    judged = EvaluatedModel(scoring.Encoder(make_model(hub_root, SentenceTransformer, dtype="float32")), "a/b", "c")
     query, other = np.eye(2, dtype=np.float32)
     alike = judged.similarity(query[None], np.tile(query + other, (300, 1)))[0].numpy()
     assert len(set(alike)) > 295

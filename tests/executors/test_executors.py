@@ -17,7 +17,7 @@ import pytest
 from commandline import GUARD, STUDY, harness
 from faults import until, workers
 
-from harness.engine.worker import settle
+from harness.engine.worker import tune_memory_management
 from harness.executors import Executor, WorkerDied
 from harness.executors.processes import ProcessExecutor
 from harness.executors.start import start
@@ -112,7 +112,7 @@ def test_calls_run_side_by_side_in_processes_that_stay(make: Callable[..., Execu
     executor = make(workers=2)
     assert executor.slots == 2
     first = [executor.submit(who, str(tmp_path), 2) for _ in range(2)]
-    with pytest.raises(RuntimeError, match="no free slot"):
+    with pytest.raises(RuntimeError, match="slots of the executor are busy"):
         executor.submit(who)
     (tmp_path / "go").touch()
     pids = {future.result()[0] for future in first}
@@ -194,11 +194,11 @@ def test_a_worker_that_cannot_prepare_still_answers() -> None:
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="of glibc 2.33 or later")
 def test_a_worker_keeps_the_memory_that_a_run_sets_free() -> None:
-    settled, other = ProcessExecutor([{}], prepare=settle), ProcessExecutor([{}])
+    tuned, other = ProcessExecutor([{}], prepare=tune_memory_management), ProcessExecutor([{}])
     try:
-        kept, fresh = (executor.submit(kept_after, 100_000_000).result() for executor in (settled, other))
+        kept, fresh = (executor.submit(kept_after, 100_000_000).result() for executor in (tuned, other))
     finally:
-        settled.stop()
+        tuned.stop()
         other.stop()
     assert fresh < 100_000_000 <= kept
 

@@ -92,7 +92,7 @@ def test_a_pooling_that_is_asked_for_takes_the_place_of_the_models_own_alone(ber
 def test_a_pooling_that_has_no_place_in_the_model_is_refused(bert: Path, tmp_path: Path) -> None:
     both = saved(bert, tmp_path / "both", Dense(64, 12), pooling=("cls", "mean"))
     assert load_model(str(both), None)[1].pooling_mode == ("cls", "mean")
-    with pytest.raises(RunFailed, match=r"pooling='mean' cannot be set: it has several poolings.*leave it out"):
+    with pytest.raises(RunFailed, match=r"pooling='mean' cannot be set, because it has several poolings.*leave it out"):
         load_model(str(both), "mean")
 
 
@@ -125,7 +125,7 @@ def deepen(folder: Path, stored: int, configured: int) -> None:
 REFUSED: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "under module.": (
         lambda f: rename(f, lambda w: {f"module.{key}": value for key, value in w.items()}),
-        ["missing in its files, which would be random", "embeddings.LayerNorm.bias", "module.embeddings", "more"],
+        ["missing in its files, so that they would be random", "embeddings.LayerNorm.bias", "module.embeddings", "more"],
     ),
     "under encoder.": (
         lambda f: rename(f, lambda w: {f"encoder.{key}": value for key, value in w.items()}),
@@ -134,11 +134,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "half of the layers missing": (lambda f: deepen(f, 1, 2), ["16 missing", "encoder.layer.1.", "11 more"]),
     "more layers stored than configured": (
         lambda f: deepen(f, 2, 1),
-        ["16 in its files without a place", "encoder.layer.1."],
+        ["16 in its files that the model of config.json does not have", "encoder.layer.1."],
     ),
     "one tensor missing": (
         lambda f: rename(f, lambda w: {k: v for k, v in w.items() if k != "embeddings.LayerNorm.weight"}),
-        ["1 missing in its files, which would be random: embeddings.LayerNorm.weight. "],
+        ["1 missing in its files, so that they would be random: embeddings.LayerNorm.weight. "],
     ),
     "of another size": (
         lambda f: configure(f, max_position_embeddings=128),
@@ -223,7 +223,7 @@ def as_cross_encoder(folder: Path) -> None:
 STRANGE: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "an adapter": (as_adapter, ["it is an adapter", "merge"]),
     "a module of its own": (with_own_module, ["mine.Pooling", "not executed"]),
-    "an architecture of its own": (with_own_architecture, ["code of its own, which is not executed"]),
+    "an architecture of its own": (with_own_architecture, ["its own code, which is not executed"]),
     "a pickled module": (pickled, ["Dense/pytorch_model.bin", "they can run code"]),
     "a cross-encoder": (as_cross_encoder, ["it is a CrossEncoder"]),
 }
@@ -287,7 +287,7 @@ def test_a_model_without_its_weights_stops_a_run_before_anything_is_trained(
     (tmp_path / "study.py").write_text(f"from dataclasses import replace\n{text}", encoding="utf-8")
     done = harness("run", "study.py", "--no-mteb", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert "16 missing in its files, which would be random: encoder.layer.1." in done.stderr
+    assert "16 missing in its files, so that they would be random: encoder.layer.1." in done.stderr
     assert "nothing was trained" in done.stderr
     assert list((tmp_path / "runs" / "small-book" / "records").iterdir()) == []
 

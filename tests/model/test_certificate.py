@@ -39,7 +39,7 @@ MNR = losses.MultipleNegativesRankingLoss
 
 @pytest.fixture(autouse=True)
 def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certificate, "_KEPT", {})
+    monkeypatch.setattr(certificate, "_CERTIFICATES", {})
 
 
 def rows(texts: int = 2, label: str | None = None) -> Dataset:
@@ -145,7 +145,7 @@ def test_a_way_that_does_not_agree_is_not_taken(
     broken(fault, monkeypatch)
     heard_first: dict[str, None] = {}
     heard_again: dict[str, None] = {}
-    with library_output.heard(heard_first):
+    with library_output.warnings_collected(heard_first):
         found = certify(model, MNR, {}, rows(), precision)
 
     assert found.path == path
@@ -154,7 +154,7 @@ def test_a_way_that_does_not_agree_is_not_taken(
     assert found.as_record()["reason"] == "; ".join(found.refused)
     told = [f"a fast forward is not taken: {reason}" for reason in found.refused]
     assert [line for line in heard_first if "a fast forward" in line] == told
-    with library_output.heard(heard_again):
+    with library_output.warnings_collected(heard_again):
         certify(model, MNR, {}, rows(), precision)
     assert list(heard_again) == told, "each run's record has it"
 
@@ -474,7 +474,7 @@ def test_what_a_loss_does_to_a_batch_that_was_announced_is_seen(kind: Any, way: 
         model.way = taken
         columns = [model.preprocess(column) for column in (rows()["text0"][:9], rows()["text1"][:9])]
         columns = [{name: v.clone() if isinstance(v, Tensor) else v for name, v in c.items()} for c in columns]
-        model.expect(columns, [column["attention_mask"].sum(dim=1).numpy() for column in columns])
+        model.announce_batch(columns, [column["attention_mask"].sum(dim=1).numpy() for column in columns])
         value = kind(model)(columns, None)
         value.backward()
         found[taken] = [value.detach(), *(p.grad for p in model.parameters() if p.grad is not None)]

@@ -261,7 +261,7 @@ def trained(made: Any, case: Case, dtype: torch.dtype, low: bool = False) -> Tra
             features = [made.preprocess(column, **options) for column in columns]
             first |= {} if step else {"embeddings": torch.cat([made({**c})["sentence_embedding"] for c in features])}
             if isinstance(made, FastSentenceTransformer) and case.announced:
-                made.expect(features)
+                made.announce_batch(features)
             set_seed(case.seed + step)
             with column_merging_disabled() if case.announced else nullcontext():
                 value = loss(features, label)

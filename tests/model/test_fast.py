@@ -218,7 +218,7 @@ def test_a_column_embedded_twice_draws_its_dropout_twice(hub_root: Path) -> None
     model[0].auto_model.embeddings.dropout.p = 0.5
     features = [model.preprocess(sentences(random.Random(i), 8)) for i in range(2)]
     model.train()
-    model.expect(features)
+    model.announce_batch(features)
     first, again = (model(features[0])["sentence_embedding"].clone() for _ in range(2))
 
     assert (first - again).abs().max() > 1e-3

@@ -20,7 +20,7 @@ from harness.model.capture import CapturedPasses
 from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import Packing
 from harness.spec.space import Point
-from harness.training.precision import add_in_one_order
+from harness.training.precision import prefer_deterministic_kernels
 from harness.training.train import Schedule, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -53,7 +53,7 @@ def test_gradients_are_those_of_the_plain_forward(hub_root: Path) -> None:
         ]
         if isinstance(model, FastSentenceTransformer):
             model.way = "packed"
-            model.expect(features)
+            model.announce_batch(features)
         loss(features, None).backward()
         found.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     plain, fast = found
@@ -74,12 +74,12 @@ def test_captured_passes_give_the_gradients_of_the_pass_itself(hub_root: Path) -
                 column.update({name: x.cuda() for name, x in column.items() if isinstance(x, torch.Tensor)})
             model.zero_grad()
             with torch.autocast("cuda", dtype=torch.bfloat16):
-                model.expect(features, lengths)
+                model.announce_batch(features, lengths)
                 value = loss(features, None)
             value.backward()
             found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
         used.append(passes.used if passes is not None else 0)
-        model.forget()
+        model.end_training()
 
     assert used[0] == 0
     assert used[1] >= 2, "also while the last batch's loss is alive, whose gradients are another stream's"
@@ -100,7 +100,7 @@ def test_a_step_never_waits_for_the_gpu(hub_root: Path) -> None:
         torch.cuda.set_sync_debug_mode(mode)
         try:
             with torch.autocast("cuda", dtype=torch.bfloat16):
-                model.expect([dict(column) for column in features], lengths)
+                model.announce_batch([dict(column) for column in features], lengths)
                 value = loss(model._columns, None)
             value.backward()
         finally:
@@ -131,7 +131,7 @@ def test_training_in_bf16_lowers_the_loss(hub_root: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("way", ["captured", "packed"])
 def test_the_same_run_twice_is_the_same_to_the_bit(way: Any, hub_root: Path, tmp_path: Path) -> None:
-    add_in_one_order()
+    prefer_deterministic_kernels()
     words = sentences(random.Random(1), 256, longest=8)
     rows = Dataset.from_dict({"anchor": words, "positive": [f"{text} {text}" for text in words]})
     found = []

@@ -89,7 +89,7 @@ def test_turns_are_those_of_the_rule_whatever_ends_first() -> None:
             ended = running.pop(draw.randrange(len(running)))
             record = by_id[ended.id] if ended.id else by_trial[ended.study, ended.trial]
             planner.add(record)
-            turns.look_again(record.study)
+            turns.refresh(record.study)
             done += 1
         assert done == len(by_id)
         assert not planner.plan().unfinished()

@@ -62,7 +62,7 @@ def test_weights_of_another_content_under_the_same_name_make_new_runs(copy: Path
     told = harness("plan", "study.py", cwd=copy, env=env)
     assert told.returncode == 0  # from the store alone: its runs were made with what they were made with
     done = harness("run", "study.py", "--tasks", "STS16,BIOSSES", "--trials", "1", "--seeds", "1", cwd=copy, env=env)
-    assert "changed since the last run, so runs are new" in done.stderr
+    assert "changed since the last run, so the affected runs are new" in done.stderr
     assert "google-bert/bert-base-uncased" in done.stderr
     assert len(records(copy) - first) == 1 + 2 * 2  # untrained, a trial and a final run a study: none is taken over
     assert first < records(copy)

@@ -92,7 +92,7 @@ def backward(
     features = [model.preprocess(column) for column in columns]
     with column_merging_disabled() if announced else nullcontext():
         if announced:
-            model.expect(features)
+            model.announce_batch(features)
         value = loss(features, labels)
     value.backward()
     gradients = {f"loss.{n}": p.grad for n, p in loss.named_parameters() if p.grad is not None}

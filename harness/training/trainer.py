@@ -1,0 +1,112 @@
+"""The sentence-transformers trainer with the harness's batches, optimizer and callback."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformerTrainer
+from sentence_transformers.base.losses.merged_forward import column_merging_disabled
+from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
+from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from harness.errors import Diverged
+from harness.model.fast import FastSentenceTransformer
+from harness.model.packing import padded_on_the_right
+from harness.training.optimizer import ClippedAdamW
+
+LENGTHS = "lengths"
+"""Feature name under which the collator passes a column's lengths in tokens, so that nothing has to wait for a GPU."""
+
+if find_spec("lomo_optim") is None:
+    sys.modules["lomo_optim"] = None  # type: ignore  # otherwise accelerate searches the disk for it twice a step
+
+
+class Collator(SentenceTransformerDataCollator):
+    """The collator, which also passes the sentences' lengths in tokens for columns that are padded on the right."""
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = super().__call__(features)
+        masks = {name: value for name, value in batch.items() if name.endswith("_attention_mask") and value.ndim == 2}
+        for name, mask in masks.items():
+            if padded_on_the_right(mask):
+                # an array, because the trainer moves tensors to the GPU and walks through lists element by element
+                batch[name.removesuffix("attention_mask") + LENGTHS] = mask.sum(dim=1).numpy()
+        return batch
+
+
+class Trainer(SentenceTransformerTrainer):
+    """The trainer without its model card, which queries the hub; it announces each batch to a fast model."""
+
+    data_collator_class = Collator
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Do nothing: the callback would query the hub."""
+
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Tensor]], Tensor | None]:
+        """Return the columns and labels of a batch, and announce the columns to a fast model."""
+        features, labels = super().collect_features(inputs)
+        lengths: list[Any] = [column.pop(LENGTHS, None) for column in features]
+        if isinstance(self.model, FastSentenceTransformer):
+            self.model.announce_batch(features, None if any(part is None for part in lengths) else lengths)
+        return features, labels
+
+    def get_optimizer_cls_and_kwargs(self, args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:  # type: ignore
+        chosen, options = super().get_optimizer_cls_and_kwargs(args, model)
+        if args.use_cpu and chosen is torch.optim.AdamW and options.pop("fused", False):
+            return ClippedAdamW, options
+        return chosen, options
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        optimizer = getattr(self.optimizer, "optimizer", None)  # accelerate wraps the optimizer
+        if isinstance(optimizer, ClippedAdamW):
+            return optimizer.clip(model.parameters(), self.args.max_grad_norm)
+        return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        # the fast model merges all columns itself and needs each of them; the library merges only some
+        merges = isinstance(self.model, FastSentenceTransformer) and self.model.way != "plain"
+        with column_merging_disabled() if merges else nullcontext():
+            return super().compute_loss(model, inputs, *arguments, **options)
+
+
+class Watch(TrainerCallback):
+    """Checks the logged loss, reports progress, and has the dev set scored at the schedule's looks."""
+
+    def __init__(
+        self, looks: Sequence[float], on_step: Callable[[float], None], on_look: Callable[[float], bool]
+    ) -> None:
+        """Store the schedule and the callbacks.
+
+        Args:
+            looks: shares of the training, from 0 to 1, after which the dev set is scored.
+            on_step: called after each step with the share of the steps that are done.
+            on_look: called with that share at each look; training stops when it returns True.
+        """
+        self.looks = sorted(looks)
+        self.on_step = on_step
+        self.on_look = on_look
+        self.seconds_looking = 0.0
+
+    def on_log(
+        self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(float(loss)):
+            raise Diverged(f"the training loss became {loss} by step {state.global_step}; lower the learning rate")
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        share = state.global_step / state.max_steps
+        self.on_step(share)
+        if self.looks and self.looks[0] <= share < 1:
+            self.looks = [look for look in self.looks if look > share]
+            began = time.perf_counter()
+            control.should_training_stop |= self.on_look(share)
+            self.seconds_looking += time.perf_counter() - began
