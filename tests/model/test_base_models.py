@@ -125,7 +125,12 @@ def deepen(folder: Path, stored: int, configured: int) -> None:
 REFUSED: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "under module.": (
         lambda f: rename(f, lambda w: {f"module.{key}": value for key, value in w.items()}),
-        ["missing in its files, so that they would be random", "embeddings.LayerNorm.bias", "module.embeddings", "more"],
+        [
+            "missing in its files, so that they would be random",
+            "embeddings.LayerNorm.bias",
+            "module.embeddings",
+            "more",
+        ],
     ),
     "under encoder.": (
         lambda f: rename(f, lambda w: {f"encoder.{key}": value for key, value in w.items()}),
