@@ -91,14 +91,7 @@ def jagged_attention(
 ) -> Tensor:
     """Attend by torch's kernels for sentences of unequal length; on a GPU in bf16 or fp16 this is flash attention.
 
-    Args:
-        query, key, value: shape (tokens, heads, width).
-        packing: where the sentences are in the sequence.
-        scale: factor of the scores.
-        dropout: rate of dropout of the attention weights.
-
-    Returns:
-        The attended values, shape (tokens, heads, width).
+    Arguments and result are those of `blocks.within_sentences`.
     """
 
     def jagged(x: Tensor) -> Tensor:
@@ -124,16 +117,7 @@ def flash_attention(
     """Call the kernel that `jagged_attention` uses on a GPU in bf16 or fp16 directly, without nested tensors.
 
     For a small batch, building nested tensors takes the CPU longer than the kernel takes the GPU. The gradients are
-    torch's own.
-
-    Args:
-        query, key, value: shape (tokens, heads, width).
-        packing: where the sentences are in the sequence.
-        scale: factor of the scores.
-        dropout: rate of dropout of the attention weights.
-
-    Returns:
-        The attended values, shape (tokens, heads, width).
+    torch's own. Arguments and result are those of `blocks.within_sentences`.
     """
     longest = packing.longest
     offsets = packing.cached("int32", lambda: packing.offsets.to(torch.int32))
