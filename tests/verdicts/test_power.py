@@ -81,7 +81,7 @@ def test_detections_take_the_pilots_spread_and_holms_level() -> None:
 def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by_pairs() -> None:
     ablation = synthetic.make_ablation(expect=[beats("mnr", "softmax")])
     nothing = make_plan(ablation, [])
-    with pytest.raises(UsageError, match=r"give the spread, e\.g\. --sd"):
+    with pytest.raises(UsageError, match=r"or give it, e\.g\. --sd"):
         detections(nothing, 0.005)
     found = detections(nothing, 0.005, 0.008)[0]
     assert (found.seeds, found.over_pairs, found.pilot) == (23, None, 0)
