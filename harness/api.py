@@ -53,7 +53,7 @@ def plan(
     study_file: Path | None = None,
     allow_mixed: bool = False,
 ) -> Plan:
-    """Return the plan of an ablation and its store; without a store every run is to do.
+    """Return the plan of an ablation and its store; without a store, no run is done.
 
     Args:
         ablation: the ablation.
@@ -99,7 +99,7 @@ def run(
     allow_mixed: bool = False,
     console: Console | None = None,
 ) -> Plan:
-    """Execute the runs that an ablation's plan still lacks, and return the plan afterwards.
+    """Execute all runs of an ablation that are not done yet, and return the plan afterwards.
 
     Args:
         ablation: the ablation.
@@ -232,8 +232,8 @@ def fetch(ablation: Ablation) -> Mapping[str, str]:
         raise
     except Exception as problem:  # the process was killed or ran out of memory
         raise TestbedUnavailable(
-            f"testbed {ablation.testbed.name!r}: the process that fetches its parts ended early "
-            f"({type(problem).__name__}: {problem}); give the same command again"
+            f"testbed {ablation.testbed.name!r}: the process that downloads its parts ended early "
+            f"({type(problem).__name__}: {problem}); repeat the same command"
         ) from problem
     return missing
 

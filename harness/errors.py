@@ -8,10 +8,10 @@
     │   ├── StoreLocked          exit code 2: another driver writes to it
     │   └── DamagedRecord        a record's file is not what was written
     ├── TestbedUnavailable       the base model, rows or test sets are not available
-    └── RunFailed                one run failed; it is recorded, and others go on
+    └── RunFailed                one run failed; this is recorded, and other runs continue
         ├── Diverged             the loss became NaN or infinite
-        ├── FrozenLoss           a parameter that the loss owns never moved
-        ├── FrozenModel          no parameter of the model moved
+        ├── FrozenLoss           a parameter of the loss itself did not change
+        ├── FrozenModel          no parameter of the model changed
         ├── UnsuitableDevice     exit code 2: the device cannot compute in the precision that was asked for
         ├── TokensWanted         the loss reads outputs that the fast path omits: the run uses the plain path
         └── OutOfMemory          the point does not fit the device: infeasible, not a crash
@@ -73,11 +73,11 @@ class Diverged(RunFailed):
 
 
 class FrozenLoss(RunFailed):
-    """A parameter that the loss owns did not move during training."""
+    """A parameter of the loss itself did not change during training."""
 
 
 class FrozenModel(RunFailed):
-    """No parameter of the model moved during training: its scores would be the untrained model's."""
+    """No parameter of the model changed during training: its scores would be those of the untrained model."""
 
 
 class OutOfMemory(RunFailed):

@@ -18,8 +18,8 @@ ENTRIES = ("__init__", "__main__")
 
 
 def floors() -> dict[str, int]:
-    """Return each room's floor, from the top, out of the code block under the heading "Floors"."""
-    found = re.search(r"^## Floors\n.*?^```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    """Return each room's floor, from the top, out of the code block under the heading "Layers"."""
+    found = re.search(r"^## Layers\n.*?^```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     assert found is not None, "docs/architecture.md has no block of floors"
     lines = found.group(1).strip().splitlines()
     return {room.strip(): floor for floor, line in enumerate(lines) for room in line.split("|")}
@@ -27,7 +27,7 @@ def floors() -> dict[str, int]:
 
 def homes() -> dict[str, list[str]]:
     """Return the places that may import each heavy library, out of the table of their homes."""
-    found = re.search(r"^## Homes of the heavy libraries\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^## Where heavy libraries may be imported\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
     assert found is not None, "docs/architecture.md has no table of homes"
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in found.group(1).splitlines() if "|" in line

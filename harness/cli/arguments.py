@@ -21,7 +21,7 @@ def study_and_store(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trials", metavar="N", type=int, help="tuning trials per study")
     parser.add_argument("--seeds", metavar="N", type=int, help="seeds of the final runs")
-    parser.add_argument("--rows", metavar="N", type=int, help="train on the first N rows")
+    parser.add_argument("--rows", metavar="N", type=int, help="train on the first N rows of the testbed")
     parser.add_argument("--epochs", metavar="X", type=float, help="epochs per run")
     parser.add_argument(
         "--precision",
@@ -52,8 +52,12 @@ def report(parser: argparse.ArgumentParser) -> None:
 
 
 def strict(parser: argparse.ArgumentParser) -> None:
-    """Add the option to let open verdicts fail."""
-    parser.add_argument("--strict", action="store_true", help="exit with 3 if a verdict is inconclusive")
+    """Add the option that makes undecided claims fail."""
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with 3 if a verdict is inconclusive, or rests on choices made after test scores were known",
+    )
 
 
 def workers(parser: argparse.ArgumentParser) -> None:

@@ -54,7 +54,7 @@ def command(options: argparse.Namespace) -> int:
 
     for name in ("tolerance", "figures"):
         if options.baseline is None and getattr(options, name) is not None:
-            raise UsageError(f"--{name} is about a baseline; give --baseline FILE.csv, too")
+            raise UsageError(f"--{name} is used only with a baseline; give --baseline FILE.csv as well")
     baseline = None if options.baseline is None else read_baseline(options.baseline)
     ablation, folder = ablation_and_store(options)
     plan = from_store(ablation, folder, options)

@@ -22,7 +22,7 @@ EPILOG = """exit codes of all commands:
   1    violated: an expectation, a comparison with a baseline, or a published score (only run, check and calibrate)
   2    an error in the arguments, the study file or the data, or the store is locked; nothing was trained
   3    incomplete: runs failed or are missing, or a store, model or data set cannot be read or written; with --strict
-       also: a verdict is inconclusive
+       also: a verdict is inconclusive, or rests on choices made after test scores were known
   70   an unexpected error, i.e. a bug in the harness; the message says where its traceback is
   130  interrupted"""
 

@@ -78,7 +78,7 @@ def _refuse_unknown_figures(ablation: Ablation, tasks: Collection[str]) -> None:
         if not {figure, figure.partition(":")[0]} & figures:
             near = ", ".join(get_close_matches(figure, figures, 3, 0.5)) or ", ".join(sorted(figures))
             raise StudyFileError(
-                f"expectation '{expectation}': no run will have the figure {figure!r}; did you mean {near}?"
+                f"expectation '{expectation}': no run will have the score {figure!r}; did you mean {near}?"
             )
 
 

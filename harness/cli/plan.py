@@ -58,7 +58,7 @@ def _detections(plan: Plan, options: argparse.Namespace) -> list[Detection]:
     """Return how many final seeds each claim needs for the difference that --detect gives; nothing without it."""
     if options.detect is None:
         if options.sd is not None:
-            raise UsageError("--sd is the spread that --detect computes with; give --detect, too")
+            raise UsageError("--sd is used only by --detect; give --detect as well")
         return []
     from harness.verdicts.power import detections
 

@@ -1,4 +1,4 @@
-"""harness run: tune, train, evaluate, report and judge; resumes when repeated."""
+"""harness run: tune, train, evaluate, report and judge; the same command resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.spec.ablation import Ablation
 
-HELP = "tune, do the final runs, write the report, judge the expectations; resumes when repeated"
+HELP = "tune, do the final runs, write the report, judge the expectations; the same command resumes it"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fail-fast", action="store_true", help="start no more runs after one has failed")
     parser.add_argument(
-        "--prune", action="store_true", help="stop trials with a poor dev curve early (budgets are then unequal)"
+        "--prune", action="store_true", help="stop trials with low dev scores early (budgets are then unequal)"
     )
     parser.add_argument(
         "--keep-models", choices=("best", "all", "none"), default="best", help="which final models to save"
@@ -142,9 +142,7 @@ def _checked(options: argparse.Namespace) -> Ablation:
         if find_spec(name) is None:
             raise UsageError(f"--report-to {name}: the package is not installed; pip install {name}")
     if options.until_decided != (options.max_seeds is not None):
-        raise UsageError(
-            "--until-decided and --max-seeds go together: add final seeds until decided, at most N a study"
-        )
+        raise UsageError("--until-decided and --max-seeds N go together: give both, or neither")
     ablation = declared(options)
     if ablation.budget.max_seeds is not None and options.only:
         raise UsageError("--until-decided needs every study's final runs; leave out --only")

@@ -117,7 +117,7 @@ class Driver:
                 clear(self._staging)
 
     def _mirror(self) -> search.Mirror | None:
-        """Open optuna's storage; the file in the store is rebuilt from the records if it is broken."""
+        """Open the copy of the trials for optuna-dashboard; rebuild the store's file from the records if damaged."""
         if self.options.storage == "none":
             return None
         records = [run.record for run in self._planner.plan().runs if run.record is not None]
@@ -132,7 +132,7 @@ class Driver:
             return search.Mirror(self.ablation, own, records)
 
     def _tell(self, mirror: search.Mirror | None, record: Record) -> None:
-        """Mirror a record; a failure is only printed, because the records have everything."""
+        """Add a record to the copy for optuna-dashboard; a failure is only printed, as the records are complete."""
         try:
             if mirror is not None:
                 mirror.tell(record)
@@ -140,7 +140,7 @@ class Driver:
             self.board.line(str(problem))
 
     def _grown(self) -> bool:
-        """Plan the final seeds that open verdicts need; return whether there are more than before."""
+        """Plan the final seeds that open claims need (`until_decided`); return whether there are more than before."""
         before = self._planner.seeds
         until_decided.grow(self._planner)
         return self._planner.seeds != before

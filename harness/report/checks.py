@@ -27,7 +27,7 @@ def section(facts: Facts) -> Iterable[str]:
         yield (
             "If a claim names a score, the difference is the study's mean minus that score. *Within* holds if the "
             "interval over seeds is inside the tolerance, and is violated if it is entirely outside. *At least* holds "
-            "if both lower ends reach the score, and is violated if both upper ends are below it. Figures without "
+            "if both lower ends reach the score, and is violated if both upper ends are below it. Scores without "
             "stored predictions have no interval over test pairs, and the untrained model has none over seeds."
         )
     yield from protocol.looks(facts.plan)

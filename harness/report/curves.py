@@ -67,7 +67,7 @@ def section(facts: Facts, figure: str) -> Iterable[str]:
     curves = {name: curve for name, curve in all_curves.items() if any(mean is not None for mean in curve)}
     most = max(map(len, curves.values()), default=0)
     if most < 2:
-        yield "There is no expected best score: fewer than two of the points fixed in advance have ended."
+        yield "There is no expected best score: fewer than two trials at the points fixed in advance have ended."
         return
     yield f"**{_answer(curves, most)}**"
     yield _table(facts, curves, most).markdown()

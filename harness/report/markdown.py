@@ -34,7 +34,7 @@ def page(facts: Facts, figures: Collection[str], command: str) -> str:
         _figure("differences", figures, "no two consecutive studies have final runs"),
         f"The figures show the first {DRAWN} of {len(facts.studies)} studies." if len(facts.studies) > DRAWN else "",
         _explain_intervals(facts),
-        *sweeps.section(facts, _figure("sweeps", figures, f"none of its studies is among the first {DRAWN}")),
+        *sweeps.section(facts, _figure("sweeps", figures, f"no study of a sweep is among the first {DRAWN}")),
         "## What changed at each step",
         *_steps(facts),
         "## Why they differ",

@@ -29,8 +29,8 @@ def threats(facts: Facts) -> list[str]:
     ]
     bed = facts.plan.ablation.testbed
     texts.append(
-        f"There is one base model, one source of rows and one language, those of testbed {escape(bed.name)}: the "
-        "results do not show that the order holds on others."
+        "The results are for one base model, one source of rows and one language, those of testbed "
+        f"{escape(bed.name)}. They do not show that the order is the same for others."
     )
     return texts
 
@@ -38,7 +38,11 @@ def threats(facts: Facts) -> list[str]:
 def _unfinished(facts: Facts) -> list[str]:
     runs = facts.plan.runs
     done = sum(run.state == "done" for run in runs)
-    return [f"Only {done} of {len(runs)} planned runs are done; all means are over these."] if done < len(runs) else []
+    return (
+        [f"Only {done} of {len(runs)} planned runs are done; all means are over these runs."]
+        if done < len(runs)
+        else []
+    )
 
 
 def _seeds(facts: Facts) -> list[str]:
@@ -80,8 +84,8 @@ def _tuning(facts: Facts) -> list[str]:
     ]
     if 0 < trials <= START_UP:
         texts.append(
-            f"All {trials} trials per study are at points fixed in advance (the first {START_UP} always are): the "
-            "sampler chose none, so a better point may well exist."
+            f"All {trials} trials per study are at points fixed in advance, as the first {START_UP} trials always are. "
+            "The sampler chose no point, so a better point may well exist."
         )
     counts = {len(row.trials) for row in facts.studies}
     if len(counts) > 1:
@@ -147,7 +151,7 @@ def _tasks(facts: Facts) -> list[str]:
             f"{', '.join(shared)}: up to half of the pairs of these tasks are also in STSB, some of them in the dev "
             "set on which every best point was selected, so these tasks are not independent evidence. "
             + (
-                "Audit of the data gives scores without the shared pairs; means include them."
+                "The section Audit of the data gives scores without the shared pairs; means include these pairs."
                 if without
                 else "Shared pairs are not removed here."
             )

@@ -97,7 +97,7 @@ def _coefficients(bounds: intervals.Interval | None) -> str:
 
 def _in_reverse(agreement: Agreement) -> str:
     pairs = "; ".join(f"{escape(better)} beats {escape(worse)}" for better, worse in agreement.in_reverse)
-    return f"On {escape(agreement.left)}, and in reverse order on {escape(agreement.right)}: {pairs}."
+    return f"On {escape(agreement.left)}, {pairs}. On {escape(agreement.right)} their order is reversed."
 
 
 def _scores(sides: Sequence[Side]) -> Table:

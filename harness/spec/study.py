@@ -63,7 +63,7 @@ class Study:
     def __post_init__(self) -> None:
         where = f"study {self.name!r}"
         if self.name == UNTRAINED or not names_a_folder(self.name):
-            raise StudyFileError(f"{where}: the name is used for folders: {FOLDER_NAME}; and not {UNTRAINED!r}")
+            raise StudyFileError(f"{where}: the name is used for folders: {FOLDER_NAME}; {UNTRAINED!r} is reserved")
         if not callable(self.loss):
             raise StudyFileError(
                 f"{where}: loss={self.loss!r} is not callable; give losses.NAME or a function of the model"
@@ -73,7 +73,8 @@ class Study:
         for name, dimension in self.options.items():
             if not isinstance(dimension, (Choice, LogUniform)) or name in TUNED:
                 raise StudyFileError(
-                    f"{where}: option {name!r} must be choice(...) or log_uniform(...), and not {' or '.join(TUNED)}"
+                    f"{where}: option {name!r} must be choice(...) or log_uniform(...), and its name not "
+                    f"{' or '.join(TUNED)}"
                 )
         for name, value in self.fixed.items():
             if name not in TUNED or isinstance(value, str) or not value > 0:

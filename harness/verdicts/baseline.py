@@ -138,7 +138,7 @@ def against(
             "of a table are 0.005"
         )
     if not figures:
-        raise UsageError(f"--figures: no figure is named; the baseline has {', '.join(baseline.figures)}")
+        raise UsageError(f"--figures: no score is named; the baseline has {', '.join(baseline.figures)}")
     for figure in figures:
         if figure not in baseline.figures:
             raise UsageError(f"--figures {figure}: not in the baseline, which has {', '.join(baseline.figures)}")
@@ -212,7 +212,7 @@ def _elsewhere(plan: Plan, baseline: Baseline, study: str) -> str:
     """Describe how a study's baseline differs from the plan in what was trained; empty if it does not."""
     own = next((run.id for run in plan.of(UNTRAINED)), None)
     if None not in (own, baseline.untrained_id) and own != baseline.untrained_id:
-        return " The baseline is of another testbed or recipe: its untrained model's run has another id."
+        return " The baseline was made on another testbed or recipe: the run of its untrained model has another id."
     declared = None if plan.present is None else plan.present.studies.get(study)
     then = baseline.subjects.get(study)
     if declared is not None and then not in (None, declared.subject):

@@ -1,13 +1,13 @@
 """Detect what was chosen after test scores were known, from the store's log of designs (`harness.planning.unlocking`).
 
 For each study and each claim the reference is the last design that was declared blindly, i.e. before its test scores
-were known. Every deviation of the present design from the reference is printed with the verdict. Under `--strict` such
-a claim does not hold.
+were known. Every deviation of the present design from the reference is printed with the verdict. Under `--strict` a
+claim with such a deviation does not hold.
 
 Renaming does not hide a study: if the same loss and data were scored under another name, their scores are known. A
-study that was added after studies were scored that are now gone may be one of those, slightly changed. If a claim was
-chosen when one of its studies was already scored, it counts as often as there were studies to choose from
-(`uncounted`).
+study that was added after other studies were scored and removed may be one of these, slightly changed. If a claim was
+chosen when one of its studies was already scored, Holm's correction counts it as many times as there were studies to
+choose from (`uncounted`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def of_study(plan: Plan, study: str) -> list[str]:
     log = [entry for entry in plan.designs if study in entry.studies]
     changes = [*_of_search(study, present, reference, log), *_of_seeds(present, reference, log)]
     if study in plan.otherwise and not changes:
-        changes = ["its best trial became another one (some trials were repeated)"]
+        changes = ["another trial became its best one (some trials were repeated)"]
     return [*named, *(f"{study}: {words} after its test scores were known." for words in changes)]
 
 
@@ -103,7 +103,7 @@ def _late(plan: Plan, claim: str, studies: Collection[str]) -> Iterator[str]:
     scored = plan.scored if first is None else set(first.scored)
     for other, named in sorted(_withdrawn(plan).items()):
         if {study for study in named if study != UNTRAINED} <= scored:
-            yield f"'{claim}' was claimed after the scores of '{other}' were known, which is no longer claimed."
+            yield f"'{claim}' was first claimed after the scores of the withdrawn claim '{other}' were known."
 
 
 def _reference(plan: Plan, studies: Collection[str]) -> Design | None:
@@ -118,7 +118,7 @@ def _blind(plan: Plan, trained: Collection[str]) -> Design | None:
 
 
 def _of_name(plan: Plan, study: str, subject: str) -> Iterator[str]:
-    """Yield what was known when a study was first declared as it is: it under another name, or studies now gone."""
+    """Yield what was scored before a study was first declared: itself under another name, or studies now removed."""
     began = next((n for n, e in enumerate(plan.designs) if _subject(e, study) == subject), len(plan.designs))
     scored = {*_scored_at(plan, began)} - {study}
     twins = {name for name in scored for entry in plan.designs[: began + 1] if _subject(entry, name) == subject}
@@ -127,8 +127,8 @@ def _of_name(plan: Plan, study: str, subject: str) -> Iterator[str]:
         yield f"the same loss and data were scored on the test sets before, as {', '.join(sorted(twins))}"
     elif gone:
         yield (
-            f"it was first declared when test scores of {', '.join(sorted(gone))} were known, which are no longer "
-            "declared"
+            f"when it was first declared, test scores were known of {', '.join(sorted(gone))}, which the study file no "
+            "longer declares"
         )
 
 
@@ -151,7 +151,7 @@ def _of_search(study: str, present: Design, reference: Design, log: list[Design]
     now, then = present.studies[study], reference.studies[study]
     most = max(_trials(entry.studies[study], now) for entry in log)
     if now.subject != then.subject:
-        yield "what it trains or is scored on (loss, view, rows, model, sets, precision) was changed"
+        yield "its training or scoring (loss, view, rows, model, sets, precision) was changed"
     elif now.search != then.search:
         yield "its search (space, default point, options) was changed"
     elif now.trials > then.trials:

@@ -9,7 +9,8 @@ the runs at the untuned default point instead. For each claim "A beats B by m":
 - violated: the upper ends of both intervals are below 0 (below m, if m is negative).
 - inconclusive: neither. One final seed has no interval over seeds, so it decides nothing.
 - incomplete: a planned final run of either study is missing, failed, or lacks its predictions; or runs of the two were
-  made by different versions of what decides a score, or in different precisions (`harness.planning.mixing`).
+  made with different versions of code or libraries that affect scores, or in different precisions
+  (`harness.planning.mixing`).
 
 "A within t of s" and "A at least s" are about any figure of a record, and about A's mean over its final seeds. Its two
 intervals are over test pairs (bootstrap) and over seeds (Student's t). Figures whose predictions are not stored, those
@@ -24,10 +25,11 @@ of mteb's tasks, have no interval over pairs; the untrained model, one determini
 
 The intervals have level 95 percent after Holm's correction over all claims of the ablation, incomplete ones included,
 so that the chance of any wrong decision stays at 5 percent however many claims there are: the strongest evidence is
-judged first, at 1 - 0.05/m, the next at 1 - 0.05/(m - 1), and so on. The p-value that orders the claims is the largest
-one, as all have to agree. Seeds are paired: seed 1 of one study with seed 1 of the other. The untrained model has one
-deterministic run; its score is a constant over seeds. If seeds are added until decided, p is replaced by the
-probability of so small a p at any look, and the intervals' level is the one that spends Holm's level over all looks.
+judged first, at 1 - 0.05/m, the next at 1 - 0.05/(m - 1), and so on. Claims are ordered by the largest of their
+p-values, because all tests have to agree. Seeds are paired: seed 1 of one study with seed 1 of the other. The untrained
+model has one deterministic run; its score is a constant over seeds. If seeds are added until decided, the claims are
+judged repeatedly (each time is a look): p is replaced by the probability of a p that small at any look, and the level
+of the intervals is chosen such that all looks together have Holm's level.
 """
 
 from __future__ import annotations
@@ -104,7 +106,7 @@ def _complete_difference(better: Finals, worse: Finals) -> Difference | str:
     if lacking:
         return _in_words(lacking)
     evidence = difference(better, worse)
-    return "they have no common seeds that were scored on the same test pairs" if evidence is None else evidence
+    return "the studies have no common seeds that were scored on the same test pairs" if evidence is None else evidence
 
 
 def _in_words(lacking: Sequence[str]) -> str:

@@ -3,9 +3,9 @@
 A claim holds when the lower ends of two intervals exceed its margin (see `harness.verdicts.judge`). Over seeds, n
 paired final runs show a true difference d beyond the margin with probability P(T > t), T being noncentral t with n - 1
 degrees of freedom and noncentrality d sqrt(n) / s, t Student's quantile at 1 - alpha / 2, s the standard deviation of
-the differences seed by seed (Cohen, 1988, chapter 2). Over test pairs, seeds do not help: where the smallest difference
-that pairs can show, p, is larger than d, no number of seeds suffices. If it is smaller, the variances over pairs and
-over seeds add up, so the seeds have to show a difference of the root of d squared minus p squared.
+the differences seed by seed (Cohen, 1988, chapter 2). More seeds do not narrow the interval over test pairs: if the
+smallest difference p that the pairs can show is larger than d, no number of seeds suffices. If it is smaller, the
+number of seeds is computed for a difference of sqrt(d squared - p squared), because the two variances add up.
 """
 
 from __future__ import annotations
@@ -102,15 +102,15 @@ class Detection:
 
     def __str__(self) -> str:
         many = f"more than {MOST}"
-        source = f"from {self.pilot} seeds" if self.pilot else "as stated"
+        source = f"estimated from {self.pilot} seeds" if self.pilot else "as given by --sd"
         text = (
-            f"{self.claim}: {100 * self.size:g} points need {self.seeds or many} final seeds (80 % power at "
-            f"{100 * (1 - self.alpha):.4g} %; sd of the difference {100 * self.spread:.3g}, {source}"
+            f"{self.claim}: {100 * self.size:g} points need {self.seeds or many} final seeds (80 % power with "
+            f"{100 * (1 - self.alpha):.4g} % intervals; sd of the differences {100 * self.spread:.3g} points, {source}"
         )
         if self.careful is not None and self.pilot:
-            text += f"; {self.careful} if it is at the upper limit of what {self.pilot} seeds allow"
+            text += f"; {self.careful} seeds if the sd is at its upper 80 % confidence limit"
         elif self.pilot:
-            text += f"; {many} if it is at the upper limit of what {self.pilot} seeds allow"
+            text += f"; {many} seeds if the sd is at its upper 80 % confidence limit"
         text += ")"
         if self.over_pairs is not None:
             if self.limited_by_pairs:
@@ -119,7 +119,7 @@ class Detection:
                     f"{100 * self.over_pairs:.2f} points"
                 )
             else:
-                text += f". The test pairs suffice: they can show {100 * self.over_pairs:.2f} points"
+                text += f". The test pairs suffice: they can show differences of {100 * self.over_pairs:.2f} points"
         return text + "."
 
 
@@ -166,7 +166,7 @@ def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: floa
     if pilot is None or n < 2:
         raise UsageError(
             f"--detect: '{words}' has no pilot: the store holds {n} final seeds of both studies, and two are needed to "
-            "estimate the spread; run some, or give the spread, e.g. --sd 0.008"
+            "estimate the standard deviation over seeds; do more final runs, or give it, e.g. --sd 0.008"
         )
     spread = float(np.std(pilot.by_seed, ddof=1))
     careful = seeds_needed(left, upper_spread(spread, n), alpha)

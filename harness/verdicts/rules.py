@@ -116,7 +116,7 @@ def verdict_on(claim: Claim, evidence: Difference | Distance | str, alpha: float
         judgement = "inconclusive"
         reason = (
             "Each interval by itself would decide, but the variances over seeds and over test pairs added up do not "
-            f"exclude chance{_beyond(detectable, 'a difference', 'beyond')}."
+            f"exclude chance{_beyond(detectable, 'a true value', 'beyond the limit of the claim')}."
         )
     return verdict(
         claim,
@@ -210,10 +210,9 @@ def _judge_difference(
     if not (any(evidence.by_seed) or evidence.resampled.any()):
         return "inconclusive", "Both studies have identical scores."
     named = " and that over ".join(above if mean < floor else short)
-    limit = 100 * floor if mean < floor else 100 * margin
+    limit = f"below {100 * floor:g}" if mean < floor else f"above {100 * margin:g}"
     return "inconclusive", (
-        f"The interval over {named} is not entirely {'below' if mean < floor else 'above'} {limit:g}"
-        f"{_beyond(detectable, 'a true difference', 'beyond that')}."
+        f"The interval over {named} is not entirely {limit}{_beyond(detectable, 'a true difference', limit)}."
     )
 
 
@@ -239,7 +238,7 @@ def _judge_score(
     if not above:
         return "violated", f"{_named(intervals)} {'are' if len(intervals) > 1 else 'is'} below the score."
     named = " and that over ".join(above if evidence.mean < 0 else short)
-    beyond = _beyond(detectable, "a true score", "beyond it")
+    beyond = _beyond(detectable, "a true score", "above or below it")
     return "inconclusive", f"The interval over {named} contains the score{beyond}."
 
 

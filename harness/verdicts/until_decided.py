@@ -1,11 +1,12 @@
 """Sequential testing: add final seeds while a verdict is inconclusive (`harness run --until-decided`).
 
-The plan stays a function of ablation and records. A look is a state in which every study has a known number of final
-seeds and all of them have ended. If a claim is still open at a look, its studies get one more seed, up to the budget's
-`max_seeds`. `grown` replays all looks from the first one at each call, and each look depends on records that no later
-run changes. So a driver that was killed plans the same runs again, and no run's id depends on when it was planned.
-Verdicts are judged at levels that spend 5 percent over all possible looks (see `harness.stats.repeated_looks`), in the
-driver and in every later `check` or `report`, because the store's log of designs records the option.
+The plan stays a function of ablation and records. At a look every study has a known number of final seeds and all of
+these runs have ended; then all claims are judged. A claim is open at a look if it is inconclusive and more seeds could
+decide it. The studies of an open claim get one more seed, up to the budget's `max_seeds`. `grown` computes all looks
+again from the first one at each call, and each look depends on records that no later run changes. So a driver that was
+killed plans the same runs again, and no run's id depends on when it was planned. Verdicts are judged at levels that
+spend 5 percent over all possible looks (see `harness.stats.repeated_looks`), in the driver and in every later `check`
+or `report`, because the store's log of designs records the option.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from harness.verdicts.rules import Verdict, misses, reaches
 
 
 def grown(planner: Planner, designs: Iterable[Design] = (), *, allow_mixed: bool = False) -> Plan:
-    """Return a planner's plan with the final seeds that open verdicts need, and the looks at which it is judged.
+    """Return a planner's plan with the final seeds that open claims need, and the looks at which it is judged.
 
     A planner of only some studies gets no seeds, because a look needs every study.
 
@@ -41,7 +42,7 @@ def grown(planner: Planner, designs: Iterable[Design] = (), *, allow_mixed: bool
 
 
 def grow(planner: Planner) -> None:
-    """Add the final seeds that open verdicts need to a planner.
+    """Add the final seeds that open claims need to a planner.
 
     It continues from the planner's present seeds, because earlier looks depend on records that later runs do not
     change.

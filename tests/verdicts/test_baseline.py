@@ -303,7 +303,7 @@ def test_the_command_prints_both_and_its_exit_code_follows(stored: Path, capsys:
         (["--baseline", "scores.csv", "--tolerance", "0.5"], "0.5 points of a table are 0.005"),
         (["--baseline", "scores.csv", "--tolerance", "-0.1"], "at least 0"),
         (["--baseline", "scores.csv", "--figures", "mteb/None"], "not in the baseline, which has mteb/"),
-        (["--baseline", "scores.csv", "--figures", ","], "no figure is named"),
+        (["--baseline", "scores.csv", "--figures", ","], "no score is named"),
         (["--baseline", "nothing.csv"], "give a report's scores.csv"),
     ],
 )

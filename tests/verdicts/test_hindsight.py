@@ -49,7 +49,7 @@ BENDS: dict[str, tuple[Callable[[Ablation], Ablation], str]] = {
                 for s in a.studies
             ],
         ),
-        "what it trains or is scored on",
+        "its training or scoring",
     ),
     "claim turned": (lambda a: replace(a, expect=[beats("cosine", "mnr")]), "'cosine beats mnr' was claimed after"),
     "margin lowered": (lambda a: replace(a, expect=[beats("mnr", "cosine", -0.01)]), "was claimed after"),
@@ -162,10 +162,10 @@ def test_a_claim_in_the_place_of_another_that_did_not_hold_is_told() -> None:
     swapped = replace(declared(), expect=[beats("mnr", "softmax")])
     for plan in (store.plan(swapped), store.run(swapped)):
         told = [
-            "'mnr beats softmax' was claimed after the scores of 'cosine beats softmax' were known, "
-            "which is no longer claimed."
+            "'mnr beats softmax' was first claimed after the scores of the withdrawn claim 'cosine beats softmax' were "
+            "known."
         ]
-        assert [note for note in hindsight.notes(plan) if "were known, which" in note] == told
+        assert [note for note in hindsight.notes(plan) if "withdrawn claim" in note] == told
     (verdict,) = judge(plan)
     assert list(verdict.late) == told
     # whoever keeps the old claim shows it, too

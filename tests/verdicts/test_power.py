@@ -81,7 +81,7 @@ def test_detections_take_the_pilots_spread_and_holms_level() -> None:
 def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by_pairs() -> None:
     ablation = synthetic.make_ablation(expect=[beats("mnr", "softmax")])
     nothing = make_plan(ablation, [])
-    with pytest.raises(UsageError, match=r"give the spread, e\.g\. --sd"):
+    with pytest.raises(UsageError, match=r"or give it, e\.g\. --sd"):
         detections(nothing, 0.005)
     found = detections(nothing, 0.005, 0.008)[0]
     assert (found.seeds, found.over_pairs, found.pilot) == (23, None, 0)
@@ -100,7 +100,7 @@ def test_sizes_that_mean_nothing_are_refused(size: float, sd: float | None) -> N
 def test_plan_detect_on_the_command_line(study: Path) -> None:
     done = harness("plan", "study.py", "--detect", ".005", "--sd", ".008", cwd=study.parent)
     assert done.returncode == 0, done.stderr
-    assert "mnr beats cosine: 0.5 points need 23 final seeds (80 % power at 95 %" in done.stdout
+    assert "mnr beats cosine: 0.5 points need 23 final seeds (80 % power with 95 % intervals" in done.stdout
     as_json = harness("plan", "study.py", "--detect", ".005", "--sd", ".008", "--json", cwd=study.parent)
     assert json.loads(as_json.stdout)["detect"][0]["seeds"] == 23
     for wrong, words in ((["--sd", ".008"], "give --detect"), (["--detect", ".005"], "has no pilot")):

@@ -222,7 +222,7 @@ def test_a_claim_on_a_figure_that_no_run_will_have_is_refused_by_plan(study: Pat
     )
     done = harness("plan", "study.py", cwd=study.parent)
     assert done.returncode == 2
-    assert "no run will have the figure 'mteb/STS61'" in done.stderr
+    assert "no run will have the score 'mteb/STS61'" in done.stderr
     assert "mteb/STS16" in done.stderr
 
 
@@ -290,8 +290,9 @@ def test_a_study_that_takes_another_s_place_is_told_and_beside_it_it_is_not() ->
     store, other = Store(), losses.MultipleNegativesRankingLoss.given(scale=20.001)
     store.run(declared())
     in_place = with_study(declared(), "other", loss=other)
-    assert "other: it was first declared when test scores of mnr were known, which are no longer declared" in told(
-        store, in_place
+    assert (
+        "other: when it was first declared, test scores were known of mnr, which the study file no longer declares"
+        in told(store, in_place)
     )
     store = Store()
     store.run(declared())
@@ -350,7 +351,7 @@ def test_a_best_trial_that_becomes_another_one_after_the_look_is_told() -> None:
     assert hindsight.notes(store.plan(ablation)) == []
     store.records = {**made, **store.records, winner.id: winner}
     (note,) = hindsight.notes(store.plan(ablation))
-    assert "mnr: its best trial became another one" in note
+    assert "mnr: another trial became its best one" in note
     store.records = made
     assert hindsight.notes(store.plan(ablation)) == []
 

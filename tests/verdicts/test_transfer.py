@@ -96,7 +96,7 @@ def test_the_command_writes_a_page_with_the_verdicts_of_each_testbed(
     row = next(line for line in page.splitlines() if line.startswith("| softmax \\< mnr |"))
     assert "| holds (+" in row
     assert "| violated (−" in row
-    assert "On book, and in reverse order on nli" in page
+    assert "On nli their order is reversed." in page
     assert (Path("reports/synthetic-transfer/figures/ranks.svg")).is_file()
     assert main(["transfer", "study.py", "book"]) == 2
     assert main(["transfer", "study.py", "book", "book"]) == 2

@@ -37,7 +37,7 @@ def differences(facts: Facts) -> Figure | None:
                 axes.plot([100 * interval.low, 100 * interval.high], [place + shift] * 2, **style | {"marker": ""})
             axes.plot(100 * difference.mean, place + shift, **style, fillstyle="full" if interval else "none")
     axes.axvline(0, color="black", linewidth=1)
-    axes.set_yticks(range(len(steps)), [f"{short(s.after.name)}\nless {short(s.before.name)}" for s, _ in steps])
+    axes.set_yticks(range(len(steps)), [f"{short(s.after.name)}\nminus {short(s.before.name)}" for s, _ in steps])
     axes.set_ylim(len(steps) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("STSB test Spearman × 100, 95 % intervals")
