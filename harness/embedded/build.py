@@ -76,8 +76,8 @@ def write_data(root: Path, seed: int = rows.SEED) -> set[Frame]:
         },
     )
     sts: dict[str, taskdata.Columns] = {}
-    for split in ("dev", "test"):
-        pairs = rows.sts_pairs(split, rows.STS_PAIRS, rows.seen_domains(), taken, seed)
+    for split, number in (("dev", rows.DEV_PAIRS), ("test", rows.TEST_PAIRS)):
+        pairs = rows.sts_pairs(split, number, rows.seen_domains(), taken, seed)
         sts[split] = {
             "sentence1": [pair.sentence1 for pair in pairs],
             "sentence2": [pair.sentence2 for pair in pairs],

@@ -216,7 +216,7 @@ def test_the_command_makes_a_model_that_loads_and_tells_its_hash(
     """The recipe that made the model that ships, in a short form."""
     from sentence_transformers import SentenceTransformer
 
-    for name, size in (("NLI_PREMISES", 5), ("STS_PAIRS", 12), ("UNLABELLED", 1500)):
+    for name, size in (("NLI_PREMISES", 5), ("DEV_PAIRS", 12), ("TEST_PAIRS", 12), ("UNLABELLED", 1500)):
         monkeypatch.setattr(rows, name, size)
     monkeypatch.setattr(pretrain, "Recipe", lambda: QUICK)
     pretrain.main([str(tmp_path / "model")])

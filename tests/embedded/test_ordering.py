@@ -43,12 +43,13 @@ def scores(folder: Path, study: str, name: str = "stsb-test/spearman_cosine") ->
     return [r["scores"][name] for r in records if r["study"] == study and r["stage"] != "tune"]
 
 
-def test_what_the_book_claims_holds_by_evidence_and_the_planted_null_does_not(folder: Path) -> None:
-    """Cosine leads softmax by two points, which three seeds and 900 pairs do not show: it must not be reversed."""
+def test_what_the_book_claims_holds_and_the_planted_null_does_not(folder: Path) -> None:
+    """Three seeds need not decide softmax against cosine, whose scores spread most: their means must be in order."""
     judged = {v["expectation"]: v["verdict"] for v in document(folder, "check")["verdicts"]}
     assert judged.pop("mnr+shuffled beats mnr by 0.01 at the default point") in ("violated", "inconclusive")
     assert "violated" not in judged.values()
     assert judged["cosine < mnr at the default point"] == "holds"
+    assert mean(scores(folder, "cosine")) > mean(scores(folder, "softmax")) + 0.01
     for study in ("mnr", "mnr+hard"):
         for loser in ("softmax", "cosine"):
             assert mean(scores(folder, study)) > mean(scores(folder, loser)) + 0.07, (study, loser)
