@@ -123,7 +123,7 @@ def records_as_dict(records: Sequence[Record]) -> dict[str, Any]:
 
 def records_table(records: Sequence[Record]) -> Table:
     """Return a table with one row per record: run, outcome, dev and test Spearman x 100, and cost."""
-    table = Table(title=f"{len(records)} records; STSB Spearman x 100", title_justify="left")
+    table = Table(title=f"{len(records)} records; STS Spearman x 100", title_justify="left")
     for column in ("id", "study", "stage", "trial", "seed", "point", "outcome"):
         table.add_column(column, overflow="fold")
     for column in ("dev", "test", "steps", "time"):

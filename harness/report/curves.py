@@ -94,7 +94,7 @@ def _table(facts: Facts, curves: dict[str, tuple[float | None, ...]], most: int)
         default = first.scores.get(OBJECTIVE) if first is not None and first.outcome == "ok" else None
         cells = (score(curve[k - 1]) if k <= len(curve) else NONE for k in shown)
         rows.append((escape(row.name), score(default), *cells))
-    header = ("STSB dev Spearman", "default point", *(f"best of {k} point{'s' * (k > 1)}" for k in shown))
+    header = ("STS dev Spearman", "default point", *(f"best of {k} point{'s' * (k > 1)}" for k in shown))
     return Table(header, tuple(rows))
 
 

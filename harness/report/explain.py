@@ -84,7 +84,7 @@ def explanation(facts: Facts) -> Iterable[str]:
         return
     header = (
         "study",
-        "STSB dev Spearman",
+        "STS dev Spearman",
         "alignment",
         "uniformity",
         "mean cosine",

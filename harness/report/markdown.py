@@ -108,9 +108,9 @@ def verdict_line(facts: Facts) -> str:
 def _leader(facts: Facts) -> str:
     means = [(mean, row) for row in facts.rows if (mean := row.mean(HEADLINE)) is not None]
     if not means:
-        return "There is no STSB test score yet."
+        return "There is no STS test score yet."
     mean, row = max(means, key=lambda item: item[0])
-    return f"Highest mean: {escape(row.name)}, STSB test Spearman {score(mean)}."
+    return f"Highest mean: {escape(row.name)}, STS test Spearman {score(mean)}."
 
 
 def budget_line(facts: Facts) -> str:
@@ -126,9 +126,9 @@ def budget_line(facts: Facts) -> str:
     firsts = {str(ablation.default_point(study)) for study in ablation.studies}
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     return (
-        f"Each study has the same budget: {trials} trials of {length}, scored on STSB dev, the first at {first}; then "
-        f"{budget.seeds} final run{'s' * (budget.seeds != 1)} "
-        "with new seeds at the best point and at the first point. STSB test and the MTEB tasks are scored only in "
+        f"Each study has the same budget: {trials} trials of {length}, scored on the STS dev set, the first at {first}"
+        f"; then {budget.seeds} final run{'s' * (budget.seeds != 1)} "
+        "with new seeds at the best point and at the first point. The STS test set and the tasks are scored only in "
         "final runs. All scores are multiplied by 100, and differences are given in those points."
     )
 

@@ -8,11 +8,17 @@ from typing import Any
 from harness.report import tables
 from harness.report.facts import PUBLIC_HUB, Facts, without_paths
 from harness.report.tables import escape
+from harness.testbeds import EMBEDDED
 
 
 def data_and_model(facts: Facts) -> Iterable[str]:
     """Yield the revisions of model, rows and sets, the rows used, and a warning if they are not from the public hub."""
     bed = facts.plan.ablation.testbed
+    if EMBEDDED in {source.repo for source in bed.sources}:
+        yield (
+            "> **Generated sentences.** A grammar makes all sentences of this testbed, and its base model has read no "
+            "other. The scores are not scores on STSB or MTEB, and no measure of how good a loss is on real text."
+        )
     hubs = [str(hub) for hub, _ in facts.provenance("hub") if str(hub).rstrip("/") != PUBLIC_HUB]
     if hubs:
         served = ", ".join(escape(without_paths(hub)) for hub in hubs)

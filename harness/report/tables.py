@@ -65,15 +65,15 @@ LESS = " †"
 def headline(facts: Facts) -> Table:
     """Return the main results table: one row per study, the untrained model first."""
     tasks, named = len(facts.common_tasks), len(facts.tasks)
-    mean = "MTEB mean"
+    mean = "mean"
     if tasks:
         mean += f" of {tasks} task{'s' * (tasks != 1)}" + (f" (of {named})" if tasks < named else "")
     header = (
         "study",
         "loss",
         "view",
-        "STSB test Spearman<br>(95 % over seeds)",
-        "STSB test Pearson",
+        "STS test Spearman<br>(95 % over seeds)",
+        "STS test Pearson",
         mean,
         "Spearman minus the row above<br>(95 % over pairs; 95 % over seeds)",
         "best point",
@@ -179,7 +179,7 @@ def _growth(before: float | None, after: float | None) -> str:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Studies ranked by mean STSB test Spearman at the best and at the default point; only those that have both."""
+    """Studies ranked by mean STS test Spearman at the best and at the default point; only those that have both."""
 
     tuned: tuple[str, ...]
     """Names of the studies, the best at its best point first."""

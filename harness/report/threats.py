@@ -70,8 +70,9 @@ def _seeds(facts: Facts) -> list[str]:
 
 def _pairs(facts: Facts) -> list[str]:
     return [
-        "Claims are judged only on STSB test, by Spearman correlation. Its pairs come from the same sources as the dev "
-        "set on which every best point was selected; on other kinds of text, the differences may not be the same."
+        "Claims are judged only on the STS test set, by Spearman correlation. Its pairs come from the same sources as "
+        "the dev set on which every best point was selected; on other kinds of text, the differences may not be the "
+        "same."
     ]
 
 

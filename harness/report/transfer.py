@@ -43,7 +43,7 @@ def page(sides: Sequence[Side], agreements: Sequence[Agreement], has_figure: boo
     names = [escape(side.testbed) for side in sides]
     sections = [
         f"# {escape(sides[0].plan.ablation.name)} on {' and '.join(names)}",
-        "Does the order of the studies transfer between testbeds? Scores are STSB test Spearman × 100 at each study's "
+        "Does the order of the studies transfer between testbeds? Scores are STS test Spearman × 100 at each study's "
         "best point, and differences are given in those points.",
         "## Agreement",
         _agreement(agreements).markdown(),

@@ -32,7 +32,7 @@ class InOrder:
 
 @dataclass(frozen=True)
 class Beats:
-    """Study `better` beats study `worse` on STSB test."""
+    """Study `better` beats study `worse` on the STS test set."""
 
     better: str
     """Name of the study with the higher score."""

@@ -17,7 +17,7 @@ from harness.verdicts.finals import Finals, mean_resampled
 
 @dataclass(frozen=True)
 class Difference:
-    """Study `better` minus study `worse` in Spearman correlation on STSB test, on a 0 to 1 scale."""
+    """Study `better` minus study `worse` in Spearman correlation on the STS test set, on a 0 to 1 scale."""
 
     by_seed: tuple[float, ...]
     """The difference for each seed that both studies have finished."""

@@ -22,7 +22,7 @@ NO_SPREAD = 0.0001
 _ROUNDING = 1e-3
 """Tolerance between a record's score and the score of its pairs, whose cosines may be rounded."""
 
-_TITLES = {TEST: "STSB test", DEV: "STSB dev"}
+_TITLES = {TEST: "STS test", DEV: "STS dev"}
 
 _MEASURES: Mapping[str, tuple[Callable[..., float], Callable[..., intervals.Floats]]] = {
     "spearman_cosine": (intervals.spearman, bootstrap.resampled_spearman),
@@ -130,7 +130,7 @@ def problem(run: PlannedRun, figure: str = HEADLINE) -> str | None:
     test_set, _, measure = figure.partition("/")
     title = _TITLES.get(test_set, test_set)
     if figure == HEADLINE and (HEADLINE not in record.scores or TEST not in record.pairs):
-        return "lacks its STSB test predictions"
+        return "lacks its predictions of the STS test set"
     if figure not in record.scores:
         why = record.missing.get(measure) or f"it has {', '.join(sorted(record.scores)) or 'none'}"
         return f"has no score {figure} ({why})"

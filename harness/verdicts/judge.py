@@ -1,7 +1,7 @@
 """Judge the claims of a study file by its final runs: hypothesis tests with Holm's correction.
 
-The score is the Spearman correlation on STSB test at each study's best point; a claim made with `at="default"` is about
-the runs at the untuned default point instead. For each claim "A beats B by m":
+The score is the Spearman correlation on the STS test set at each study's best point; a claim made with `at="default"`
+is about the runs at the untuned default point instead. For each claim "A beats B by m":
 
 - holds: the lower ends of both intervals of the difference A - B, the one over test pairs and the one over seeds, reach
   m. If m is 0 they must exceed it: a study does not beat an identical one. In addition, the test with both variances

@@ -161,7 +161,7 @@ def test_mean_over_tasks_leaves_out_a_task_that_one_run_lacks() -> None:
     found = gather(synthetic.make(change=change))
     assert found.common_tasks == ("STS12", "SICK-R", "Banking77Classification")
     assert found.missing == {"STS16": "not evaluated yet"}
-    assert "MTEB mean of 3 tasks (of 4)" in tables.headline(found).header
+    assert "mean of 3 tasks (of 4)" in tables.headline(found).header
     softmax = found.studies[0]
     kept = [softmax.mean(f"mteb/{task}") or 0 for task in found.common_tasks]
     assert found.task_mean(softmax) == pytest.approx(sum(kept) / 3)
@@ -331,6 +331,13 @@ def test_a_stand_in_hub_is_named_at_the_top(tmp_path: Path) -> None:
     assert "Not from the public hub" not in page_of(synthetic.make(), tmp_path)
     page = page_of(origin(hub="http://stand-in:8000"), tmp_path)
     assert "came from http://stand-in:8000" in page.split("## Result")[0]
+
+
+def test_a_report_on_generated_sentences_says_that_they_are_not_stsb(tmp_path: Path) -> None:
+    assert "Generated sentences" not in page_of(synthetic.make(), tmp_path)
+    ablation = replace(synthetic.make_ablation(), testbed=testbeds.embedded)
+    page = page_of(synthetic.make(ablation), tmp_path)
+    assert "not scores on STSB or MTEB" in page.split("## Result")[0]
 
 
 def test_records_without_provenance_are_reported(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def differences(facts: Facts) -> Figure | None:
     axes.set_yticks(range(len(steps)), [f"{short(s.after.name)}\nminus {short(s.before.name)}" for s, _ in steps])
     axes.set_ylim(len(steps) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("STSB test Spearman × 100, 95 % intervals")
+    axes.set_xlabel("STS test Spearman × 100, 95 % intervals")
     legend(figure, handles, [str(handle.get_label()) for handle in handles])
     return figure
 
@@ -66,7 +66,7 @@ def tasks(facts: Facts) -> Figure | None:
         axes.tick_params(axis="x", rotation=35)
         for tick in axes.get_xticklabels():
             tick.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), ["STSB test" if n == HEADLINE else n.removeprefix("mteb/") for n in names])
+    axes.set_yticks(range(len(names)), ["STS test" if n == HEADLINE else n.removeprefix("mteb/") for n in names])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     for (line, column), value in np.ndenumerate(values):
@@ -82,7 +82,7 @@ def tasks(facts: Facts) -> Figure | None:
 
 
 def cost(facts: Facts) -> Figure | None:
-    """Draw STSB test score against the minutes of one final run, and against those of the whole study."""
+    """Draw STS test score against the minutes of one final run, and against those of the whole study."""
     rows = [(index, row) for index, row in enumerate(facts.studies) if row.finals.scores]
     if not rows:
         return None
@@ -100,7 +100,7 @@ def cost(facts: Facts) -> Figure | None:
     for axes, what in zip(panels, ("training one final run", "all runs of the study"), strict=True):
         untrained_line(axes, facts, HEADLINE)
         axes.set_xlabel(f"minutes: {what}")
-    panels[0].set_ylabel("STSB test Spearman × 100")
+    panels[0].set_ylabel("STS test Spearman × 100")
     figure.suptitle("Score against cost, 95 % intervals over seeds", fontsize=11)
     legend(figure, *panels[0].get_legend_handles_labels())
     return figure

@@ -32,7 +32,7 @@ def explain(facts: Facts) -> Figure | None:
         _place(plane, space, with_diagnostics[0], style)
         if space.profile is not None:
             profile.plot(range(BINS), space.profile, **style)
-    course.set(title="Dev score during training", xlabel="share of the training", ylabel="STSB dev Spearman × 100")
+    course.set(title="Dev score during training", xlabel="share of the training", ylabel="STS dev Spearman × 100")
     course.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     plane.set(title="Space (lower left is better)", xlabel="uniformity", ylabel="alignment")
     profile.set(title="Mean cosine by gold score", xlabel="gold score, 0 to 5", ylabel="sd above the lowest fifth")

@@ -38,7 +38,7 @@ def sweeps(facts: Facts) -> Figure | None:
             axes.set_xscale("log")
         untrained_line(axes, facts, HEADLINE)
         axes.set_xlabel(_LABELS.get(what, what))
-    panels[0].set_ylabel("STSB test Spearman × 100")
+    panels[0].set_ylabel("STS test Spearman × 100")
     handles = {
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }

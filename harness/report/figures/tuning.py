@@ -48,7 +48,7 @@ def tuning(facts: Facts) -> Figure | None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     panels[1].xaxis.set_major_locator(MaxNLocator(nbins=6))
     panels[1].set_xlim(left=0)
-    panels[0].set_ylabel("STSB dev Spearman × 100")
+    panels[0].set_ylabel("STS dev Spearman × 100")
     legend(figure, *panels[0].get_legend_handles_labels())
     return figure
 
@@ -80,7 +80,7 @@ def learning_rates(facts: Facts) -> Figure | None:
         axes.set_title(short(row.name))
         _rate_axis(axes, facts, row)
         if axes in grid[:, 0]:
-            axes.set_ylabel("STSB dev Spearman × 100")
+            axes.set_ylabel("STS dev Spearman × 100")
     for place, axes in enumerate(grid.flat):
         if place >= len(rows):
             axes.set_visible(False)
