@@ -151,7 +151,7 @@ def run(
             missing = _fetched(ablation, console)
             precision = resolve.precision_of(where, ablation.precision)
             ablation = resolve.resolved(ablation, opened, hashes, precision, console)
-            auditing.require_audit(ablation, opened, missing, console, options.only)
+            auditing.require_audit(ablation, opened, missing, console, options.only, time_limit)
             with Board(console) as board:
                 driver = Driver(ablation, opened, where, board, options, missing, _provenance(study_file), records)
                 driver.drive()

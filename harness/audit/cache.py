@@ -1,4 +1,4 @@
-"""Cached audits: when an audit is still valid, reading and writing it in a store, and refusing runs on errors.
+"""Cached audits: when an audit is still valid, and reading and writing it in a store.
 
 `harness.data.checks` has the rules, `harness.audit.examine` applies them to a testbed in a process of its own, and
 this module has what driver, commands and report need of the result: light to import.
@@ -14,22 +14,23 @@ from pathlib import Path
 
 from harness.data.findings import Audit, Finding, Overlap, by_severity
 from harness.data.overlap import BANDS, PER_BAND, SHINGLE, THRESHOLD
-from harness.errors import AuditFailed, StoreError
+from harness.errors import StoreError
 from harness.files import as_json, write_atomically
 from harness.planning.plan import RECIPE, Plan
 from harness.spec import losses
 from harness.spec.ablation import Ablation
+from harness.spec.space import Choice
 from harness.spec.study import Study
 from harness.spec.views import named
 
 FILE = "audit.json"
 
-VERSION = 3
+VERSION = 4
 """Increased by hand when the audit checks more, or judges differently: all audits are then repeated."""
 
 
 def key(ablation: Ablation) -> str:
-    """Hash what decides an audit: rows, dev and test sets, tasks, and of each study its view, loss and batch sizes."""
+    """Hash what decides an audit: rows, dev and test sets, tasks, and of each study its view, loss and batches."""
     bed = ablation.testbed
     decides = {
         "version": VERSION,
@@ -41,6 +42,10 @@ def key(ablation: Ablation) -> str:
         "tasks": sorted(bed.tasks),
         "studies": [[study.name, study.reads, ablation.decides(study)] for study in ablation.studies],
         "batch_sizes": batch_sizes(ablation),
+        "batches": [
+            [study.name, smallest_batch(ablation, study), ablation.default_point(study).options]
+            for study in own_losses(ablation)
+        ],
     }
     return hashlib.sha256(as_json(decides).encode()).hexdigest()[:16]
 
@@ -111,35 +116,21 @@ def of_plan(plan: Plan) -> Audit | None:
     return audit if audit.key == key(only(plan.ablation, audit.studies)) else None
 
 
-def refuse_errors(audit: Audit) -> None:
-    """Raise AuditFailed if there is an error; the message lists all errors and how to fix them."""
-    errors = audit.of("error")
-    if errors:
-        listed = "\n".join(f"- {finding.where}: {finding.what}: {finding.explain}" for finding in errors)
-        raise AuditFailed(
-            f"the audit of the data found {len(errors)} error{'s' * (len(errors) > 1)}; nothing was trained:\n{listed}"
-        )
-
-
-def exit_code(audit: Audit) -> int:
-    """Return the exit code of a command that only audits: 2 if there is an error, else 0."""
-    return AuditFailed.exit_code if audit.of("error") else 0
-
-
-def lines(audit: Audit) -> list[str]:
-    """Return the warnings, one line each."""
-    return [f"warning: {finding.where}: {finding.what}: {finding.explain}" for finding in audit.of("warning")]
-
-
-def with_untested_labels(ablation: Ablation) -> list[Study]:
-    """Return the studies whose loss, a study file's own callable, may ignore the label of the view."""
+def own_losses(ablation: Ablation) -> list[Study]:
+    """Return the studies whose loss is a callable of the study file and not one of the library's."""
+    library = (losses.softmax, losses.gist)
     return [
         study
         for study in ablation.studies
-        if named(study.view).label != "none"
-        and not isinstance(study.loss, losses.Loss)
-        and study.loss is not losses.softmax
+        if not isinstance(study.loss, losses.Loss) and not any(study.loss is each for each in library)
     ]
+
+
+def smallest_batch(ablation: Ablation, study: Study) -> int:
+    """Return the smallest batch size of a study's space and default point: its loss may need that many rows."""
+    tuned = ablation.dimensions(study)["batch_size"]
+    assert isinstance(tuned, Choice)
+    return min(ablation.default_point(study).batch_size, *(int(size) for size in tuned.values))
 
 
 def new_audit(

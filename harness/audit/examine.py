@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from harness.audit import cache
-from harness.data.checks import PROBED, ignored_label, of_dropped, of_null_labels, of_view, unprobed_label
+from harness.data.checks import of_dropped, of_null_labels, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding, Overlap
 from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, of_overlap, overlap, pair_keys
@@ -160,30 +160,6 @@ def in_batch(study: Study) -> bool:
     """
     inputs = inputs_of(study.loss)
     return named(study.view).label == "none" and (inputs is None or inputs.fewest == 2)
-
-
-def probe(ablation: Ablation, name: str) -> list[Finding]:
-    """Test on a few rows with different labels whether a study's loss reads its labels."""
-    study = ablation.study(name)
-    view = named(study.view)
-    rows, _ = clean(view, view.build(materials.load_rows(ablation.testbed), ablation.testbed_of(name).max_rows))
-    column = view.columns[-1]
-    few = rows.groupby(column, sort=True).head(PROBED // 2).head(PROBED)
-    if few[column].nunique() < 2:
-        return []
-    from harness.executors.library_output import be_quiet
-    from harness.model.loading import fresh_model
-    from harness.training.label_probe import reads_labels  # torch and the model, which most ablations need not wait for
-
-    be_quiet()
-    try:
-        model = fresh_model(ablation.testbed_of(name).sealed())
-        loss = study.loss(model, **dict(ablation.default_point(study).options))
-        texts = [few[name].tolist() for name in view.columns[: view.texts]]
-        read = reads_labels(model, loss, texts, few[column].tolist())
-    except Exception as problem:  # a study file's loss may raise anything; its runs will report it
-        return [unprobed_label(study.name, view, f"{type(problem).__name__} was raised")]
-    return [] if read else [ignored_label(study.name, view, len(rows))]
 
 
 def _most_words(bed: Testbed) -> int:

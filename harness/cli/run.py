@@ -156,7 +156,7 @@ def _checked(options: argparse.Namespace) -> Ablation:
 
 def _audit_only(ablation: Ablation, folder: Path, only: Sequence[str]) -> int:
     from harness import api
-    from harness.audit import cache
+    from harness.audit.outcome import exit_code
     from harness.cli.tables import audit_table
 
     audit = api.audit(ablation, folder, only=only)
@@ -164,4 +164,4 @@ def _audit_only(ablation: Ablation, folder: Path, only: Sequence[str]) -> int:
     for finding in audit.findings:
         if finding.severity != "note":
             print(f"{finding.severity}: {finding.where}: {finding.explain}")
-    return cache.exit_code(audit)
+    return exit_code(audit)

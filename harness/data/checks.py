@@ -17,9 +17,6 @@ from harness.spec.views import View
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-PROBED = 32
-"""Number of rows on which it is tested whether a loss reads its labels."""
-
 MANY_FALSE_NEGATIVES = 1.0
 """Expected number per batch above which false negatives are a warning."""
 
@@ -240,43 +237,4 @@ def _false_negatives(view: View, keys: DataFrame, where: str, size: int) -> Find
         f"A random batch of {size} rows of view {view.name!r} is expected to contain {expected:.2g} pairs of rows "
         "with the same anchor or the same positive, which in-batch negatives push apart; the sampler shuffles all rows."
         + (" Use smaller batches, or leave out rows that repeat an anchor." if many else ""),
-    )
-
-
-def ignored_label(study: str, view: View, rows: int) -> Finding:
-    """Return the finding that a loss gives the same value for all labels.
-
-    Args:
-        study: name of the study.
-        view: its view.
-        rows: number of rows of the view.
-    """
-    return Finding(
-        "error",
-        f"study {study}",
-        "ignored label",
-        rows,
-        rows,
-        f"The loss of study {study!r} does not depend on the {view.columns[-1]!r} of view {view.name!r}: every pair is "
-        "trained on as if it had the same label. Use a loss that reads the label, or a view without labels, "
-        'e.g. view="pair".',
-    )
-
-
-def unprobed_label(study: str, view: View, why: str) -> Finding:
-    """Return the finding that it could not be tested whether a loss reads its labels.
-
-    Args:
-        study: name of the study.
-        view: its view.
-        why: the reason.
-    """
-    return Finding(
-        "note",
-        f"study {study}",
-        "label not probed",
-        0,
-        PROBED,
-        f"It could not be tested whether the loss of study {study!r} reads the {view.columns[-1]!r} of view "
-        f"{view.name!r} ({why}).",
     )

@@ -7,18 +7,26 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from harness.audit import cache
-from harness.data.checks import unprobed_label
+from harness.audit import cache, outcome
 from harness.data.findings import Audit, Finding, by_severity
+from harness.data.loss_findings import RAISES, UNFIT, untried_loss
 from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
 from harness.executors import WorkerDied
 from harness.spec.ablation import Ablation
-from harness.spec.views import named
+from harness.spec.loading import folder_beside
 from harness.store.folder import Store
+
+LIMIT = 600.0
+"""Seconds after which the trial of a loss is stopped."""
 
 
 def require_audit(
-    ablation: Ablation, store: Store, missing: Mapping[str, str], console: Console, only: Sequence[str] = ()
+    ablation: Ablation,
+    store: Store,
+    missing: Mapping[str, str],
+    console: Console,
+    only: Sequence[str] = (),
+    time_limit: float | None = None,
 ) -> None:
     """Audit the data of the runs to come and print the warnings; arguments as for `audit`.
 
@@ -26,13 +34,19 @@ def require_audit(
         AuditFailed: the data have an error.
         TestbedUnavailable: the audit's process ended early.
     """
-    result = audit(ablation, store, missing, only)
-    for line in cache.lines(result):
+    result = audit(ablation, store, missing, only, time_limit)
+    for line in outcome.lines(result):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    cache.refuse_errors(result)
+    outcome.refuse_errors(result)
 
 
-def audit(ablation: Ablation, store: Store, missing: Mapping[str, str], only: Sequence[str] = ()) -> Audit:
+def audit(
+    ablation: Ablation,
+    store: Store,
+    missing: Mapping[str, str],
+    only: Sequence[str] = (),
+    time_limit: float | None = None,
+) -> Audit:
     """Return the store's audit if it is of the same data, else make a new one and write it to the store.
 
     Args:
@@ -40,6 +54,7 @@ def audit(ablation: Ablation, store: Store, missing: Mapping[str, str], only: Se
         store: the store, locked.
         missing: the tasks whose data are not available, with the reason.
         only: audit the data of these studies and of the studies that mine for them (all if empty).
+        time_limit: seconds after which a run, and so the trial of a loss, is stopped.
 
     Raises:
         AuditFailed: the data have a form that the audit cannot read.
@@ -47,10 +62,11 @@ def audit(ablation: Ablation, store: Store, missing: Mapping[str, str], only: Se
     """
     from harness.engine.job import packed
     from harness.engine.worker import audit as audit_job
-    from harness.engine.worker import probe as probe_job
     from harness.executors.processes import in_fresh_process
 
     stored = cache.read(store.folder)
+    if stored is not None and any(finding.what in (RAISES, UNFIT) for finding in stored.of("error")):
+        stored = None  # the error may be gone with a package or a file that the loss needs, which the key does not show
     if stored is not None and cache.still_holds(stored, ablation, missing) and not (only and stored.of("error")):
         return stored
     whole, ablation = ablation, cache.only(ablation, only)
@@ -71,13 +87,27 @@ def audit(ablation: Ablation, store: Store, missing: Mapping[str, str], only: Se
             f"testbed {ablation.testbed.name!r}: the audit of the data could not be made ({type(problem).__name__}: "
             f"{problem}); nothing was trained. Are the rows and sets of the testbed's form?"
         ) from problem
-    on_labels: list[Finding] = []
-    for study in cache.with_untested_labels(ablation):
-        try:
-            on_labels += in_fresh_process(probe_job, pickled, study.name)
-        except Exception as problem:  # the loss ended the process, or cannot be unpickled in it: its runs report it
-            on_labels.append(unprobed_label(study.name, named(study.view), f"{type(problem).__name__}"))
+    findings = by_severity([*result.findings, *_of_losses(ablation, pickled, min(time_limit or LIMIT, LIMIT))])
     part = () if ablation is whole else tuple(study.name for study in ablation.studies)
-    result = replace(result, findings=tuple(by_severity([*result.findings, *on_labels])), studies=part)
+    result = replace(result, findings=tuple(findings), studies=part)
     cache.write(store.folder, result)
     return result
+
+
+def _of_losses(ablation: Ablation, pickled: bytes, limit: float) -> list[Finding]:
+    """Try the losses that the study file defines, in one process, which is replaced if a loss ends it."""
+    from harness.engine.worker import try_loss
+    from harness.executors.processes import ProcessExecutor
+
+    findings: list[Finding] = []
+    executor = ProcessExecutor([{}], time_limit=limit)
+    try:
+        for study in cache.own_losses(ablation):
+            try:
+                findings += executor.submit(try_loss, pickled, study.name, folder_beside()).result()
+            except Exception as problem:  # the loss ended the process, or memory ran out
+                why = str(problem).partition(";")[0] if isinstance(problem, WorkerDied) else type(problem).__name__
+                findings.append(untried_loss("warning", study, why))
+    finally:
+        executor.stop()
+    return findings

@@ -29,17 +29,16 @@ from harness.executors import library_output
 from harness.model.certificate import Certificate, certify
 from harness.model.loading import fresh_model, how_loaded
 from harness.scores import DEV, OBJECTIVE, TEST
+from harness.spec.beside import last_line
 from harness.store.records import Pairs, Record
 from harness.testbeds import EMBEDDED, hub, materials
 from harness.testbeds.measure import verify
+from harness.training.memory import ran_out_of_memory
 from harness.training.precision import precision_here, prefer_deterministic_kernels
 from harness.training.train import Schedule, Training, train
 
 CHECKPOINTS = (0.25, 0.5, 0.75)
 """Shares of the training at which a search with pruning scores the dev set."""
-
-NO_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
-"""Parts of torch's messages when memory ran out, on a GPU, on a CPU, and in NVIDIA's libraries."""
 
 LOOKS = (1 / 16, 1 / 4, 1 / 2)
 """Shares of the training at which a final run scores the dev set for the report: scores change most early on."""
@@ -66,11 +65,15 @@ def execute(job: Job) -> Record:
         record = replace(record, outcome="infeasible", error=str(problem), train_seconds=time.perf_counter() - began)
     except RunFailed as problem:
         record = replace(
-            record, error=f"{type(problem).__name__}: {problem}", train_seconds=time.perf_counter() - began
+            record,
+            error=f"{type(problem).__name__}: {problem}{_place(problem, job)}",
+            train_seconds=time.perf_counter() - began,
         )
-    except Exception:
+    except Exception as problem:
         record = replace(
-            record, error=_head_and_tail(traceback.format_exc()), train_seconds=time.perf_counter() - began
+            record,
+            error=_head_and_tail(traceback.format_exc()) + _place(problem, job),
+            train_seconds=time.perf_counter() - began,
         )
     peak = round(_peak_memory_mb(), 1)
     if record.outcome == "infeasible":  # only here, because the exception held references to the run's tensors
@@ -248,14 +251,19 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as problem:
-        message = str(problem).lower()
-        if isinstance(problem, RuntimeError) and not any(words in message for words in NO_MEMORY):
+        if not ran_out_of_memory(problem):
             raise
         raise OutOfMemory(f"the run ran out of memory: {str(problem).splitlines()[0]}") from problem
 
 
 def _peak_memory_mb() -> float:
     return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else provenance.peak_memory_mb()
+
+
+def _place(problem: Exception, job: Job) -> str:
+    """Return the last line of the traceback in the study file or beside it; the driver prints an error's end."""
+    line = last_line(problem, job.beside)
+    return f" (at {line})" if line else ""
 
 
 def _head_and_tail(text: str, lines: int = 12) -> str:

@@ -129,9 +129,20 @@ def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:
     return examine(cloudpickle.loads(pickled), key, missing, tell)
 
 
-def probe(pickled: bytes, study: str) -> list[Finding]:
-    """Test whether a loss reads its labels; in a separate process, because a loss may crash it."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    from harness.audit import examine
+def try_loss(pickled: bytes, study: str, folder: str | None) -> list[Finding]:
+    """Try the loss of a study of a cloudpickled ablation; in a separate process, because a loss may crash it.
 
-    return examine.probe(cloudpickle.loads(pickled), study)
+    Args:
+        pickled: the ablation.
+        study: name of the study.
+        folder: the study file's folder, whose modules are imported again, so that studies do not share their state.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TQDM_DISABLE"] = "1"
+    tqdm.set_lock(threading.RLock())
+    from harness.audit import losses
+    from harness.spec.loading import imported_anew
+
+    ablation = cloudpickle.loads(pickled)
+    with imported_anew(folder):
+        return losses.try_loss(ablation, study, folder)

@@ -20,6 +20,7 @@ import cloudpickle
 
 from harness.errors import StudyFileError
 from harness.spec.ablation import Ablation
+from harness.spec.beside import installed_below
 
 _beside: dict[str, frozenset[str]] = {}
 """The folder of the last study file, and the names of the modules that were imported before that file was loaded."""
@@ -104,9 +105,7 @@ def _modules_of(folder: str) -> list[str]:
 
 def _below(folder: str) -> list[str]:
     """Return the names of imported modules below a folder, without installed ones and the harness's own."""
-    inside = os.path.join(folder, "")
-    below = [entry for entry in map(os.path.realpath, sys.path) if entry.startswith(inside) and entry != folder]
-    installed = tuple(os.path.join(entry, "") for entry in below)
+    inside, installed = os.path.join(folder, ""), installed_below(folder)
     own = []
     for name, module in list(sys.modules.items()):
         file = None if name.partition(".")[0] in ("harness", "__main__") else _file(module)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from harness import Budget, Space, Study, api, choice, log_uniform, testbeds
 from harness.audit import cache as kept
+from harness.audit import outcome
 from harness.audit.examine import in_batch
 from harness.data.checks import MANY_FALSE_NEGATIVES, false_negatives, of_dropped, of_view
 from harness.data.clean import clean
@@ -494,20 +495,20 @@ def test_the_key_is_of_all_that_decides_an_audit(change: dict[str, Any]) -> None
 
 def test_warnings_are_told_a_line_each_and_only_errors_refuse() -> None:
     found = synthetic.make_audit(synthetic.make_ablation())
-    assert [line.split(":")[:2] for line in kept.lines(found)] == [
+    assert [line.split(":")[:2] for line in outcome.lines(found)] == [
         ["warning", " study mnr"],
         ["warning", " testbed book"],
     ]
-    kept.refuse_errors(found)
-    assert kept.exit_code(found) == 0
+    outcome.refuse_errors(found)
+    assert outcome.exit_code(found) == 0
     one = synthetic.make_audit(
         synthetic.make_ablation(), Finding("error", "study mnr", "empty texts", 1, 2, "Mend it.")
     )
-    assert kept.exit_code(one) == 2
+    assert outcome.exit_code(one) == 2
     with pytest.raises(
         AuditFailed, match=r"1 error; nothing was trained:\n- study mnr: empty texts: Mend it\."
     ) as raised:
-        kept.refuse_errors(one)
+        outcome.refuse_errors(one)
     assert raised.value.exit_code == 2
 
 

@@ -444,7 +444,8 @@ def warning(model: Any) -> Any:
     for _ in range(3):
         warnings.warn("the margin is \x1b[31m odd", UserWarning, stacklevel=1)
         logging.getLogger("sentence_transformers.losses").warning(
-            "label .5 is left out; token %s", os.environ["HF_TOKEN"]
+            "label .5 is left out; token %s",
+            os.environ.get("HF_TOKEN", ""),  # `commandline` removes it in the audit
         )
     warnings.warn("of no interest", DeprecationWarning, stacklevel=1)
     return loss

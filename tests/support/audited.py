@@ -12,7 +12,8 @@ from hub import _write_data
 
 from harness import Ablation, Budget, Space, Study, choice, log_uniform, testbeds
 from harness.audit import cache
-from harness.audit.examine import examine, probe
+from harness.audit.examine import examine
+from harness.audit.losses import try_loss
 from harness.data.findings import Audit
 from harness.spec import losses
 from harness.testbeds import Ref
@@ -44,5 +45,5 @@ def examined(ablation: Ablation) -> Audit:
     found = examine(ablation, "key", ())
     return replace(
         found,
-        findings=(*found.findings, *(f for s in cache.with_untested_labels(ablation) for f in probe(ablation, s.name))),
+        findings=(*found.findings, *(f for s in cache.own_losses(ablation) for f in try_loss(ablation, s.name))),
     )

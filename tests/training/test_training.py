@@ -276,7 +276,7 @@ def mishaps(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
         testbed=replace(testbeds.book, tasks=()),
         studies=[Study(name, loss, "pair") for name, loss in studies.items()],
         space=Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
-        budget=Budget(trials=3, epochs=0.2, seeds=1),
+        budget=Budget(trials=3, epochs=0.5, seeds=1),  # two steps of the largest batches
         precision="fp32",
     )
     return run(ablation, tmp_path_factory.mktemp("mishaps"), executor="inline")
