@@ -23,7 +23,8 @@ from harness.planning.plan import Plan, PlannedRun
 from harness.planning.planner import Planner
 from harness.scores import DEV, TEST
 from harness.spec import losses
-from harness.spec.ablation import Ablation, Budget
+from harness.spec.ablation import Ablation
+from harness.spec.budget import Budget
 from harness.spec.expectations import Expectation, beats
 from harness.spec.space import Space, choice, log_uniform
 from harness.spec.study import Study

@@ -23,7 +23,8 @@ from harness.planning.plan import Plan, PlannedRun
 from harness.report.figures import COLOURS, GREY, MARKERS, draw
 from harness.scores import HEADLINE, TEST
 from harness.spec import losses
-from harness.spec.ablation import Ablation, Budget
+from harness.spec.ablation import Ablation
+from harness.spec.budget import Budget
 from harness.spec.expectations import beats, in_order
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import Study

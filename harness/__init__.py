@@ -5,7 +5,8 @@ This module exports the names that study files use; the command `harness` runs t
 
 from harness import testbeds
 from harness.spec import losses, views
-from harness.spec.ablation import Ablation, Budget
+from harness.spec.ablation import Ablation
+from harness.spec.budget import Budget
 from harness.spec.expectations import at_least, beats, in_order, within
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import Study

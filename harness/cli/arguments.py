@@ -6,27 +6,43 @@ import argparse
 from pathlib import Path
 
 
-def study_file(parser: argparse.ArgumentParser) -> None:
-    """Add the study file, and the testbed and tasks that replace its own."""
+def study_file(parser: argparse.ArgumentParser, *, trains: bool = True) -> None:
+    """Add the study file, and the testbed and tasks that replace its own.
+
+    Args:
+        parser: the command's parser.
+        trains: whether the command starts or plans runs, instead of reading those of a store.
+    """
     parser.add_argument("file", metavar="FILE", type=Path, help="a study file, e.g. studies/all_losses.py")
-    parser.add_argument("--testbed", metavar="NAME", help="run on this testbed instead of the file's")
-    parser.add_argument("--tasks", metavar="A,B", help="evaluate only these mteb tasks ('' for none)")
+    testbed = "run on this testbed instead of the file's" if trains else "use the runs on this testbed"
+    tasks = "mteb tasks to evaluate instead of the testbed's" if trains else "use the runs with these mteb tasks"
+    parser.add_argument("--testbed", metavar="NAME", help=testbed)
+    parser.add_argument("--tasks", metavar="A,B", help=f"{tasks}, e.g. STS12,SICK-R ('' for none)")
 
 
-def study_and_store(parser: argparse.ArgumentParser) -> None:
-    """Add the study file, its store, and the options that a store remembers."""
-    study_file(parser)
+def study_and_store(parser: argparse.ArgumentParser, *, trains: bool = True) -> None:
+    """Add the study file, its store, and the options that a store remembers.
+
+    Args:
+        parser: the command's parser.
+        trains: whether the command starts or plans runs, instead of reading those of a store; the options then say
+            which runs are meant, by default those of the store's last `harness run`.
+    """
+    study_file(parser, trains=trains)
     parser.add_argument(
         "--store", metavar="DIR", type=Path, help="folder of the records (default runs/<ablation>-<testbed>)"
     )
-    parser.add_argument("--trials", metavar="N", type=int, help="tuning trials per study")
-    parser.add_argument("--seeds", metavar="N", type=int, help="seeds of the final runs")
-    parser.add_argument("--rows", metavar="N", type=int, help="train on the first N rows of the testbed")
-    parser.add_argument("--epochs", metavar="X", type=float, help="epochs per run")
+    of_runs = "" if trains else "use the runs with "
+    rows = "train on the first N rows of the testbed" if trains else "use the runs with --rows N"
+    parser.add_argument("--trials", metavar="N", type=int, help=f"{of_runs}N tuning trials per study")
+    parser.add_argument("--seeds", metavar="N", type=int, help=f"{of_runs}N final seeds of each study")
+    parser.add_argument("--rows", metavar="N", type=int, help=rows)
+    parser.add_argument("--epochs", metavar="X", type=float, help=f"{of_runs}X epochs per run, e.g. 0.5")
     parser.add_argument(
         "--precision",
         choices=("auto", "bf16", "fp16", "fp32"),
-        help="training precision; auto: bf16 or fp16 on devices where it is faster",
+        help=f"{of_runs}this training precision (default: the file's, which is auto unless it names another); "
+        "auto: bf16 or fp16 on devices where it is faster, else fp32; fp32: no mixed precision",
     )
 
 
@@ -63,11 +79,15 @@ def strict(parser: argparse.ArgumentParser) -> None:
 def workers(parser: argparse.ArgumentParser) -> None:
     """Add the number of workers and of their threads."""
     parser.add_argument(
-        "--workers", metavar="N", type=int, help="worker processes (default: one per GPU, or one per --threads cores)"
+        "--workers",
+        metavar="N",
+        type=int,
+        help="worker processes (default: one per GPU; without a GPU, cores divided by --threads, at most 8)",
     )
     parser.add_argument(
         "--threads",
         metavar="N",
         type=int,
-        help="threads per worker (default: 1, or a GPU's share of the cores); other values change scores by about 5e-5",
+        help="threads per worker (default: 1, or a GPU's share of the cores); more than one change scores by "
+        "about 5e-5 compared with one thread",
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from collections.abc import Collection, Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +28,26 @@ OVERRIDES: dict[str, type] = {
 }
 """Options that affect results, with their types; a store remembers those of its last run."""
 
+BUDGET = ("epochs", "trials", "seeds", "max_seeds")
+"""Options that replace numbers of the budget."""
+
 
 def declared(options: argparse.Namespace) -> Ablation:
-    """Load the study file and apply the options to its ablation.
+    """Load the study file, apply the options to its ablation, and check its tasks and figures.
 
     Raises:
-        UsageError: an option is out of range, or a task is unknown.
-        StudyFileError: the study file is invalid.
+        UsageError: an option is out of range, or one of --tasks is unknown.
+        StudyFileError: the study file is invalid, or names an unknown task, or a figure that no run will have.
     """
+    ablation = _restricted(options)
+    stored = _Stored(options, ablation)
+    _refuse_unknown_tasks(ablation, options, stored)
+    _refuse_unknown_figures(ablation, options, stored)
+    return ablation
+
+
+def _restricted(options: argparse.Namespace) -> Ablation:
+    """Load the study file and apply the options to its ablation."""
     from harness.spec.ablation import restrict
     from harness.spec.loading import load_study_file
     from harness.testbeds import by_name
@@ -47,46 +59,107 @@ def declared(options: argparse.Namespace) -> Ablation:
     }
     if numbers["rows"] is not None and numbers["rows"] < 1:
         raise UsageError(f"--rows {numbers['rows']}: training needs at least 1 row")
-    ablation_here = restrict(
-        ablation,
-        testbed=by_name(options.testbed) if options.testbed else None,
-        tasks=None if tasks is None else tuple(task.strip() for task in tasks.split(",") if task.strip()),
-        **numbers,
-    )
-    tasks_here = {*ablation.testbed.tasks, *(by_name(options.testbed).tasks if options.testbed else ())}
-    _refuse_unknown_tasks([task for task in ablation_here.testbed.tasks if task not in tasks_here])
-    _refuse_unknown_figures(ablation_here, {*tasks_here, *ablation_here.testbed.tasks})
-    return ablation_here
+    testbed = by_name(options.testbed) if options.testbed else None
+    try:
+        return restrict(
+            ablation,
+            testbed=testbed,
+            tasks=None if tasks is None else tuple(task.strip() for task in tasks.split(",") if task.strip()),
+            **numbers,
+        )
+    except StudyFileError as problem:  # the study file's own numbers were valid
+        given = {name: value for name, value in numbers.items() if value is not None and name in BUDGET}
+        named = [name for name in given if f"budget: {name}=" in str(problem)] or list(given)
+        texts = " ".join(f"--{name.replace('_', '-')} {given[name]}" for name in named)
+        raise UsageError(f"{texts}: {problem}") from problem
 
 
-def _refuse_unknown_tasks(names: Sequence[str]) -> None:
-    """Raise UsageError for a task that mteb does not know; tasks of a testbed need not be checked."""
-    if names:
-        from harness.evaluation.mteb_tasks import task_refs
+class _Stored:
+    """The scores that a store's records have; read only if a task or figure is not one of the runs to come."""
 
-        task_refs(names)
+    def __init__(self, options: argparse.Namespace, ablation: Ablation) -> None:
+        from harness.api import default_store
+
+        self._ablation = ablation
+        self._folder: Path = getattr(options, "store", None) or default_store(ablation)
+
+    @cached_property
+    def figures(self) -> frozenset[str]:
+        """Names of the scores."""
+        from harness.store.folder import load_of
+
+        if not (self._folder / "store.json").exists():
+            return frozenset()
+        store = load_of(self._folder, self._ablation.name, self._ablation.testbed.name)
+        return frozenset(figure for record in store.records() for figure in record.scores)
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """Names of the tasks that have scores, with and without their subset."""
+        names = [figure.removeprefix("mteb/") for figure in self.figures if figure.startswith("mteb/")]
+        return frozenset(names) | {name.partition(":")[0] for name in names}
 
 
-def _refuse_unknown_figures(ablation: Ablation, tasks: Collection[str]) -> None:
-    """Raise StudyFileError if an expectation is about a figure that no run will have."""
+def _shipped_tasks() -> set[str]:
+    """Return the tasks of the testbeds of the package."""
+    from harness.testbeds import ALL
+
+    return {task for testbed in ALL.values() for task in testbed.tasks}
+
+
+def _refuse_unknown_tasks(ablation: Ablation, options: argparse.Namespace, stored: _Stored) -> None:
+    """Raise an error for a task that mteb does not know.
+
+    mteb takes seconds to import, so it is not asked about tasks of the package's testbeds and of the store's records.
+    """
+    names = [task for task in ablation.testbed.tasks if task not in _shipped_tasks()]
+    names = [task for task in names if task not in stored.tasks]
+    if not names:
+        return
+    from harness.evaluation.mteb_tasks import task_refs
+    from harness.spec.loading import line_of
+
+    for name in names:
+        try:
+            task_refs([name])
+        except UsageError as problem:
+            if getattr(options, "tasks", None) is not None:
+                raise
+            raise StudyFileError(
+                f"{options.file}{line_of(options.file, name)}: testbed {ablation.testbed.name!r}: task {name!r} cannot "
+                f"be evaluated: {str(problem).removeprefix(f'--tasks {name}').removeprefix('--tasks').lstrip(': ')}"
+            ) from problem
+
+
+def _refuse_unknown_figures(ablation: Ablation, options: argparse.Namespace, stored: _Stored) -> None:
+    """Raise StudyFileError if an expectation is about a figure that no run will have and no record has."""
     from harness.scores import DEV, STS_FIGURES, TEST
     from harness.spec.expectations import AtLeast, Within
+    from harness.spec.loading import line_of
 
-    figures = {f"{name}/{figure}" for name in (DEV, TEST) for figure in STS_FIGURES}
-    figures |= {f"mteb/{task}" for task in tasks}
+    figures = [f"{name}/{figure}" for name in (TEST, DEV) for figure in STS_FIGURES]
+    figures += [f"mteb/{task}" for task in ablation.testbed.tasks]
     for figure, expectation in [(e.figure, e) for e in ablation.expect if isinstance(e, Within | AtLeast)]:
-        if not {figure, figure.partition(":")[0]} & figures:
-            near = ", ".join(get_close_matches(figure, figures, 3, 0.5)) or ", ".join(sorted(figures))
-            raise StudyFileError(
-                f"expectation '{expectation}': no run will have the score {figure!r}; did you mean {near}?"
-            )
+        if {figure, figure.partition(":")[0]} & {*figures} or figure in stored.figures:
+            continue
+        task = figure.removeprefix("mteb/").partition(":")[0]
+        if near := get_close_matches(figure, figures, 3, 0.5):
+            fix = f"did you mean {', '.join(near)}?"
+        else:
+            fix = f"choose from {', '.join(figures)}"
+        if figure.startswith("mteb/") and task in _shipped_tasks():
+            fix = f"task {task!r} is not evaluated here; add it to the testbed's tasks or to --tasks"
+        raise StudyFileError(
+            f"{options.file}{line_of(options.file, figure)}: expectation '{expectation}': no run will have the score "
+            f"{figure!r}; {fix}"
+        )
 
 
 def ablation_and_store(options: argparse.Namespace) -> tuple[Ablation, Path]:
     """Return the ablation and its store; options not given are those of the store's last run."""
     from harness.api import default_store
 
-    folder: Path = options.store or default_store(declared(options))
+    folder: Path = options.store or default_store(_restricted(options))
     last = folder / "last_run.json"
     if last.is_file():
         for name, value in _remembered(last).items():

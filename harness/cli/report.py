@@ -12,7 +12,7 @@ HELP = "write the report from the store, without training"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    of_several.study_and_store(parser)
+    of_several.study_and_store(parser, trains=False)
     of_several.allow_mixed(parser)
     of_several.report(parser)
 

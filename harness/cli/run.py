@@ -28,7 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     of_several.strict(parser)
     of_several.workers(parser)
     parser.add_argument(
-        "--until-decided", action="store_true", help="add final seeds, one at a time, while a verdict is inconclusive"
+        "--until-decided",
+        action="store_true",
+        help="with --max-seeds N: add final seeds, one at a time, while a verdict is inconclusive",
     )
     parser.add_argument(
         "--max-seeds", metavar="N", type=int, help="with --until-decided: maximum number of final seeds per study"
@@ -54,7 +56,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--prune", action="store_true", help="stop trials with low dev scores early (budgets are then unequal)"
     )
     parser.add_argument(
-        "--keep-models", choices=("best", "all", "none"), default="best", help="which final models to save"
+        "--keep-models",
+        choices=("best", "all", "none"),
+        default="best",
+        help="which models of final runs to save: those at each study's best point, all, or none (default best)",
     )
     parser.add_argument(
         "--report-to",
@@ -62,7 +67,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         choices=("tensorboard", "wandb", "mlflow"),
-        help="trackers for the trainer (repeatable)",
+        help="also send the trainer's log to tensorboard, wandb or mlflow (repeatable)",
     )
     parser.add_argument(
         "--storage",
@@ -73,7 +78,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--audit-only", action="store_true", help="audit the data, print the findings and train nothing"
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the plan and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and do nothing, as `harness plan` does")
 
 
 def command(options: argparse.Namespace) -> int:

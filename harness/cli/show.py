@@ -13,7 +13,7 @@ HELP = "print the records"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    of_several.study_and_store(parser)
+    of_several.study_and_store(parser, trains=False)
     of_several.json(parser)
 
 

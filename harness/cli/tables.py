@@ -97,6 +97,12 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
             lines.append(
                 f"{study.name}: {trials} trials instead of {plan.ablation.budget.trials}: its space has no more points"
             )
+    budget = plan.ablation.budget
+    if max(budget.seeds, budget.max_seeds or 0) == 1:
+        lines.append(
+            "1 final seed: the spread over seeds will be unknown, so claims about trained studies stay inconclusive; "
+            "--seeds 2 or more would show it"
+        )
     lines += plan.stray_trials()
     requested = plan.ablation.testbed.max_rows
     trained = [r for r in plan.runs if r.stage != "untrained"]

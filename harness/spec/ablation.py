@@ -10,7 +10,9 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from harness.errors import StudyFileError
 from harness.identity import Unstable, digest, paths_in
+from harness.spec.budget import Budget
 from harness.spec.expectations import Expectation
+from harness.spec.mistakes import listed_expectations, listed_studies
 from harness.spec.space import BOOK_DEFAULT, Choice, Dimension, LogUniform, Point, Space, Value
 from harness.spec.study import FOLDER_NAME, UNTRAINED, Study, names_a_folder
 from harness.spec.views import VIEWS, View, named
@@ -30,42 +32,6 @@ class _Listed(tuple[T, ...]):
 
 
 @dataclass(frozen=True)
-class Budget:
-    """The training budget of each study.
-
-    Raises:
-        StudyFileError: a number is out of range.
-    """
-
-    trials: int = 16
-    """Tuning trials per study."""
-    epochs: float = 1.0
-    """Epochs per run; ignored if `examples` is given."""
-    seeds: int = 5
-    """Seeds of the final runs."""
-    examples: int | None = None
-    """Training examples per run instead of `epochs`."""
-    max_seeds: int | None = None
-    """Add final seeds up to this number while a verdict is inconclusive; verdicts then use stricter levels."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("seeds", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise StudyFileError(f"budget: {name}={value!r}; every study needs at least {least}")
-        if not 0 < self.epochs < math.inf:
-            raise StudyFileError(
-                f"budget: epochs={self.epochs!r}; training needs a number of more than 0 (0.5 is half the rows)"
-            )
-        if self.examples is not None and self.examples < 1:
-            raise StudyFileError(f"budget: examples={self.examples!r}; training needs at least 1")
-        if self.max_seeds is not None and not (isinstance(self.max_seeds, int) and self.max_seeds >= self.seeds):
-            raise StudyFileError(
-                f"budget: max_seeds={self.max_seeds!r}; give at least the {self.seeds} seeds that are planned at first"
-            )
-
-
-@dataclass(frozen=True)
 class Ablation:
     """The content of a study file.
 
@@ -81,20 +47,22 @@ class Ablation:
     """The variants to compare, in the order of the report."""
     space: Space
     """The search space of batch size and learning rate, common to all studies."""
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     """The training budget of each study."""
     expect: Sequence[Expectation] = ()
     """Expectations that the final runs are judged by."""
     default: Point = BOOK_DEFAULT
-    """The point that every study tries first; results are also reported there, untuned."""
+    """The point that every study tries first; results are also reported there, untuned. A `default=` of the space's
+    batch sizes or learning rates replaces the point's value."""
     precision: Precision = "auto"
     """Training precision; "auto" is bf16 or fp16 on devices where it is faster. A driver resolves it."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Hashes, by name, of the files and models that losses and views name; set by the driver."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "studies", _Listed(self.studies))
-        object.__setattr__(self, "expect", _Listed(self.expect))
+        where = f"ablation {self.name!r}"
+        object.__setattr__(self, "studies", _Listed(listed_studies(where, self.studies)))
+        object.__setattr__(self, "expect", _Listed(listed_expectations(where, self.expect)))
         if not names_a_folder(self.name):
             raise StudyFileError(f"ablation name {self.name!r}: it is used for folders: {FOLDER_NAME}")
         if not isinstance(self.testbed, Testbed):
@@ -103,6 +71,7 @@ class Ablation:
             )
         if not names_a_folder(self.testbed.name):
             raise StudyFileError(f"testbed name {self.testbed.name!r}: it is used for folders: {FOLDER_NAME}")
+        self._take_defaults_of_space()
         if not self.studies:
             raise StudyFileError(f"ablation {self.name!r}: no studies; declare at least one Study(...)")
         names = [study.name for study in self.studies]
@@ -123,6 +92,21 @@ class Ablation:
                     raise StudyFileError(
                         f"expectation '{expectation}': no study {name!r}; there are {', '.join((*names, UNTRAINED))}"
                     )
+
+    def _take_defaults_of_space(self) -> None:
+        """Set the default point to the defaults that the space declares; raise StudyFileError if both disagree."""
+        if not isinstance(self.space, Space):
+            raise StudyFileError(
+                f"ablation {self.name!r}: space={self.space!r}; "
+                "write Space(batch_size=choice(16, 32), lr=log_uniform(1e-6, 2e-4))"
+            )
+        untuned = self.space.untuned(self.default)
+        if self.default not in (BOOK_DEFAULT, untuned):
+            raise StudyFileError(
+                f"ablation {self.name!r}: default={self.default!r}, but the space's own defaults (default= of choice "
+                f"and log_uniform) make it {untuned!r}; give one of the two, or the same values in both"
+            )
+        object.__setattr__(self, "default", untuned)
 
     def _check_views(self) -> None:
         """Raise StudyFileError if two different views have the same name, as tables could not distinguish them."""

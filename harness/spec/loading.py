@@ -6,6 +6,7 @@ also in the body of a loss when it is called. So its folder stays on the module 
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import os
@@ -21,6 +22,7 @@ import cloudpickle
 from harness.errors import StudyFileError
 from harness.spec.ablation import Ablation
 from harness.spec.beside import installed_below
+from harness.spec.explanations import explanation
 
 _beside: dict[str, frozenset[str]] = {}
 """The folder of the last study file, and the names of the modules that were imported before that file was loaded."""
@@ -41,7 +43,7 @@ def load_study_file(path: Path) -> Ablation:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # inspect finds the source of its losses there
     folder = str(path.resolve().parent)
-    _search_beside(folder)
+    _search_beside(folder, name)
     try:
         with _no_bytecode():
             spec.loader.exec_module(module)
@@ -50,9 +52,8 @@ def load_study_file(path: Path) -> Ablation:
     except SyntaxError as problem:
         raise StudyFileError(f"{path}:{problem.lineno}: not valid Python: {problem.msg}") from problem
     except (Exception, SystemExit) as problem:
-        raise StudyFileError(
-            f"{path}{_line(problem, module.__file__)}: {type(problem).__name__}: {problem}"
-        ) from problem
+        what = explanation(problem) or f"{type(problem).__name__}: {problem}"
+        raise StudyFileError(f"{path}{_line(problem, module.__file__)}: {what}") from problem
     for own in (name, *_modules_of(folder)):
         cloudpickle.register_pickle_by_value(sys.modules[own])  # pickle by value: the file may change
     ablation = getattr(module, "ablation", None)
@@ -80,15 +81,23 @@ def imported_anew(folder: str | None) -> Iterator[None]:
         sys.modules.update(earlier)
 
 
-def _search_beside(folder: str) -> None:
-    """Append a study file's folder to the module path, and remove the previous one and its modules.
+def line_of(path: Path, text: str) -> str:
+    """Return ":LINE" of the first string with this text in a study file; nothing if it is in none of its strings."""
+    strings = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Constant)]
+    lines = [node.lineno for node in strings if node.value == text]
+    return f":{min(lines)}" if lines else ""
+
+
+def _search_beside(folder: str, name: str) -> None:
+    """Append a study file's folder to the module path, and remove the previous one and its modules except the file's.
 
     It comes last so that a study file with the name of an installed package does not hide that package. The previous
     one is removed because this folder may have files of the same names.
     """
     for old in list(_beside):
         for module in _modules_of(old):
-            del sys.modules[module]
+            if module != name:
+                del sys.modules[module]
         del _beside[old]
         if sys.path[-1:] == [old]:
             sys.path.pop()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from harness.errors import RunFailed
@@ -92,7 +93,15 @@ class Loss:
             losses,  # seconds to import; study files must load at once
         )
 
-        loss: nn.Module = getattr(losses, self.name)(model, **{**dict(self.options), **options})
+        constructor, given = getattr(losses, self.name), {**dict(self.options), **options}
+        accepted = signature(constructor).parameters
+        wrong = [name for name in given if name not in accepted]
+        if wrong and not any(each.kind is Parameter.VAR_KEYWORD for each in accepted.values()):
+            raise RunFailed(
+                f"losses.{self.name} takes no argument {wrong[0]!r}; correct it in the study file: the loss has "
+                f"{', '.join(list(accepted)[1:])}"
+            )
+        loss: nn.Module = constructor(model, **given)
         return loss
 
 

@@ -24,6 +24,11 @@ class Choice:
     def __post_init__(self) -> None:
         if not self.values:
             raise StudyFileError("empty space: choice() has no values; give at least one, e.g. choice(16, 32)")
+        unfit = [value for value in self.values if not isinstance(value, int | float | str)]
+        if unfit:
+            raise StudyFileError(
+                f"choice(...) has the value {unfit[0]!r}; give numbers or texts one by one, e.g. choice(16, 32)"
+            )
         if len(set(self.values)) < len(self.values):
             raise StudyFileError(f"choice{self.values} repeats a value; give each value once")
 
@@ -49,9 +54,17 @@ class LogUniform:
     """The value of an untuned run; the geometric mean of `low` and `high` if None."""
 
     def __post_init__(self) -> None:
-        if not (0 < self.low <= self.high < math.inf):
+        text = next((value for value in (self.low, self.high) if not isinstance(value, int | float)), None)
+        if text is not None:
             raise StudyFileError(
-                f"empty space: log_uniform({self.low}, {self.high}) holds no number; it needs 0 < low <= high"
+                f"log_uniform({self.low!r}, {self.high!r}): {text!r} is not a number; "
+                "write two numbers, e.g. log_uniform(1e-6, 2e-4)"
+            )
+        if not (0 < self.low <= self.high < math.inf):
+            swapped = 0 < self.high < self.low < math.inf
+            fix = f"; swap the two: log_uniform({self.high}, {self.low})" if swapped else ""
+            raise StudyFileError(
+                f"empty space: log_uniform({self.low}, {self.high}) holds no number; it needs 0 < low <= high{fix}"
             )
         if self.high < 1.1 * self.low:  # at four digits such a range has too few values to search
             raise StudyFileError(f"log_uniform({self.low}, {self.high}) is too narrow; use choice(...)")
@@ -72,6 +85,12 @@ class LogUniform:
 
 
 Dimension: TypeAlias = Choice | LogUniform
+
+
+def as_choice(value: Any) -> str:
+    """Return how to write a plain value or list of values as a dimension, e.g. "write choice(16, 32)"."""
+    values = value if isinstance(value, list | tuple | set | range) else [value]
+    return f"write e.g. choice({', '.join(map(repr, values))})"
 
 
 def choice(*values: Value, default: Value | None = None) -> Choice:
@@ -136,6 +155,8 @@ BOOK_DEFAULT = Point(batch_size=32, lr=5e-5)
 class Space:
     """The search space of all studies of an ablation.
 
+    A `default=` of a dimension is that of `Ablation.default`, the point of untuned runs.
+
     Raises:
         StudyFileError: a dimension is of the wrong type or has invalid values.
     """
@@ -149,7 +170,8 @@ class Space:
         for name in ("batch_size", "lr"):
             if not isinstance(getattr(self, name), (Choice, LogUniform)):
                 raise StudyFileError(
-                    f"space: {name} must be choice(...) or log_uniform(...), not {getattr(self, name)!r}"
+                    f"space: {name} must be choice(...) or log_uniform(...), not {getattr(self, name)!r}; "
+                    f"{as_choice(getattr(self, name))}"
                 )
         if not isinstance(self.batch_size, Choice) or any(
             not isinstance(b, int) or b < 1 for b in self.batch_size.values
@@ -157,10 +179,24 @@ class Space:
             raise StudyFileError("space: batch_size must be choice(...) of whole numbers of at least 1")
         if isinstance(self.lr, Choice) and any(isinstance(lr, str) or not 0 < lr < math.inf for lr in self.lr.values):
             raise StudyFileError("space: lr must be choice(...) of numbers above 0, or log_uniform(...)")
+        size, lr = self.batch_size.default, self.lr.default
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise StudyFileError(f"space: batch_size has default={size!r}; give a whole number of at least 1")
+        if lr is not None and (isinstance(lr, str) or not 0 < lr < math.inf):
+            raise StudyFileError(f"space: lr has default={lr!r}; give a number above 0")
+
+    def untuned(self, otherwise: Point) -> Point:
+        """Return a point with the defaults that the space declares, and the other values of another point."""
+        size, lr = self.batch_size.default, self.lr.default
+        return replace(
+            otherwise,
+            batch_size=otherwise.batch_size if size is None else int(size),
+            lr=otherwise.lr if lr is None else float(lr),
+        )
 
     def scaled(self, factor: float) -> Space:
         """Return the space with its learning rates multiplied (see Testbed.lr_scale)."""
         if isinstance(self.lr, Choice):
             scaled = tuple(float(f"{float(value) * factor:.4g}") for value in self.lr.values)
-            return replace(self, lr=Choice(scaled)) if factor != 1 else self
+            return replace(self, lr=Choice(scaled)) if factor != 1 else self  # Ablation.default holds the default
         return replace(self, lr=self.lr.scaled(factor))

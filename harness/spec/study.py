@@ -6,16 +6,17 @@ sentence-transformers or optuna: a mistake in a study file is reported in millis
 
 from __future__ import annotations
 
-import inspect
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from harness.errors import StudyFileError
+from harness.spec.arguments import unknown
 from harness.spec.losses import Loss, inputs_of
-from harness.spec.space import Choice, Dimension, LogUniform, Value
+from harness.spec.space import Choice, Dimension, LogUniform, Value, as_choice
 from harness.spec.views import VIEWS, View, named
 from harness.testbeds import POOLINGS, Pooling
 
@@ -68,16 +69,28 @@ class Study:
             raise StudyFileError(
                 f"{where}: loss={self.loss!r} is not callable; give losses.NAME or a function of the model"
             )
+        if _is_built(self.loss):
+            raise StudyFileError(
+                f"{where}: its loss is an object of {type(self.loss).__name__}; give the class or a function of the "
+                "model, not a built loss, because every run builds its own"
+            )
         if isinstance(self.view, str) and self.view not in VIEWS:
             raise StudyFileError(f"{where}: unknown view {self.view!r}; choose from {', '.join(VIEWS)}")
         for name, dimension in self.options.items():
             if not isinstance(dimension, (Choice, LogUniform)) or name in TUNED:
                 raise StudyFileError(
                     f"{where}: option {name!r} must be choice(...) or log_uniform(...), and its name not "
-                    f"{' or '.join(TUNED)}"
+                    f"{' or '.join(TUNED)}" + (f"; {as_choice(dimension)}" if name not in TUNED else "")
                 )
+        if problem := unknown(self.loss, self.options):
+            raise StudyFileError(f"{where}: {problem}")
         for name, value in self.fixed.items():
-            if name not in TUNED or isinstance(value, str) or not value > 0:
+            if name not in TUNED:
+                raise StudyFileError(
+                    f"{where}: fixed[{name!r}]={value!r}; only {' or '.join(TUNED)} can be fixed; an argument of the "
+                    f"loss is given with loss=partial(loss, {name}={value!r}), from functools, or .sweep({name}=[...])"
+                )
+            if isinstance(value, str) or not value > 0:
                 raise StudyFileError(
                     f"{where}: fixed[{name!r}]={value!r}; fix {' or '.join(TUNED)} at a number above 0"
                 )
@@ -141,13 +154,15 @@ def _given(study: Study, arguments: Mapping[str, Any]) -> Callable[..., Any]:
     """Return a study's loss with these arguments."""
     if isinstance(study.loss, Loss):
         return study.loss.given(**arguments)
-    parameters = inspect.signature(study.loss).parameters
-    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        unknown = [name for name in arguments if name not in parameters]
-        if unknown:
-            choices = ", ".join(list(parameters)[1:]) or "none"
-            raise StudyFileError(f"study {study.name!r}: its loss takes no argument {unknown[0]!r}; it has {choices}")
+    if problem := unknown(study.loss, arguments):
+        raise StudyFileError(f"study {study.name!r}: {problem}")
     return partial(study.loss, **arguments)
+
+
+def _is_built(loss: object) -> bool:
+    """Return whether a loss is a module of torch; there is none as long as nobody has imported torch."""
+    module = getattr(getattr(sys.modules.get("torch"), "nn", None), "Module", None)
+    return module is not None and isinstance(loss, module)
 
 
 FOLDER_NAME = "1 to 100 printable characters, none of / \\ |, no leading dot"

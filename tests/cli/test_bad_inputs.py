@@ -16,6 +16,8 @@ from commandline import CLOSED, GUARD, STUDY, command, harness
 from hub import Fault, Hub
 
 from harness.cli.main import main
+from harness.store.folder import create
+from harness.store.records import Record
 
 STORE = Path("runs", "small-book")
 
@@ -33,9 +35,9 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "no file at all": (["plan"], ["required: FILE"]),
     "unknown command": (["tune", "study.py"], ["invalid choice: 'tune'", "'run'"]),
     "unknown option": (["run", "study.py", "--epoch-count", "1"], ["--epoch-count"]),
-    "zero trials": (["run", "study.py", "--trials", "0"], ["trials=0", "at least 1"]),
+    "zero trials": (["run", "study.py", "--trials", "0"], ["--trials 0: ", "trials=0", "at least 1"]),
     "trials that are no number": (["run", "study.py", "--trials", "many"], ["--trials", "'many'"]),
-    "zero seeds": (["run", "study.py", "--seeds", "0"], ["seeds=0", "at least 1"]),
+    "zero seeds": (["run", "study.py", "--seeds", "0"], ["--seeds 0: ", "seeds=0", "at least 1"]),
     "zero rows": (["run", "study.py", "--rows", "0"], ["--rows 0", "at least 1"]),
     "rows below zero": (["plan", "study.py", "--rows", "-5"], ["--rows -5", "at least 1"]),
     "epochs below zero": (["run", "study.py", "--epochs", "-1"], ["epochs=-1", "more than 0"]),
@@ -43,6 +45,10 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "endless epochs": (["run", "study.py", "--epochs", "inf"], ["epochs=inf"]),
     "zero workers": (["run", "study.py", "--workers", "0"], ["--workers 0", "at least 1"]),
     "only a study that is none": (["run", "study.py", "--only", "mrn"], ["--only mrn", "cosine, mnr"]),
+    "fewer seeds at most than at first": (
+        ["run", "study.py", "--seeds", "5", "--until-decided", "--max-seeds", "3"],
+        ["--max-seeds 3: ", "max_seeds=3", "at least the 5 seeds"],
+    ),
     "unknown testbed": (["run", "study.py", "--testbed", "bok"], ["unknown testbed 'bok'", "book"]),
     "unknown precision": (["run", "study.py", "--precision", "fp8"], ["fp8", "fp32"]),
     "unknown executor": (["run", "study.py", "--executor", "cloud"], ["cloud", "local"]),
@@ -67,6 +73,91 @@ def test_options(case: str, study: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert_told(printed.err, words)
     assert printed.out == ""
     assert {path.name for path in study.parent.iterdir()} - {"__pycache__"} == {"study.py"}
+
+
+def expecting(study: Path, figure: str, testbed: str = "testbeds.book") -> None:
+    text = study.read_text(encoding="utf-8").replace("testbeds.book", testbed)
+    text = text.replace('beats("mnr", "cosine")', f'at_least("mnr", 0.1, figure="{figure}")')
+    study.write_text("from dataclasses import replace\n" + text, encoding="utf-8")
+
+
+FIGURES: dict[str, tuple[str, list[str], list[str]]] = {
+    "no tasks": ("mteb/STS12", ["--tasks", ""], ["'mteb/STS12'", "'STS12' is not evaluated here", "--tasks"]),
+    "other tasks": ("mteb/STS13", ["--tasks", "STS12"], ["'mteb/STS13'", "'STS13' is not evaluated here"]),
+    "a task of another testbed": ("mteb/EmbeddedSTS", [], ["'EmbeddedSTS' is not evaluated here"]),
+    "a misspelt task": ("mteb/STS1", [], ["did you mean mteb/STS1"]),
+    "a figure like no other": ("xx/yy", ["--tasks", ""], ["choose from stsb-test/spearman_cosine, ", "stsb-dev/"]),
+}
+
+
+@pytest.mark.parametrize("case", FIGURES)
+def test_a_figure_that_no_run_will_have(
+    case: str, study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(study.parent)
+    figure, options, words = FIGURES[case]
+    expecting(study, figure)
+
+    assert main(["plan", "study.py", *options]) == 2
+
+    printed = capsys.readouterr().err
+    assert_told(printed, ["error: study.py:13: expectation 'mnr at least 0.1", "no run will have the score", *words])
+    assert ("did you mean" in printed) == (case == "a misspelt task")
+
+
+def test_no_mteb_leaves_no_task_to_a_claim(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(study.parent)
+    expecting(study, "mteb/STS12")
+
+    assert main(["run", "study.py", "--no-mteb", "--dry-run"]) == 2
+    assert "'STS12' is not evaluated here" in capsys.readouterr().err
+    assert main(["run", "study.py", "--tasks", "STS12", "--dry-run"]) == 0
+
+
+def test_a_figure_that_the_store_has_can_be_judged_without_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = tmp_path / "study.py"
+    study.write_text(STUDY, encoding="utf-8")
+    expecting(study, "mteb/STS12")
+    store = create(tmp_path / "store", "small", "book")
+    options = ["check", "study.py", "--store", "store", "--tasks", ""]
+    assert main(options) == 2
+    store.write(Record("0" * 16, "untrained", "untrained", 0, None, None, "ok", scores={"mteb/STS12": 0.5}))
+
+    assert main(options) == 3  # incomplete: this record is of no planned run
+    assert "no run will have" in capsys.readouterr().err
+
+
+def test_the_options_of_the_last_run_decide_which_figures_there_are(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The study file alone would name a task that its testbed has not."""
+    monkeypatch.chdir(study.parent)
+    expecting(study, "mteb/STS12", "replace(testbeds.book, tasks=())")
+    create(study.parent / STORE, "small", "book")
+    (study.parent / STORE / "last_run.json").write_text(json.dumps({"tasks": "STS12"}), encoding="utf-8")
+
+    assert main(["plan", "study.py"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "words"), [("STS99", ["no task 'STS99'", "https://mteb"]), ("STS17:xx", ["no subset 'xx'", "en-en"])]
+)
+def test_a_task_of_a_study_file_that_mteb_lacks(
+    task: str, words: list[str], study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(study.parent)
+    text = study.read_text(encoding="utf-8")
+    bed = f"replace(testbeds.book, tasks=('STS12', '{task}'))"
+    study.write_text("from dataclasses import replace\n" + text.replace("testbeds.book", bed), encoding="utf-8")
+
+    assert main(["plan", "study.py"]) == 2
+    assert_told(capsys.readouterr().err, [f"error: study.py:6: testbed 'book': task '{task}'", *words])
+    assert main(["plan", "study.py", "--tasks", "STS12"]) == 0
 
 
 @pytest.mark.parametrize(

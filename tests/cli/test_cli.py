@@ -34,6 +34,43 @@ def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> N
     assert set(ast.literal_eval(done.stderr)) - set(started.stdout.split()) == {"harness"}  # nothing but Python's own
 
 
+def help_of(name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", ["check", "report", "show"])
+def test_the_help_of_commands_that_train_nothing_speaks_of_stored_runs(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = help_of(name, capsys)
+    assert "use the runs on this testbed" in text
+    assert "use the runs with --rows N" in text
+    assert "run on this testbed" not in text
+    assert "train on" not in text
+
+
+def test_the_help_of_run_explains_values_and_defaults(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    text = help_of("run", capsys)
+    for part in (
+        "mteb tasks to evaluate instead of the testbed's, e.g. STS12,SICK-R",
+        "tensorboard, wandb or mlflow",
+        "at each study's best point, all, or none (default best)",
+        "fp32: no mixed precision",
+        "cores divided by --threads, at most 8",
+        "with --max-seeds N: add final seeds",
+        "with --until-decided: maximum number of final seeds",
+        "N final seeds of each study",
+        "compared with one thread",
+        "as `harness plan` does",
+    ):
+        assert part in text, part
+
+
 READING = {
     "plan": ["plan", "study.py"],
     "plan --json": ["plan", "study.py", "--json"],

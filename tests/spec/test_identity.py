@@ -18,7 +18,7 @@ from harness import Ablation, Study, api, choice, log_uniform, testbeds, views
 from harness.errors import StudyFileError
 from harness.identity import digest
 from harness.spec import losses
-from harness.spec.ablation import Budget
+from harness.spec.budget import Budget
 from harness.spec.loading import load_study_file
 from harness.spec.space import Space
 from harness.spec.views import VIEWS, View

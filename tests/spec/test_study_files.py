@@ -6,14 +6,21 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
+from inspect import Parameter, signature
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from commandline import GUARD, harness
 
+from harness import Ablation, Point, Space, Study, choice, log_uniform, losses, testbeds
 from harness.cli.main import main
-from harness.spec.loading import imported_anew
+from harness.errors import RunFailed, StudyFileError
+from harness.planning.plan import start_up_points
+from harness.spec.ablation import restrict
+from harness.spec.arguments import _of_class
+from harness.spec.loading import imported_anew, load_study_file
 
 HEADER = "from harness import *\n"
 ABLATION = """
@@ -90,7 +97,56 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     ),
     "option that is a number": (
         {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"scale": 20}})]'},
-        ["option 'scale'", "choice(...)"],
+        ["option 'scale'", "choice(...)", "write e.g. choice(20)"],
+    ),
+    "option that the loss has not": (
+        {"studies": f'[Study("s", loss={MNR}, view="pair", options={{"scael": choice(10, 20)}})]'},
+        ["study 's'", "no argument 'scael'", "did you mean 'scale'?"],
+    ),
+    "option that a function has not": (
+        {"studies": '[Study("s", loss=lambda model, scale: None, view="pair", options={"margin": choice(1, 2)})]'},
+        ["study 's'", "no argument 'margin'; it has scale"],
+    ),
+    "argument that the loss has not": (
+        {"studies": f'[Study("s", loss={MNR}.given(scael=5), view="pair")]'},
+        ["study 's'", "no argument 'scael'", "did you mean 'scale'?"],
+    ),
+    "swept argument that the loss has not": (
+        {"studies": f'Study("s", loss={MNR}, view="pair").sweep(scael=[5])'},
+        ["no argument 'scael'", "did you mean 'scale'?"],
+    ),
+    "bound argument that the loss has not": (
+        {"studies": f'[Study("s", loss=__import__("functools").partial({MNR}, scael=5), view="pair")]'},
+        ["study 's'", "no argument 'scael'", "did you mean 'scale'?"],
+    ),
+    "argument of the loss given to the study": (
+        {"studies": f'[Study("s", loss={MNR}, view="pair", scale=30)]'},
+        ["Study(...) has no argument 'scale'", "partial(loss, scale=...)", ".sweep(scale=[...])"],
+    ),
+    "argument of the loss as a fixed value": (
+        {"studies": f'[Study("s", loss={MNR}, view="pair", fixed={{"scale": 30}})]'},
+        ["fixed['scale']=30", "partial(loss, scale=30)", ".sweep(scale=[...])"],
+    ),
+    "a sweep without its star": (
+        {"studies": f'[Study("s", loss={MNR}, view="pair").sweep(scale=[5, 10])]'},
+        ["the list of the studies 's scale=5', 's scale=10'", "*b.sweep(...)"],
+    ),
+    "a study without a list": (
+        {"studies": f'Study("s", loss={MNR}, view="pair")'},
+        ["studies=Study('s', ...) is not a list", "write studies=[...]"],
+    ),
+    "a study that is a text": ({"studies": '["mnr"]'}, ["studies contains 'mnr'", "Study(name, loss, view)"]),
+    "an expectation without brackets": (
+        {"expect": 'beats("mnr", "untrained")'},
+        ["is not a list", "expect=mnr beats untrained", "brackets: expect=[...]"],
+    ),
+    "an expectation that is a pair": (
+        {"expect": '[("mnr", "untrained")]'},
+        ["expect contains ('mnr', 'untrained')", "beats(...)"],
+    ),
+    "a figure of an order": (
+        {"expect": '[beats("mnr", "untrained", figure="mteb/STS12")]'},
+        ["beats(...) has no argument 'figure'", "only within(...) and at_least(...) take figure="],
     ),
     "expectation of no study": (
         {"expect": '[beats("mnr", "cosine")]'},
@@ -105,15 +161,40 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     ),
     "learning rates the wrong way round": (
         {"space": "Space(batch_size=choice(8), lr=log_uniform(1e-3, 1e-5))"},
-        ["empty space", "low <= high"],
+        ["empty space", "low <= high", "swap the two: log_uniform(1e-05, 0.001)"],
     ),
+    "learning rates that are texts": (
+        {"space": "Space(batch_size=choice(8), lr=log_uniform('1e-6', 1e-5))"},
+        ["log_uniform('1e-6', 1e-05): '1e-6' is not a number", "log_uniform(1e-6, 2e-4)"],
+    ),
+    "batch sizes in a list": (
+        {"space": "Space(batch_size=[16, 32], lr=log_uniform(1e-5, 1e-3))"},
+        ["batch_size must be", "write e.g. choice(16, 32)"],
+    ),
+    "a list within choice": (
+        {"space": "Space(batch_size=choice([16, 32]), lr=log_uniform(1e-5, 1e-3))"},
+        ["choice(...) has the value [16, 32]", "one by one, e.g. choice(16, 32)"],
+    ),
+    "a default that is no batch size": (
+        {"space": "Space(batch_size=choice(8, default=0), lr=log_uniform(1e-5, 1e-3))"},
+        ["batch_size has default=0", "at least 1"],
+    ),
+    "a default that is no learning rate": (
+        {"space": "Space(batch_size=choice(8), lr=log_uniform(1e-5, 1e-3, default=-1))"},
+        ["lr has default=-1", "above 0"],
+    ),
+    "two defaults": (
+        {"space": "Space(batch_size=choice(8, default=8), lr=choice(1e-5)), default=Point(16, 1e-5)"},
+        ["default=Point(batch_size=16, lr=1e-05", "Point(batch_size=8, lr=1e-05", "one of the two"],
+    ),
+    "a space that is a dictionary": ({"space": "{'lr': 1e-5}"}, ["space={'lr': 1e-05}", "write Space("]),
     "learning rates from zero": (
         {"space": "Space(batch_size=choice(8), lr=log_uniform(0, 1e-5))"},
         ["empty space", "0 < low"],
     ),
     "a learning rate that is a number": (
         {"space": "Space(batch_size=choice(8), lr=1e-5)"},
-        ["lr must be", "log_uniform"],
+        ["lr must be", "log_uniform", "write e.g. choice(1e-05)"],
     ),
     "no learning rate above zero": ({"space": "Space(batch_size=choice(8), lr=choice(0.0, 1e-5))"}, ["lr", "above 0"]),
     "batch size zero": (
@@ -127,7 +208,10 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     "zero epochs": ({"budget": "Budget(epochs=0)"}, ["epochs=0", "more than 0"]),
     "endless epochs": ({"budget": "Budget(epochs=float('inf'))"}, ["epochs=inf"]),
     "zero examples": ({"budget": "Budget(examples=0)"}, ["examples=0", "at least 1"]),
-    "argument that does not exist": ({"budget": "Budget(trails=3)"}, ["TypeError", "trails"]),
+    "argument that does not exist": (
+        {"budget": "Budget(trails=3)"},
+        ["Budget(...)", "'trails'", "did you mean 'trials'?"],
+    ),
 }
 
 LINES = {"testbed": 5, "studies": 6, "space": 7, "budget": 8, "expect": 9}
@@ -138,6 +222,13 @@ OF_THE_WHOLE = (
     "ablation named like a folder",
     "expectation of no study",
     "order of no study",
+    "two defaults",
+    "a space that is a dictionary",
+    "a sweep without its star",
+    "a study without a list",
+    "a study that is a text",
+    "an expectation without brackets",
+    "an expectation that is a pair",
 )
 """Mistakes that only the whole ablation can notice: its call, on line 3, is where they are."""
 
@@ -213,6 +304,68 @@ def test_a_custom_loss_is_checked_where_it_says_what_it_reads(
         path.write_text(HEADER + before + ABLATION.format(**{**GOOD, "studies": studies}), encoding="utf-8")
         assert main(["plan", str(path), "--store", str(tmp_path / "store")]) == code
     assert 'Use view="pair-score".' in capsys.readouterr().err
+
+
+MNR_STUDY = Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="pair")
+
+
+def test_a_default_of_the_space_is_the_point_of_untuned_runs() -> None:
+    space = Space(batch_size=choice(16, 64, default=64), lr=log_uniform(1e-6, 2e-4, default=1e-4))
+    ablation = Ablation("a", testbeds.book, [MNR_STUDY], space)
+
+    assert ablation.default == Point(64, 1e-4)
+    assert ablation.default_point(MNR_STUDY) == start_up_points(ablation, MNR_STUDY)[0] == Point(64, 1e-4)
+    assert restrict(ablation, testbed=testbeds.embedded).default_point(MNR_STUDY) == Point(64, 8e-4)
+    assert replace(ablation, name="b").default == Point(64, 1e-4)
+    assert replace(ablation, default=Point(64, 1e-4)).default == Point(64, 1e-4)
+    with pytest.raises(StudyFileError, match=r"batch_size=16.*batch_size=64"):
+        replace(ablation, default=Point(16, 1e-4))
+
+    partly = replace(ablation, space=Space(choice(16, 64), log_uniform(1e-6, 2e-4)), default=Point(16, 1e-5))
+    assert partly.default == Point(16, 1e-5)
+    half = Space(batch_size=choice(16, 64, default=64), lr=choice(1e-5, 1e-4))
+    assert Ablation("a", testbeds.book, [MNR_STUDY], half).default == Point(64, 5e-5)
+
+
+def test_a_loss_that_is_built_is_refused() -> None:
+    from torch import nn
+
+    with pytest.raises(StudyFileError, match="object of Identity; give the class or a function of the model"):
+        Study("s", loss=nn.Identity(), view="pair")
+    Study("s", loss=nn.Identity, view="pair")
+
+
+def test_an_argument_that_only_the_run_can_check_is_named_when_it_builds_the_loss() -> None:
+    model = SimpleNamespace(get_embedding_dimension=lambda: 8)
+    Study("s", loss=losses.softmax, view="pair-class", options={"scael": choice(1, 2)})
+
+    with pytest.raises(RunFailed, match=r"losses.SoftmaxLoss takes no argument 'scael'.*num_labels"):
+        losses.softmax(model, scael=1)  # type: ignore[arg-type]
+
+
+def test_arguments_read_from_the_source_are_those_of_the_classes() -> None:
+    from sentence_transformers.sentence_transformer import losses as classes
+
+    for name in losses.INPUTS:
+        parameters = signature(getattr(classes, name)).parameters
+        accepts_any = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())  # a deprecated class
+        arguments = _of_class(name)
+        assert arguments is not None, name
+        assert accepts_any or arguments == list(parameters)[1:], name
+
+
+def test_study_files_of_one_folder_load_one_after_the_other(tmp_path: Path) -> None:
+    for name in ("one", "two", "one"):
+        assert load_study_file(write(tmp_path / f"{name}.py", name=name)).name == name
+
+
+def test_one_seed_is_said_to_leave_the_spread_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, store = str(write(tmp_path / "study.py")), str(tmp_path / "store")
+
+    assert main(["plan", path, "--store", store, "--seeds", "1"]) == 0
+    assert "\n1 final seed: the spread over seeds will be unknown" in capsys.readouterr().out
+    assert main(["plan", path, "--store", store]) == 0
+    assert "spread over seeds" not in capsys.readouterr().out
 
 
 def test_a_mistake_is_reported_without_heavy_imports(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from harness.planning.plan import Plan, PlannedRun, run_id
 from harness.planning.planner import make_plan
 from harness.scores import DEV, TEST
 from harness.spec import losses
-from harness.spec.ablation import Ablation, Budget
+from harness.spec.ablation import Ablation
+from harness.spec.budget import Budget
 from harness.spec.expectations import Expectation, beats, in_order
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import UNTRAINED, Study

@@ -17,7 +17,8 @@ from harness.errors import StudyFileError
 from harness.planning import unlocking
 from harness.planning.plan import Plan, PlannedRun
 from harness.planning.planner import Planner, make_plan
-from harness.spec.ablation import Ablation, Budget
+from harness.spec.ablation import Ablation
+from harness.spec.budget import Budget
 from harness.spec.expectations import beats, in_order
 from harness.stats import intervals, repeated_looks
 from harness.store.records import Record

@@ -1,0 +1,44 @@
+"""Budget: how many trials and final runs each study gets, and how long a run trains."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.errors import StudyFileError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The training budget of each study.
+
+    Raises:
+        StudyFileError: a number is out of range.
+    """
+
+    trials: int = 16
+    """Tuning trials per study."""
+    epochs: float = 1.0
+    """Epochs per run; ignored if `examples` is given."""
+    seeds: int = 5
+    """Seeds of the final runs."""
+    examples: int | None = None
+    """Training examples per run instead of `epochs`."""
+    max_seeds: int | None = None
+    """Add final seeds up to this number while a verdict is inconclusive; verdicts then use stricter levels."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("trials", 1), ("seeds", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise StudyFileError(f"budget: {name}={value!r}; every study needs at least {least}")
+        if not 0 < self.epochs < math.inf:
+            raise StudyFileError(
+                f"budget: epochs={self.epochs!r}; training needs a number of more than 0 (0.5 is half the rows)"
+            )
+        if self.examples is not None and self.examples < 1:
+            raise StudyFileError(f"budget: examples={self.examples!r}; training needs at least 1")
+        if self.max_seeds is not None and not (isinstance(self.max_seeds, int) and self.max_seeds >= self.seeds):
+            raise StudyFileError(
+                f"budget: max_seeds={self.max_seeds!r}; give at least the {self.seeds} seeds that are planned at first"
+            )
