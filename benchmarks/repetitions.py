@@ -2,8 +2,8 @@
 
     python benchmarks/repetitions.py --repetitions 20 --seeds 4 --store runs/repetitions
 
-Every study of benchmarks/planted.py, which are those of studies/all_losses.py and a planted null, is trained at its
-default point with as many seeds as all repetitions need together, on the embedded testbed and without mteb. Seeds 1 to
+Every study of benchmarks/planted.py, which are those of studies/all_losses.py and a planted null, or of another
+`--study-file`, is trained at its default point with as many seeds as all repetitions need together, on the embedded testbed and without mteb. Seeds 1 to
 n are the first repetition's, the next n the second's. Each repetition is judged by the same check as an ablation of its
 own; with one trial the best point is the default one. Prints one JSON object.
 """
@@ -50,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=4, help="final seeds of each repetition")
     parser.add_argument("--store", type=Path, default=Path("runs/repetitions"))
+    parser.add_argument("--study-file", type=Path, default=Path(__file__).parent / "planted.py")
     options = parser.parse_args(arguments)
-    declared = load_study_file(Path(__file__).parent / "planted.py")
+    declared = load_study_file(options.study_file)
     seeds = options.repetitions * options.seeds
     plan = api.run(restrict(declared, testbed=testbeds.embedded, trials=1, seeds=seeds, tasks=()), options.store)
     verdicts: dict[str, Counter[str]] = {}
