@@ -3,9 +3,9 @@
     python benchmarks/repetitions.py --repetitions 20 --seeds 4 --store runs/repetitions
 
 Every study of benchmarks/planted.py, which are those of studies/all_losses.py and a planted null, or of another
-`--study-file`, is trained at its default point with as many seeds as all repetitions need together, on the embedded testbed and without mteb. Seeds 1 to
-n are the first repetition's, the next n the second's. Each repetition is judged by the same check as an ablation of its
-own; with one trial the best point is the default one. Prints one JSON object.
+`--study-file`, is trained at its default point with as many seeds as all repetitions need together, on the embedded
+testbed and without mteb. Seeds 1 to n are the first repetition's, the next n the second's. Each repetition is judged by
+the same check as an ablation of its own; with one trial the best point is the default one. Prints one JSON object.
 """
 
 from __future__ import annotations
