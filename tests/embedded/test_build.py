@@ -35,6 +35,7 @@ from harness.embedded import (
 from harness.embedded.basemodel import MODEL_FILES, content
 from harness.embedded.frames import Frame
 from harness.embedded.similarity import similarity
+from harness.embedded.surface import Wording, say
 from harness.errors import TestbedUnavailable
 from harness.testbeds import embedded, materials, measure
 
@@ -345,17 +346,22 @@ def test_tasks_hold_frames_of_their_own() -> None:
     assert sizes == sorted(set(sizes)), "each task adds frames that the ones before it did not have"
 
 
-def test_relevant_documents_entail_their_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every judgement of the retrieval task against the independent checker, from the frames behind the sentences."""
-    said: dict[str, Frame] = {}
-    speak = taskdata.say
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Frame]:
+    """The frame behind each sentence of the tasks' data that the test makes."""
+    frames: dict[str, Frame] = {}
 
-    def recorded(frame: Frame, *args: object, **options: object) -> object:
-        wording = speak(frame, *args, **options)  # type: ignore[arg-type]
-        said.setdefault(wording.text, frame)
+    def recorded(frame: Frame, rng: random.Random, like: Wording | None = None, keep: float = 0.0) -> Wording:
+        wording = say(frame, rng, like, keep)
+        frames.setdefault(wording.text, frame)
         return wording
 
     monkeypatch.setattr(taskdata, "say", recorded)
+    return frames
+
+
+def test_relevant_documents_entail_their_query(said: dict[str, Frame]) -> None:
+    """Every judgement of the retrieval task against the independent checker, from the frames behind the sentences."""
     tables = taskdata.retrieval_task(set())
     corpus = {i: said[str(t)] for i, t in zip(tables["corpus"]["id"], tables["corpus"]["text"], strict=True)}
     queries = {i: said[str(t)] for i, t in zip(tables["queries"]["id"], tables["queries"]["text"], strict=True)}
@@ -371,16 +377,7 @@ def test_relevant_documents_entail_their_query(monkeypatch: pytest.MonkeyPatch) 
     assert len(judged) < 3 * len(queries)
 
 
-def test_paraphrases_mean_the_same_and_the_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: dict[str, Frame] = {}
-    speak = taskdata.say
-
-    def recorded(frame: Frame, *args: object, **options: object) -> object:
-        wording = speak(frame, *args, **options)  # type: ignore[arg-type]
-        said.setdefault(wording.text, frame)
-        return wording
-
-    monkeypatch.setattr(taskdata, "say", recorded)
+def test_paraphrases_mean_the_same_and_the_others_do_not(said: dict[str, Frame]) -> None:
     test = taskdata.paraphrase_task(set())["test"]
     for first, second, label in zip(test["sentence1"], test["sentence2"], test["labels"], strict=True):
         assert (similarity(said[str(first)], said[str(second)]) == 1.0) == bool(label)
