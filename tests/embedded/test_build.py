@@ -35,6 +35,7 @@ from harness.embedded import (
 from harness.embedded.basemodel import MODEL_FILES, content
 from harness.embedded.frames import Frame
 from harness.embedded.similarity import similarity
+from harness.embedded.surface import Wording, say
 from harness.errors import TestbedUnavailable
 from harness.testbeds import embedded, materials, measure
 
@@ -155,14 +156,14 @@ def test_the_model_is_the_same_each_time_and_leaves_no_trace(tmp_path: Path, dra
     np.random.seed(1)
     torch.manual_seed(1)
     threads = torch.get_num_threads()
-    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    states = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist(), torch.get_rng_state()
     digests = []
     for name in ("one", "two"):
         pretrain.build_model(drawn_lines, tmp_path / name, QUICK)
         files = [(tmp_path / name / file).read_bytes() for file in MODEL_FILES]
         digests.append([hashlib.sha256(content).hexdigest() for content in files])
         assert random.getstate() == states[0]
-        assert np.random.get_state()[1].tolist() == states[1]
+        assert np.random.get_state(legacy=False)["state"]["key"].tolist() == states[1]
         assert torch.equal(torch.get_rng_state(), states[2])
         assert torch.get_num_threads() == threads
         torch.rand(3)
@@ -252,12 +253,15 @@ def test_a_runs_id_holds_the_content_of_the_model_that_ships() -> None:
 
 def test_the_model_loads_mean_pooled() -> None:
     from sentence_transformers import SentenceTransformer
+    from transformers import BertModel
 
     model = SentenceTransformer(str(base_model()), device="cpu")
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     assert [type(module).__name__ for module in model] == ["Transformer", "Pooling"]
     assert model.max_seq_length == 64
-    assert model[0].auto_model.config.hidden_dropout_prob == 0.1
+    bert = model[0].auto_model
+    assert isinstance(bert, BertModel)
+    assert bert.config.hidden_dropout_prob == 0.1
     again = SentenceTransformer(str(base_model()), device="cpu")
     assert all(torch.equal(one, two) for one, two in zip(model.parameters(), again.parameters(), strict=True))
     short, long = model.encode(["A dog slept.", "In the kitchen, a dog that was tired slept calmly at dawn."])
@@ -314,12 +318,13 @@ def test_tasks_evaluate_and_repeat(name: str, small_root: Path, monkeypatch: pyt
 def test_pairs_of_a_task_are_those_that_mteb_reads(
     name: str, small_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(materials.embedded, "build", lambda: small_root)
+    monkeypatch.setattr("harness.embedded.build", lambda: small_root)
     pairs, task = materials.embedded_pairs(name), make_task(name, small_root)
     if task.metadata.type != "STS":
         assert pairs is None
         return
     task.load_data()
+    assert task.dataset is not None
     split = task.dataset["default"]["test"]
     assert pairs == materials.StsPairs(*(tuple(split[column][:]) for column in ("sentence1", "sentence2", "score")))
 
@@ -345,17 +350,22 @@ def test_tasks_hold_frames_of_their_own() -> None:
     assert sizes == sorted(set(sizes)), "each task adds frames that the ones before it did not have"
 
 
-def test_relevant_documents_entail_their_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every judgement of the retrieval task against the independent checker, from the frames behind the sentences."""
-    said: dict[str, Frame] = {}
-    speak = taskdata.say
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Frame]:
+    """The frame behind each sentence of the tasks' data that the test makes."""
+    frames: dict[str, Frame] = {}
 
-    def recorded(frame: Frame, *args: object, **options: object) -> object:
-        wording = speak(frame, *args, **options)  # type: ignore[arg-type]
-        said.setdefault(wording.text, frame)
+    def recorded(frame: Frame, rng: random.Random, like: Wording | None = None, keep: float = 0.0) -> Wording:
+        wording = say(frame, rng, like, keep)
+        frames.setdefault(wording.text, frame)
         return wording
 
     monkeypatch.setattr(taskdata, "say", recorded)
+    return frames
+
+
+def test_relevant_documents_entail_their_query(said: dict[str, Frame]) -> None:
+    """Every judgement of the retrieval task against the independent checker, from the frames behind the sentences."""
     tables = taskdata.retrieval_task(set())
     corpus = {i: said[str(t)] for i, t in zip(tables["corpus"]["id"], tables["corpus"]["text"], strict=True)}
     queries = {i: said[str(t)] for i, t in zip(tables["queries"]["id"], tables["queries"]["text"], strict=True)}
@@ -371,16 +381,7 @@ def test_relevant_documents_entail_their_query(monkeypatch: pytest.MonkeyPatch) 
     assert len(judged) < 3 * len(queries)
 
 
-def test_paraphrases_mean_the_same_and_the_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: dict[str, Frame] = {}
-    speak = taskdata.say
-
-    def recorded(frame: Frame, *args: object, **options: object) -> object:
-        wording = speak(frame, *args, **options)  # type: ignore[arg-type]
-        said.setdefault(wording.text, frame)
-        return wording
-
-    monkeypatch.setattr(taskdata, "say", recorded)
+def test_paraphrases_mean_the_same_and_the_others_do_not(said: dict[str, Frame]) -> None:
     test = taskdata.paraphrase_task(set())["test"]
     for first, second, label in zip(test["sentence1"], test["sentence2"], test["labels"], strict=True):
         assert (similarity(said[str(first)], said[str(second)]) == 1.0) == bool(label)

@@ -55,7 +55,7 @@ def test_verb_forms(event: str, forms: set[tuple[str, ...]]) -> None:
 
 
 def test_noun_forms() -> None:
-    plurals = dict(forms for names in lexicon().nouns.names.values() for forms in names)
+    plurals = {one: several for names in lexicon().nouns.names.values() for one, several in names}
     expected = {
         "fisherman": "fishermen", "wolf": "wolves", "pastry": "pastries", "fox": "foxes", "deer": "deer",
         "boy": "boys", "child": "children", "bird of prey": "birds of prey", "toy": "toys",

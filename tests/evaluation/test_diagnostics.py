@@ -24,7 +24,8 @@ from harness.store.records import Pairs, Record
 
 
 def unit(points: np.ndarray) -> np.ndarray:
-    return points / np.linalg.norm(points, axis=1, keepdims=True)
+    scaled: np.ndarray = points / np.linalg.norm(points, axis=1, keepdims=True)
+    return scaled
 
 
 def test_figures_are_those_of_their_papers_code() -> None:

@@ -62,6 +62,7 @@ def test_gradients_are_those_of_the_plain_forward(name: str, hub_root: Path) -> 
         for key, gradient in wanted.items():
             assert (got[key] - gradient).abs().max() <= 1e-12, key
 
+    assert fast.passes is not None
     if name == "cached mnr":
         assert not fast.passes.used, "a pass whose backward waits for others' would lose its memory to them"
     else:
@@ -80,6 +81,7 @@ def test_what_gives_anything_else_is_not_used(fault: str, hub_root: Path) -> Non
         wanted, got = backward(plain, make, columns, None), backward(fast, make, columns, None, announced=True)
         assert all((got[key] - gradient).abs().max() <= 1e-12 for key, gradient in wanted.items())
 
+    assert fast.passes is not None
     assert (fast.passes.used > 0) is (fault == "")
 
 
@@ -108,6 +110,7 @@ def test_a_seed_trains_the_same_model_with_captured_passes_as_without(
             folder=tmp_path,
             way="captured",
         )
+        assert model.passes is not None
         assert (model.passes.used > 10) is (fault == "")
         assert not recorder.alive, "evaluation would find the passes' gradients on the GPU"
         trained.append(model.embed(anchors))
@@ -128,6 +131,7 @@ def test_the_kernel_is_told_of_no_shorter_sentence_than_there_is(
     for _ in range(2):
         backward(fast, losses.MultipleNegativesRankingLoss, [batch, batch[::-1]], None, announced=True)
 
+    assert fast.passes is not None
     assert fast.passes.used == 1
     assert TOLD, "what is recorded attends by the kernel"
     assert all(told >= longest for told in TOLD)
@@ -146,6 +150,7 @@ def test_what_fills_a_batch_may_be_longer_than_the_model_has_positions(
         wanted, got = backward(plain, make, columns, None), backward(fast, make, columns, None, announced=True)
         assert all((got[key] - gradient).abs().max() <= 1e-12 for key, gradient in wanted.items())
 
+    assert fast.passes is not None
     assert fast.passes.used == 2
 
 
@@ -161,4 +166,5 @@ def test_large_batches_are_neither_filled_nor_captured(hub_root: Path, monkeypat
         assert counted.tokens == (-(-real // 64) * 64 if used else real)
         for _ in range(2):
             backward(model, losses.MultipleNegativesRankingLoss, columns, None, announced=True)
+        assert model.passes is not None
         assert model.passes.used == used

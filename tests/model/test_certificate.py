@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -28,8 +28,9 @@ from harness.model import attention, blocks, capture, certificate, fast
 from harness.model.agreement import in_float32
 from harness.model.attention import flash_serves
 from harness.model.capture import CapturedPasses
-from harness.model.certificate import certify
-from harness.model.fast import FastSentenceTransformer
+from harness.model.certificate import Certificate, certify
+from harness.model.fast import FastSentenceTransformer, Way
+from harness.model.tokens import TokenMemory
 from harness.planning.plan import Plan
 from harness.spec import losses
 from harness.training.train import Schedule, train
@@ -106,7 +107,7 @@ def broken(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     elif fault == "no memory":
         monkeypatch.setattr(attention, "within_sentences", raising(torch.OutOfMemoryError("out of memory")))
     elif fault == "a number off":
-        within = attention.within_sentences
+        within = blocks.within_sentences
         monkeypatch.setattr(attention, "within_sentences", lambda *given: within(*given) * (1 + 3e-3))
     elif fault == "nothing works":
         monkeypatch.setattr(fast, "packed", raising(ValueError("no")))
@@ -116,9 +117,9 @@ def broken(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
         chunked = FastSentenceTransformer._in_chunks
         monkeypatch.setattr(FastSentenceTransformer, "_in_chunks", lambda self, given: chunked(self, given).flip(0))
     elif fault == "stale tokens":
-        features = fast.TokenMemory.features
+        features = TokenMemory.features
         stale = lambda self, texts, ask: features(self, [text.replace("river", "park") for text in texts], ask)  # noqa: E731
-        monkeypatch.setattr(fast.TokenMemory, "features", stale)
+        monkeypatch.setattr(TokenMemory, "features", stale)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -162,8 +163,13 @@ def test_a_way_that_does_not_agree_is_not_taken(
 def test_it_is_kept_by_model_loss_and_precision(hub_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
     once = certificate._certify
-    monkeypatch.setattr(certificate, "_certify", lambda *given: tried.append(given[3]) or once(*given))
     model, data = base(hub_root), rows()
+
+    def noted(*given: Any) -> Certificate:
+        tried.append(given[3])
+        return once(*given)
+
+    monkeypatch.setattr(certificate, "_certify", noted)
 
     def count(loss: Any = MNR, precision: str = "fp32", model: Any = model, **options: Any) -> int:
         before = len(tried)
@@ -195,10 +201,10 @@ def test_no_random_number_and_no_weight_is_touched(loss: Any, hub_root: Path, tm
         random.seed(5), np.random.seed(5), torch.manual_seed(5)
         model = base(hub_root)
         before = copy.deepcopy(model.state_dict())
-        states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+        states = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist(), torch.get_rng_state()
         modes = [module.training for module in model.modules()]
         found = certify(model, loss, {}, rows(), "fp32")
-        assert states[:2] == (random.getstate(), np.random.get_state()[1].tolist())
+        assert states[:2] == (random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist())
         assert torch.equal(states[2], torch.get_rng_state())
         assert modes == [module.training for module in model.modules()]
         assert model.way == "plain"
@@ -271,7 +277,7 @@ class Reading(nn.Module):
 
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
         outputs = [self.model(column) for column in features]
-        value = sum(output["sentence_embedding"].square().mean() for output in outputs)
+        value = cast(Tensor, sum(output["sentence_embedding"].square().mean() for output in outputs))
         for output in outputs:
             tokens = output["token_embeddings"] if self.how == "by name" else output.get("token_embeddings")
             value = value + (0 if tokens is None else tokens.square().mean())
@@ -351,11 +357,12 @@ def test_a_cached_loss_has_the_gradients_of_the_plain_path(mini_batch_size: int,
     """Batch 32, pieces of one row and odd ones: no row of theirs is padding."""
     columns = [sentences(random.Random(i), 32, longest=12) for i in range(2)]
     found = []
-    for cls, kind in (
+    kinds: tuple[tuple[type[SentenceTransformer], Callable[..., nn.Module]], ...] = (
         (SentenceTransformer, st_losses.MultipleNegativesRankingLoss),
         (SentenceTransformer, st_losses.CachedMultipleNegativesRankingLoss),
         (FastSentenceTransformer, st_losses.CachedMultipleNegativesRankingLoss),
-    ):
+    )
+    for cls, kind in kinds:
         model = make_model(hub_root, cls, "float32").train()
         options = {} if kind is st_losses.MultipleNegativesRankingLoss else {"mini_batch_size": mini_batch_size}
         kind(model, **options)([model.preprocess(column) for column in columns], None).backward()
@@ -432,12 +439,15 @@ def test_a_mask_with_gaps_is_not_packed(hub_root: Path) -> None:
 @pytest.mark.parametrize("options", [{"mini_batch_size": 3}, {"mini_batch_num_tokens": 40}, {"mini_batch_size": 1}])
 @pytest.mark.parametrize("prompt", [None, "the old boat: "])
 def test_cached_losses_by_prompt_and_by_tokens(options: dict[str, int], prompt: str | None, hub_root: Path) -> None:
+    make: Callable[..., nn.Module] = st_losses.CachedMultipleNegativesRankingLoss
     columns = [sentences(random.Random(i), 8, longest=9) for i in range(3)]
     found = []
     for model in pair_of_models(hub_root):
-        model[1].include_prompt = prompt is None
+        pooling = model[1]
+        assert isinstance(pooling, Pooling)
+        pooling.include_prompt = prompt is None
         features = [model.preprocess(column, prompt=prompt) for column in columns]
-        loss = st_losses.CachedMultipleNegativesRankingLoss(model.train(), **options)
+        loss = make(model.train(), **options)
         loss(features, None).backward()
         found.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert all((found[1][name] - gradient).abs().max() <= 1e-12 for name, gradient in found[0].items())
@@ -466,9 +476,10 @@ class Swapping(st_losses.MultipleNegativesRankingLoss):
 
 @pytest.mark.parametrize("way", ["packed", "chunks"])
 @pytest.mark.parametrize("kind", [Masking, Swapping])
-def test_what_a_loss_does_to_a_batch_that_was_announced_is_seen(kind: Any, way: Any, hub_root: Path) -> None:
+def test_what_a_loss_does_to_a_batch_that_was_announced_is_seen(kind: Any, way: Way, hub_root: Path) -> None:
     found = {}
-    for taken in ("plain", way):
+    ways: tuple[Way, Way] = ("plain", way)
+    for taken in ways:
         torch.manual_seed(0)
         model = make_model(hub_root, FastSentenceTransformer).train()
         model.way = taken

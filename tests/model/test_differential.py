@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, StaticEmbedding, Transformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoModel, PreTrainedTokenizerFast, set_seed
+from transformers import CONFIG_MAPPING, AutoModel, PreTrainedConfig, PreTrainedTokenizerFast, set_seed
 
 from harness.model.agreement import beside_float64, in_float32, rounded
 from harness.model.fast import FastSentenceTransformer
@@ -80,7 +80,7 @@ def tokenizer(side: str) -> PreTrainedTokenizerFast:
     made.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
         padding_side=side, model_max_length=LONG,
     )  # fmt: skip
@@ -94,14 +94,15 @@ def modules(name: str, folder: str) -> list[nn.Module]:
     if family.kind == "static":
         return [StaticEmbedding(tokenizer("right"), embedding_dim=16).double()]
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-    config = CONFIG_MAPPING[family.kind](
+    configure: Callable[..., PreTrainedConfig] = CONFIG_MAPPING[family.kind]
+    config = configure(
         **({} if family.kind == "distilbert" else sizes), vocab_size=64, pad_token_id=0, bos_token_id=2, eos_token_id=3,
         max_position_embeddings=LONG + 8, **family.options,
     )  # fmt: skip
     for dropout in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if hasattr(config, dropout):
             setattr(config, dropout, 0.0)
-    made = AutoModel.from_config(config).double()
+    made = AutoModel.from_config(config).double()  # type: ignore[no-untyped-call]
     for parameter in made.parameters():
         nn.init.normal_(parameter, mean=1.0 if parameter.ndim == 1 else 0.0, std=0.3)
     where = f"{folder}/{name.replace(' ', '_')}"
@@ -265,7 +266,7 @@ def trained(made: Any, case: Case, dtype: torch.dtype, low: bool = False) -> Tra
             set_seed(case.seed + step)
             with column_merging_disabled() if case.announced else nullcontext():
                 value = loss(features, label)
-            value = sum(value.values()) if isinstance(value, dict) else value
+            value = cast(Tensor, sum(value.values())) if isinstance(value, dict) else value
             optimizer.zero_grad()
             value.backward()
             if not step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from torch import nn
-from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer
+from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertModel, PreTrainedConfig
 
 from harness.model import attention
 from harness.model.attention import flash_serves, jagged_attention
 from harness.model.blocks import within_sentences
 from harness.model.chunks import cheapest_chunks
 from harness.model.dropout import quick_dropout
-from harness.model.fast import FastSentenceTransformer
+from harness.model.fast import FastSentenceTransformer, Way
 from harness.model.packing import Packing, packed
 from harness.spec.space import Point
 from harness.training.train import Schedule, train
@@ -41,7 +42,7 @@ def _cheap_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss_and_gradients_are_those_of_the_plain_forward(
-    name: str, seed: int, announced: bool, way: str, hub_root: Path
+    name: str, seed: int, announced: bool, way: Way, hub_root: Path
 ) -> None:
     rng = random.Random(seed)
     make, texts = LOSSES[name]
@@ -84,11 +85,12 @@ def tiny(kind: str, folder: Path, hub_root: Path) -> FastSentenceTransformer:
         "intermediate_size": 48,
         "pad_token_id": 0,
     }
-    config = CONFIG_MAPPING[kind](
+    configure: Callable[..., PreTrainedConfig] = CONFIG_MAPPING[kind]
+    config = configure(
         **sizes, vocab_size=2000, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, max_position_embeddings=80
     )
     torch.manual_seed(0)
-    made = AutoModel.from_config(config)
+    made = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.3)  # as made, positions would weigh next to nothing
     made.double().save_pretrained(folder)
@@ -119,14 +121,15 @@ def test_attention_within_sentences_has_the_right_gradients(dropout: float) -> N
     torch.manual_seed(0)
     inputs = [torch.randn(13, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
 
-    def attend(*tensors: torch.Tensor) -> torch.Tensor:
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         torch.manual_seed(7)  # the same elements are dropped each time
-        return within_sentences(*tensors, packing, 0.5, dropout)
+        return within_sentences(query, key, value, packing, 0.5, dropout)
 
     assert torch.autograd.gradcheck(attend, inputs)
     if not dropout:
-        jagged = jagged_attention(*inputs, packing, 0.5, 0.0)
-        assert (attend(*inputs) - jagged).abs().max() <= 1e-12
+        query, key, value = inputs
+        jagged = jagged_attention(query, key, value, packing, 0.5, 0.0)
+        assert (attend(query, key, value) - jagged).abs().max() <= 1e-12
 
 
 @pytest.mark.parametrize("learnt", range(3), ids=["queries", "keys", "values"])
@@ -135,7 +138,7 @@ def test_attention_learns_whichever_of_its_inputs_is_not_frozen(learnt: int) -> 
     torch.manual_seed(0)
     inputs = [torch.randn(13, 2, 4, dtype=torch.float64) for _ in range(3)]
     inputs[learnt].requires_grad_()
-    assert torch.autograd.gradcheck(lambda *tensors: within_sentences(*tensors, packing, 0.5, 0.0), inputs)
+    assert torch.autograd.gradcheck(lambda q, k, v: within_sentences(q, k, v, packing, 0.5, 0.0), inputs)
 
 
 @pytest.mark.parametrize("fault", ["", "scale", "order", "missing"])
@@ -215,7 +218,9 @@ def test_an_announced_batch_shares_its_chunks_among_its_columns(hub_root: Path) 
 def test_a_column_embedded_twice_draws_its_dropout_twice(hub_root: Path) -> None:
     """Some losses embed the same features again for another view of them; a remembered answer would be none."""
     model = make_model(hub_root, FastSentenceTransformer)
-    model[0].auto_model.embeddings.dropout.p = 0.5
+    bert = model[0].auto_model
+    assert isinstance(bert, BertModel)
+    bert.embeddings.dropout.p = 0.5
     features = [model.preprocess(sentences(random.Random(i), 8)) for i in range(2)]
     model.train()
     model.announce_batch(features)
@@ -264,6 +269,7 @@ def test_dropout_keeps_the_share_and_the_expectation_it_says() -> None:
 
             assert abs(1 - kept.double().mean().item() - p) < 4 * (p * (1 - p) / kept.numel()) ** 0.5 + 2**-17
             assert torch.allclose(output[kept], torch.tensor(2 / (1 - p)), rtol=1e-4)
+            assert input.grad is not None
             assert torch.equal(input.grad, output / 2)
             columns = kept.double().mean(dim=0)
             assert columns.std() < 1.3 * (p * (1 - p) / 1000) ** 0.5, "some places are dropped more often than others"
@@ -275,7 +281,8 @@ def test_dropout_keeps_the_share_and_the_expectation_it_says() -> None:
 def test_quick_dropout_follows_the_seed_and_is_gone_afterwards() -> None:
     def draw(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
-        return nn.Dropout(0.3).train()(torch.ones(99))
+        drawn: torch.Tensor = nn.Dropout(0.3).train()(torch.ones(99))
+        return drawn
 
     usual = draw(1)
     with quick_dropout():
@@ -289,9 +296,9 @@ def test_quick_dropout_follows_the_seed_and_is_gone_afterwards() -> None:
 
 
 @pytest.mark.parametrize("way", ["packed", "chunks", "plain"])
-def test_whoever_sets_dropout_finds_it_and_it_takes_effect(way: str, hub_root: Path, tmp_path: Path) -> None:
+def test_whoever_sets_dropout_finds_it_and_it_takes_effect(way: Way, hub_root: Path, tmp_path: Path) -> None:
     """SimCSE's dropout of another share: a loss looks for the modules by their type or name, also while it trains."""
-    spread = {}
+    spread: dict[float, list[float]] = {}
 
     class Setting(nn.Module):
         def __init__(self, model: SentenceTransformer, p: float) -> None:
@@ -306,7 +313,8 @@ def test_whoever_sets_dropout_finds_it_and_it_takes_effect(way: str, hub_root: P
                 module.p = self.p
             twice = [self.model(dict(features[0]))["sentence_embedding"] for _ in range(2)]
             spread.setdefault(self.p, []).append(float((twice[0] - twice[1]).detach().abs().mean()))
-            return (twice[0] - twice[1]).square().mean() + twice[0].square().mean()
+            value: torch.Tensor = (twice[0] - twice[1]).square().mean() + twice[0].square().mean()
+            return value
 
     for p in (0.0, 0.1, 0.4):
         model = make_model(hub_root, FastSentenceTransformer, "float32")
@@ -353,7 +361,10 @@ def test_it_leaves_padding_out(hub_root: Path) -> None:
 
 def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
     """Also after training in bf16: accelerate's autocast around the forward must not reach what is scored."""
-    model, plain = (make_model(hub_root, cls, "float32") for cls in (FastSentenceTransformer, SentenceTransformer))
+    model, plain = (
+        make_model(hub_root, FastSentenceTransformer, "float32"),
+        make_model(hub_root, SentenceTransformer, "float32"),
+    )
     counted = Counted(model)
     rng = random.Random(6)  # long sentences are attended to by another kernel than short ones
     batch = [*sentences(rng, 300), *sentences(rng, 60, longest=90), "", " ".join(WORDS * 60)]
@@ -379,7 +390,7 @@ def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
 @pytest.mark.parametrize("way", ["packed", "chunks"])
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_a_model_embeds_in_float32_in_the_midst_of_training_and_after(
-    precision: str, way: str, hub_root: Path, tmp_path: Path
+    precision: str, way: Way, hub_root: Path, tmp_path: Path
 ) -> None:
     model = make_model(hub_root, FastSentenceTransformer, "float32")
     if way == "chunks":
@@ -425,7 +436,7 @@ def test_a_packed_batch_is_filled_in_bf16_and_nothing_of_it_is_learnt(hub_root: 
         lengths = [features["attention_mask"].sum(dim=1).tolist()]
         pack = packed([features], lengths, 0, grid)
         assert pack is not None
-        model._pass(pack[0])[pack[1]].square().sum().backward()
+        model._pass(pack[0])[pack[1]].square().sum().backward()  # type: ignore[no-untyped-call]
         found[grid] = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
         assert counted.tokens == -(-sum(lengths[0]) // grid) * grid
     assert all((found[32][name] - gradient).abs().max() <= 1e-12 for name, gradient in found[1].items())
@@ -481,6 +492,7 @@ def test_a_cached_loss_finds_its_masks_again(hub_root: Path) -> None:
         model = make_model(hub_root, FastSentenceTransformer)
         for module in model.modules():
             if hasattr(module, "p"):
+                assert isinstance(module, nn.Dropout)
                 module.p = 0.2
         features = [model.train().preprocess(sentences(random.Random(i), 16)) for i in range(2)]
         torch.manual_seed(3)

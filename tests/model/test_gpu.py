@@ -35,8 +35,9 @@ def test_jagged_attention_is_what_the_cpu_computes() -> None:
     lengths = np.array([1, 3, 3, 6])
     torch.manual_seed(0)
     inputs = torch.randn(3, 13, 2, 8)
-    wanted = within_sentences(*inputs, Packing(lengths, torch.device("cpu")), 0.5, 0.0)
-    got = jagged_attention(*inputs.cuda(), Packing(lengths, torch.device("cuda")), 0.5, 0.0)
+    on_gpu = inputs.cuda()
+    wanted = within_sentences(inputs[0], inputs[1], inputs[2], Packing(lengths, torch.device("cpu")), 0.5, 0.0)
+    got = jagged_attention(on_gpu[0], on_gpu[1], on_gpu[2], Packing(lengths, torch.device("cuda")), 0.5, 0.0)
 
     assert (got.cpu() - wanted).abs().max() < 1e-5
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -16,6 +16,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from torch import Tensor, nn
 
 from harness.model.fast import FastSentenceTransformer, Way
+
+Model = TypeVar("Model", bound=SentenceTransformer)
 
 
 class MeanSquares(nn.MSELoss):
@@ -59,16 +61,14 @@ WORDS = [
 ]
 
 
-def make_model(
-    hub_root: Path, cls: type[SentenceTransformer], dtype: str = "float64", pooling: str = "mean"
-) -> SentenceTransformer:
+def make_model(hub_root: Path, cls: type[Model], dtype: str = "float64", pooling: str = "mean") -> Model:
     folder = hub_root / "models" / "google-bert" / "bert-base-uncased"
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     transformer = Transformer(str(folder), model_kwargs={"dtype": dtype}, config_kwargs=no_dropout)
     return going(cls(modules=[transformer, Pooling(32, pooling_mode=pooling)], device="cpu"))
 
 
-def going(model: SentenceTransformer, way: Way | None = None) -> SentenceTransformer:
+def going(model: Model, way: Way | None = None) -> Model:
     """Let a fast model train one way, the fastest that may suit it if none is given, as a certificate would."""
     if isinstance(model, FastSentenceTransformer):
         model.way = way or model.ways[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -64,15 +65,20 @@ def test_weights_are_those_of_the_plain_trainer(study: str, hub_root: Path, tmp_
 
     Of softmax's the head, too, whose gradients are not clipped: the trainer's norm is that of the model's.
     """
-    make = {"mnr": st_losses.MultipleNegativesRankingLoss, "softmax": losses.softmax}[study]
+    makers: dict[str, Callable[[SentenceTransformer], nn.Module]] = {
+        "mnr": st_losses.MultipleNegativesRankingLoss,
+        "softmax": losses.softmax,
+    }
     labelled = Dataset.from_pandas(nli_rows(1, 60)[["premise", "hypothesis", "label"]], preserve_index=False)
     data = rows() if study == "mnr" else labelled
 
     def loss_of(kind: type[SentenceTransformer]) -> nn.Module:
         set_seed(7)
-        return make(make_model(hub_root, kind, dtype="float64")).double()
+        return makers[study](make_model(hub_root, kind, dtype="float64")).double()
 
     ours, plain = loss_of(FastSentenceTransformer), loss_of(SentenceTransformer)
+    assert isinstance(ours.model, FastSentenceTransformer)
+    assert isinstance(plain.model, SentenceTransformer)
     took = train(ours.model, ours, data, POINT, Schedule(2), seed=7, precision="fp32", folder=tmp_path, way="packed")
     assert set(took.passes) == {"packed"}
     arguments = SentenceTransformerTrainingArguments(
@@ -133,7 +139,8 @@ def test_steps_and_examples_are_counted(
 
         def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
             seen.append(len(features[0]["input_ids"]))
-            return self.model(features[0])["sentence_embedding"].square().mean()
+            value: Tensor = self.model(features[0])["sentence_embedding"].square().mean()
+            return value
 
     model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     point = replace(POINT, batch_size=batch_size)
@@ -190,7 +197,8 @@ class Detached(nn.Module):
 
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
         left, right = (self.model(column)["sentence_embedding"] for column in features)
-        return (self.head(left).detach() + left - right).square().mean()
+        value: Tensor = (self.head(left).detach() + left - right).square().mean()
+        return value
 
 
 class Hidden(Detached):
@@ -198,7 +206,8 @@ class Hidden(Detached):
 
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
         left, right = (self.model(column)["sentence_embedding"] for column in features)
-        return (self.head(left) * 0 + left - right).square().mean()
+        value: Tensor = (self.head(left) * 0 + left - right).square().mean()
+        return value
 
 
 @pytest.mark.parametrize("frozen", [Detached, Hidden])
@@ -214,7 +223,8 @@ class Aside(Detached):
 
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
         left, right = (self.model(column)["sentence_embedding"].detach() for column in features)
-        return (self.head(left) - right).square().mean()
+        value: Tensor = (self.head(left) - right).square().mean()
+        return value
 
 
 def test_a_model_that_never_moves_is_no_study(hub_root: Path, tmp_path: Path) -> None:
@@ -227,6 +237,7 @@ def test_a_model_that_never_moves_is_no_study(hub_root: Path, tmp_path: Path) ->
 def test_softmax_heads_move(hub_root: Path, tmp_path: Path) -> None:
     model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
     loss = losses.softmax(model)
+    assert isinstance(loss, st_losses.SoftmaxLoss)
     before = loss.classifier.weight.detach().clone()
     data = Dataset.from_pandas(
         nli_rows(1, 60).query("label >= 0")[["premise", "hypothesis", "label"]], preserve_index=False
