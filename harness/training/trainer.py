@@ -1,4 +1,4 @@
-"""The sentence-transformers trainer with the harness's batches, optimizer and callback."""
+"""The sentence-transformers trainer with the harness's batches and callback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any
 
-import torch
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.losses.merged_forward import column_merging_disabled
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
@@ -20,7 +19,6 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from harness.errors import Diverged
 from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import padded_on_the_right
-from harness.training.optimizer import ClippedAdamW
 
 LENGTHS = "lengths"
 """Feature name under which the collator passes a column's lengths in tokens, so that nothing has to wait for a GPU."""
@@ -57,18 +55,6 @@ class Trainer(SentenceTransformerTrainer):
         if isinstance(self.model, FastSentenceTransformer):
             self.model.announce_batch(features, None if any(part is None for part in lengths) else lengths)
         return features, labels
-
-    def get_optimizer_cls_and_kwargs(self, args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:  # type: ignore
-        chosen, options = super().get_optimizer_cls_and_kwargs(args, model)
-        if args.use_cpu and chosen is torch.optim.AdamW and options.pop("fused", False):
-            return ClippedAdamW, options
-        return chosen, options
-
-    def _clip_grad_norm(self, model: Any) -> Any:
-        optimizer = getattr(self.optimizer, "optimizer", None)  # accelerate wraps the optimizer
-        if isinstance(optimizer, ClippedAdamW):
-            return optimizer.clip(model.parameters(), self.args.max_grad_norm)
-        return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
         # the fast model merges all columns itself and needs each of them; the library merges only some

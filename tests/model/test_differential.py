@@ -32,7 +32,6 @@ from harness.model.agreement import beside_float64, in_float32, rounded
 from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import Features
 from harness.spec.losses import gist, softmax
-from harness.training.optimizer import ClippedAdamW
 
 WORDS = [f"w{number}" for number in range(60)]
 LONG, CUT = 48, 8
@@ -254,7 +253,9 @@ def trained(made: Any, case: Case, dtype: torch.dtype, low: bool = False) -> Tra
     parameters = {id(p): (f"gradient of {name}", p) for name, p in reversed(named.items()) if p.requires_grad}
     before = {name: p.detach().clone() for name, p in parameters.values()}
     learning = [p for _, p in parameters.values()]
-    optimizer = ClippedAdamW(learning, 1e-3, eps=1e-5) if dtype == torch.float64 else torch.optim.SGD(learning, 1e-3)
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(learning, 1e-3)
+    if dtype == torch.float64:
+        optimizer = torch.optim.AdamW(learning, 1e-3, eps=1e-5, weight_decay=0.0)
     first: dict[str, Tensor] = {}
     with in_bf16(made) if low else nullcontext():
         for step in range(3):
