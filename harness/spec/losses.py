@@ -161,9 +161,16 @@ def reads(label: Label, fewest: int = 2, most: int | None = None) -> Callable[[L
 
 
 @reads("class")
-def softmax(model: SentenceTransformer, **options: Any) -> nn.Module:
-    """Build SBERT's classifier over (u, v, |u - v|) with three classes (Reimers and Gurevych, 2019, section 3)."""
-    return Loss("SoftmaxLoss")(model, embedding_dimension=model.get_embedding_dimension(), num_labels=3, **options)
+def softmax(model: SentenceTransformer, num_labels: int = 3, **options: Any) -> nn.Module:
+    """Build SBERT's classifier over (u, v, |u - v|) (Reimers and Gurevych, 2019, section 3).
+
+    Args:
+        model: the model to train.
+        num_labels: number of classes, which are 0 to `num_labels - 1`.
+        options: further options of SoftmaxLoss.
+    """
+    dimension = model.get_embedding_dimension()
+    return Loss("SoftmaxLoss")(model, embedding_dimension=dimension, num_labels=num_labels, **options)
 
 
 @reads("none", fewest=2, most=99)

@@ -28,7 +28,7 @@ def loss_of(value: Callable[[Any, Tensor | None], Any]) -> Callable[[Any], nn.Mo
     """Make a loss from a function of the embeddings and the labels."""
 
     class Loss(nn.Module):
-        def __init__(self, model: Any) -> None:
+        def __init__(self, model: Any, scale: float = 1) -> None:
             super().__init__()
             self.model = model
 

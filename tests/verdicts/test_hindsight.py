@@ -38,7 +38,9 @@ BENDS: dict[str, tuple[Callable[[Ablation], Ablation], str]] = {
     ),
     "default moved": (lambda a: replace(a, default=Point(32, 4e-5)), "its search"),
     "option added": (
-        lambda a: replace(a, studies=[replace(s, options={"scale": choice(10, 20)}) for s in a.studies]),
+        lambda a: replace(
+            a, studies=[replace(s, options={"scale": choice(10, 20)} if s.name == "mnr" else {}) for s in a.studies]
+        ),
         "its search",
     ),
     "loss changed": (
