@@ -39,7 +39,9 @@ def sts(
         raise StudyFileError(f"{where}: columns={list(columns)}; name three: first texts, second texts, gold scores")
     if not range[0] < range[1]:
         raise StudyFileError(f"{where}: range={range}; give the lowest and the highest possible gold score")
-    return _checked(Sts(name, source, *columns, range=(float(range[0]), float(range[1])), figure=figure), where)
+    sentence1, sentence2, score = columns
+    bounds = (float(range[0]), float(range[1]))
+    return _checked(Sts(name, source, sentence1, sentence2, score, bounds, figure), where)
 
 
 def retrieval(
@@ -90,7 +92,8 @@ def pairs(source: Source, name: str, *, columns: Sequence[str], figure: str = "a
     where = f"measures.pairs({name!r})"
     if len(columns) != 3:
         raise StudyFileError(f"{where}: columns={list(columns)}; name three: first texts, second texts, labels")
-    return _checked(PairClasses(name, source, *columns, figure=figure), where)
+    text1, text2, label = columns
+    return _checked(PairClasses(name, source, text1, text2, label, figure), where)
 
 
 def triplets(source: Source, name: str, *, columns: Sequence[str] = ("anchor", "positive", "negative")) -> Triplets:
@@ -107,7 +110,8 @@ def triplets(source: Source, name: str, *, columns: Sequence[str] = ("anchor", "
     where = f"measures.triplets({name!r})"
     if len(columns) != 3:
         raise StudyFileError(f"{where}: columns={list(columns)}; name three: anchors, positives, negatives")
-    return _checked(Triplets(name, source, *columns), where)
+    anchor, positive, negative = columns
+    return _checked(Triplets(name, source, anchor, positive, negative), where)
 
 
 def classification(
