@@ -106,7 +106,7 @@ def main() -> None:
     options = parser.parse_args()
 
     bed = by_name(options.testbed)
-    bed = bed if options.tasks is None else replace(bed, tasks=tuple(options.tasks.split(",")))
+    bed = bed if options.tasks is None else replace(bed, also=tuple(options.tasks.split(",")))
     environment = {"OMP_NUM_THREADS": str(options.threads), "OMP_WAIT_POLICY": "PASSIVE", "TQDM_DISABLE": "1"}
     sides: tuple[Side, ...] = ("plain", "harness")
     workers = {side: ProcessExecutor([environment]) for side in sides}

@@ -29,7 +29,9 @@ from harness.spec.expectations import Expectation, beats
 from harness.spec.space import Space, choice, log_uniform
 from harness.spec.study import Study
 from harness.stats import intervals
-from harness.store.records import Design, Pairs, Record
+from harness.store.designs import Design
+from harness.store.items import Pairs
+from harness.store.records import Record
 from harness.verdicts.judge import judge
 from harness.verdicts.rules import Verdict
 from harness.verdicts.until_decided import grown
@@ -43,7 +45,7 @@ SPREAD = {"seed": 0.6, "pair": 0.25}
 def ablation(names: Iterable[str], claims: Iterable[Expectation], seeds: int, most: int | None = None) -> Ablation:
     return Ablation(
         name="equal",
-        testbed=replace(testbeds.book, tasks=()),
+        testbed=replace(testbeds.book, also=()),
         studies=[Study(name, MNR.given(scale=scale), "pair") for scale, name in enumerate(names, 1)],
         space=Space(batch_size=choice(16), lr=log_uniform(1e-6, 2e-4)),
         budget=Budget(trials=1, seeds=seeds, max_seeds=most),

@@ -38,7 +38,8 @@ from harness.spec.loading import load_study_file
 from harness.spec.space import Point
 from harness.stats.intervals import spearman
 from harness.store.folder import create
-from harness.store.records import Pairs, Record
+from harness.store.items import Pairs
+from harness.store.records import Record
 
 RUNS_A_STUDY = 26
 

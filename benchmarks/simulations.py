@@ -30,7 +30,8 @@ from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import Study
 from harness.stats import intervals, repeated_looks
 from harness.stats.bootstrap import RESAMPLES, resampled_spearman
-from harness.store.records import Pairs, Record
+from harness.store.items import Pairs
+from harness.store.records import Record
 from harness.verdicts.evidence import Difference, Distance
 from harness.verdicts.judge import judge
 from harness.verdicts.order import posterior_all_positive
@@ -138,7 +139,7 @@ def family_wise(
     *,
     studies: int,
     seeds: int,
-    over_pairs: float,
+    over_items: float,
     over_seeds: float,
     holm: bool = True,
     together: bool = True,
@@ -148,7 +149,7 @@ def family_wise(
     Scores are simulated, and not predictions.
 
     Args:
-        over_pairs: standard error of a study's score over pairs, equal for all its seeds; the bootstrap estimates it.
+        over_items: standard error of a study's score over pairs, equal for all its seeds; the bootstrap estimates it.
         over_seeds: standard deviation over seeds.
         holm: use Holm's correction; otherwise each claim is judged by itself.
         together: also require significance of both uncertainties together; otherwise only the two intervals decide.
@@ -156,9 +157,9 @@ def family_wise(
     random = np.random.default_rng(studies)
     wrong = 0
     for _ in range(ablations):
-        by_pairs = random.normal(0, over_pairs, (studies, 1))
+        by_pairs = random.normal(0, over_items, (studies, 1))
         scores = by_pairs + random.normal(0, over_seeds, (studies, seeds))
-        resampled = scores.mean(axis=1)[:, None] + random.normal(0, over_pairs, (studies, 399))
+        resampled = scores.mean(axis=1)[:, None] + random.normal(0, over_items, (studies, 399))
         claims = [
             Difference(tuple(scores[i] - scores[i - 1]), resampled[i] - resampled[i - 1]) for i in range(1, studies)
         ]
@@ -169,7 +170,7 @@ def family_wise(
 
 
 def wrong_about_a_score(
-    kind: str, samples: int, *, seeds: int, over_pairs: float, over_seeds: float, together: bool = True
+    kind: str, samples: int, *, seeds: int, over_items: float, over_seeds: float, together: bool = True
 ) -> float:
     """Return how often a claim about a study's own score is decided wrongly where the truth lies on its border.
 
@@ -177,23 +178,23 @@ def wrong_about_a_score(
         kind: "within" a tolerance of .01: the true mean over seeds on these very test pairs is .01 off, so to hold is
             wrong, and to be violated is, too. "at least": the true mean on pairs of this kind is the score itself, the
             test pairs are drawn, and any decision is wrong.
-        over_pairs: standard error that the draw of the test pairs brings.
+        over_items: standard error that the draw of the test pairs brings.
         over_seeds: standard deviation over seeds.
         together: apply the whole rule; False judges "at least" by two intervals that need not agree at once.
     """
     random, wrong = np.random.default_rng(seeds), 0
     for _ in range(samples):
-        off = 0.01 if kind == "within" else random.normal(0, over_pairs)
+        off = 0.01 if kind == "within" else random.normal(0, over_items)
         by_seed = tuple(off + random.normal(0, over_seeds, seeds))
-        resampled = np.mean(by_seed) + random.normal(0, over_pairs, 999)
+        resampled = np.mean(by_seed) + random.normal(0, over_items, 999)
         known = Distance(by_seed, resampled, constant=False)
         if kind == "within":
             wrong += known.p_within(0.01) <= intervals.ALPHA
         elif together:
             wrong += known.p_reaches() <= intervals.ALPHA
         else:
-            wrong += all(i is not None and i.low >= 0 for i in (known.over_pairs(), known.over_seeds())) or all(
-                i is not None and i.high < 0 for i in (known.over_pairs(), known.over_seeds())
+            wrong += all(i is not None and i.low >= 0 for i in (known.over_items(), known.over_seeds())) or all(
+                i is not None and i.high < 0 for i in (known.over_items(), known.over_seeds())
             )
     return wrong / samples
 
@@ -220,7 +221,7 @@ def until_decided(
     claims: int = 1,
     size: float = 0.0,
     spread: float = 0.008,
-    over_pairs: float = 0.0,
+    over_items: float = 0.0,
     spend: bool = True,
 ) -> Looking:
     """Judge at each seed from `first` to `last`, add seeds for open claims only; the first claim is true by `size`.
@@ -230,7 +231,7 @@ def until_decided(
 
     Args:
         spread: standard deviation of the differences over seeds.
-        over_pairs: standard error of each difference over pairs, which further seeds do not change.
+        over_items: standard error of each difference over pairs, which further seeds do not change.
         spend: use the levels for repeated looks; otherwise each look uses the level of a single look.
     """
     random = np.random.default_rng(last)
@@ -240,9 +241,9 @@ def until_decided(
         scores = random.normal(0, spread / np.sqrt(2), (claims + 1, last))
         differences = scores[1:] - scores[:1]
         differences[0] += size
-        luck = random.normal(0, over_pairs, (claims, 1))
+        luck = random.normal(0, over_items, (claims, 1))
         differences += luck
-        resampled = random.normal(0, over_pairs, (claims, RESAMPLES))  # fewer cannot reach small levels
+        resampled = random.normal(0, over_items, (claims, RESAMPLES))  # fewer cannot reach small levels
         counts, decided = [first] * claims, [False] * claims
         while True:
             p_values = [
@@ -326,23 +327,23 @@ def print_tables() -> None:
     show("Any wrong decision in ablations of equal studies, in percent of 4,000\n")
     rows = []
     for studies in (2, 4, 8):
-        for over_pairs, over_seeds in ((0.001, 0.01), (0.01, 0.001), (0.007, 0.007)):
-            given = {"studies": studies, "seeds": 5, "over_pairs": over_pairs, "over_seeds": over_seeds}
+        for over_items, over_seeds in ((0.001, 0.01), (0.01, 0.001), (0.007, 0.007)):
+            given = {"studies": studies, "seeds": 5, "over_items": over_items, "over_seeds": over_seeds}
             shares = [family_wise(4000, **given, holm=holm) for holm in (True, False)]  # type: ignore[arg-type]
-            rows.append([str(studies - 1), f"{100 * over_pairs:g}", f"{100 * over_seeds:g}", *map(percent, shares)])
+            rows.append([str(studies - 1), f"{100 * over_items:g}", f"{100 * over_seeds:g}", *map(percent, shares)])
     show(table(["claims", "sd over pairs", "sd over seeds", "with Holm", "each by itself"], rows))
     show("Two equal studies, equal uncertainty over pairs and seeds: decided, in percent of 6,000 ablations\n")
     rows = []
     for seeds in SEEDS:
-        given = {"studies": 2, "seeds": seeds, "over_pairs": 0.005, "over_seeds": 0.005 * seeds**0.5}
+        given = {"studies": 2, "seeds": seeds, "over_items": 0.005, "over_seeds": 0.005 * seeds**0.5}
         shares = [family_wise(6000, **given, together=together) for together in (False, True)]  # type: ignore[arg-type]
         rows.append([str(seeds), *map(percent, shares)])
     show(table(["seeds", "by two intervals only", "and by both together"], rows))
     show("A study's own score, with the true value at the border of the claim: decided, in percent of 6,000\n")
     rows = []
     for seeds in SEEDS:
-        alike = {"seeds": seeds, "over_pairs": 0.005, "over_seeds": 0.005 * seeds**0.5}
-        narrow, wide = ({"seeds": seeds, "over_pairs": pairs, "over_seeds": 0.005} for pairs in (0.001, 0.01))
+        alike = {"seeds": seeds, "over_items": 0.005, "over_seeds": 0.005 * seeds**0.5}
+        narrow, wide = ({"seeds": seeds, "over_items": pairs, "over_seeds": 0.005} for pairs in (0.001, 0.01))
         shares = [
             *(wrong_about_a_score("within", 6000, **given) for given in (narrow, wide)),  # type: ignore[arg-type]
             *(wrong_about_a_score("at least", 6000, **alike, together=both) for both in (False, True)),

@@ -7,9 +7,10 @@ from harness import testbeds
 from harness.spec import losses, views
 from harness.spec.ablation import Ablation
 from harness.spec.budget import Budget
-from harness.spec.expectations import at_least, beats, in_order, within
+from harness.spec.expectations import at_least, beats, in_order, keeps, within
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import Study
+from harness.testbeds import Testbed, measures, sources
 
 __version__ = "0.1.0"
 __all__ = [
@@ -18,12 +19,16 @@ __all__ = [
     "Point",
     "Space",
     "Study",
+    "Testbed",
     "at_least",
     "beats",
     "choice",
     "in_order",
+    "keeps",
     "log_uniform",
     "losses",
+    "measures",
+    "sources",
     "testbeds",
     "views",
     "within",

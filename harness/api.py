@@ -192,7 +192,7 @@ def audit(
     with opened.locked():
         missing = _fetched(ablation, console or Console(stderr=True))
         parts, files = resolve.measured(ablation, only_there=False)
-        hashes = contents.updated(contents.read(opened.folder), ablation, parts, files)
+        hashes = contents.updated(contents.read(opened.folder), parts, files)
         contents.write(opened.folder, hashes)
         return auditing.audit(contents.resolved(ablation, hashes), opened, missing, only)
 
@@ -223,11 +223,14 @@ def fetch(ablation: Ablation) -> Mapping[str, str]:
     Raises:
         TestbedUnavailable: the model, rows, dev set or test set is not available.
     """
+    from harness.engine.job import packed
     from harness.engine.worker import fetch as fetch_job
     from harness.executors.processes import in_fresh_process
 
     try:
-        missing: Mapping[str, str] = in_fresh_process(fetch_job, ablation.testbed)
+        missing: Mapping[str, str] = in_fresh_process(
+            fetch_job, packed((ablation.testbed, ablation.sources), ablation.name)
+        )
     except HarnessError:
         raise
     except Exception as problem:  # the process was killed or ran out of memory

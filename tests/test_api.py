@@ -42,7 +42,7 @@ def closure(power: float) -> Callable[..., nn.Module]:
 def make_ablation(**changes: Any) -> Ablation:
     fields: dict[str, Any] = {
         "name": "api",
-        "testbed": replace(testbeds.book, tasks=(), max_rows=90),
+        "testbed": replace(testbeds.book, also=(), max_rows=90),
         "studies": [
             Study("closure", closure(1.5), "pair", options={"scale": choice(0.5, 2.0, default=2.0)}),
             Study("lambda", lambda model: losses.MultipleNegativesRankingLoss(model, scale=10.0), "triplet"),
@@ -151,14 +151,14 @@ def test_a_loss_that_changed_is_another_run(done: tuple[Plan, Path]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"testbed": replace(testbeds.book, tasks=(), max_rows=91)},
+        {"testbed": replace(testbeds.book, also=(), max_rows=91)},
         {"budget": Budget(trials=2, epochs=1, seeds=2, examples=33)},
         {
             "testbed": replace(
-                testbeds.book, tasks=(), max_rows=90, model=replace(testbeds.book.model, revision="0" * 40)
+                testbeds.book, also=(), max_rows=90, model=replace(testbeds.book.base, revision="0" * 40)
             )
         },
-        {"testbed": replace(testbeds.book, tasks=(), max_rows=90, pooling="cls")},
+        {"testbed": replace(testbeds.book, also=(), max_rows=90, pooling="cls")},
     ],
 )
 def test_what_decides_a_result_makes_another_run(change: dict[str, Any], done: tuple[Plan, Path]) -> None:
@@ -170,7 +170,7 @@ def test_another_precision_than_this_machines_own_makes_another_run(done: tuple[
     assert {run.state for run in api.plan(make_ablation(precision=other), done[1]).of("closure", "tune")} == {"to do"}
 
 
-@pytest.mark.parametrize("change", [{"expect": []}, {"testbed": replace(testbeds.book, tasks=("STS12",), max_rows=90)}])
+@pytest.mark.parametrize("change", [{"expect": []}, {"testbed": replace(testbeds.book, also=("STS12",), max_rows=90)}])
 def test_what_decides_no_training_makes_no_other_trial(change: dict[str, Any], done: tuple[Plan, Path]) -> None:
     assert {run.state for run in api.plan(make_ablation(**change), done[1]).of("closure", "tune")} == {"done"}
 

@@ -20,7 +20,8 @@ from harness.cli.main import main
 from harness.errors import StudyFileError, TestbedUnavailable
 from harness.provenance import without_secrets
 from harness.spec import losses
-from harness.testbeds import Ref, materials
+from harness.testbeds import materials
+from harness.testbeds.refs import Ref
 
 HOSTILE = [
     "../out",

@@ -100,7 +100,7 @@ def _too_large(stage: Stage) -> None:
     mnr = losses.MultipleNegativesRankingLoss
     ablation = Ablation(
         name="too_large",
-        testbed=replace(testbeds.embedded, tasks=(), max_rows=50_000),
+        testbed=replace(testbeds.embedded, also=(), max_rows=50_000),
         studies=[
             Study("too large", loss=mnr, view="pair", fixed={"batch_size": TOO_LARGE}),
             Study("fits", loss=mnr, view="pair", fixed={"batch_size": 32}, rows=3000),

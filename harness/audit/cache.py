@@ -38,6 +38,7 @@ def key(ablation: Ablation) -> str:
         "near": [SHINGLE, THRESHOLD, BANDS, PER_BAND],
         "testbed": bed.identity(),
         "rows": bed.max_rows,
+        "also": sorted(repr(measure) + str(bed.content_of(measure)) for measure in bed.besides),
         "max_dropped": bed.max_dropped,
         "tasks": sorted(bed.tasks),
         "studies": [[study.name, study.reads, ablation.decides(study)] for study in ablation.studies],

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from harness.audit import cache
+from harness.audit import cache, overlaps
 from harness.data.checks import of_dropped, of_null_labels, of_view
 from harness.data.clean import clean
-from harness.data.findings import Audit, Finding, Overlap
-from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, of_overlap, overlap, pair_keys
+from harness.data.findings import Audit, Finding
+from harness.data.overlap import of_overlap
 from harness.data.ranges import of_labels, of_scores
-from harness.embedded import TASK_NAMES
-from harness.errors import RunFailed, TestbedUnavailable
-from harness.scores import DEV, TEST
+from harness.errors import RunFailed
 from harness.spec.ablation import Ablation
 from harness.spec.losses import inputs_of
 from harness.spec.study import UNTRAINED, Study
 from harness.spec.views import View, named
-from harness.testbeds import EMBEDDED, Testbed, materials
+from harness.testbeds import Testbed, fetching, materials
+from harness.testbeds.measure_kinds import Sts
+from harness.testbeds.reading import read
+from harness.testbeds.refs import EMBEDDED
+from harness.testbeds.sources import Source
 
 DEFAULT_WORDS = 512
 """Assumed maximum number of tokens of a base model whose files do not say."""
@@ -47,15 +49,18 @@ def examine(
     bed = ablation.testbed
     built: list[tuple[View, pd.DataFrame]] = []
     findings: list[Finding] = []
-    groups: dict[tuple[View, int], list[Study]] = {}
+    groups: dict[tuple[View, Source, int], list[Study]] = {}
     for study in ablation.studies:
-        groups.setdefault((named(study.view), ablation.testbed_of(study.name).max_rows), []).append(study)
+        own = ablation.testbed_of(study.name)
+        groups.setdefault((named(study.view), own.source, own.limit), []).append(study)
     findings += _base_model(ablation, tell)
-    nulls = [row for row in materials.null_labels(bed) if row < bed.max_rows]
-    findings += of_null_labels(nulls, min(bed.max_rows, len(materials.load_rows(bed))), bed.name, bed.max_dropped)
-    for (view, limit), studies in groups.items():
+    for source, limit in dict.fromkeys((source, limit) for _, source, limit in groups):
+        read_rows = read(source)
+        nulls = [row for row in read_rows.unlabelled if row < limit]
+        findings += of_null_labels(nulls, min(limit, len(read_rows.rows)), bed.name, bed.max_dropped)
+    for (view, source, limit), studies in groups.items():
         tell(f"view {view}")
-        built_rows = view.build(materials.load_rows(bed), limit)
+        built_rows = view.build(materials.load_rows(source), limit)
         rows, dropped = clean(view, built_rows)
         names = [study.name for study in studies]
         findings += of_dropped(view, dropped, len(built_rows), names, bed.max_dropped)
@@ -67,20 +72,25 @@ def examine(
         if view.label != "none":
             for study in studies:
                 findings += of_labels(view, rows[view.columns[-1]], study.name, study.loss)
-    sets = {}
-    for name, ref in ((DEV, bed.dev), (TEST, bed.test)):
-        pairs = materials.load_sts(ref)
-        findings += of_scores(name, (pairs.sentence1, pairs.sentence2), pairs.gold, ref.score_range, bed.name)
-        sets[name] = _keys(pairs)
-    tasks, left_out = _tasks(bed, missing, tell)
-    overlaps = list(_overlaps(built, sets, tasks, tell))
-    for shared in overlaps:
-        findings += of_overlap(shared, bed.name)
+    sets: dict[str, overlaps.Held] = {}
+    for measure in bed.measures:
+        if measure.name in missing:
+            continue
+        tell(f"measure {measure.name}")
+        if isinstance(measure, Sts):
+            pairs = materials.load_sts(measure)
+            findings += of_scores(measure.name, (pairs.sentence1, pairs.sentence2), pairs.gold, measure.range, bed.name)
+        sets |= overlaps.of_measure(measure)
+    tasks, left_out = overlaps.of_tasks(bed.tasks, missing, tell)
+    shared = list(overlaps.between(bed, built, sets, tasks, tell))
+    besides = {measure.name for measure in bed.besides}
+    for each in shared:
+        findings += of_overlap(each, bed.name, each.name.startswith("mteb/") or each.name in besides)
     if left_out:
         reasons = "; ".join(f"{task}: {why}" for task, why in left_out)
         note = f"The texts of these tasks were not checked for overlap: {reasons}."
         findings.append(Finding("note", f"testbed {bed.name}", "tasks left out", len(left_out), len(bed.tasks), note))
-    return cache.new_audit(key, findings, overlaps, left_out, missing)
+    return cache.new_audit(key, findings, shared, left_out, missing)
 
 
 def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding]:
@@ -89,7 +99,7 @@ def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding
     The embedded testbed's model is part of the harness and is not checked.
     """
     bed = ablation.testbed
-    if bed.model.repo == EMBEDDED:
+    if bed.base.repo == EMBEDDED:
         return []
     tell("base model")
     from harness.executors.library_output import be_quiet
@@ -97,7 +107,7 @@ def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding
 
     be_quiet()
     where, findings = f"testbed {bed.name}", []
-    folder = str(materials.locate(bed.model, is_model=True))
+    folder = str(fetching.locate(bed.base, is_model=True))
     poolings = {ablation.testbed_of(study.name).pooling: study.name for study in reversed(ablation.studies)}
     for pooling, name in poolings.items():
         try:
@@ -164,7 +174,7 @@ def in_batch(study: Study) -> bool:
 
 def _most_words(bed: Testbed) -> int:
     """Return the base model's maximum number of tokens, according to its files."""
-    folder = materials.locate(bed.model, is_model=True)
+    folder = fetching.locate(bed.base, is_model=True)
     inner = next(iter(_json(folder / "modules.json") or [{}])).get(
         "path", ""
     )  # the transformer, mostly the folder itself
@@ -188,66 +198,3 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def _keys(pairs: materials.StsPairs) -> list[PairKey]:
-    return pair_keys(pairs.sentence1, pairs.sentence2)
-
-
-def _tasks(
-    bed: Testbed, missing: Collection[str], tell: Callable[[str], None]
-) -> tuple[dict[str, list[PairKey]], list[tuple[str, str]]]:
-    """Return the pairs of each STS task, and why each other task is left out."""
-    by_task, left_out = {}, [(task, "its data are not available") for task in bed.tasks if task in missing]
-    for task in (task for task in bed.tasks if task not in missing):
-        tell(f"task {task}")
-        try:
-            pairs = _task_pairs(task)
-        except TestbedUnavailable:
-            raise
-        except Exception as problem:  # a task's data or code can fail in any way; its evaluation will report it
-            left_out.append((task, f"reading it raised {type(problem).__name__}"))
-            continue
-        if pairs is None:
-            left_out.append((task, "it is not an STS task"))
-        else:
-            by_task[f"mteb/{task}"] = _keys(pairs)
-    return by_task, left_out
-
-
-def _task_pairs(task: str) -> materials.StsPairs | None:
-    if task in TASK_NAMES:
-        return materials.embedded_pairs(task)
-    from harness.evaluation import scoring  # mteb: seconds that the embedded testbed's users need not wait
-
-    return scoring.task_pairs(task)
-
-
-def _overlaps(
-    built: list[tuple[View, pd.DataFrame]],
-    sets: dict[str, list[PairKey]],
-    tasks: dict[str, list[PairKey]],
-    tell: Callable[[str], None],
-) -> Iterator[Overlap]:
-    """Yield the overlap of every evaluation set with the training rows, and of test set and tasks with the dev set."""
-    tell("overlap with dev set, test set and tasks")
-    trained: set[PairKey] = set()
-    for view, rows in built:
-        first, *others = view.columns[: view.texts]
-        for other in others:
-            trained.update(pair_keys(rows[first].tolist(), rows[other].tolist()))
-    in_rows = {sentence for key in trained for sentence in key}
-    new = {sentence for keys in sets.values() for key in keys for sentence in key} - in_rows
-    tell("near-duplicates")
-    near = near_duplicates(new, in_rows)
-    for name, keys in {**sets, **tasks}.items():
-        shared = overlap(name, keys, ROWS, trained, in_rows)
-        if name in sets:
-            own = {sentence for key in keys for sentence in key}
-            shared = replace(shared, near=len(own & near))
-        yield shared
-    dev = set(sets[DEV])
-    dev_sentences = {sentence for key in dev for sentence in key}
-    for name, keys in {**sets, **tasks}.items():
-        if name != DEV:
-            yield overlap(name, keys, DEV_SET, dev, dev_sentences)

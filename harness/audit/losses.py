@@ -60,8 +60,8 @@ def try_loss(ablation: Ablation, name: str, folder: str | None = None) -> list[F
     from harness.training.loss_trial import fault_of
     from harness.training.memory import ran_out_of_memory
 
-    try:  # with equal max_rows, so that studies with other numbers of rows share the loaded model
-        model = fresh_model(replace(bed, max_rows=ablation.testbed.max_rows).sealed())
+    try:  # of the testbed's rows, so that studies with other rows share the loaded model
+        model = fresh_model(replace(ablation.testbed, pooling=bed.pooling).sealed())
     except RunFailed:
         return [untried_loss("note", study, "the base model cannot be loaded")]
     try:
@@ -101,7 +101,7 @@ def _unprobed(study: Study, view: View, problem: BaseException) -> Finding:
 @lru_cache(maxsize=8)
 def _rows(bed: Testbed, view: View) -> pd.DataFrame:
     """Return the cleaned rows of a view, without mined negatives."""
-    return clean(view, view.build(materials.load_rows(bed), bed.max_rows))[0]
+    return clean(view, view.build(materials.load_rows(bed.source), bed.limit))[0]
 
 
 def _batch(view: View, rows: pd.DataFrame, size: int) -> pd.DataFrame:

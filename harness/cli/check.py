@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--figures",
         metavar="A,B",
-        help="scores to compare with the baseline, e.g. stsb-test/spearman_cosine (the default),mteb/STS12; or: all",
+        help="scores to compare with the baseline, e.g. mteb/STS12,mteb/STS13; or: all (default: the headline)",
     )
     parser.add_argument("--junit", metavar="FILE", type=Path, help="write the verdicts as JUnit XML for CI systems")
 
@@ -45,7 +45,6 @@ def command(options: argparse.Namespace) -> int:
 
     from harness.audit import cache
     from harness.files import write_atomically
-    from harness.scores import HEADLINE
     from harness.verdicts import hindsight
     from harness.verdicts.baseline import TOLERANCE, against, read_baseline
     from harness.verdicts.judge import exit_code, judge, unfinished
@@ -60,7 +59,7 @@ def command(options: argparse.Namespace) -> int:
     plan = from_store(ablation, folder, options)
     verdicts, regressions = judge(plan), []
     if baseline is not None:
-        named = HEADLINE if options.figures is None else options.figures
+        named = ablation.testbed.headline if options.figures is None else options.figures
         figures = baseline.figures if named == "all" else [name.strip() for name in named.split(",") if name.strip()]
         tolerance = TOLERANCE if options.tolerance is None else options.tolerance
         regressions = against(plan, baseline, figures, tolerance)

@@ -12,7 +12,6 @@ from harness.data.findings import SEVERITIES, Audit
 from harness.engine.progress import spell
 from harness.evaluation.published import Row
 from harness.planning.plan import Plan
-from harness.scores import HEADLINE, OBJECTIVE
 from harness.store.records import Record
 
 
@@ -29,7 +28,7 @@ def plan_as_dict(plan: Plan) -> dict[str, Any]:
         "rows": ablation.testbed.max_rows,
         "tasks": list(ablation.testbed.tasks),
         "precision": ablation.precision,
-        "contents": dict(ablation.testbed.contents),
+        "contents": ablation.testbed.hashes(),
         "seconds_left": plan.seconds_left(),
         "trials_of_other_searches": dict(plan.strays),
         "runs": [
@@ -110,6 +109,8 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
     pair_class = [
         r.record for r in trained if r.record and r.record.rows and plan.ablation.study(r.study).reads == "pair-class"
     ]
+    if requested is None:
+        return lines
     if pair_class and pair_class[0].rows < requested:
         lines.append(f"the testbed has {pair_class[0].rows} labelled rows, {requested} were requested")
     elif used and max(used) > requested:
@@ -118,24 +119,24 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
 
 
 def records_as_dict(records: Sequence[Record]) -> dict[str, Any]:
-    """Return records as one JSON document, without per-pair predictions."""
+    """Return records as one JSON document, without predictions."""
     plain = []
     for record in records:
         fields = record.as_dict()
-        del fields["pairs"]
+        del fields["items"]
         plain.append(fields)
     return {"records": plain}
 
 
 def records_table(records: Sequence[Record]) -> Table:
-    """Return a table with one row per record: run, outcome, dev and test Spearman x 100, and cost."""
-    table = Table(title=f"{len(records)} records; STS Spearman x 100", title_justify="left")
+    """Return a table with one row per record: run, outcome, dev and test score x 100, and cost."""
+    table = Table(title=f"{len(records)} records; scores x 100", title_justify="left")
     for column in ("id", "study", "stage", "trial", "seed", "point", "outcome"):
         table.add_column(column, overflow="fold")
     for column in ("dev", "test", "steps", "time"):
         table.add_column(column, justify="right")
     for r in sorted(records, key=lambda r: (r.study, r.stage != "tune", r.trial or 0, str(r.point), r.seed)):
-        dev, test = (f"{100 * r.scores[name]:.2f}" if name in r.scores else "" for name in (OBJECTIVE, HEADLINE))
+        dev, test = (f"{100 * r.scores[name]:.2f}" if name in r.scores else "" for name in (r.objective, r.headline))
         trial = "" if r.trial is None else str(r.trial)
         cost = spell(r.train_seconds + r.eval_seconds)
         table.add_row(

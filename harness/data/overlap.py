@@ -69,18 +69,23 @@ def pair_keys(left: Iterable[str | None], right: Iterable[str | None]) -> list[P
 
 
 def overlap(
-    name: str, keys: Collection[PairKey], held_by: str, pairs: Collection[PairKey], sentences: Collection[str]
+    name: str,
+    keys: Collection[PairKey],
+    own: Collection[str],
+    held_by: str,
+    pairs: Collection[PairKey],
+    sentences: Collection[str],
 ) -> Overlap:
     """Count what an evaluation set shares with other data.
 
     Args:
         name: name of the evaluation set.
         keys: keys of its pairs.
+        own: its distinct normalised sentences.
         held_by: name of the other data.
         pairs: keys of the other data's pairs, as a set for speed.
         sentences: the other data's normalised sentences, as a set for speed.
     """
-    own = {sentence for key in keys for sentence in key}
     return Overlap(
         name,
         held_by,
@@ -124,15 +129,23 @@ def _jaccard(one: set[bytes], other: set[bytes]) -> float:
     return len(one & other) / len(one | other)
 
 
-def of_overlap(shared: Overlap, testbed: str) -> list[Finding]:
-    """Return findings on the pairs and sentences that an evaluation set shares with training rows or dev set."""
+def of_overlap(shared: Overlap, testbed: str, besides: bool) -> list[Finding]:
+    """Return findings on the pairs and sentences that an evaluation set shares with training rows or dev set.
+
+    Args:
+        shared: the overlap.
+        testbed: name of the testbed.
+        besides: whether the set is scored besides dev and test, so that no verdict on the headline rests on it.
+    """
     where, findings = f"testbed {testbed}", []
     much = shared.shared_pairs > MUCH_SHARED * shared.pairs
     if shared.shared_pairs:
         severity: Severity
-        if shared.name.startswith("mteb/"):
+        if besides:
             severity = "warning" if much or shared.held_by == ROWS else "note"
-            fix = "The report also gives the task's score without them."
+            fix = "Its scores are raised by them."
+            if shared.name.startswith("mteb/"):
+                fix = "The report also gives the task's score without them."
         elif shared.held_by == ROWS:
             severity = "error"
             fix = "Remove them from the testbed's rows, or choose other rows: they are both trained and tested on."

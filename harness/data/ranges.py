@@ -120,10 +120,10 @@ def of_scores(
         message = f"all its gold scores are {least:g}, as in test sets whose scores are withheld: there is no ranking"
         findings.append(_error(where, name, "constant scores", range(len(gold)), message, len(gold)))
     elif outside:
-        message = f"{span}, but its declared range is {low:g} to {high:g}; set its Ref score_range=(LOWEST, HIGHEST)"
+        message = f"{span}, but its declared range is {low:g} to {high:g}; set range=(LOWEST, HIGHEST) in measures.sts"
         findings.append(_error(where, name, "scores outside their range", outside, message, len(gold)))
     elif max(gold) - min(gold) < NARROW:
-        message = f"{span}, a small part of their range, {low:g} to {high:g}. Is its score_range right?"
+        message = f"{span}, a small part of their range, {low:g} to {high:g}. Is its range right?"
         findings.append(Finding("warning", where, f"narrow scores of {name}", 0, len(gold), f"Of {name} {message}"))
     return findings
 

@@ -28,7 +28,6 @@ from harness.planning import unlocking
 from harness.planning.plan import Plan, PlannedRun, run_id, trained
 from harness.planning.planner import Planner
 from harness.provenance import without_secrets
-from harness.scores import HEADLINE, OBJECTIVE
 from harness.spec.ablation import Ablation
 from harness.spec.loading import folder_beside
 from harness.spec.study import UNTRAINED
@@ -222,7 +221,7 @@ class Driver:
         """Store a run's results: its files first, its record last, so that a record implies complete files."""
         assert run.id is not None
         try:
-            record = unlocking.dev_only(future.result())
+            record = unlocking.dev_only(future.result(), self.ablation.testbed.dev.name)
         except Exception as problem:  # the worker died, or could not start the run
             error = str(problem) if isinstance(problem, WorkerDied) else f"{type(problem).__name__}: {problem}"
             record = Record(
@@ -237,8 +236,11 @@ class Driver:
                 provenance=self.provenance,
             )
         # added here because the worker of a tuning run has a testbed without test set
+        bed = self.ablation.testbed
         training = trained(self._planner.ablation_of(run.study), run.study)
-        record = replace(record, provenance={**record.provenance, **training})
+        record = replace(
+            record, provenance={**record.provenance, **training}, objective=bed.objective, headline=bed.headline
+        )
         record = completed(self.records.get(run.id), record)
         staging = self._staging / run.id
         publish(self.store.folder, staging, record, self._keeps(run))
@@ -246,7 +248,7 @@ class Driver:
         if self.options.keep_models == "best":
             self._sort_models(run.study)
         record = self.records[record.id] = self.store.write(record)
-        self._planner.add(record)  # again, with the pairs left on disk
+        self._planner.add(record)  # again, with the predictions left on disk
         shutil.rmtree(staging, ignore_errors=True)
         self.board.line(_sentence(record))
         for line in record.warnings:
@@ -273,6 +275,8 @@ def _sentence(record: Record) -> str:
             f"{what}{where}: {record.outcome}: {(record.error or '').strip().splitlines()[-1] if record.error else ''}"
         )
     figures = [
-        f"{name.split('/')[0]} {record.scores[name]:.4f}" for name in (OBJECTIVE, HEADLINE) if name in record.scores
+        f"{name.split('/')[0]} {record.scores[name]:.4f}"
+        for name in (record.objective, record.headline)
+        if name in record.scores
     ]
     return f"{what}{where}: {', '.join(figures)} in {spell(record.train_seconds + record.eval_seconds)}"

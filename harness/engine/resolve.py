@@ -54,7 +54,7 @@ def resolved(ablation: Ablation, store: Store, earlier: Contents, precision: str
     auto = (
         precision if ablation.precision == "auto" else earlier.precision
     )  # an explicit precision says nothing about "auto"
-    current = contents.updated(replace(earlier, precision=auto), ablation, parts, files)
+    current = contents.updated(replace(earlier, precision=auto), parts, files)
     for change in contents.changes(earlier, current):
         line = f"The data or the device changed since the last run, so the affected runs are new: {change}."
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -65,11 +65,11 @@ def resolved(ablation: Ablation, store: Store, earlier: Contents, precision: str
 def unchanged(ablation: Ablation, earlier: Contents) -> bool:
     """Return whether the ablation's data on this machine are those of a finished store's runs."""
     parts, files = measured(ablation, only_there=True)
-    return contents.updated(earlier, ablation, parts, files) == earlier
+    return contents.updated(earlier, parts, files) == earlier
 
 
 def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the content hashes of an ablation: parts of its testbed, and files of losses and views.
+    """Return the content hashes of an ablation: parts of its testbed, sources of studies, files of losses and views.
 
     Raises:
         TestbedUnavailable: a part cannot be read, or the process ended early.
@@ -78,7 +78,7 @@ def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict
     from harness.engine.worker import measure
     from harness.executors.processes import in_fresh_process
 
-    pickled = packed((ablation.testbed, ablation.names_files()), ablation.name)
+    pickled = packed((ablation.testbed, ablation.sources, ablation.names_files()), ablation.name)
     try:
         hashes: tuple[dict[str, str], dict[str, str]] = in_fresh_process(measure, pickled, only_there)
     except HarnessError:

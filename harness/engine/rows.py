@@ -13,7 +13,6 @@ from transformers import set_seed
 
 from harness.data.clean import clean
 from harness.data.mining import base_of, with_negatives
-from harness.data.overlap import PairKey, pair_keys
 from harness.errors import RunFailed
 from harness.model.certificate import certify
 from harness.model.loading import fresh_model
@@ -82,19 +81,12 @@ def view_rows(bed: Testbed, view: View) -> DataFrame:
     Raises:
         RunFailed: there are no rows.
     """
-    rows, _ = clean(view, view.build(materials.load_rows(bed), bed.max_rows))
+    rows, _ = clean(view, view.build(materials.load_rows(bed.source), bed.limit))
     if rows.empty:
-        raise RunFailed(
-            f"view {view.name!r} has no rows among the first {bed.max_rows} of {' + '.join(map(str, bed.sources))}; "
-            "give more with --rows"
-        )
+        raise RunFailed(f"view {view.name!r} has no rows in {first_rows(bed)}; give more with --rows, or other rows")
     return rows
 
 
-@lru_cache(maxsize=1)
-def pairs_seen_before_test(bed: Testbed) -> frozenset[PairKey]:
-    """Return the pairs of the dev set, by which points are chosen, and of the rows on which studies may train."""
-    dev, rows = materials.load_sts(bed.dev), materials.load_rows(bed).head(bed.max_rows)
-    return frozenset(
-        [*pair_keys(dev.sentence1, dev.sentence2), *pair_keys(rows["premise"].tolist(), rows["hypothesis"].tolist())]
-    )
+def first_rows(bed: Testbed) -> str:
+    """Describe which rows of its source a testbed gives to views."""
+    return str(bed.source) if bed.max_rows is None else f"the first {bed.max_rows:,} of {bed.source}"

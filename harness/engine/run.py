@@ -20,19 +20,21 @@ from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
 from harness import provenance
+from harness.engine import testing
 from harness.engine.job import Job
 from harness.engine.progress import Reporter
-from harness.engine.rows import pairs_seen_before_test, study_rows
+from harness.engine.rows import study_rows
 from harness.errors import Diverged, OutOfMemory, RunFailed, TokensWanted
-from harness.evaluation import diagnostics, scoring
+from harness.evaluation import scoring
 from harness.executors import library_output
 from harness.model.certificate import Certificate, certify
 from harness.model.loading import fresh_model, how_loaded
-from harness.scores import DEV, OBJECTIVE, TEST
 from harness.spec.beside import last_line
-from harness.store.records import Pairs, Record
-from harness.testbeds import EMBEDDED, hub, materials
-from harness.testbeds.measure import verify
+from harness.store.records import Record
+from harness.testbeds import hub
+from harness.testbeds.hashes import verify
+from harness.testbeds.measure_kinds import Sts
+from harness.testbeds.refs import EMBEDDED
 from harness.training.memory import ran_out_of_memory
 from harness.training.precision import precision_here, prefer_deterministic_kernels
 from harness.training.train import Schedule, Training, train
@@ -54,6 +56,7 @@ def execute(job: Job) -> Record:
     run = job.run
     assert run.id is not None
     record = Record(run.id, run.study, run.stage, run.seed, run.point, run.trial, "failed", provenance=_provenance(job))
+    record = replace(record, objective=job.ablation.testbed.objective)  # the driver adds the headline
     began = time.perf_counter()
     warnings: dict[str, None] = {}
     try:
@@ -88,9 +91,7 @@ def execute(job: Job) -> Record:
 
 def _run(job: Job, record: Record) -> Record:
     """Train and evaluate. Training reads a sealed testbed in every stage, so that all stages share the caches."""
-    bed = job.ablation.testbed
-    verify(bed)
-    dev = materials.load_sts(bed.dev)
+    verify(job.ablation.testbed_of(job.run.study))
     curve: list[tuple[float, float]] = []
     pruned = False
     with _memory_errors():
@@ -102,54 +103,32 @@ def _run(job: Job, record: Record) -> Record:
         record = replace(record, provenance={**record.provenance, "model_loaded": how_loaded(bed_of_study)})
         if rows is not None:
             try:
-                training, pruned, certificate = _train(job, model, rows, dev, curve)
+                training, pruned, certificate = _train(job, model, rows, curve)
             except TokensWanted as reason:  # the loss needs the plain path: train again from the beginning
                 curve.clear()
                 set_seed(job.run.seed)
                 model = fresh_model(bed_of_study)
-                training, pruned, certificate = _train(job, model, rows, dev, curve, Certificate.plain(str(reason)))
+                training, pruned, certificate = _train(job, model, rows, curve, Certificate.plain(str(reason)))
             forward = {**certificate.as_record(), "passes": training.passes}
             record = replace(record, rows=len(rows), forward=forward, **_cost(training))
         model.eval()
         began = time.perf_counter()
         encoder = scoring.Encoder(model, tf32=job.ablation.precision != "fp32")
-        scores: dict[str, float] = {}
-        unshared: dict[str, float] = {}
-        pairs: dict[str, Pairs] = {}
-        missing: dict[str, str] = {}
-        geometry: dict[str, float] = {}
-        sets = {DEV: dev} if job.run.stage == "tune" else {DEV: dev, TEST: materials.load_sts(bed.test)}
-        for name, sts in sets.items():
-            predictions, figures = scoring.score_sts(encoder, sts)
-            scores |= {f"{name}/{figure}": value for figure, value in figures.items()}
-            if job.run.stage != "tune":
-                pairs[name] = predictions
-                scores |= {f"{name}/{figure}": value for figure, value in scoring.score_truncated(encoder, sts).items()}
-        if job.run.stage != "tune":
-            by_task, failed = scoring.score_tasks(
-                encoder,
-                job.tasks,
-                name=f"{job.ablation.name}/{job.run.study}",
-                run_id=record.id,
-                folder=job.staging / "mteb",
-            )
-            scores |= {f"mteb/{task}": score for task, score in by_task.items()}
-            missing = {**job.missing, **failed}
-            if several := scoring.subsets(job.tasks):
-                record = replace(record, provenance={**record.provenance, "subsets": several})
-            geometry = diagnostics.geometry(*scoring.unit_embeddings(encoder, dev), dev.gold)
-            unshared = scoring.score_unshared(encoder, by_task, pairs_seen_before_test(bed.sealed()))
+        tuning = job.run.stage == "tune"
+        scored = testing.score_dev(encoder, bed_of_study) if tuning else testing.score_all(encoder, job, record.id)
+        if scored.subsets:
+            record = replace(record, provenance={**record.provenance, "subsets": scored.subsets})
         if job.keep_model:
             model.save_pretrained(str(job.staging / "model"), create_model_card=False)
     return replace(
         record,
         outcome="pruned" if pruned else "ok",
-        scores=scores,
-        unshared=unshared,
-        pairs=pairs,
-        missing=missing,
-        diagnostics={name: round(value, scoring.DECIMALS) for name, value in geometry.items()},
-        curve=(*curve, (1.0, scores[OBJECTIVE])) if not pruned else tuple(curve),
+        scores=scored.scores,
+        unshared=scored.unshared,
+        items=scored.items,
+        missing=scored.missing,
+        diagnostics=scored.diagnostics,
+        curve=(*curve, (1.0, scored.scores[record.objective])) if not pruned else tuple(curve),
         eval_seconds=round(time.perf_counter() - began, 3),
     )
 
@@ -158,7 +137,6 @@ def _train(
     job: Job,
     model: SentenceTransformer,
     rows: DataFrame,
-    dev: materials.StsPairs,
     curve: list[tuple[float, float]],
     certificate: Certificate | None = None,
 ) -> tuple[Training, bool, Certificate]:
@@ -168,8 +146,7 @@ def _train(
         job: the job of the run.
         model: the model.
         rows: training rows, with the columns in the loss's order.
-        dev: the dev set.
-        curve: receives (share of the training, dev Spearman) pairs.
+        curve: receives (share of the training, score that tuning maximises) pairs.
         certificate: decides the forward path; computed if None.
 
     Returns:
@@ -189,7 +166,7 @@ def _train(
         nonlocal pruned
         model.eval()
         encoder = scoring.Encoder(model, tf32=ablation.precision != "fp32")
-        curve.append((share, scoring.score_sts(encoder, dev)[1]["spearman_cosine"]))
+        curve.append((share, testing.objective(encoder, ablation.testbed)))
         model.train()
         if job.rivals is not None:
             from harness.engine.search import should_prune  # imports optuna, which only searches with pruning need
@@ -197,7 +174,8 @@ def _train(
             pruned = should_prune(job.rivals, curve)
         return pruned
 
-    looks = () if run.stage == "tune" else LOOKS
+    # a retrieval measure embeds its whole corpus at each look, which may take longer than the training
+    looks = LOOKS if run.stage != "tune" and isinstance(ablation.testbed.dev, Sts) else ()
 
     options = dict(run.point.options)
     columns = Dataset.from_pandas(rows, preserve_index=False)
@@ -237,9 +215,10 @@ def _provenance(job: Job) -> dict[str, Any]:
         "versions": provenance.versions(),
         "hardware": provenance.hardware(),
         "revisions": bed.revisions(),
-        "contents": dict(bed.contents),
+        "contents": bed.hashes(),
+        "measures": {measure.name: bed.content_of(measure) for measure in bed.besides if bed.content_of(measure)},
         "rows_asked": bed.max_rows,
-        "hub": None if bed.model.repo == EMBEDDED else provenance.without_secrets(hub.endpoint()),
+        "hub": None if bed.base.repo == EMBEDDED or bed.base.local else provenance.without_secrets(hub.endpoint()),
         "precision": precision_here(job.ablation.precision),
         "threads": torch.get_num_threads(),
     }

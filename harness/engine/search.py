@@ -24,7 +24,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness import provenance
 from harness.errors import StoreError, UsageError
 from harness.planning.plan import START_UP
-from harness.scores import OBJECTIVE
 from harness.spec.ablation import Ablation
 from harness.spec.space import Choice, Dimension, Point, Value
 from harness.spec.study import Study
@@ -68,7 +67,7 @@ def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
 def should_prune(finished: Sequence[Sequence[tuple[float, float]]], curve: Sequence[tuple[float, float]]) -> bool:
     """Return whether a run's dev curve is below the median of finished runs' curves at the same share of training.
 
-    This is Optuna's MedianPruner, which needs four finished trials. Curves are (share, dev Spearman) pairs.
+    This is Optuna's MedianPruner, which needs four finished trials. Curves are (share, dev score) pairs.
     """
     study = optuna.create_study(direction="maximize")
     distribution: dict[str, BaseDistribution] = {}
@@ -107,7 +106,7 @@ def frozen(ablation: Ablation, study: Study, record: Record) -> FrozenTrial:
     inside = {name: d for name, d in ablation.dimensions(study).items() if _inside({name: d}, record.point)}
     return optuna.trial.create_trial(
         state=state,
-        value=record.scores[OBJECTIVE] if state == TrialState.COMPLETE else None,
+        value=record.dev_score if state == TrialState.COMPLETE else None,
         params={name: value for name, value in record.point.as_dict().items() if name in inside},
         distributions=_distributions(inside),
         intermediate_values=_by_percent(record.curve) if record.outcome in ("ok", "pruned") else {},

@@ -21,7 +21,9 @@ from harness.embedded import TASK_NAMES
 from harness.engine.job import Job
 from harness.spec.ablation import Precision
 from harness.store.records import Record
-from harness.testbeds import Ref, Testbed, embedded_task
+from harness.testbeds import embedded_task
+from harness.testbeds.measure_kinds import Mteb
+from harness.testbeds.refs import Ref
 
 PATIENCE = 3.0
 """Seconds after which an audit prints its progress."""
@@ -70,34 +72,41 @@ def tune_memory_management() -> None:
                 ctypes.CDLL(None).mallopt(option, 2**31 - 1)
 
 
-def fetch(testbed: Testbed) -> dict[str, str]:
-    """Fetch everything that a testbed names; return the tasks whose data are not available, with the reason."""
-    from harness.testbeds import materials
+def fetch(pickled: bytes) -> dict[str, str]:
+    """Fetch everything that a cloudpickled testbed and studies' sources name.
+
+    Returns:
+        The tasks and further measures whose data are not available, with the reason.
+    """
+    from harness.testbeds import fetching
+
+    testbed, sources = cloudpickle.loads(pickled)
+    tasks = [*testbed.tasks, *(measure.task for measure in testbed.measures if isinstance(measure, Mteb))]
 
     def task_refs() -> dict[str, list[Ref]]:
-        if set(testbed.tasks) <= set(TASK_NAMES):
-            return {name: [embedded_task(name)] for name in testbed.tasks}
-        from harness.evaluation import scoring  # slow import: skipped when the hub is unreachable
+        if set(tasks) <= set(TASK_NAMES):
+            return {name: [embedded_task(name)] for name in tasks}
+        from harness.evaluation import mteb_tasks  # slow import: skipped when the hub is unreachable
 
-        return scoring.task_refs(testbed.tasks)
+        return mteb_tasks.task_refs(tasks)
 
     def tell(line: str) -> None:
         print(provenance.without_secrets(line), file=sys.stderr, flush=True)
 
-    missing = materials.fetch(testbed, task_refs, tell)
+    missing = fetching.fetch(testbed, sources, task_refs, tell)
     return {task: provenance.without_secrets(why) for task, why in missing.items()}
 
 
 def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the hashes of a cloudpickled testbed's parts, and of named files; see `testbeds.measure`."""
+    """Return the hashes of a cloudpickled testbed's parts and studies' sources, and of named files."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # all data were fetched before
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TQDM_DISABLE"] = "1"
     tqdm.set_lock(threading.RLock())
-    from harness.testbeds.measure import of_names, parts_of
+    from harness.testbeds.hashes import contents_of, of_names
 
-    testbed, names = cloudpickle.loads(pickled)
-    return parts_of(testbed, only_there), of_names(names)
+    testbed, sources, names = cloudpickle.loads(pickled)
+    return contents_of(testbed, sources, only_there), of_names(names)
 
 
 def precision(requested: Precision) -> str:

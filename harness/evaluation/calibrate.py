@@ -18,7 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.evaluation.published import Row, Subject
 from harness.scores import HEADLINE
-from harness.testbeds import EMBEDDED, Ref, Testbed
+from harness.testbeds import Testbed
+from harness.testbeds.measure_kinds import Measure
+from harness.testbeds.refs import EMBEDDED, Ref
 
 if TYPE_CHECKING:
     from harness.evaluation.scoring import Encoder
@@ -87,7 +89,9 @@ def _bar(console: Console) -> Progress:
     )
 
 
-def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> tuple[dict[str, Path], dict[str, str]]:
+def fetch(
+    models: Sequence[Subject], tasks: Sequence[str], test: Measure | None
+) -> tuple[dict[str, Path], dict[str, str]]:
     """Fetch models and data.
 
     Args:
@@ -99,7 +103,7 @@ def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> 
         The folder of each model, and by model or figure the reason why it is not available.
     """
     from harness.evaluation import scoring
-    from harness.testbeds import hub
+    from harness.testbeds import fetching, hub
 
     online = hub.reachable()
     if not online:
@@ -116,7 +120,7 @@ def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> 
     if not folders:
         return folders, absent
     sets: Mapping[str, Sequence[Ref]] = {
-        **({HEADLINE: [test]} if test else {}),
+        **({HEADLINE: fetching.refs_of(test)} if test else {}),
         **{f"mteb/{task}": refs for task, refs in scoring.task_refs(tasks).items()},
     }
     for figure, refs in sets.items():
@@ -129,7 +133,7 @@ def fetch(models: Sequence[Subject], tasks: Sequence[str], test: Ref | None) -> 
     return folders, absent
 
 
-def measure(folder: Path, figure: str, test: Ref | None) -> float | str:
+def measure(folder: Path, figure: str, test: Measure | None) -> float | str:
     """Return one score of a model.
 
     Args:
@@ -143,11 +147,12 @@ def measure(folder: Path, figure: str, test: Ref | None) -> float | str:
     from harness.errors import HarnessError
     from harness.evaluation import scoring
     from harness.testbeds import materials
+    from harness.testbeds.measure_kinds import Sts
 
     try:
         encoder = _encoder(folder)
         if figure == HEADLINE:
-            assert test is not None
+            assert isinstance(test, Sts)
             return scoring.score_sts(encoder, materials.load_sts(test))[1]["spearman_cosine"]
     except (HarnessError, OSError, ValueError) as problem:
         return f"{type(problem).__name__}: {problem}".splitlines()[0][:300]

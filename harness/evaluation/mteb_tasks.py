@@ -13,7 +13,8 @@ from mteb.abstasks.sts import AbsTaskSTS
 
 from harness import embedded
 from harness.errors import UsageError
-from harness.testbeds import Ref, embedded_task, materials
+from harness.testbeds import embedded_task, fetching, materials
+from harness.testbeds.refs import Ref
 
 
 def task_refs(names: Sequence[str]) -> dict[str, list[Ref]]:
@@ -100,19 +101,21 @@ def parts(name: str) -> list[materials.StsPairs]:
     return sets
 
 
-def task(name: str, subsets: Sequence[str] = ()) -> mteb.AbsTask:
+def task(name: str, subsets: Sequence[str] = (), split: str | None = None) -> mteb.AbsTask:
     """Make a new task that reads its pinned snapshot by path, because offline `load_dataset` does not find it by id.
 
     Args:
         name: name of the task, with or without a subset.
         subsets: further subsets; all subsets are read if neither the name nor this selects any.
+        split: the split to score; the task's own if None.
     """
     if name in embedded.TASK_NAMES:
         return embedded.make_task(name, embedded.build())
     task_name, _, subset = name.partition(":")
     requested = [each for each in (subset, *subsets) if each]
-    mteb_task = mteb.get_task(task_name, hf_subsets=requested if requested and "" not in subsets else None)
-    folder = materials.locate(task_refs([name])[name][0])
+    chosen = requested if requested and "" not in subsets else None
+    mteb_task = mteb.get_task(task_name, hf_subsets=chosen, eval_splits=None if split is None else [split])
+    folder = fetching.locate(task_refs([name])[name][0])
     dataset = {**mteb_task.metadata.dataset, "path": str(folder)}
     mteb_task.metadata = mteb_task.metadata.model_copy(update={"dataset": dataset})
     return mteb_task

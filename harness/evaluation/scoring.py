@@ -9,9 +9,11 @@ subsets (mostly languages) has no clear meaning, so each subset is a separate fi
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mteb
 import numpy as np
@@ -20,15 +22,70 @@ from mteb.cache import ResultCache
 from mteb.types import EncodeKwargs
 
 from harness.data.overlap import PairKey, pair_keys
-from harness.errors import Diverged
+from harness.errors import Diverged, RunFailed
+from harness.evaluation import measures
 from harness.evaluation.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, EvaluatedModel, normalised
 from harness.evaluation.mteb_tasks import parts, reading_labels_once, subsets, task, task_pairs, task_refs
 from harness.scores import UNFIT
 from harness.stats import intervals
-from harness.store.records import Pairs
+from harness.store.items import Items, Pairs, Values
 from harness.testbeds import materials
+from harness.testbeds.measure_kinds import Measure, Mteb, Sts
 
 __all__ = ["DECIMALS", "Encoder", "subsets", "task", "task_pairs", "task_refs"]
+
+
+@dataclass(frozen=True)
+class MeasureScores:
+    """The scores of one measure."""
+
+    scores: Mapping[str, float]
+    """Scores by name, e.g. "medquad-test/ndcg@10"."""
+    items: Items | None = None
+    """Predictions for its items, if they are kept."""
+
+
+def score_measure(encoder: Encoder, measure: Measure, in_full: bool = False) -> MeasureScores:
+    """Score a model by a measure.
+
+    Args:
+        encoder: embeds with the model.
+        measure: the measure.
+        in_full: also keep the items' predictions, and score an STS set by the first dimensions only.
+
+    Raises:
+        Diverged: the model has collapsed, or its embeddings are not finite.
+        RunFailed: mteb gave no score.
+    """
+    if isinstance(measure, Mteb):
+        return MeasureScores({measure.name: _main_score(encoder, measure)})
+    if isinstance(measure, Sts):
+        sts = materials.load_sts(measure)
+        predictions, figures = score_sts(encoder, sts)
+        figures |= score_truncated(encoder, sts) if in_full else {}
+        return MeasureScores(_named(measure, figures), predictions if in_full else None)
+    scored = measures.score(measure, encoder, encoder.model)
+    items = Values(scored.ids, scored.values) if in_full and scored.values else None
+    return MeasureScores(_named(measure, scored.figures), items)
+
+
+def _named(measure: Measure, figures: Mapping[str, float]) -> dict[str, float]:
+    return {f"{measure.name}/{figure}": value for figure, value in figures.items()}
+
+
+def _main_score(encoder: Encoder, measure: Mteb) -> float:
+    """Return the main score of a task that is a measure of a testbed."""
+    name = measure.task if measure.subset is None else f"{measure.task}:{measure.subset}"
+    with TemporaryDirectory() as folder:
+        scores, missing = score_tasks(
+            encoder, [name], name="harness/measure", run_id="measure", folder=Path(folder), split=measure.split
+        )
+    if not scores:
+        why = missing.get(name, "mteb returned no score")
+        if why.startswith(UNFIT):
+            raise Diverged(why.removeprefix(UNFIT))
+        raise RunFailed(f"{measure.name}: it could not be evaluated: {why}")
+    return float(np.mean(list(scores.values())))
 
 
 def score_sts(encoder: Embed, pairs: materials.StsPairs, right: Embed | None = None) -> tuple[Pairs, dict[str, float]]:
@@ -91,7 +148,7 @@ def unit_embeddings(encoder: Encoder, pairs: materials.StsPairs) -> tuple[np.nda
 
 
 def score_tasks(
-    encoder: Encoder, names: Sequence[str], *, name: str, run_id: str, folder: Path
+    encoder: Encoder, names: Sequence[str], *, name: str, run_id: str, folder: Path, split: str | None = None
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Evaluate mteb tasks.
 
@@ -101,6 +158,7 @@ def score_tasks(
         name: the model's name in mteb's results, "organisation/name".
         run_id: the model's revision in mteb's results.
         folder: where the results are written, in mteb's own layout.
+        split: the split to score; each task's own if None.
 
     Returns:
         Main scores on a 0 to 1 scale by task, or by subset if a task has several; and for each task or subset without
@@ -113,7 +171,7 @@ def score_tasks(
         by_task.setdefault(each.partition(":")[0], []).append(each)
     for task_name, figures in by_task.items():  # mteb writes one file of results per task
         try:
-            by_figure, unfit = _evaluated(encoder, task_name, figures, name, run_id, folder)
+            by_figure, unfit = _evaluated(encoder, task_name, figures, name, run_id, folder, split)
             scores, missing = scores | by_figure, missing | unfit
         except MemoryError:
             raise
@@ -125,7 +183,13 @@ def score_tasks(
 
 
 def _evaluated(
-    encoder: Encoder, task_name: str, figures: Sequence[str], name: str, run_id: str, folder: Path
+    encoder: Encoder,
+    task_name: str,
+    figures: Sequence[str],
+    name: str,
+    run_id: str,
+    folder: Path,
+    split: str | None,
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Evaluate one task.
 
@@ -136,12 +200,13 @@ def _evaluated(
         name: the model's name in mteb's results.
         run_id: the model's revision in mteb's results.
         folder: where the results are written.
+        split: the split to score, if not the task's own.
 
     Returns:
         Main scores by figure, and for figures without a score the reason.
     """
     mteb_task, judged = (
-        task(task_name, [each.partition(":")[2] for each in figures]),
+        task(task_name, [each.partition(":")[2] for each in figures], split),
         EvaluatedModel(encoder, name, run_id),
     )
     how = EncodeKwargs(batch_size=BATCH_SIZE, show_progress_bar=False)

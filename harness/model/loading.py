@@ -22,7 +22,8 @@ from harness.errors import RunFailed
 from harness.executors import library_output
 from harness.model.fast import FastSentenceTransformer
 from harness.testbeds import Pooling as PoolingMode
-from harness.testbeds import Testbed, materials
+from harness.testbeds import Testbed, fetching
+from harness.testbeds.refs import Ref
 
 SHOWN = 5
 """Number of keys of weights that an error message lists."""
@@ -45,22 +46,22 @@ class Loaded:
 
 def fresh_model(bed: Testbed) -> FastSentenceTransformer:
     """Return the base model as it was before any training."""
-    loaded = _base_model(bed)
+    loaded = _base_model(bed.base, bed.pooling)
     library_output.notify_listeners(loaded.warnings)
     return copy.deepcopy(loaded.model)
 
 
 def how_loaded(bed: Testbed) -> str:
     """Describe the base model's modules, and whether they come from its own modules.json or from the harness."""
-    return _base_model(bed).how
+    return _base_model(bed.base, bed.pooling).how
 
 
 @lru_cache(maxsize=1)
-def _base_model(bed: Testbed) -> Loaded:
+def _base_model(ref: Ref, pooling: PoolingMode | None) -> Loaded:
     warnings: dict[str, None] = {}
     with library_output.warnings_collected(warnings), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # a missing pooler gets random weights, which must not depend on earlier runs
-        model = load_model(str(materials.locate(bed.model, is_model=True)), bed.pooling)
+        model = load_model(str(fetching.locate(ref, is_model=True)), pooling)
     return Loaded(model, described(model), tuple(warnings))
 
 

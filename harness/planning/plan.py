@@ -16,7 +16,8 @@ from harness.spec.ablation import Ablation
 from harness.spec.space import Point, Value
 from harness.spec.study import UNTRAINED, Study
 from harness.spec.views import named
-from harness.store.records import Design, Record, Stage
+from harness.store.designs import Design
+from harness.store.records import Record, Stage
 
 RECIPE = 7
 """Increased by hand when training or evaluation changes the result of a run: all runs are then new."""

@@ -13,7 +13,8 @@ from harness.spec.ablation import Ablation
 from harness.spec.space import Point
 from harness.spec.study import UNTRAINED, Study
 from harness.spec.views import named
-from harness.store.records import Design, Record, Stage, best, by_trial
+from harness.store.designs import Design
+from harness.store.records import Record, Stage, best, by_trial
 
 
 def make_plan(
@@ -206,11 +207,18 @@ class _StateOf:
             return "to do"
         if record.outcome == "failed":
             return "failed"
-        if record.outcome == "ok" and record.stage != "tune":
-            tasks = set(self.ablation.testbed.tasks) - self.unavailable
-            if any(record.lacks(task) and not record.is_unfit_for(task) for task in tasks):
-                return "to do"
-        return "done"
+        scored = record.outcome == "ok" and record.stage != "tune"
+        return "to do" if scored and not all(map(record.is_unfit_for, self._lacking(record))) else "done"
+
+    def _lacking(self, record: Record) -> list[str]:
+        """Return the available tasks and further measures of which a record lacks scores."""
+        bed = self.ablation.testbed
+        tasks = [task for task in bed.tasks if task not in self.unavailable and record.lacks(task)]
+        return tasks + [
+            measure.name
+            for measure in bed.besides
+            if measure.name not in self.unavailable and record.lacks_measure(measure.name, bed.content_of(measure))
+        ]
 
 
 def _trials(

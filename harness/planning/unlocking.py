@@ -18,11 +18,11 @@ from typing import Any
 from harness.errors import StoreError
 from harness.files import as_json, write_atomically
 from harness.planning.plan import search_id, subject_id
-from harness.scores import DEV
 from harness.spec.ablation import Ablation
-from harness.spec.expectations import AtLeast, Beats, InOrder, Within
+from harness.spec.expectations import AtLeast, Beats, InOrder, Keeps, Within
 from harness.spec.study import UNTRAINED
-from harness.store.records import Declared, Design, Record
+from harness.store.designs import Declared, Design
+from harness.store.records import Record
 
 LOG = "designs.json"
 
@@ -38,12 +38,12 @@ def claims(ablation: Ablation) -> dict[str, tuple[str, ...]]:
     return studies
 
 
-def claim_of(expectation: Beats | Within | AtLeast) -> str:
+def claim_of(expectation: Beats | Keeps | Within | AtLeast) -> str:
     """Return the text of a claim in the log.
 
     Names of several words are quoted: a study "b at the default point" must not read like a claim about that point.
     """
-    if not isinstance(expectation, Beats):
+    if not isinstance(expectation, (Beats, Keeps)):
         return str(expectation)
     better, worse = _quoted(expectation.better), _quoted(expectation.worse)
     return str(replace(expectation, better=better, worse=worse))
@@ -117,18 +117,24 @@ def _declares(entry: Design) -> Design:
     return replace(entry, scored=(), records=0, at="", study_file=None)
 
 
-def dev_only(record: Record) -> Record:
-    """Return a tuning record unchanged if it has only dev scores, else as a failed record without scores."""
+def dev_only(record: Record, dev: str) -> Record:
+    """Return a tuning record unchanged if it has only dev scores, else as a failed record without scores.
+
+    Args:
+        record: the record of a run of any stage.
+        dev: name of the measure that tuning may score.
+    """
     if record.stage != "tune":
         return record
-    foreign = sorted({name for name in record.scores if name.split("/")[0] != DEV} | set(record.pairs))
+    names = {name for name in record.scores if name != dev and not name.startswith(f"{dev}/")}
+    foreign = sorted(names | set(record.items))
     if not foreign:
         return record
     return replace(
         record,
         outcome="failed",
         scores={},
-        pairs={},
+        items={},
         curve=(),
-        error=f"TestSetReached: a tuning run gave {', '.join(foreign)}; tuning may score {DEV} only",
+        error=f"TestSetReached: a tuning run gave {', '.join(foreign)}; tuning may score {dev} only",
     )

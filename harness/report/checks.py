@@ -17,18 +17,23 @@ def section(facts: Facts) -> Iterable[str]:
         return
     yield _table(facts.verdicts).markdown()
     yield (
-        "A claim holds if the lower ends of both intervals reach its margin, and is violated if both upper ends are "
-        "below 0. In addition, the decision must be significant at the same level when the variances over test pairs "
+        "A claim that one study beats another holds if the lower ends of both intervals reach its margin, and is "
+        "violated if both upper ends are below 0. In addition, the decision must be significant at the same level when the variances over test items "
         "and over seeds are added; otherwise the claim is inconclusive. The levels follow Holm's correction, which "
         "limits the probability of any wrong decision among all claims to 5 percent. *Smallest detectable*: the "
         "smallest true difference that these runs would have shown with 80 percent power."
     )
+    if any(verdict.kind == "keeps" for verdict in facts.verdicts):
+        yield (
+            "*Keeps* is judged over seeds only, because both studies are scored on the same items and the claim is "
+            "about these: it holds if the lower end of the interval reaches minus the tolerance."
+        )
     if any(verdict.target is not None for verdict in facts.verdicts):
         yield (
             "If a claim names a score, the difference is the study's mean minus that score. *Within* holds if the "
             "interval over seeds is inside the tolerance, and is violated if it is entirely outside. *At least* holds "
             "if both lower ends reach the score, and is violated if both upper ends are below it. Scores without "
-            "stored predictions have no interval over test pairs, and the untrained model has none over seeds."
+            "stored predictions have no interval over test items, and the untrained model has none over seeds."
         )
     yield from protocol.looks(facts.plan)
 
@@ -39,7 +44,7 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
         "claim",
         "verdict",
         "difference",
-        "over test pairs",
+        "over test items",
         "over seeds",
         "level",
         "margin",
@@ -52,7 +57,7 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
             escape(v.expectation),
             f"**{v.verdict}**",
             signed(v.difference),
-            interval(v.over_pairs),
+            interval(v.over_items),
             interval(v.over_seeds),
             NONE if v.level is None else f"{100 * v.level:.4g} %",
             _margin(v),

@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from harness.planning.plan import START_UP
+from harness.report import titles
 from harness.report.facts import Facts, Row
 from harness.report.tables import NONE, Table, escape, score
-from harness.scores import OBJECTIVE
 from harness.stats.expected_best import expected_best
 
 
 def best_so_far(row: Row) -> list[tuple[int, float]]:
-    """Return (number of trials, best dev Spearman so far) after each finished trial that follows a first success."""
+    """Return (number of trials, best dev score so far) after each finished trial that follows a first success."""
     curve: list[tuple[int, float]] = []
     for run in row.trials:
         if run.record is not None and run.trial is not None:
-            score = run.record.scores.get(OBJECTIVE) if run.record.outcome == "ok" else None
+            score = run.record.dev_score if run.record.outcome == "ok" else None
             scores = [score] if score is not None else []
             scores += [curve[-1][1]] if curve else []
             if scores:
@@ -26,7 +26,7 @@ def best_so_far(row: Row) -> list[tuple[int, float]]:
 
 
 def best_against_minutes(row: Row) -> list[tuple[float, float]]:
-    """Return (minutes of all trials so far, best dev Spearman so far) after each ended trial from the first success on.
+    """Return (minutes of all trials so far, best dev score so far) after each ended trial from the first success on.
 
     Minutes add up training and scoring of the trials as if they had run one after another. Trials without a score
     count, too.
@@ -35,7 +35,7 @@ def best_against_minutes(row: Row) -> list[tuple[float, float]]:
     minutes = 0.0
     for record in (run.record for run in row.trials if run.record is not None):
         minutes += (record.train_seconds + record.eval_seconds) / 60
-        scores = [record.scores[OBJECTIVE]] if record.outcome == "ok" and OBJECTIVE in record.scores else []
+        scores = [record.dev_score] if record.outcome == "ok" and record.dev_score is not None else []
         scores += [curve[-1][1]] if curve else []
         if scores:
             curve.append((minutes, max(scores)))
@@ -52,7 +52,7 @@ def expected(row: Row) -> tuple[float | None, ...]:
     records = [record for record in fixed if record is not None]
     if len(records) < len(fixed):
         return ()
-    return expected_best([r.scores.get(OBJECTIVE) if r.outcome == "ok" else None for r in records])
+    return expected_best([r.dev_score if r.outcome == "ok" else None for r in records])
 
 
 def section(facts: Facts, figure: str) -> Iterable[str]:
@@ -91,10 +91,10 @@ def _table(facts: Facts, curves: dict[str, tuple[float | None, ...]], most: int)
     for row in facts.studies:
         curve = curves.get(row.name, ())
         first = row.trials[0].record if row.trials else None
-        default = first.scores.get(OBJECTIVE) if first is not None and first.outcome == "ok" else None
+        default = first.dev_score if first is not None and first.outcome == "ok" else None
         cells = (score(curve[k - 1]) if k <= len(curve) else NONE for k in shown)
         rows.append((escape(row.name), score(default), *cells))
-    header = ("STS dev Spearman", "default point", *(f"best of {k} point{'s' * (k > 1)}" for k in shown))
+    header = (titles.of_score(facts.objective), "default point", *(f"best of {k} point{'s' * (k > 1)}" for k in shown))
     return Table(header, tuple(rows))
 
 

@@ -45,13 +45,13 @@ def scores_csv(facts: Facts) -> str:
 
 
 def records_json(facts: Facts) -> str:
-    """Return all records of the plan by id, one per line, without the predictions for each pair."""
+    """Return all records of the plan by id, one per line, without the predictions for each item."""
     ablation = facts.plan.ablation
     head = f'{{"ablation": {as_json(ablation.name)}, "testbed": {as_json(ablation.testbed.name)}, "records": [\n'
     lines = []
     for record in facts.records:
-        plain = replace(record, pairs={}).as_dict()  # drop the pairs before they are read from disk
-        del plain["pairs"]
+        plain = replace(record, items={}).as_dict()  # drop the predictions before they are read from disk
+        del plain["items"]
         lines.append(as_json(_published(finite(plain))))
     return head + ",\n".join(lines) + "\n]}\n"
 

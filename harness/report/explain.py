@@ -11,8 +11,7 @@ import numpy as np
 
 from harness.report.facts import Facts, Row
 from harness.report.tables import NONE, Table, count, escape, score
-from harness.scores import DEV, OBJECTIVE
-from harness.store.records import Pairs
+from harness.store.items import Pairs
 from harness.verdicts.evidence import difference
 
 BINS = 5
@@ -39,9 +38,14 @@ class Space:
         monotone stretch of all cosines changes no rank. A fifth without pairs is NaN. None if no run has dev pairs, or
         if the lowest fifth is empty.
         """
-        of_runs = [_profile(record.pairs[DEV]) for record in self.row.ended if DEV in record.pairs]
+        of_runs = [_profile(pairs) for pairs in self._dev_pairs()]
         profiles = [profile for profile in of_runs if profile is not None]
         return np.mean(profiles, axis=0) if profiles else None
+
+    def _dev_pairs(self) -> list[Pairs]:
+        """Return the predictions for the dev set's pairs, none if it is no STS set."""
+        of_dev = [record.items.get(record.objective.partition("/")[0]) for record in self.row.ended]
+        return [items for items in of_dev if isinstance(items, Pairs)]
 
     @property
     def separation(self) -> float | None:
@@ -94,7 +98,7 @@ def explanation(facts: Facts) -> Iterable[str]:
     rows = tuple(
         (
             escape(space.row.name),
-            score(space.row.mean(OBJECTIVE)),
+            score(space.row.mean(facts.objective)),
             *(_plain(space.figure(name)) for name in ("alignment", "uniformity", "anisotropy")),
             count(space.figure("effective_rank")),
             _plain(space.separation),
@@ -110,16 +114,16 @@ def explanation(facts: Facts) -> Iterable[str]:
         "scores minus that of the lowest fifth, in standard deviations within a fifth. The diagnostics help to explain "
         "the scores; no verdict rests on them."
     )
-    yield _extremes([space for space in with_diagnostics if space.separation is not None])
+    yield _extremes(facts, [space for space in with_diagnostics if space.separation is not None])
     yield from _setbacks(facts, with_diagnostics)
 
 
-def _extremes(with_separation: Sequence[Space]) -> str:
+def _extremes(facts: Facts, with_separation: Sequence[Space]) -> str:
     """Compare the separation of the studies with the highest and the lowest dev score."""
-    studies = [space for space in with_separation if space.course and space.row.mean(OBJECTIVE) is not None]
+    studies = [space for space in with_separation if space.course and space.row.mean(facts.objective) is not None]
     if len(studies) < 2:
         return ""
-    ordered = sorted(studies, key=lambda space: space.row.mean(OBJECTIVE) or 0)
+    ordered = sorted(studies, key=lambda space: space.row.mean(facts.objective) or 0)
     low, high = ordered[0], ordered[-1]
     untrained = next((space for space in with_separation if not space.course), None)
     before = f" (untrained {_plain(untrained.separation)})" if untrained else ""
@@ -135,7 +139,7 @@ def _extremes(with_separation: Sequence[Space]) -> str:
 
 def _setbacks(facts: Facts, with_diagnostics: Sequence[Space]) -> Iterable[str]:
     """Name the studies that end below the untrained model, and since when they have been below it."""
-    untrained = facts.untrained.mean(OBJECTIVE)
+    untrained = facts.untrained.mean(facts.objective)
     if untrained is None:
         return
     below = []
@@ -155,12 +159,12 @@ def _setbacks(facts: Facts, with_diagnostics: Sequence[Space]) -> Iterable[str]:
 def without_gain(facts: Facts) -> str:
     """Name the studies whose final runs do not show an improvement over the untrained model; "" if there are none.
 
-    An improvement is shown if both 95 percent intervals of the difference, over test pairs and over seeds, are above 0.
+    An improvement is shown if both 95 percent intervals of the difference, over test items and over seeds, are above 0.
     """
     names = []
     for row in facts.studies:
         gain = difference(row.finals, facts.untrained.finals)
-        intervals = () if gain is None else (gain.over_pairs(), gain.over_seeds())
+        intervals = () if gain is None else (gain.over_items(), gain.over_seeds())
         if gain is not None and not all(interval is not None and interval.low > 0 for interval in intervals):
             names.append(escape(row.name))
     if not names:

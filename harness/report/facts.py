@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from harness.planning.plan import Plan, PlannedRun
-from harness.scores import HEADLINE
 from harness.spec import losses
 from harness.spec.space import Choice, Dimension, LogUniform, Point
 from harness.spec.study import UNTRAINED
 from harness.store.records import Record, best
+from harness.testbeds.measure_kinds import headline
 from harness.verdicts.evidence import Difference, difference
 from harness.verdicts.finals import Finals, finals
 from harness.verdicts.judge import judge
@@ -92,7 +92,7 @@ class Row:
         return [record.scores[metric] for record in self.ended if metric in record.scores]
 
     def mean(self, metric: str) -> float | None:
-        values = list(self.finals.scores.values()) if metric == HEADLINE else self.values(metric)
+        values = list(self.finals.scores.values()) if metric == self.finals.figure else self.values(metric)
         return float(np.mean(values)) if values else None
 
     def typical(self, field: str) -> float | None:
@@ -139,6 +139,27 @@ class Facts:
     """The comparison of each row with the one before it."""
     verdicts: tuple[Verdict, ...]
     """The verdicts on the plan's claims."""
+
+    @property
+    def headline(self) -> str:
+        """Name of the score that verdicts are about."""
+        return self.plan.ablation.testbed.headline
+
+    @property
+    def objective(self) -> str:
+        """Name of the score that tuning maximises."""
+        return self.plan.ablation.testbed.objective
+
+    @property
+    def items(self) -> str:
+        """What the headline scores one by one: pairs, queries, triplets or texts."""
+        test = self.plan.ablation.testbed.test
+        return "items" if test is None else test.items
+
+    @cached_property
+    def besides(self) -> tuple[str, ...]:
+        """Names of the scores that the measures of `also` stand for."""
+        return tuple(headline(measure) for measure in self.plan.ablation.testbed.besides)
 
     @property
     def untrained(self) -> Row:

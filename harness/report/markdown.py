@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from harness.report import audit, budgets, checks, curves, explain, origin, protocol, sweeps, tables
+from harness.report import audit, budgets, checks, curves, explain, origin, protocol, sweeps, tables, titles
 from harness.report.facts import DRAWN, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
 from harness.report.threats import threats
-from harness.scores import HEADLINE
 from harness.verdicts.rules import Verdict
 
 
@@ -106,11 +105,11 @@ def verdict_line(facts: Facts) -> str:
 
 
 def _leader(facts: Facts) -> str:
-    means = [(mean, row) for row in facts.rows if (mean := row.mean(HEADLINE)) is not None]
+    means = [(mean, row) for row in facts.rows if (mean := row.mean(facts.headline)) is not None]
     if not means:
-        return "There is no STS test score yet."
+        return f"There is no {titles.of_score(facts.headline)} yet."
     mean, row = max(means, key=lambda item: item[0])
-    return f"Highest mean: {escape(row.name)}, STS test Spearman {score(mean)}."
+    return f"Highest mean: {escape(row.name)}, {escape(titles.of_score(facts.headline))} {score(mean)}."
 
 
 def budget_line(facts: Facts) -> str:
@@ -126,9 +125,9 @@ def budget_line(facts: Facts) -> str:
     firsts = {str(ablation.default_point(study)) for study in ablation.studies}
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     return (
-        f"Each study has the same budget: {trials} trials of {length}, scored on the STS dev set, the first at {first}"
-        f"; then {budget.seeds} final run{'s' * (budget.seeds != 1)} "
-        "with new seeds at the best point and at the first point. The STS test set and the tasks are scored only in "
+        f"Each study has the same budget: {trials} trials of {length}, scored by "
+        f"{escape(titles.of_score(facts.objective))}, the first at {first}; then {budget.seeds} final run{'s' * (budget.seeds != 1)} "
+        "with new seeds at the best point and at the first point. The test measure and all others are scored only in "
         "final runs. All scores are multiplied by 100, and differences are given in those points."
     )
 
@@ -152,8 +151,8 @@ def _result(facts: Facts) -> Iterable[str]:
 
 def _explain_intervals(facts: Facts) -> str:
     return (
-        "The two intervals measure different uncertainties and are kept separate. Over test pairs: the same trained "
-        "models scored on other pairs (paired bootstrap of the difference in Spearman correlation). Over seeds: the "
+        f"The two intervals measure different uncertainties and are kept separate. Over test {facts.items}: the same "
+        f"trained models scored on other {facts.items} (paired bootstrap of the difference). Over seeds: the "
         "same configuration trained with other seeds (paired t). These intervals are not corrected for multiple "
         "comparisons; the intervals of the checks below are."
     )

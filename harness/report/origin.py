@@ -8,13 +8,13 @@ from typing import Any
 from harness.report import tables
 from harness.report.facts import PUBLIC_HUB, Facts, without_paths
 from harness.report.tables import escape
-from harness.testbeds import EMBEDDED
+from harness.testbeds.refs import EMBEDDED
 
 
 def data_and_model(facts: Facts) -> Iterable[str]:
     """Yield the revisions of model, rows and sets, the rows used, and a warning if they are not from the public hub."""
     bed = facts.plan.ablation.testbed
-    if EMBEDDED in {source.repo for source in bed.sources}:
+    if bed.base.repo == EMBEDDED:
         yield (
             "> **Generated sentences.** A grammar makes all sentences of this testbed, and its base model has read no "
             "other. The scores are not scores on STSB or MTEB, and no measure of how good a loss is on real text."

@@ -19,15 +19,15 @@ def orders_as_a_whole(plan: Plan) -> Iterable[str]:
     rows = tuple(
         (
             escape(order.expectation),
-            NONE if order.over_pairs is None else probability(order.over_pairs).replace("<", "\\<").replace(">", "\\>"),
+            NONE if order.over_items is None else probability(order.over_items).replace("<", "\\<").replace(">", "\\>"),
             NONE if order.over_seeds is None else probability(order.over_seeds).replace("<", "\\<").replace(">", "\\>"),
             str(order.seeds),
         )
         for order in in_order
     )
-    yield Table(("order as a whole", "probability over test pairs", "probability over seeds", "seeds"), rows).markdown()
+    yield Table(("order as a whole", "probability over test items", "probability over seeds", "seeds"), rows).markdown()
     yield (
-        "Even if each step of an order is likely, all steps together may not be. *Over test pairs*: the share of "
+        "Even if each step of an order is likely, all steps together may not be. *Over test items*: the share of "
         "bootstrap resamples in which the difference of every step is positive. *Over seeds*: the posterior "
         "probability that the true mean difference of every step is positive (multivariate t, from the paired "
         "differences per seed). No verdict rests on these two figures."

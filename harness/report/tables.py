@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.report import titles
 from harness.report.facts import Facts, Row, Step, without_paths
-from harness.scores import HEADLINE, TEST
 from harness.stats import intervals
 from harness.store.records import Record
 
@@ -65,6 +65,7 @@ LESS = " †"
 def headline(facts: Facts) -> Table:
     """Return the main results table: one row per study, the untrained model first."""
     tasks, named = len(facts.common_tasks), len(facts.tasks)
+    others, figure = _others(facts), titles.of_figure(facts.headline.partition("/")[2])
     mean = "mean"
     if tasks:
         mean += f" of {tasks} task{'s' * (tasks != 1)}" + (f" (of {named})" if tasks < named else "")
@@ -72,10 +73,10 @@ def headline(facts: Facts) -> Table:
         "study",
         "loss",
         "view",
-        "STS test Spearman<br>(95 % over seeds)",
-        "STS test Pearson",
-        mean,
-        "Spearman minus the row above<br>(95 % over pairs; 95 % over seeds)",
+        f"{titles.of_score(facts.headline)}<br>(95 % over seeds)",
+        *map(titles.of_score, others),
+        *([mean] if facts.tasks else []),
+        f"{figure} minus the row above<br>(95 % over {facts.items}; 95 % over seeds)",
         "best point",
         "minutes",
         "runs done",
@@ -90,9 +91,9 @@ def headline(facts: Facts) -> Table:
                 escape(row.loss),
                 escape(row.view),
                 mean_over_seeds(row),
-                score(_pearson(row)),
-                score(facts.task_mean(row)),
-                _difference(steps.get(row.name)),
+                *(score(row.mean(name)) for name in others),
+                *([score(facts.task_mean(row))] if facts.tasks else []),
+                _difference(steps.get(row.name), facts.items),
                 point,
                 f"{row.minutes:.1f}",
                 f"{row.done} of {len(row.runs)}",
@@ -101,8 +102,10 @@ def headline(facts: Facts) -> Table:
     return Table(header, tuple(rows), left=3)
 
 
-def _pearson(row: Row) -> float | None:
-    return row.mean(f"{TEST}/pearson_cosine")
+def _others(facts: Facts) -> tuple[str, ...]:
+    """Return the scores beside the headline: Pearson of an STS set, and what each measure of `also` stands for."""
+    test, _, figure = facts.headline.partition("/")
+    return (*([f"{test}/pearson_cosine"] if figure == "spearman_cosine" else []), *facts.besides)
 
 
 def mean_over_seeds(row: Row) -> str:
@@ -119,13 +122,13 @@ def mean_over_seeds(row: Row) -> str:
     return text
 
 
-def _difference(step: Step | None) -> str:
+def _difference(step: Step | None, items: str) -> str:
     if step is None or step.difference is None:
         return NONE
     difference = step.difference
     seeds = difference.over_seeds()
     over_seeds = f"seeds {interval(seeds)}" if seeds else "one seed: no interval over seeds"
-    return f"{signed(difference.mean)}<br>(pairs {interval(difference.over_pairs())};<br>{over_seeds})"
+    return f"{signed(difference.mean)}<br>({items} {interval(difference.over_items())};<br>{over_seeds})"
 
 
 def rows_used(facts: Facts) -> Table:
@@ -134,12 +137,17 @@ def rows_used(facts: Facts) -> Table:
     rows = []
     for row in facts.studies:
         used = sorted({record.rows for record in row.records if record.rows})
-        requested = sorted(
+        asked = sorted(
             {int(r.provenance["rows_asked"]) for r in row.records if r.provenance.get("rows_asked") is not None}
         )
-        planned = requested or [facts.plan.ablation.testbed.max_rows]
+        planned: list[int | None] = [*asked] or [facts.plan.ablation.testbed.max_rows]
         rows.append(
-            (escape(row.name), escape(row.view), ", ".join(map(count, used)) or NONE, ", ".join(map(count, planned)))
+            (
+                escape(row.name),
+                escape(row.view),
+                ", ".join(map(count, used)) or NONE,
+                ", ".join("all" if rows is None else count(rows) for rows in planned),
+            )
         )
     return Table(header, tuple(rows), left=2)
 
@@ -179,7 +187,7 @@ def _growth(before: float | None, after: float | None) -> str:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Studies ranked by mean STS test Spearman at the best and at the default point; only those that have both."""
+    """Studies ranked by mean test score at the best and at the default point; only those that have both."""
 
     tuned: tuple[str, ...]
     """Names of the studies, the best at its best point first."""
@@ -198,15 +206,16 @@ def ranking(facts: Facts) -> Ranking:
     }
     tuned = tuple(sorted(means, key=lambda name: -means[name][0]))
     untuned = tuple(sorted(means, key=lambda name: -means[name][1]))
+    figure = titles.of_figure(facts.headline.partition("/")[2])
     header = (
         "study",
         "rank tuned",
         "rank at default point",
-        "Spearman tuned",
-        "Spearman at default point",
+        f"{figure} tuned",
+        f"{figure} at default point",
         "gain from tuning",
     )
-    rows = [(escape(facts.untrained.name), NONE, NONE, score(facts.untrained.mean(HEADLINE)), NONE, NONE)]
+    rows = [(escape(facts.untrained.name), NONE, NONE, score(facts.untrained.mean(facts.headline)), NONE, NONE)]
     rows += [
         (
             escape(name),

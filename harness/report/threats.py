@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.planning.mixing import condition_notes
 from harness.planning.plan import START_UP
+from harness.report import titles
 from harness.report.audit import doubts
 from harness.report.facts import PUBLIC_HUB, Facts
 from harness.report.tables import count, escape, score
@@ -70,9 +71,9 @@ def _seeds(facts: Facts) -> list[str]:
 
 def _pairs(facts: Facts) -> list[str]:
     return [
-        "Claims are judged only on the STS test set, by Spearman correlation. Its pairs come from the same sources as "
-        "the dev set on which every best point was selected; on other kinds of text, the differences may not be the "
-        "same."
+        f"Claims that name no score are judged only by {escape(titles.of_score(facts.headline))}. If its {facts.items} "
+        "come from the same sources as the dev set on which every best point was selected, the differences may not be "
+        "the same on other kinds of text."
     ]
 
 
@@ -117,9 +118,10 @@ def _rows(facts: Facts) -> list[str]:
             short.append(f"{escape(row.name)} {count(used)}")
     if not short:
         return []
-    rows = count(facts.plan.ablation.testbed.max_rows)
+    most = facts.plan.ablation.testbed.max_rows
+    rows = "all rows" if most is None else f"the {count(most)} rows"
     return [
-        f"Some studies trained on fewer rows than the {rows} requested, because their view drops rows that it "
+        f"Some studies trained on fewer than {rows} requested, because their view drops rows that it "
         f"cannot use or the data set has no more: {', '.join(short)}."
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.files import write_atomically
+from harness.report import titles
 from harness.report.figures.canvas import draw
 from harness.report.figures.ranks import ranks
 from harness.report.tables import NONE, Table, escape, interval, score, signed
@@ -41,9 +42,11 @@ def write_transfer(sides: Sequence[Side], agreements: Sequence[Agreement], folde
 def page(sides: Sequence[Side], agreements: Sequence[Agreement], has_figure: bool) -> str:
     """Return the page's markdown."""
     names = [escape(side.testbed) for side in sides]
+    scores = dict.fromkeys(titles.of_score(side.plan.ablation.testbed.headline) for side in sides)
+    headlines = " and ".join(map(escape, scores))
     sections = [
         f"# {escape(sides[0].plan.ablation.name)} on {' and '.join(names)}",
-        "Does the order of the studies transfer between testbeds? Scores are STS test Spearman × 100 at each study's "
+        f"Does the order of the studies transfer between testbeds? Scores are {headlines} × 100 at each study's "
         "best point, and differences are given in those points.",
         "## Agreement",
         _agreement(agreements).markdown(),
@@ -51,7 +54,7 @@ def page(sides: Sequence[Side], agreements: Sequence[Agreement], has_figure: boo
         "*Over seeds*: the 95 percent interval of the coefficient for other final seeds. Studies that differ by less "
         "than the spread over seeds swap ranks in it, which pulls the interval below the coefficient. *Over studies*: "
         "a bootstrap over the studies. *Significant pairs*: pairs of studies whose difference is above or below 0 over "
-        "seeds and over test pairs on both testbeds, at 95 percent each, uncorrected. *Same order*: those of them that "
+        "seeds and over test items on both testbeds, at 95 percent each, uncorrected. *Same order*: those of them that "
         "have the same order on both testbeds.",
         "## Scores",
         *(["![Rank of each study on each testbed](figures/ranks.svg)"] if has_figure else []),
@@ -130,7 +133,12 @@ def _budgets(sides: Sequence[Side]) -> Table:
     for side in sides:
         bed, budget = side.plan.ablation.testbed, side.plan.ablation.budget
         done, planned = side.plan.count("done"), len(side.plan.runs)
-        cells = (escape(str(bed.model)), f"{bed.max_rows:,}", str(budget.trials), str(budget.seeds))
+        cells = (
+            escape(str(bed.model)),
+            "all" if bed.max_rows is None else f"{bed.max_rows:,}",
+            str(budget.trials),
+            str(budget.seeds),
+        )
         rows.append((escape(side.testbed), *cells, f"{bed.lr_scale:g}", f"{done} of {planned}"))
     return Table(
         ("testbed", "model", "rows requested", "trials", "seeds", "lr scale", "runs done"), tuple(rows), left=2

@@ -17,6 +17,7 @@ from harness.spec.space import BOOK_DEFAULT, Choice, Dimension, LogUniform, Poin
 from harness.spec.study import FOLDER_NAME, UNTRAINED, Study, names_a_folder
 from harness.spec.views import VIEWS, View, named
 from harness.testbeds import Testbed
+from harness.testbeds.sources import Source
 
 Precision: TypeAlias = Literal["auto", "bf16", "fp16", "fp32"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "bf16", "fp16", "fp32")
@@ -42,7 +43,7 @@ class Ablation:
     name: str
     """Name in reports and of the default store's folder."""
     testbed: Testbed
-    """Base model, training rows, dev set and test sets."""
+    """Base model, training rows and measures."""
     studies: Sequence[Study]
     """The variants to compare, in the order of the report."""
     space: Space
@@ -86,6 +87,10 @@ class Ablation:
         self._check_views()
         for study in self.studies:
             self._check_mining(study)
+        if self.testbed.test is None:
+            raise StudyFileError(
+                f"ablation {self.name!r}: testbed {self.testbed.name!r} has no test measure; give test="
+            )
         for expectation in self.expect:
             for name in expectation.studies:
                 if name not in comparable:
@@ -171,13 +176,21 @@ class Ablation:
         return {study.name: study for study in self.studies}
 
     def testbed_of(self, name: str) -> Testbed:
-        """Return the testbed with the pooling and the number of rows of a study (or "untrained")."""
+        """Return the testbed with the source, the pooling and the number of rows of a study (or "untrained")."""
         if name == UNTRAINED:
             return self.testbed
         study, bed = self.study(name), self.testbed
         return replace(
-            bed, pooling=study.pooling or bed.pooling, max_rows=min(study.rows or bed.max_rows, bed.max_rows)
+            bed,
+            source=study.source or bed.source,
+            pooling=study.pooling or bed.pooling,
+            max_rows=min((rows for rows in (study.rows, bed.max_rows) if rows is not None), default=None),
         )
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources that studies have of their own."""
+        return tuple(dict.fromkeys(study.source for study in self.studies if study.source is not None))
 
     def dimensions(self, study: Study) -> dict[str, Dimension]:
         """Return everything that a study is tuned over on this testbed, by name: batch_size, lr, its own options."""
@@ -264,9 +277,7 @@ def restrict(
         max_seeds: maximum number of final seeds.
     """
     bed = testbed or ablation.testbed
-    bed = replace(
-        bed, max_rows=bed.max_rows if rows is None else rows, tasks=bed.tasks if tasks is None else tuple(tasks)
-    )
+    bed = replace(bed if tasks is None else bed.with_tasks(tasks), max_rows=bed.max_rows if rows is None else rows)
     changes: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs, "max_seeds": max_seeds}
     if testbed is not None:
         own = {"trials": testbed.trials, "seeds": testbed.seeds}

@@ -13,7 +13,8 @@ from harness.spec.budget import Budget
 from harness.spec.expectations import at_least, beats, in_order, within
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import Study
-from harness.testbeds import Ref, Testbed
+from harness.testbeds import Testbed
+from harness.testbeds.refs import Ref
 
 _KEYWORD = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'")
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from harness.errors import StudyFileError
 from harness.spec.arguments import unknown
@@ -19,6 +19,11 @@ from harness.spec.losses import Loss, inputs_of
 from harness.spec.space import Choice, Dimension, LogUniform, Value, as_choice
 from harness.spec.views import VIEWS, View, named
 from harness.testbeds import POOLINGS, Pooling
+from harness.testbeds.sources import Source
+
+Sampler: TypeAlias = Literal["no_duplicates", "group_by_label"]
+
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
 UNTRAINED = "untrained"
 """Name of the base model before training; expectations may use it like the name of a study."""
@@ -57,7 +62,13 @@ class Study:
     pooling: Pooling | None = None
     """Pooling instead of the testbed's."""
     rows: int | None = None
-    """Train on this number of the testbed's first rows."""
+    """Train on this number of the first rows."""
+    source: Source | None = None
+    """Rows to train on instead of the testbed's."""
+    sampler: Sampler | None = None
+    """How rows are put into batches; shuffled if None."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """Text before each text of a column of the view, by column, in training."""
     swept: Swept | None = None
     """Set by `sweep`, for the report's curves."""
 
@@ -98,7 +109,17 @@ class Study:
             raise StudyFileError(f"{where}: pooling={self.pooling!r}; choose from {', '.join(POOLINGS)}")
         if self.rows is not None and self.rows < 1:
             raise StudyFileError(f"{where}: rows={self.rows!r}; training needs at least 1")
+        if self.source is not None and not isinstance(self.source, Source):
+            raise StudyFileError(f"{where}: source={self.source!r}; give e.g. sources.file(PATH)")
+        if self.sampler not in (None, *SAMPLERS):
+            raise StudyFileError(f"{where}: sampler={self.sampler!r}; choose from {', '.join(SAMPLERS)}")
         inputs, view = inputs_of(self.loss), named(self.view)
+        strange = [column for column in self.prompts if column not in view.columns[: view.texts]]
+        if strange:
+            texts = ", ".join(view.columns[: view.texts])
+            raise StudyFileError(
+                f"{where}: prompts names no text column {strange[0]!r}; view {view.name!r} has {texts}"
+            )
         if inputs is not None and not view.feeds(inputs):
             fix = next((f'view="{other.name}"' for other in VIEWS.values() if other.feeds(inputs)), "another loss")
             raise StudyFileError(
@@ -110,13 +131,16 @@ class Study:
         """The view's name and the settings that override the testbed's, for tables."""
         own = [f"{self.pooling}-pooled"] if self.pooling else []
         own += [f"{self.rows:,} rows"] if self.rows else []
+        own += [str(self.source)] if self.source else []
+        own += [f"sampler {self.sampler}"] if self.sampler else []
+        own += [f"prompt {text!r} for {column}" for column, text in self.prompts.items()]
         return ", ".join([named(self.view).name, *own])
 
     def sweep(self, **values: Iterable[Any]) -> list[Study]:
         """Return one study per value, or per combination of values, named after them: "mnr scale=20".
 
         Args:
-            values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`), of `batch_size` or
+            values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`, `source`, `sampler`), of `batch_size` or
                 `lr`, or else of an argument of the loss.
 
         Raises:
@@ -132,7 +156,7 @@ class Study:
     def _with(self, values: Mapping[str, Any]) -> Study:
         texts = {key: f"{value:g}" if isinstance(value, float) else value for key, value in values.items()}
         suffix = " ".join(f"{key}={text}" for key, text in texts.items())
-        own = {key: value for key, value in values.items() if key in ("view", "pooling", "rows")}
+        own = {key: value for key, value in values.items() if key in FIELDS}
         fixed = {key: value for key, value in values.items() if key in TUNED}
         arguments = {key: value for key, value in values.items() if key not in own and key not in fixed}
         numbers = [(key, value) for key, value in values.items() if isinstance(value, int | float)]
@@ -145,6 +169,9 @@ class Study:
             **own,
         )
 
+
+FIELDS = ("view", "pooling", "rows", "source", "sampler")
+"""The fields that a sweep may vary."""
 
 TUNED = ("batch_size", "lr")
 """The dimensions that every study has."""

@@ -1,6 +1,6 @@
-"""Paired bootstrap over test pairs for the mean correlation of several models with one gold standard.
+"""Paired bootstrap over test items for the mean score of several models.
 
-All models are evaluated on the same resamples, and so are other calls with equal numbers of pairs and of resamples and
+All models are evaluated on the same resamples, and so are other calls with equal numbers of items and of resamples and
 with the same seed. Therefore differences between the results of two calls are paired (Berg-Kirkpatrick et al., 2012).
 """
 
@@ -78,6 +78,27 @@ def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = 
             correlations = ((x * ys) @ counts / n - x_mean * y_means) / np.sqrt(x_spread * y_spread)
         result.append(correlations.mean(axis=0))
     return np.concatenate(result)
+
+
+def resampled_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """Return the mean over models and items in each resample of the items.
+
+    Args:
+        values: the items' values, shape (models, items).
+        resamples: number of resamples.
+        seed: seed of the resamples, which are those of `resampled_spearman`.
+
+    Returns:
+        Means, shape (resamples,).
+
+    Raises:
+        ValueError: fewer than three items, or numbers that are not finite.
+    """
+    rows = np.atleast_2d(np.asarray(values, float))
+    _, checked = _checked(np.zeros(rows.shape[1]), rows)
+    by_item = checked.mean(axis=0)
+    blocks = [by_item @ counts.astype(float) / len(by_item) for counts in _draws(len(by_item), resamples, seed)]
+    return np.concatenate(blocks)
 
 
 def is_defined(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> bool:

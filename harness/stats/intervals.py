@@ -58,7 +58,7 @@ def pearson(gold: ArrayLike, prediction: ArrayLike) -> float:
     return float(x @ y) / spread if spread else math.nan
 
 
-def percentile_interval(resampled: ArrayLike, alpha: float = ALPHA) -> Interval:
+def percentile_interval(resampled: ArrayLike, alpha: float = ALPHA, over: str = "test pairs") -> Interval:
     """Return the percentile interval of a bootstrapped quantity (Davison and Hinkley, 1997, section 5.3).
 
     Its ends are order statistics, so that it excludes a value exactly if `bootstrap_p` of that value is at most
@@ -67,6 +67,7 @@ def percentile_interval(resampled: ArrayLike, alpha: float = ALPHA) -> Interval:
     Args:
         resampled: the quantity in each resample, on a 0 to 1 scale.
         alpha: one minus the level.
+        over: what was resampled, for texts.
 
     Raises:
         ValueError: the quantity is not finite in some resample.
@@ -75,7 +76,7 @@ def percentile_interval(resampled: ArrayLike, alpha: float = ALPHA) -> Interval:
     if not np.isfinite(values).all():
         raise ValueError("some resamples are not numbers; a run that gives such resamples is unfit to be compared")
     tail = max(1, math.floor((len(values) + 1) * alpha / 2 + 1e-9))
-    return Interval(float(values[tail - 1]), float(values[-tail]), 1 - alpha, "test pairs")
+    return Interval(float(values[tail - 1]), float(values[-tail]), 1 - alpha, over)
 
 
 def bootstrap_p(resampled: ArrayLike, least: float) -> float:
@@ -197,8 +198,8 @@ def together_p(values: ArrayLike, resampled: ArrayLike, least: float) -> float:
     sample = np.asarray(values, float)
     if len(sample) < 2:
         return 1.0
-    over_seeds, over_pairs = _standard_error(sample) ** 2, float(np.var(np.asarray(resampled, float), ddof=1))
-    distance, variance = float(sample.mean()) - least, over_seeds + over_pairs
+    over_seeds, over_items = _standard_error(sample) ** 2, float(np.var(np.asarray(resampled, float), ddof=1))
+    distance, variance = float(sample.mean()) - least, over_seeds + over_items
     if not math.isfinite(variance):
         return 1.0
     if variance == 0:
@@ -232,7 +233,7 @@ def detectable(n: int, spread: float, alpha: float = ALPHA, power: float = 0.8) 
     return float(nctdtrinc(n - 1, 1 - power, critical)) * spread / math.sqrt(n)
 
 
-def detectable_over_pairs(error: float, alpha: float = ALPHA, power: float = 0.8) -> float:
+def detectable_over_items(error: float, alpha: float = ALPHA, power: float = 0.8) -> float:
     """Return the smallest true difference that a bootstrap over pairs detects with probability `power`.
 
     Args:

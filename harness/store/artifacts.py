@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -11,7 +12,6 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from harness.files import writing
-from harness.scores import OBJECTIVE
 from harness.store.folder import RUN_ID
 from harness.store.records import Record
 
@@ -50,7 +50,7 @@ def model_folder(store: Path, record: Record) -> Path:
 def keep_only_best(store: Path, finals: Sequence[Record]) -> None:
     """Keep the model with the highest dev score of a point's final runs, and delete the other models."""
     succeeded = [record for record in finals if record.outcome == "ok"]
-    best = max(succeeded, key=lambda record: record.scores[OBJECTIVE], default=None)
+    best = max(succeeded, key=lambda record: record.dev_score or -math.inf, default=None)
     drop_models(store, [record for record in succeeded if record is not best])
 
 

@@ -25,7 +25,7 @@ class Contents:
     """Hashes of contents, by name."""
 
     parts: Mapping[str, str] = field(default_factory=dict)
-    """Hashes of a testbed's parts, by what the testbed declares of them (`Testbed.declared`)."""
+    """Hashes of base model, sources and measures, by what is declared of them."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Hashes of the files, models and repositories of the hub that losses and views name."""
     precision: str | None = None
@@ -58,8 +58,9 @@ def write(folder: Path, contents: Contents) -> None:
 
 def resolved(ablation: Ablation, contents: Contents) -> Ablation:
     """Return the ablation with content hashes and with the precision that the device uses."""
-    declared = ablation.testbed.declared()
-    hashes = tuple((part, contents.parts[name]) for part, name in declared.items() if name in contents.parts)
+    declared = {repr(part) for part in (*ablation.sources, *ablation.testbed.measures)}
+    declared |= set(ablation.testbed.declared().values())
+    hashes = tuple((name, content) for name, content in sorted(contents.parts.items()) if name in declared)
     precision = contents.precision if ablation.precision == "auto" and contents.precision else ablation.precision
     return replace(
         ablation,
@@ -69,18 +70,15 @@ def resolved(ablation: Ablation, contents: Contents) -> Ablation:
     )
 
 
-def updated(contents: Contents, ablation: Ablation, parts: Mapping[str, str], files: Mapping[str, str]) -> Contents:
+def updated(contents: Contents, parts: Mapping[str, str], files: Mapping[str, str]) -> Contents:
     """Return contents updated with new hashes.
 
     Args:
         contents: the contents.
-        ablation: the ablation whose data were hashed.
-        parts: new hashes by part of the testbed.
+        parts: new hashes by what is declared of a part.
         files: new hashes by name of a file, model or repository.
     """
-    declared = ablation.testbed.declared()
-    read_now = {declared[part]: content for part, content in parts.items()}
-    return replace(contents, parts={**contents.parts, **read_now}, files={**contents.files, **files})
+    return replace(contents, parts={**contents.parts, **parts}, files={**contents.files, **files})
 
 
 def changes(earlier: Contents, current: Contents) -> list[str]:

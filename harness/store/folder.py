@@ -28,13 +28,14 @@ from typing import TYPE_CHECKING
 
 from harness.errors import DamagedRecord, StoreError, StoreLocked, UsageError
 from harness.files import as_json, write_atomically, writing
-from harness.store.records import Pairs, Record, frame
+from harness.store.items import Items
+from harness.store.records import Record, frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 2
-"""Version of the format and of run ids: 2 since ids depend on contents instead of names."""
+VERSION = 3
+"""Version of the format and of run ids: 2 since ids depend on contents, 3 since rows and measures may be anything."""
 
 RUN_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -81,8 +82,8 @@ class Store:
         """
         path = self.folder / "records" / f"{record.id}.json"
         write_atomically(path, record.to_json())
-        _pairs.cache_clear()
-        return _without_pairs(record, path)
+        _items.cache_clear()
+        return _without_items(record, path)
 
     def set_damaged_aside(self) -> tuple[list[Record], list[Path]]:
         """Move unreadable records to damaged/, so that their runs are repeated, and return the others.
@@ -136,16 +137,16 @@ class Store:
         return sorted((self.folder / "records").glob("*.json"))
 
 
-class StoredPairs(Mapping[str, Pairs]):
-    """A record's pairs, read lazily from its file: they make up 90 percent of a large store."""
+class StoredItems(Mapping[str, Items]):
+    """A record's predictions, read lazily from its file: they make up 90 percent of a large store."""
 
     def __init__(self, path: Path, names: Iterable[str]) -> None:
         self._path, self._names = path, tuple(names)
 
-    def __getitem__(self, name: str) -> Pairs:
+    def __getitem__(self, name: str) -> Items:
         if name not in self._names:
             raise KeyError(name)
-        return _pairs(self._path)[name]
+        return _items(self._path)[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -155,22 +156,22 @@ class StoredPairs(Mapping[str, Pairs]):
 
 
 @lru_cache(maxsize=32)
-def _pairs(path: Path) -> Mapping[str, Pairs]:
-    """Read a record's pairs of all sets; they are cached because sets are usually read one after another."""
-    return _read(path).pairs
+def _items(path: Path) -> Mapping[str, Items]:
+    """Read a record's predictions; they are cached because measures are usually read one after another."""
+    return _read(path).items
 
 
-def _without_pairs(record: Record, path: Path) -> Record:
-    return replace(record, pairs=StoredPairs(path, record.pairs)) if record.pairs else record
+def _without_items(record: Record, path: Path) -> Record:
+    return replace(record, items=StoredItems(path, record.items)) if record.items else record
 
 
 def read_record(path: Path) -> Record:
-    """Read one record's file, with lazily read pairs.
+    """Read one record's file, with lazily read predictions.
 
     Raises:
         DamagedRecord: it cannot be read; the message says how to fix it.
     """
-    return _without_pairs(_read(path), path)
+    return _without_items(_read(path), path)
 
 
 def _read(path: Path) -> Record:

@@ -1,4 +1,4 @@
-"""Record of one run: scores, per-pair predictions, cost, provenance and outcome.
+"""Record of one run: scores, predictions, cost, provenance and outcome.
 
 Records are plain JSON with a checksum, written by `harness.store` and never unpickled or evaluated.
 """
@@ -8,30 +8,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 from harness.errors import DamagedRecord
 from harness.files import as_json
 from harness.scores import HEADLINE, OBJECTIVE, UNFIT
 from harness.spec.space import Point
+from harness.store import items
+from harness.store.items import Items
 
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
+
 Stage: TypeAlias = Literal["untrained", "tune", "final"]
 Outcome: TypeAlias = Literal["ok", "pruned", "infeasible", "diverged", "failed"]
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """A model's predictions on an STS set, in the order of the set."""
-
-    gold: tuple[float, ...]
-    """Gold scores from 0 to 1."""
-    cosine: tuple[float, ...]
-    """Cosine similarities of the model."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +48,20 @@ class Record:
     """ok; pruned by its dev curve; infeasible (out of memory); diverged (NaN or infinite loss); failed otherwise."""
     error: str | None = None
     """Message, or head of the traceback, of a run without scores."""
+    objective: str = OBJECTIVE
+    """Name of the score that tuning maximises."""
+    headline: str = HEADLINE
+    """Name of the score that verdicts are about."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Scores on a 0 to 1 scale by name: "stsb-dev/spearman_cosine", "stsb-test/pearson_cosine", "mteb/STS12", ..."""
+    """Scores on a 0 to 1 scale by name: "stsb-dev/spearman_cosine", "medquad-test/ndcg@10", "mteb/STS12", ..."""
     unshared: Mapping[str, float] = field(default_factory=dict)
     """Spearman correlation of STS tasks without the pairs that are also in the dev set or the training rows."""
-    pairs: Mapping[str, Pairs] = field(default_factory=dict)
-    """Predictions by STS set."""
+    items: Mapping[str, Items] = field(default_factory=dict)
+    """Predictions for the items of dev, test and further measures, by name of the measure."""
     missing: Mapping[str, str] = field(default_factory=dict)
-    """Tasks that could not be evaluated, with the reason."""
+    """Tasks and further measures that could not be evaluated, with the reason."""
     curve: tuple[tuple[float, float], ...] = ()
-    """(share of training done, dev Spearman) pairs."""
+    """(share of training done, score that tuning maximises) pairs."""
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     """Diagnostics of the dev set's embeddings (see `harness.evaluation.diagnostics`)."""
     forward: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +84,16 @@ class Record:
     """Versions, hardware, commit and what was trained."""
 
     @property
+    def dev_score(self) -> float | None:
+        """The score that tuning maximises, None if there is none."""
+        return self.scores.get(self.objective)
+
+    @property
+    def test_score(self) -> float | None:
+        """The score that verdicts are about, None if there is none."""
+        return self.scores.get(self.headline)
+
+    @property
     def retryable(self) -> bool:
         """Whether repeating the run may help: it failed or ran out of memory."""
         return self.outcome in ("failed", "infeasible")
@@ -99,17 +107,28 @@ class Record:
         """Return whether a score of a task is missing."""
         return any(figure not in self.scores for figure in self.figures_of(task))
 
+    def lacks_measure(self, name: str, content: str | None) -> bool:
+        """Return whether the scores of a measure are missing, or are of other data.
+
+        Args:
+            name: name of the measure.
+            content: hash of its data, None if it is not known.
+        """
+        scored = self.provenance.get("measures", {}).get(name)
+        there = any(figure == name or figure.startswith(f"{name}/") for figure in self.scores)
+        return not there or (None not in (scored, content) and scored != content)
+
     def is_unfit_for(self, task: str) -> bool:
-        """Return whether all missing scores of a task are missing because of the model."""
+        """Return whether all missing scores of a task or measure are missing because of the model."""
         lacking = [figure for figure in self.figures_of(task) if figure not in self.scores]
         reasons = [self.missing.get(figure.removeprefix("mteb/"), self.missing.get(task, "")) for figure in lacking]
         return bool(reasons) and all(reason.startswith(UNFIT) for reason in reasons)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON's types."""
-        plain = {each.name: getattr(self, each.name) for each in fields(self)}  # `asdict` copies every cosine
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}  # `asdict` copies every number
         plain["point"] = None if self.point is None else self.point.as_dict()
-        plain["pairs"] = {name: {"gold": pairs.gold, "cosine": pairs.cosine} for name, pairs in self.pairs.items()}
+        plain["items"] = {name: of_measure.as_dict() for name, of_measure in self.items.items()}
         return plain
 
     def to_json(self) -> str:
@@ -130,11 +149,14 @@ class Record:
             as_written = _checksum(text[len(HEAD) : text.rindex(', "sha256": ')]) == outer["sha256"]
             if not as_written and _checksum(as_json(plain)) != outer["sha256"]:
                 raise ValueError("its checksum does not match")
+            if "pairs" in plain:  # store version 2
+                plain["items"] = plain.pop("pairs")
             if unknown := plain.keys() - {f.name for f in fields(cls)}:
                 raise ValueError(f"unknown fields {', '.join(sorted(unknown))}")
             _refuse_odd_types(plain)
             plain["point"] = None if plain["point"] is None else Point.from_dict(plain["point"])
-            plain["pairs"] = {name: Pairs(tuple(p["gold"]), tuple(p["cosine"])) for name, p in plain["pairs"].items()}
+            plain["items"] = {name: items.from_dict(of_measure) for name, of_measure in plain["items"].items()}
+            _refuse_odd_numbers(plain)
             plain["warnings"] = tuple(plain.get("warnings", ()))
             plain["curve"] = tuple((share, score) for share, score in plain["curve"])
             return cls(**plain)
@@ -144,17 +166,19 @@ class Record:
 
 _TEXT, _NUMBER, _TABLE = (str,), (int, float), (dict,)
 _TYPES: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("id", "study", "stage", "outcome"), _TEXT),
+    **dict.fromkeys(("id", "study", "stage", "outcome", "objective", "headline"), _TEXT),
     **dict.fromkeys(("seed", "rows", "steps", "examples_seen"), (int,)),
     **dict.fromkeys(("train_seconds", "eval_seconds", "peak_memory_mb"), _NUMBER),
-    **dict.fromkeys(("scores", "unshared", "pairs", "missing", "diagnostics", "forward", "provenance"), _TABLE),
+    **dict.fromkeys(("scores", "unshared", "items", "missing", "diagnostics", "forward", "provenance"), _TABLE),
     "point": (dict, type(None)),
     "trial": (int, type(None)),
     "error": (str, type(None)),
 }
 
 _PROVENANCE_TYPES: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("versions", "hardware", "git", "harness_git", "revisions", "subsets", "trained"), _TABLE),
+    **dict.fromkeys(
+        ("versions", "hardware", "git", "harness_git", "revisions", "subsets", "measures", "trained"), _TABLE
+    ),
     **dict.fromkeys(("rows_asked", "threads"), (int,)),
 }
 """Types of those parts of a record's provenance that commands read."""
@@ -172,56 +196,21 @@ def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
         raise ValueError("its subsets are not tables")
     if any(isinstance(value, (dict, list)) for value in (plain["point"] or {}).values()):
         raise ValueError("its point is invalid")
-    numbers = [*plain["scores"].items(), *plain["unshared"].items(), *plain["diagnostics"].items()]
-    numbers += [(name, n) for name, p in plain["pairs"].items() for n in (*p["gold"], *p["cosine"])]
-    odd = next((name for name, n in numbers if type(n) not in _NUMBER or not math.isfinite(n)), None)
-    if odd is not None:
-        raise ValueError(f"{odd} is not a number")
     if plain["stage"] not in get_args(Stage) or plain["outcome"] not in get_args(Outcome):
         raise ValueError(f"a stage {plain['stage']!r} with outcome {plain['outcome']!r} does not exist")
 
 
+def _refuse_odd_numbers(plain: Mapping[str, Any]) -> None:
+    """Raise ValueError if a score or prediction is not a finite number."""
+    numbers = [*plain["scores"].items(), *plain["unshared"].items(), *plain["diagnostics"].items()]
+    numbers += [(name, number) for name, predictions in plain["items"].items() for number in items.numbers(predictions)]
+    odd = next((name for name, n in numbers if type(n) not in _NUMBER or not math.isfinite(n)), None)
+    if odd is not None:
+        raise ValueError(f"{odd} is not a number")
+
+
 HEAD = '{"record": '
 """Beginning of a record's text; the checked content and its checksum follow."""
-
-
-@dataclass(frozen=True)
-class Declared:
-    """A study in a design."""
-
-    subject: str
-    """Identity of what it trains and is scored on (`plan.subject_id`)."""
-    search: str
-    """Identity of its search (`plan.search_id`)."""
-    trials: int
-    """Number of trials."""
-
-
-@dataclass(frozen=True)
-class Design:
-    """A design: what a study file declared when a driver started.
-
-    Attributes:
-        studies: by name, what each was given.
-        untrained: identity of what the untrained model is scored on, like `Declared.subject`.
-        claims: the claims as `unlocking.claims` writes them, each with its studies.
-        seeds: number of final seeds.
-        max_seeds: maximum number of final seeds if they are added until decided.
-        scored: the studies that already had test scores, so that this design was not blind to them.
-        records: number of records in the store.
-        at: the time (UTC, ISO 8601); reports do not print it.
-        study_file: hash of the study file, None if it is unknown.
-    """
-
-    studies: Mapping[str, Declared]
-    untrained: str
-    claims: Mapping[str, tuple[str, ...]]
-    seeds: int
-    max_seeds: int | None = None
-    scored: tuple[str, ...] = ()
-    records: int = 0
-    at: str = ""
-    study_file: str | None = None
 
 
 def _checksum(body: str) -> str:
@@ -243,23 +232,30 @@ def completed(earlier: Record | None, again: Record) -> Record:
     if earlier.provenance.get("versions") != again.provenance.get("versions"):
         return again
     notes: tuple[str, ...] = ()
-    first, then = earlier.scores.get(HEADLINE, math.nan), again.scores.get(HEADLINE, math.nan)
-    if abs(first - then) > REPEATS:
+    first, then = earlier.test_score, again.test_score
+    if first is not None and then is not None and abs(first - then) > REPEATS:
         notes = (
             f"seed {again.seed} scored {then:.4f} when it was trained again for missing tasks, {first:.4f} before: its "
             "training is not reproducible; its first scores are kept",
         )
-    scores = {**again.scores, **earlier.scores}
+    measures, then_measures = (r.provenance.get("measures", {}) for r in (again, earlier))
+    stale = {name for name, content in then_measures.items() if measures.get(name, content) != content}
+    scores = {**again.scores, **_without(stale, earlier.scores)}
     subsets = {**again.provenance.get("subsets", {}), **earlier.provenance.get("subsets", {})}
     return replace(
         earlier,
         scores=scores,
         unshared={**again.unshared, **earlier.unshared},
-        pairs={**again.pairs, **earlier.pairs},
-        missing={task: why for task, why in again.missing.items() if f"mteb/{task}" not in scores},
+        items={**again.items, **_without(stale, earlier.items)},
+        missing={name: why for name, why in again.missing.items() if not {name, f"mteb/{name}"} & scores.keys()},
         warnings=tuple(dict.fromkeys((*earlier.warnings, *again.warnings, *notes))),
-        provenance={**earlier.provenance, "subsets": subsets},
+        provenance={**earlier.provenance, "subsets": subsets, "measures": {**then_measures, **measures}},
     )
+
+
+def _without(measures: Collection[str], by_name: Mapping[str, T]) -> dict[str, T]:
+    """Return what is not of these measures."""
+    return {name: value for name, value in by_name.items() if name.partition("/")[0] not in measures}
 
 
 def by_trial(records: Iterable[Record], study: str) -> list[Record]:
@@ -269,19 +265,20 @@ def by_trial(records: Iterable[Record], study: str) -> list[Record]:
 
 
 def best(records: Iterable[Record]) -> Record | None:
-    """Return the tuning record with the highest dev Spearman, the earliest if tied; None if none succeeded."""
-    succeeded = [r for r in records if r.outcome == "ok" and math.isfinite(r.scores.get(OBJECTIVE, math.nan))]
-    return max(succeeded, key=lambda r: r.scores[OBJECTIVE], default=None)
+    """Return the tuning record with the highest dev score, the earliest if tied; None if none succeeded."""
+    scored = [(r.dev_score, r) for r in records if r.outcome == "ok" and r.dev_score is not None]
+    finite = [(score, record) for score, record in scored if math.isfinite(score)]
+    return max(finite, key=lambda pair: pair[0])[1] if finite else None
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return one row per run: fields, point.*, scores, unshared.*, diagnostics.*, provenance.*; no per-pair cosines."""
+    """Return one row per run: fields, point.*, scores, unshared.*, diagnostics.*, provenance.*; no predictions."""
     import pandas as pd  # imported here, because it takes a third of a second that `plan` and `check` do not need
 
     rows = []
     for record in records:
         plain = record.as_dict()
-        del plain["pairs"], plain["curve"]
+        del plain["items"], plain["curve"]
         point, scores, provenance = plain.pop("point") or {}, plain.pop("scores"), plain.pop("provenance")
         diagnostics = plain.pop("diagnostics")
         unshared, forward = plain.pop("unshared"), plain.pop("forward")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import TestbedUnavailable
-from harness.testbeds import Ref
+from harness.testbeds.refs import Ref
 
 if TYPE_CHECKING:
     from pandas import DataFrame

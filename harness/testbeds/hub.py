@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import logging as library
 
 from harness.provenance import without_secrets
-from harness.testbeds import Ref
+from harness.testbeds.refs import Ref
 
 PATIENCE = 4.0
 """Seconds to wait for the hub's first answer before using only the cache."""

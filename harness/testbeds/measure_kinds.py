@@ -46,7 +46,9 @@ class Sts:
     figures: ClassVar = ("spearman_cosine", "pearson_cosine", "spearman_half", "spearman_quarter", "spearman_eighth")
     """Names of the figures; the last three are of the first part of an embedding's dimensions."""
     items: ClassVar = "pairs"
-    """What has a value of its own."""
+    """What has a value, or a prediction, of its own."""
+    kept: ClassVar = ("spearman_cosine", "pearson_cosine")
+    """Figures whose items' predictions are kept, so that differences have an interval over items."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Retrieval:
 
     figures: ClassVar = RETRIEVAL_FIGURES
     items: ClassVar = "queries"
+    kept: ClassVar = RETRIEVAL_FIGURES
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class PairClasses:
 
     figures: ClassVar = ("average_precision", "accuracy", "f1")
     items: ClassVar = "pairs"
+    kept: ClassVar = ("average_precision",)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class Triplets:
 
     figures: ClassVar = ("accuracy",)
     items: ClassVar = "triplets"
+    kept: ClassVar = ("accuracy",)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,7 @@ class Classification:
 
     figures: ClassVar = ("accuracy", "f1")
     items: ClassVar = "texts"
+    kept: ClassVar = ("accuracy",)
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,8 @@ class Mteb:
     figure: str = "main_score"
 
     figures: ClassVar = ("main_score",)
-    items: ClassVar = "nothing"
+    items: ClassVar = "items"
+    kept: ClassVar[tuple[str, ...]] = ()
 
     @property
     def name(self) -> str:
@@ -155,6 +162,7 @@ class Own:
 
     figures: ClassVar = ("value",)
     items: ClassVar = "items"
+    kept: ClassVar = ("value",)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Own) and repr(self) == repr(other)
@@ -172,3 +180,8 @@ Measure: TypeAlias = Sts | Retrieval | PairClasses | Triplets | Classification |
 def headline(measure: Measure) -> str:
     """Return the name of the score that a measure stands for, e.g. "medquad-test/ndcg@10"."""
     return measure.name if isinstance(measure, Mteb) else f"{measure.name}/{measure.figure}"
+
+
+def names_of_scores(measure: Measure) -> tuple[str, ...]:
+    """Return the names of all scores that a measure may have."""
+    return (measure.name,) if isinstance(measure, Mteb) else tuple(f"{measure.name}/{name}" for name in measure.figures)

@@ -8,8 +8,8 @@ For each study and figure the difference of means, current minus baseline, has W
 - incomplete: a current run is missing, or only one side has the study or figure, so that a new baseline is needed.
 
 Seeds are not paired: with other code, libraries or hardware the same seed gives other random numbers, so seed 1 of the
-baseline and the current seed 1 are independent. There is no interval over test pairs, because a table of scores has no
-predictions, and the test pairs are the same on both sides. If every seed has exactly its earlier score, nothing changed
+baseline and the current seed 1 are independent. There is no interval over test items, because a table of scores has no
+predictions, and the test items are the same on both sides. If every seed has exactly its earlier score, nothing changed
 and there is nothing to test. The untrained model is one deterministic run: its score itself is compared. The levels
 follow Holm's correction over all verdicts against the baseline, separately from the study file's own claims.
 """
@@ -26,7 +26,6 @@ import numpy as np
 from harness.errors import UsageError
 from harness.planning.mixing import of_studies
 from harness.planning.plan import Plan
-from harness.scores import HEADLINE
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals
 from harness.verdicts.claims import Claim
@@ -119,14 +118,15 @@ def _score(text: str, figure: str, path: Path, number: int) -> float:
 
 
 def against(
-    plan: Plan, baseline: Baseline, figures: Sequence[str] = (HEADLINE,), tolerance: float = TOLERANCE
+    plan: Plan, baseline: Baseline, figures: Sequence[str] | None = None, tolerance: float = TOLERANCE
 ) -> list[Verdict]:
     """Return a verdict for each study and figure, in the plan's order, by the rules of the module's docstring.
 
     Args:
         plan: the plan with the current records.
         baseline: the earlier scores.
-        figures: names of scores, e.g. "mteb/STS12"; each additional one widens all intervals (Holm).
+        figures: names of scores, e.g. "mteb/STS12"; each additional one widens all intervals (Holm). The testbed's
+            headline if None.
         tolerance: the tolerated loss on a 0 to 1 scale.
 
     Raises:
@@ -137,6 +137,8 @@ def against(
             f"--tolerance {tolerance:g}: must be at least 0 and less than {TOO_MUCH:g}, on a 0 to 1 scale: 0.5 points "
             "of a table are 0.005"
         )
+    headline = plan.ablation.testbed.headline
+    figures = (headline,) if figures is None else figures
     if not figures:
         raise UsageError(f"--figures: no score is named; the baseline has {', '.join(baseline.figures)}")
     for figure in figures:
@@ -144,7 +146,7 @@ def against(
             raise UsageError(f"--figures {figure}: not in the baseline, which has {', '.join(baseline.figures)}")
     planned = [UNTRAINED, *(study.name for study in plan.ablation.studies)]
     studies = [*planned, *(name for name in baseline.studies if name not in planned)]
-    claims = [_claim(study, figure, baseline, tolerance) for figure in figures for study in studies]
+    claims = [_claim(study, figure, baseline, tolerance, headline) for figure in figures for study in studies]
     comparisons = [_compared(plan, claim, baseline) for claim in claims]
     p_values = [1.0 if isinstance(sides, str) else sides.p_value(tolerance) for sides in comparisons]
     levels = intervals.holm_levels(p_values)
@@ -185,11 +187,11 @@ class _Sides:
         return min(1.0, 2 * min(intervals.welch_p(now, then, -tolerance), intervals.welch_p(then, now, tolerance)))
 
 
-def _claim(study: str, figure: str, baseline: Baseline, tolerance: float) -> Claim:
+def _claim(study: str, figure: str, baseline: Baseline, tolerance: float, headline: str) -> Claim:
     then = baseline.scores.get((study, figure))
-    words = f"{study} not below the baseline" + ("" if figure == HEADLINE else f" ({figure})")
+    words = f"{study} not below the baseline" + ("" if figure == headline else f" ({figure})")
     mean = None if then is None else float(np.mean(list(then.values())))
-    return Claim(words, study, None, -tolerance, "baseline", figure, mean)
+    return Claim(words, study, None, -tolerance, figure, "baseline", mean)
 
 
 def _compared(plan: Plan, claim: Claim, baseline: Baseline) -> _Sides | str:

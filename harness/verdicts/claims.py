@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from harness.scores import HEADLINE
+from harness.planning.unlocking import claim_of
 from harness.spec.ablation import Ablation
-from harness.spec.expectations import At, Beats, InOrder, Within
+from harness.spec.expectations import At, Beats, InOrder, Keeps, Within
 
-Kind: TypeAlias = Literal["beats", "within", "at least", "baseline"]
+Kind: TypeAlias = Literal["beats", "keeps", "within", "at least", "baseline"]
 
 
 @dataclass(frozen=True)
@@ -24,32 +24,39 @@ class Claim:
     """The study that it is compared with; None if it is compared with `target`."""
     margin: float
     """The smallest difference that the claim asserts, or the tolerance, on a 0 to 1 scale."""
+    figure: str
+    """The score that is compared."""
     kind: Kind = "beats"
     """Which rule judges the claim."""
-    figure: str = HEADLINE
-    """The score that is compared."""
     target: float | None = None
     """The published or baseline score that is compared with, on a 0 to 1 scale."""
     source: str = ""
     """Where `target` was published."""
     at: At = "best"
     """Which final runs are compared."""
+    logged: str = ""
+    """The claim as the log of designs has it."""
 
 
 def claims(ablation: Ablation) -> list[Claim]:
     """Return the claims of an ablation, in the order of its study file; an order makes one for each two neighbours."""
     listed = []
     for expectation in ablation.expect:
+        figure = expectation.figure or ablation.testbed.headline
         if isinstance(expectation, InOrder):
             for step in expectation.steps():
                 words = str(replace(expectation, studies=step.studies))
-                listed.append(Claim(words, step.better, step.worse, step.by, at=step.at))
-        elif isinstance(expectation, Beats):
+                listed.append(Claim(words, step.better, step.worse, step.by, figure, at=step.at, logged=claim_of(step)))
+        elif isinstance(expectation, (Beats, Keeps)):
+            kind: Kind = "beats" if isinstance(expectation, Beats) else "keeps"
+            margin = expectation.by if isinstance(expectation, Beats) else -expectation.within
             words, better, worse = str(expectation), expectation.better, expectation.worse
-            listed.append(Claim(words, better, worse, expectation.by, at=expectation.at))
+            at, logged = expectation.at, claim_of(expectation)
+            listed.append(Claim(words, better, worse, margin, figure, kind, at=at, logged=logged))
         else:
-            kind: Kind = "within" if isinstance(expectation, Within) else "at least"
+            kind = "within" if isinstance(expectation, Within) else "at least"
             margin = expectation.tolerance if isinstance(expectation, Within) else 0.0
-            study, figure, score = expectation.study, expectation.figure, expectation.score
-            listed.append(Claim(str(expectation), study, None, margin, kind, figure, score, expectation.source))
+            study, score = expectation.study, expectation.score
+            words, source = str(expectation), expectation.source
+            listed.append(Claim(words, study, None, margin, figure, kind, score, source, logged=words))
     return listed

@@ -18,8 +18,9 @@ from harness.planning import unlocking
 from harness.planning.mixing import mixed
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals
+from harness.store.designs import Design
 from harness.store.folder import Store
-from harness.store.records import Design, Record, best, by_trial
+from harness.store.records import Record, best, by_trial
 
 if TYPE_CHECKING:
     import pandas as pd

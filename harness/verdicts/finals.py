@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-
-import numpy as np
 
 from harness.planning.plan import Plan, PlannedRun
-from harness.scores import DEV, HEADLINE, TEST
 from harness.spec.study import UNTRAINED
-from harness.stats import bootstrap, intervals
-from harness.store.records import Pairs, Record
+from harness.verdicts.predictions import Predictions, flaw, predictions_of
 
 NO_SPREAD = 0.0001
 """If the test scores of all seeds differ by less than this (0.01 points), the seed hardly affects training."""
-
-_ROUNDING = 1e-3
-"""Tolerance between a record's score and the score of its pairs, whose cosines may be rounded."""
-
-_TITLES = {TEST: "STS test", DEV: "STS dev"}
-
-_MEASURES: Mapping[str, tuple[Callable[..., float], Callable[..., intervals.Floats]]] = {
-    "spearman_cosine": (intervals.spearman, bootstrap.resampled_spearman),
-    "pearson_cosine": (intervals.pearson, bootstrap.resampled_pearson),
-}
-"""By figure: the correlation of predictions with gold scores, and the same in resamples of the pairs."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +25,14 @@ class Finals:
     """Number of planned runs."""
     scores: Mapping[int | None, float] = field(default_factory=dict)
     """The value of `figure` by seed; the untrained model's seed is None."""
-    pairs: Mapping[int | None, Pairs] = field(default_factory=dict)
+    predictions: Mapping[int | None, Predictions] = field(default_factory=dict)
     """The predictions by seed, if they are stored."""
     lacking: tuple[str, ...] = ()
     """What is missing of the planned runs or wrong with them; empty if nothing is."""
-    figure: str = HEADLINE
+    figure: str = ""
     """Name of the score."""
+    unit: str = "test pairs"
+    """What the score's items are, for texts."""
     unfit: tuple[str, ...] = ()
     """The part of `lacking` that is about runs that ended without an error."""
     repeated: tuple[str, ...] = ()
@@ -61,42 +47,57 @@ class Finals:
         return self.scores[None if self.constant else seed]
 
 
-def finals(plan: Plan, study: str, role: str = "best", figure: str = HEADLINE) -> Finals:
+def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None) -> Finals:
     """Collect a study's final runs of one role, or the untrained model's run, from the plan.
 
     Args:
         plan: the plan with its records.
         study: name of the study, or "untrained".
         role: "best" or "default".
-        figure: the score to collect.
+        figure: the score to collect; the testbed's headline if None.
     """
+    figure = figure or plan.ablation.testbed.headline
     runs = plan.of(study, "untrained") if study == UNTRAINED else plan.of(study, "final", role)
     scores: dict[int | None, float] = {}
-    pairs: dict[int | None, Pairs] = {}
-    unfit = []
+    predictions: dict[int | None, Predictions] = {}
+    unfit, kept = [], plan.ablation.testbed.keeps_items(figure)
     lacking = [] if runs else [f"{study} has no final runs ({_why_none(plan, study)})"]
     for run in runs:
         seed = None if study == UNTRAINED else run.seed
-        flaw = problem(run, figure)
-        if flaw is None and run.record is not None:
+        reason = problem(run, figure, kept)
+        if reason is None and run.record is not None:
             scores[seed] = run.record.scores[figure]
-            predictions = _predictions(run.record, figure)
-            if predictions is not None:
-                pairs[seed] = predictions
+            predicted = predictions_of(run.record, figure)
+            if predicted is not None:
+                predictions[seed] = predicted
         else:
-            lacking.append(f"{study}{'' if seed is None else f' seed {seed}'} {flaw}")
+            lacking.append(f"{study}{'' if seed is None else f' seed {seed}'} {reason}")
             if run.record is not None and run.record.outcome == "ok":
                 unfit.append(lacking[-1])
-    return Finals(study, len(runs), scores, pairs, tuple(lacking), figure, tuple(unfit), _repeated(study, runs))
+    repeated = _repeated(study, runs, plan.ablation.testbed.headline)
+    measure = plan.ablation.testbed.measure_of(figure)
+    return Finals(
+        study,
+        len(runs),
+        scores,
+        predictions,
+        tuple(lacking),
+        figure,
+        "items" if measure is None else f"test {measure.items}",
+        tuple(unfit),
+        repeated,
+    )
 
 
-def _repeated(study: str, runs: Iterable[PlannedRun]) -> tuple[str, ...]:
-    """Describe which seeds of a study gave identical predictions for the test pairs."""
+def _repeated(study: str, runs: Iterable[PlannedRun], headline: str) -> tuple[str, ...]:
+    """Describe which seeds of a study gave identical predictions for the test items."""
     alike: dict[Hashable, list[int]] = defaultdict(list)
-    for run in runs:
-        if run.record is not None and run.record.outcome == "ok" and TEST in run.record.pairs:
-            alike[run.record.pairs[TEST].cosine].append(run.seed)
-    scores = [run.record.scores.get(HEADLINE, math.nan) for run in runs if run.record and run.record.outcome == "ok"]
+    ended = [(run.seed, run.record) for run in runs if run.record is not None and run.record.outcome == "ok"]
+    for seed, record in ended:
+        predicted = predictions_of(record, headline)
+        if predicted is not None:
+            alike[predicted.values].append(seed)
+    scores = [record.scores.get(headline, math.nan) for _, record in ended]
     if len(alike) > 1 and max(scores) - min(scores) < NO_SPREAD:
         return (
             f"The scores of all seeds of {study} are equal to within {100 * NO_SPREAD:g} points: the seed hardly "
@@ -114,55 +115,30 @@ def _why_none(plan: Plan, study: str) -> str:
     return "none of its trials succeeded" if plan.of(study, "tune") else "it was left out of this plan"
 
 
-def _predictions(record: Record, figure: str) -> Pairs | None:
-    """Return the predictions behind a figure, None if none are stored or the figure is no correlation."""
-    test_set, _, measure = figure.partition("/")
-    return record.pairs.get(test_set) if measure in _MEASURES else None
+def problem(run: PlannedRun, figure: str, kept: bool = True) -> str | None:
+    """Describe what prevents a run from being compared by a figure, None if nothing does.
 
-
-def problem(run: PlannedRun, figure: str = HEADLINE) -> str | None:
-    """Describe what prevents a run from being compared, None if nothing does."""
+    Args:
+        run: the run.
+        figure: name of the score.
+        kept: whether its record must have predictions for the items of the figure.
+    """
     record = run.record
     if record is None:
         return "is not done"
     if record.outcome != "ok":
         return f"is {record.outcome}"
-    test_set, _, measure = figure.partition("/")
-    title = _TITLES.get(test_set, test_set)
-    if figure == HEADLINE and (HEADLINE not in record.scores or TEST not in record.pairs):
-        return "lacks its predictions of the STS test set"
+    measure, _, name = figure.partition("/")
     if figure not in record.scores:
-        why = record.missing.get(measure) or f"it has {', '.join(sorted(record.scores)) or 'none'}"
+        why = (
+            record.missing.get(measure)
+            or record.missing.get(name)
+            or f"it has {', '.join(sorted(record.scores)) or 'none'}"
+        )
         return f"has no score {figure} ({why})"
-    stored, predictions = record.scores[figure], _predictions(record, figure)
+    stored, predicted = record.scores[figure], predictions_of(record, figure)
     if not math.isfinite(stored):
         return f"has a score {figure} that is not a number"
-    if predictions is None:
-        return None
-    if len(predictions.gold) != len(predictions.cosine) or len(predictions.gold) < 3:
-        return f"has damaged {title} predictions"
-    if not (np.isfinite(predictions.gold).all() and np.isfinite(predictions.cosine).all()):
-        return f"has {title} predictions that are not numbers"
-    again = _MEASURES[measure][0](predictions.gold, predictions.cosine)
-    if math.isnan(again):
-        return f"gives every {title} pair the same cosine"
-    if abs(again - stored) > _ROUNDING:
-        return f"has a score ({stored:.4f}) that does not match its stored predictions ({again:.4f})"
-    if not _is_defined(predictions):
-        return f"gives nearly every {title} pair the same cosine, so its correlation is undefined in some resamples"
-    return None
-
-
-@lru_cache(maxsize=1024)
-def _is_defined(pairs: Pairs) -> bool:
-    return bootstrap.is_defined(pairs.cosine) and bootstrap.is_defined(pairs.gold)
-
-
-@lru_cache(maxsize=64)  # a study is in several claims, and in the report's tables
-def mean_resampled(
-    gold: tuple[float, ...], cosines: tuple[tuple[float, ...], ...], measure: str = "spearman_cosine"
-) -> intervals.Floats:
-    """Return the mean over seeds of the correlation in each resample of the pairs."""
-    mean: intervals.Floats = _MEASURES[measure][1](gold, cosines)
-    mean.flags.writeable = False
-    return mean
+    if predicted is None and kept:
+        return f"lacks its predictions of {measure}"
+    return None if predicted is None else flaw(predicted, stored, measure)

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 from harness.planning.plan import Plan
 from harness.planning.unlocking import claims
 from harness.spec.study import UNTRAINED
-from harness.store.records import Declared, Design
+from harness.store.designs import Declared, Design
 
 
 def notes(plan: Plan) -> list[str]:

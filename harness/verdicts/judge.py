@@ -1,9 +1,10 @@
 """Judge the claims of a study file by its final runs: hypothesis tests with Holm's correction.
 
-The score is the Spearman correlation on the STS test set at each study's best point; a claim made with `at="default"`
-is about the runs at the untuned default point instead. For each claim "A beats B by m":
+The score is the testbed's headline, or the figure that a claim names, at each study's best point; a claim made with
+`at="default"` is about the runs at the untuned default point instead. Items are what the measure scores one by one:
+pairs, queries, triplets or texts. For each claim "A beats B by m":
 
-- holds: the lower ends of both intervals of the difference A - B, the one over test pairs and the one over seeds, reach
+- holds: the lower ends of both intervals of the difference A - B, the one over test items and the one over seeds, reach
   m. If m is 0 they must exceed it: a study does not beat an identical one. In addition, the test with both variances
   added up must be significant at the same level (`intervals.together_p`), here and for "violated".
 - violated: the upper ends of both intervals are below 0 (below m, if m is negative).
@@ -12,12 +13,15 @@ is about the runs at the untuned default point instead. For each claim "A beats 
   made with different versions of code or libraries that affect scores, or in different precisions
   (`harness.planning.mixing`).
 
+"A keeps B within t" is judged over seeds only, because it is about these very items: it holds if the lower end of the
+interval of A - B is at least -t, and is violated if its upper end is below -t.
+
 "A within t of s" and "A at least s" are about any figure of a record, and about A's mean over its final seeds. Its two
-intervals are over test pairs (bootstrap) and over seeds (Student's t). Figures whose predictions are not stored, those
-of mteb's tasks, have no interval over pairs; the untrained model, one deterministic run, has none over seeds.
+intervals are over test items (bootstrap) and over seeds (Student's t). Figures whose predictions are not stored, those
+of mteb's tasks, have no interval over items; the untrained model, one deterministic run, has none over seeds.
 
 - within holds: the interval over seeds is inside s - t to s + t, which is an equivalence test. It is violated if that
-  interval is entirely outside. Pairs do not count: a published score is of the same test pairs, so both numbers share
+  interval is entirely outside. Items do not count: a published score is of the same items, so both numbers share
   their sampling error.
 - at least holds: the lower ends of both intervals reach s and, as above, the test with both variances added up is
   significant. It is violated if both upper ends are below s.
@@ -39,8 +43,6 @@ from dataclasses import replace
 
 from harness.planning.mixing import WAYS_OUT, of_studies
 from harness.planning.plan import Plan
-from harness.planning.unlocking import claim_of
-from harness.spec.expectations import Beats
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals, repeated_looks
 from harness.store.records import Record
@@ -59,17 +61,19 @@ def judge(plan: Plan) -> list[Verdict]:
     p_values += [1.0] * uncounted(plan)  # claims that were withdrawn, or could have been made instead
     holm = intervals.holm_levels([repeated_looks.spent(p_value, plan.looks) for p_value in p_values])
     levels = [repeated_looks.nominal(level, plan.looks) for level in holm]
-    verdicts = (verdict_on(claim, each, level) for claim, each, level in zip(stated, evidence, levels, strict=False))
-    return [replace(v, late=_late(plan, v), unequal=_unequal(plan, v)) for v in verdicts]
+    judged = [
+        (claim, verdict_on(claim, each, level)) for claim, each, level in zip(stated, evidence, levels, strict=False)
+    ]
+    return [replace(verdict, late=_late(plan, claim), unequal=_unequal(plan, claim)) for claim, verdict in judged]
 
 
-def _unequal(plan: Plan, verdict: Verdict) -> str:
+def _unequal(plan: Plan, claim: Claim) -> str:
     """Describe point values that only one of the claim's studies had fixed, or that differ between them."""
     trained = {study.name: dict(study.fixed) for study in plan.ablation.studies}
-    fixed = [trained.get(name or UNTRAINED, {}) for name in (verdict.better, verdict.worse)]
-    if verdict.worse in (None, UNTRAINED) or fixed[0] == fixed[1]:
+    fixed = [trained.get(name or UNTRAINED, {}) for name in (claim.better, claim.worse)]
+    if claim.worse in (None, UNTRAINED) or fixed[0] == fixed[1]:
         return ""
-    names = (verdict.better, str(verdict.worse))
+    names = (claim.better, str(claim.worse))
     parts = [f"{name} {_values(values)}" for name, values in zip(names, fixed, strict=True)]
     return f"The studies were not tuned in the same space: {' and '.join(parts)}."
 
@@ -79,12 +83,10 @@ def _values(fixed: Mapping[str, object]) -> str:
     return f"has {listed} fixed" if fixed else "has nothing fixed"
 
 
-def _late(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
+def _late(plan: Plan, claim: Claim) -> tuple[str, ...]:
     """Return what about a claim was chosen after its test scores were known."""
-    if verdict.worse is None:
-        return tuple(of_claim(plan, verdict.expectation, [verdict.better]))
-    claim = claim_of(Beats(verdict.better, verdict.worse, verdict.margin, verdict.at))
-    return tuple(of_claim(plan, claim, [verdict.worse, verdict.better]))
+    studies = [claim.better] if claim.worse is None else [claim.worse, claim.better]
+    return tuple(of_claim(plan, claim.logged, studies))
 
 
 def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:
@@ -94,19 +96,28 @@ def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:
         return Refused(f"Its runs were made under different conditions: {differing}. {WAYS_OUT}.")
     better = finals(plan, claim.better, claim.at, claim.figure)
     if claim.worse is not None:
-        return _complete_difference(better, finals(plan, claim.worse, claim.at))
+        return _complete_difference(better, finals(plan, claim.worse, claim.at, claim.figure), claim)
     if better.lacking:
         return _in_words(better.lacking)
     evidence = distance(better, claim.target or 0.0)
-    return "its seeds were scored on different test pairs" if evidence is None else evidence
+    return "its seeds were scored on different test items" if evidence is None else evidence
 
 
-def _complete_difference(better: Finals, worse: Finals) -> Difference | str:
+def _complete_difference(better: Finals, worse: Finals, claim: Claim) -> Difference | str:
     lacking = (*better.lacking, *(worse.lacking if worse.study != better.study else ()))
     if lacking:
         return _in_words(lacking)
     evidence = difference(better, worse)
-    return "the studies have no common seeds that were scored on the same test pairs" if evidence is None else evidence
+    if evidence is None:
+        return "the studies have no common seeds that were scored on the same test items"
+    if claim.kind == "keeps":
+        return replace(evidence, resampled=None)  # a claim about these items, on which both studies were scored
+    if evidence.resampled is None:
+        return Refused(
+            f"Records keep no values per item of {claim.figure}, so the difference has no interval over items. "
+            "Return a value for each item from measures.of(...), or claim keeps(...), which is judged over seeds."
+        )
+    return evidence
 
 
 def _in_words(lacking: Sequence[str]) -> str:
@@ -142,7 +153,7 @@ def unfinished(plan: Plan) -> list[str]:
     """Return one line for everything that the plan still lacks; empty if nothing is missing.
 
     That is: a planned run that is not done or failed; a final run, or the untrained model's, that ended without scores
-    or lacks a test task; a study that was tuned and has no best point.
+    or lacks a test task or measure; a study that was tuned and has no best point.
     """
     lines = []
     for run in plan.runs:
@@ -157,5 +168,7 @@ def unfinished(plan: Plan) -> list[str]:
 
 def _lacks(record: Record | None, plan: Plan) -> bool:
     """Return whether a run that should have been tested lacks its scores or those of a task of the testbed."""
-    tasks = plan.ablation.testbed.tasks
-    return record is None or record.outcome != "ok" or any(record.lacks(task) for task in tasks)
+    bed = plan.ablation.testbed
+    if record is None or record.outcome != "ok" or any(record.lacks(task) for task in bed.tasks):
+        return True
+    return any(record.lacks_measure(measure.name, bed.content_of(measure)) for measure in bed.besides)

@@ -2,7 +2,7 @@
 
 There are two separate figures, each the joint counterpart of one of the two intervals of a step:
 
-- over test pairs: the share of the paired bootstrap's resamples in which every study beats the one before it (bootstrap
+- over test items: the share of the paired bootstrap's resamples in which every study beats the one before it (bootstrap
   support; Felsenstein, 1985; Efron and Tibshirani, 1998). All studies are scored on the same resamples, so variation
   that they share cancels.
 - over seeds: the posterior probability that all steps are positive, given the differences seed by seed. With normal
@@ -43,7 +43,7 @@ class Order:
 
     expectation: str
     """The order as printed."""
-    over_pairs: float | None = None
+    over_items: float | None = None
     """Share of bootstrap resamples in which every step is positive; None if runs are missing."""
     over_seeds: float | None = None
     """Posterior probability that every step is positive; None for one seed or if runs are missing."""
@@ -51,11 +51,11 @@ class Order:
     """Number of final seeds that all studies of the order have."""
 
     def __str__(self) -> str:
-        if self.over_pairs is None:
+        if self.over_items is None:
             return f"as a whole: {self.expectation}: runs are missing, or were made by different versions"
         over_seeds = "unknown (one seed)" if self.over_seeds is None else probability(self.over_seeds)
         return (
-            f"as a whole: {self.expectation}: probability over test pairs {probability(self.over_pairs)}, "
+            f"as a whole: {self.expectation}: probability over test items {probability(self.over_items)}, "
             f"over seeds {over_seeds}"
         )
 
@@ -73,17 +73,18 @@ def orders(plan: Plan) -> list[Order]:
 
 
 def _order(plan: Plan, expectation: InOrder) -> Order:
-    sides = [finals(plan, name, expectation.at) for name in expectation.studies]
+    sides = [finals(plan, name, expectation.at, expectation.figure) for name in expectation.studies]
     if any(side.lacking for side in sides) or (not plan.allow_mixed and of_studies(plan, expectation.studies)):
         return Order(str(expectation))
     steps = [difference(after, before) for before, after in pairwise(_at_common_seeds(sides))]
     complete = [step for step in steps if step is not None]
-    if len(complete) < len(steps):
+    resampled = [step.resampled for step in complete if step.resampled is not None]
+    if len(resampled) < len(steps):
         return Order(str(expectation))
     by_seed = np.array([step.by_seed for step in complete])
     return Order(
         str(expectation),
-        all_positive([step.resampled for step in complete]),
+        all_positive(resampled),
         posterior_all_positive(by_seed),
         by_seed.shape[1],
     )
@@ -96,7 +97,9 @@ def _at_common_seeds(sides: Sequence[Finals]) -> list[Finals]:
     return [
         side
         if side.constant
-        else replace(side, scores={s: side.scores[s] for s in common}, pairs={s: side.pairs[s] for s in common})
+        else replace(
+            side, scores={s: side.scores[s] for s in common}, predictions={s: side.predictions[s] for s in common}
+        )
         for side in sides
     ]
 

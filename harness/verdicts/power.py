@@ -3,7 +3,7 @@
 A claim holds when the lower ends of two intervals exceed its margin (see `harness.verdicts.judge`). Over seeds, n
 paired final runs show a true difference d beyond the margin with probability P(T > t), T being noncentral t with n - 1
 degrees of freedom and noncentrality d sqrt(n) / s, t Student's quantile at 1 - alpha / 2, s the standard deviation of
-the differences seed by seed (Cohen, 1988, chapter 2). More seeds do not narrow the interval over test pairs: if the
+the differences seed by seed (Cohen, 1988, chapter 2). More seeds do not narrow the interval over test items: if the
 smallest difference p that the pairs can show is larger than d, no number of seeds suffices. If it is smaller, the
 number of seeds is computed for a difference of sqrt(d squared - p squared), because the two variances add up.
 """
@@ -93,12 +93,12 @@ class Detection:
     """Seeds needed if `spread` is right; None if more than `MOST`. If pairs are the limit, pairs are ignored here."""
     careful: int | None
     """Seeds needed if the true spread is the upper 80 percent limit of the pilot's; None as for `seeds`."""
-    over_pairs: float | None
-    """Smallest true difference that the test pairs can show; None without a pilot."""
+    over_items: float | None
+    """Smallest true difference that the test items can show; None without a pilot."""
 
     @property
     def limited_by_pairs(self) -> bool:
-        return self.over_pairs is not None and self.over_pairs > self.size
+        return self.over_items is not None and self.over_items > self.size
 
     def __str__(self) -> str:
         many = f"more than {MOST}"
@@ -112,14 +112,14 @@ class Detection:
         elif self.pilot:
             text += f"; {many} seeds if the sd is at its upper 80 % confidence limit"
         text += ")"
-        if self.over_pairs is not None:
+        if self.over_items is not None:
             if self.limited_by_pairs:
                 text += (
-                    ". No number of seeds suffices: the smallest difference that the test pairs can show is "
-                    f"{100 * self.over_pairs:.2f} points"
+                    ". No number of seeds suffices: the smallest difference that the test items can show is "
+                    f"{100 * self.over_items:.2f} points"
                 )
             else:
-                text += f". The test pairs suffice: they can show differences of {100 * self.over_pairs:.2f} points"
+                text += f". The test items suffice: they can show differences of {100 * self.over_items:.2f} points"
         return text + "."
 
 
@@ -155,14 +155,14 @@ def detections(plan: Plan, size: float, stated: float | None = None) -> list[Det
 def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: float | None) -> Detection:
     assert claim.worse is not None
     words = claim.words
-    pilot = difference(*(finals(plan, study, claim.at) for study in (claim.better, claim.worse)))
+    pilot = difference(*(finals(plan, study, claim.at, claim.figure) for study in (claim.better, claim.worse)))
     n = len(pilot.by_seed) if pilot is not None else 0
-    over_pairs = None
-    if pilot is not None:
-        over_pairs = intervals.detectable_over_pairs(float(np.std(pilot.resampled, ddof=1)), alpha)
-    left = math.sqrt(size**2 - over_pairs**2) if over_pairs is not None and over_pairs < size else size
+    over_items = None
+    if pilot is not None and pilot.resampled is not None and claim.kind == "beats":
+        over_items = intervals.detectable_over_items(float(np.std(pilot.resampled, ddof=1)), alpha)
+    left = math.sqrt(size**2 - over_items**2) if over_items is not None and over_items < size else size
     if stated is not None:
-        return Detection(words, size, alpha, stated, 0, seeds_needed(left, stated, alpha), None, over_pairs)
+        return Detection(words, size, alpha, stated, 0, seeds_needed(left, stated, alpha), None, over_items)
     if pilot is None or n < 2:
         raise UsageError(
             f"--detect: '{words}' has no pilot: the store holds {n} final seeds of both studies, and two are needed to "
@@ -170,4 +170,4 @@ def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: floa
         )
     spread = float(np.std(pilot.by_seed, ddof=1))
     careful = seeds_needed(left, upper_spread(spread, n), alpha)
-    return Detection(words, size, alpha, spread, n, seeds_needed(left, spread, alpha), careful, over_pairs)
+    return Detection(words, size, alpha, spread, n, seeds_needed(left, spread, alpha), careful, over_items)

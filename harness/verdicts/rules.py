@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from harness.scores import HEADLINE
 from harness.spec.expectations import At
 from harness.stats import intervals
 from harness.verdicts.claims import Claim, Kind
@@ -36,7 +35,7 @@ class Verdict:
     worse: str | None
     """The study that it is compared with; None if it is compared with `target`."""
     margin: float
-    """For "beats" the asserted difference, for "within" the tolerance, for "baseline" minus the tolerated loss."""
+    """For "beats" the asserted difference, for "within" the tolerance, for "keeps" and "baseline" minus the tolerance."""
     verdict: Judgement
     """The judgement."""
     reason: str
@@ -47,15 +46,15 @@ class Verdict:
     """Level of the intervals after Holm's correction."""
     difference: float | None = None
     """Mean of `better` minus that of `worse`, or minus `target`."""
-    over_pairs: intervals.Interval | None = None
-    """Interval of the difference over test pairs; "within" and "baseline" have none."""
+    over_items: intervals.Interval | None = None
+    """Interval of the difference over test items; "within" and "baseline" have none."""
     over_seeds: intervals.Interval | None = None
     """Interval of the difference over seeds."""
     detectable: float | None = None
     """Smallest true difference detectable with 80 percent power: root of the sum of squares over pairs and seeds."""
     kind: Kind = "beats"
     """Which rule judged: against study `worse`, a published score ("within", "at least"), or a baseline."""
-    figure: str = HEADLINE
+    figure: str = ""
     """The score that was compared."""
     target: float | None = None
     """The published score, or the baseline's mean."""
@@ -84,7 +83,7 @@ class Verdict:
         if self.target is not None:
             text = f"{100 * (self.target + self.difference):.2f}, {text} from {100 * self.target:.2f}"
         intervals = ", ".join(
-            f"over {i.over} {100 * i.low:+.2f} to {100 * i.high:+.2f}" for i in (self.over_pairs, self.over_seeds) if i
+            f"over {i.over} {100 * i.low:+.2f} to {100 * i.high:+.2f}" for i in (self.over_items, self.over_seeds) if i
         )
         return f"{text}; {100 * self.level:.4g} % {intervals}" if intervals and self.level is not None else text
 
@@ -103,19 +102,18 @@ def verdict_on(claim: Claim, evidence: Difference | Distance | str, alpha: float
         return verdict(claim, "incomplete", f"Runs are missing: {evidence}.")
     if claim.kind == "within" and isinstance(evidence, Distance):
         evidence = replace(evidence, resampled=None)  # the published score is of the same pairs
-    over_pairs, over_seeds = evidence.over_pairs(alpha), evidence.over_seeds(alpha)
+    over_items, over_seeds = evidence.over_items(alpha), evidence.over_seeds(alpha)
     detectable = evidence.detectable(alpha)
     if isinstance(evidence, Distance):
-        judgement, reason = _judge_score(claim, evidence, over_pairs, over_seeds, detectable)
+        judgement, reason = _judge_score(claim, evidence, over_items, over_seeds, detectable)
         p_value = evidence.p_within(claim.margin) if claim.kind == "within" else evidence.p_reaches()
     else:
-        assert over_pairs is not None
-        judgement, reason = _judge_difference(claim.margin, evidence, over_pairs, over_seeds, detectable)
+        judgement, reason = _judge_difference(claim, evidence, over_items, over_seeds, detectable)
         p_value = evidence.p_value(claim.margin)
-    if judgement in ("holds", "violated") and over_pairs and over_seeds and p_value > alpha:
+    if judgement in ("holds", "violated") and over_items and over_seeds and p_value > alpha:
         judgement = "inconclusive"
         reason = (
-            "Each interval by itself would decide, but the variances over seeds and over test pairs added up do not "
+            "Each interval by itself would decide, but the variances over seeds and over test items added up do not "
             f"exclude chance{_beyond(detectable, 'a true value', 'beyond the limit of the claim')}."
         )
     return verdict(
@@ -125,7 +123,7 @@ def verdict_on(claim: Claim, evidence: Difference | Distance | str, alpha: float
         seeds=len(evidence.by_seed),
         level=1 - alpha,
         difference=evidence.mean,
-        over_pairs=over_pairs,
+        over_items=over_items,
         over_seeds=over_seeds,
         detectable=detectable,
     )
@@ -134,7 +132,11 @@ def verdict_on(claim: Claim, evidence: Difference | Distance | str, alpha: float
 def _notes(evidence: Difference | Distance) -> tuple[str, ...]:
     """Return notes about seeds that had no effect, or none on this figure."""
     same = len(evidence.by_seed) > 1 and math.isclose(min(evidence.by_seed), max(evidence.by_seed), abs_tol=1e-12)
-    if evidence.notes or not same or (isinstance(evidence, Difference) and not evidence.resampled.any()):
+    if (
+        evidence.notes
+        or not same
+        or (isinstance(evidence, Difference) and evidence.resampled is not None and not evidence.resampled.any())
+    ):
         return evidence.notes
     return ("All seeds give the same value: the interval over seeds has no width and does not describe new seeds.",)
 
@@ -154,7 +156,7 @@ def verdict(
     seeds: int = 0,
     level: float | None = None,
     difference: float | None = None,
-    over_pairs: intervals.Interval | None = None,
+    over_items: intervals.Interval | None = None,
     over_seeds: intervals.Interval | None = None,
     detectable: float | None = None,
 ) -> Verdict:
@@ -169,7 +171,7 @@ def verdict(
         seeds=seeds,
         level=level,
         difference=difference,
-        over_pairs=over_pairs,
+        over_items=over_items,
         over_seeds=over_seeds,
         detectable=detectable,
         kind=claim.kind,
@@ -191,23 +193,26 @@ def misses(interval: intervals.Interval, margin: float) -> bool:
 
 
 def _judge_difference(
-    margin: float,
+    claim: Claim,
     evidence: Difference,
-    over_pairs: intervals.Interval,
+    over_items: intervals.Interval | None,
     over_seeds: intervals.Interval | None,
     detectable: float | None,
 ) -> tuple[Judgement, str]:
-    """Apply the rule for "A beats B by `margin`"."""
+    """Apply the rule for "A beats B by `margin`", or for "A keeps B", which has no interval over items."""
     if over_seeds is None or detectable is None:
         return "inconclusive", ONE_SEED
-    both, floor, mean = (over_pairs, over_seeds), min(0.0, margin), evidence.mean
+    both = [interval for interval in (over_items, over_seeds) if interval is not None]
+    margin, mean = claim.margin, evidence.mean
+    floor = min(0.0, margin)
     short = [interval.over for interval in both if not reaches(interval, margin)]
     above = [interval.over for interval in both if not misses(interval, margin)]
     if not short:
-        return "holds", f"Both intervals {f'reach the margin of {100 * margin:g}' if margin else 'are above 0'}."
+        reached = f"{'reach' if len(both) > 1 else 'reaches'} the margin of {100 * margin:g}"
+        return "holds", f"{_named(both)} {reached if margin else 'are above 0'}."
     if not above:
-        return "violated", f"Both intervals are below {100 * floor:g}."
-    if not (any(evidence.by_seed) or evidence.resampled.any()):
+        return "violated", f"{_named(both)} {'are' if len(both) > 1 else 'is'} below {100 * floor:g}."
+    if not any(evidence.by_seed) and (evidence.resampled is None or not evidence.resampled.any()):
         return "inconclusive", "Both studies have identical scores."
     named = " and that over ".join(above if mean < floor else short)
     limit = f"below {100 * floor:g}" if mean < floor else f"above {100 * margin:g}"
@@ -219,7 +224,7 @@ def _judge_difference(
 def _judge_score(
     claim: Claim,
     evidence: Distance,
-    over_pairs: intervals.Interval | None,
+    over_items: intervals.Interval | None,
     over_seeds: intervals.Interval | None,
     detectable: float | None,
 ) -> tuple[Judgement, str]:
@@ -228,7 +233,7 @@ def _judge_score(
         return "inconclusive", ONE_SEED
     if claim.kind == "within":
         return _judge_within(claim.margin, evidence.mean, over_seeds)
-    intervals = [interval for interval in (over_pairs, over_seeds) if interval is not None]
+    intervals = [interval for interval in (over_items, over_seeds) if interval is not None]
     if not intervals:  # the untrained model's figure without stored predictions
         return "holds" if evidence.mean >= 0 else "violated", ONE_RUN
     short = [interval.over for interval in intervals if not interval.low >= 0]
@@ -243,7 +248,7 @@ def _judge_score(
 
 
 def _judge_within(tolerance: float, distance: float, over_seeds: intervals.Interval | None) -> tuple[Judgement, str]:
-    """Apply the rule for "A's score is within `tolerance` of the target", which is of the same test pairs."""
+    """Apply the rule for "A's score is within `tolerance` of the target", which is of the same test items."""
     if over_seeds is None:
         return "holds" if abs(distance) <= tolerance else "violated", ONE_RUN
     band = f"the tolerance of {100 * tolerance:g} points"

@@ -74,7 +74,7 @@ class Agreement:
     rho_over_studies: intervals.Interval | None
     """Interval of `rho` for other studies; None for fewer than five."""
     significant: int
-    """Pairs of studies that differ on both testbeds, over seeds and over test pairs, at 95 percent uncorrected."""
+    """Pairs of studies that differ on both testbeds, over seeds and over test items, at 95 percent uncorrected."""
     same_order: int
     """Those of the significant pairs that have the same order on both testbeds."""
     in_reverse: tuple[tuple[str, str], ...]
@@ -147,7 +147,7 @@ def _done(of: Side, study: str) -> bool:
 def _sign(of: Side, a: str, b: str) -> int:
     """Return 1 if `a` beats `b` significantly on a testbed, -1 if `b` beats `a`, 0 if neither."""
     evidence = difference(of.of(a), of.of(b))
-    intervals = [] if evidence is None else [evidence.over_pairs(), evidence.over_seeds()]
+    intervals = [] if evidence is None else [evidence.over_items(), evidence.over_seeds()]
     if all(interval is not None and interval.low > 0 for interval in intervals) and intervals:
         return 1
     return -1 if intervals and all(interval is not None and interval.high < 0 for interval in intervals) else 0

@@ -18,7 +18,7 @@ from harness.planning.planner import Planner
 from harness.spec.ablation import Ablation
 from harness.spec.study import UNTRAINED
 from harness.stats.repeated_looks import looks_between
-from harness.store.records import Design
+from harness.store.designs import Design
 from harness.verdicts.claims import claims
 from harness.verdicts.judge import judge
 from harness.verdicts.rules import Verdict, misses, reaches
@@ -94,7 +94,7 @@ def _wanted(verdicts: Iterable[Verdict], seeds: Mapping[str, int], last: int) ->
 
 
 def is_open(verdict: Verdict) -> bool:
-    """Return whether more seeds could decide a claim: it is inconclusive, and not only because of the test pairs.
+    """Return whether more seeds could decide a claim: it is inconclusive, and not only because of the test items.
 
     More seeds do not help identical studies. Default points get only the seeds of the budget.
     """
@@ -104,7 +104,7 @@ def is_open(verdict: Verdict) -> bool:
         return True
     seeds_decide, pairs_decide = (
         interval is not None and (reaches(interval, verdict.margin) or misses(interval, verdict.margin))
-        for interval in (verdict.over_seeds, verdict.over_pairs)
+        for interval in (verdict.over_seeds, verdict.over_items)
     )
     return pairs_decide or not seeds_decide
 

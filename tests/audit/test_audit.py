@@ -45,7 +45,8 @@ from harness.report.threats import threats
 from harness.spec import losses
 from harness.spec.views import VIEWS
 from harness.stats.intervals import spearman
-from harness.testbeds import Ref, materials
+from harness.testbeds import materials
+from harness.testbeds.refs import Ref
 
 
 def triplets(*changes: tuple[int, dict[str, str]]) -> pd.DataFrame:
@@ -339,7 +340,7 @@ def test_a_loss_that_does_not_hear_its_labels_is_found_by_trying_it(
 LEAKY = """
 from dataclasses import replace
 from harness import *
-from harness.testbeds import Ref
+from harness.testbeds.refs import Ref
 ablation = Ablation(
     name="leaky",
     testbed=replace(
@@ -478,7 +479,7 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     [
         {"testbed": replace(testbeds.book, max_rows=7)},
         {"testbed": replace(testbeds.book, dev=testbeds.book.test)},
-        {"testbed": replace(testbeds.book, tasks=("STS12",))},
+        {"testbed": replace(testbeds.book, also=("STS12",))},
         {"studies": [Study("mnr", MNR, "pair-of-all")]},
         {"studies": [Study("mnr", losses.MegaBatchMarginLoss, "pair")]},
         {"space": Space(batch_size=choice(8, 24), lr=log_uniform(1e-4, 1e-2))},

@@ -31,7 +31,8 @@ from harness.engine.rows import view_rows
 from harness.errors import AuditFailed, StudyFileError, TestbedUnavailable
 from harness.spec import losses
 from harness.spec.views import VIEWS, View
-from harness.testbeds import Ref, Testbed, files, materials
+from harness.testbeds import Testbed, files, materials
+from harness.testbeds.refs import Ref
 
 STANDARD = ("entailment", "neutral", "contradiction")
 
@@ -104,10 +105,10 @@ def test_a_readme_that_names_files_of_this_machine_is_refused(tmp_path: Path) ->
 STUDY_OF = """
 from dataclasses import replace
 from harness import *
-from harness.testbeds import Ref
+from harness.testbeds.refs import Ref
 ablation = Ablation(
     name="rows",
-    testbed=replace(testbeds.book, tasks=(), max_rows=1000, rows={ref!r}),
+    testbed=replace(testbeds.book, also=(), max_rows=1000, rows={ref!r}),
     studies=[
         Study("softmax", loss=losses.softmax, view="pair-class"),
         Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="triplet"),
@@ -374,7 +375,7 @@ def test_a_few_rows_that_cannot_train_are_left_out_and_counted_in_the_report(cac
 
 
 def test_the_rows_that_are_trained_on_are_those_that_were_audited(cache: Path) -> None:
-    bed = replace(testbeds.book, tasks=(), max_rows=1000, rows=dirty(cache, "little", 1))
+    bed = replace(testbeds.book, also=(), max_rows=1000, rows=dirty(cache, "little", 1))
     for name, lost in (("triplet", 1), ("pair-class", 2), ("pair", 2), ("pair-score", 2)):
         built, kept = VIEWS[name].build(materials.load_rows(bed), 1000), view_rows(bed.sealed(), VIEWS[name])
         assert len(built) - len(kept) == lost

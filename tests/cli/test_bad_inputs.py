@@ -137,7 +137,7 @@ def test_the_options_of_the_last_run_decide_which_figures_there_are(
 ) -> None:
     """The study file alone would name a task that its testbed has not."""
     monkeypatch.chdir(study.parent)
-    expecting(study, "mteb/STS12", "replace(testbeds.book, tasks=())")
+    expecting(study, "mteb/STS12", "replace(testbeds.book, also=())")
     create(study.parent / STORE, "small", "book")
     (study.parent / STORE / "last_run.json").write_text(json.dumps({"tasks": "STS12"}), encoding="utf-8")
 
@@ -152,7 +152,7 @@ def test_a_task_of_a_study_file_that_mteb_lacks(
 ) -> None:
     monkeypatch.chdir(study.parent)
     text = study.read_text(encoding="utf-8")
-    bed = f"replace(testbeds.book, tasks=('STS12', '{task}'))"
+    bed = f"replace(testbeds.book, also=('STS12', '{task}'))"
     study.write_text("from dataclasses import replace\n" + text.replace("testbeds.book", bed), encoding="utf-8")
 
     assert main(["plan", "study.py"]) == 2

@@ -22,7 +22,8 @@ from harness.spec import losses
 from harness.spec.ablation import restrict
 from harness.spec.loading import load_study_file
 from harness.spec.study import Swept
-from harness.testbeds import Ref, Testbed, materials
+from harness.testbeds import Testbed, materials
+from harness.testbeds.refs import Ref
 
 SHIPPED = Path(__file__).parents[2] / "studies"
 MNR = Study("mnr", losses.MultipleNegativesRankingLoss, "pair")

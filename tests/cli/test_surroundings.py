@@ -145,7 +145,7 @@ def mine(model):
 
 ablation = Ablation(
     name="script",
-    testbed=replace(testbeds.book, tasks=(), max_rows=60),
+    testbed=replace(testbeds.book, also=(), max_rows=60),
     studies=[Study("mine", loss=mine, view="pair")],
     space=Space(batch_size=choice(8), lr=log_uniform(1e-4, 1e-2)),
     budget=Budget(trials=1, epochs=0.5, seeds=1),

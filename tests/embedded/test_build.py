@@ -37,7 +37,7 @@ from harness.embedded.frames import Frame
 from harness.embedded.similarity import similarity
 from harness.embedded.surface import Wording, say
 from harness.errors import TestbedUnavailable
-from harness.testbeds import embedded, materials, measure
+from harness.testbeds import embedded, materials, hashes
 
 from .conftest import QUICK
 

@@ -20,7 +20,8 @@ from harness.planning.plan import PlannedRun
 from harness.report import write_report
 from harness.scores import DEV, OBJECTIVE
 from harness.spec.study import UNTRAINED
-from harness.store.records import Pairs, Record
+from harness.store.items import Pairs
+from harness.store.records import Record
 
 
 def unit(points: np.ndarray) -> np.ndarray:
@@ -79,7 +80,7 @@ def test_sentences_count_once_and_many_are_sampled() -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_looking_at_a_final_run_changes_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ablation = make_ablation({"a": MNR}, trials=1, testbed=replace(testbeds.book, tasks=(), max_rows=1600))
+    ablation = make_ablation({"a": MNR}, trials=1, testbed=replace(testbeds.book, also=(), max_rows=1600))
     driven(ablation, tmp_path / "looked")
     monkeypatch.setattr("harness.engine.run.LOOKS", ())
     driven(ablation, tmp_path / "blind")

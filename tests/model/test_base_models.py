@@ -25,7 +25,8 @@ from harness import Ablation, Budget, Space, Study, api, choice, log_uniform, te
 from harness.errors import RunFailed
 from harness.model.loading import how_loaded, load_model
 from harness.spec import losses
-from harness.testbeds import Ref, Testbed
+from harness.testbeds import Testbed
+from harness.testbeds.refs import Ref
 
 SENTENCES = ["the tall sailor watches the stone in the park .", "never", "the cat holds the lamp at home . " * 5]
 
@@ -253,7 +254,7 @@ def planted(cache: Path, name: str, model: Path) -> Testbed:
     folder = cache / "hub" / f"models--planted--{name}" / "snapshots" / revision
     if not folder.exists():
         shutil.copytree(model, folder)
-    return replace(testbeds.book, model=Ref(f"planted/{name}", revision), tasks=(), max_rows=60)
+    return replace(testbeds.book, model=Ref(f"planted/{name}", revision), also=(), max_rows=60)
 
 
 def ablation(bed: Testbed, **study: Any) -> Ablation:
@@ -287,7 +288,7 @@ def test_a_model_without_its_weights_stops_a_run_before_anything_is_trained(
     bed = planted(cache, "half", bert)
     text = STUDY.replace(
         "testbed=testbeds.book",
-        f"testbed=replace(testbeds.book, model=testbeds.Ref({bed.model.repo!r}, {bed.model.revision!r}))",
+        f"testbed=replace(testbeds.book, model=testbeds.refs.Ref({bed.model.repo!r}, {bed.model.revision!r}))",
     )
     (tmp_path / "study.py").write_text(f"from dataclasses import replace\n{text}", encoding="utf-8")
     done = harness("run", "study.py", "--no-mteb", cwd=tmp_path)
@@ -302,7 +303,7 @@ def test_fetching_brings_what_lies_in_a_models_folders(hub: Hub, hub_root: Path,
     if not folder.exists():
         saved(bert, folder, Dense(32, 12))
     text = STUDY.replace(
-        "testbed=testbeds.book", "testbed=replace(testbeds.book, model=testbeds.Ref('planted/nested', '1' * 40))"
+        "testbed=testbeds.book", "testbed=replace(testbeds.book, model=testbeds.refs.Ref('planted/nested', '1' * 40))"
     )
     (tmp_path / "study.py").write_text(f"from dataclasses import replace\n{text}", encoding="utf-8")
     home = tmp_path / "home"

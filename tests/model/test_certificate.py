@@ -314,7 +314,7 @@ def plan(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """A finished ablation in this process: a loss that any way serves, and one that reads tokens."""
     ablation = Ablation(
         name="ways",
-        testbed=replace(testbeds.book, tasks=()),
+        testbed=replace(testbeds.book, also=()),
         studies=[Study("any", losses.MultipleNegativesRankingLoss, "pair"), Study("tokens", reading, "pair")],
         space=Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
         budget=Budget(trials=2, epochs=0.2, seeds=1),
@@ -515,7 +515,7 @@ def test_hidden_states_that_are_asked_for_late_send_the_whole_run_the_plain_way(
     def final(weight: float, name: str) -> Any:
         ablation = Ablation(
             name="late",
-            testbed=replace(testbeds.book, max_rows=200, tasks=()),
+            testbed=replace(testbeds.book, max_rows=200, also=()),
             studies=[Study("late", lambda model: LateTokens(model, weight=weight), "pair")],
             space=Space(batch_size=choice(8), lr=log_uniform(1e-4, 1e-2)),
             budget=Budget(trials=1, epochs=4, seeds=1),

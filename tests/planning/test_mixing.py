@@ -78,8 +78,8 @@ def test_a_claim_on_runs_of_two_makings_gets_no_verdict_unless_that_is_asked_for
 
 def test_orders_and_baselines_do_not_mix_either(tmp_path: Path) -> None:
     plan = plan_of(made_by(lambda run: run.study == "cosine" and run.seed == 2, **OTHER))
-    assert orders(plan)[0].over_pairs is None
-    assert orders(replace(plan, allow_mixed=True))[0].over_pairs is not None
+    assert orders(plan)[0].over_items is None
+    assert orders(replace(plan, allow_mixed=True))[0].over_items is not None
     (tmp_path / "scores.csv").write_text(scores_csv(gather(plan_of(lambda run, record: record))), encoding="utf-8")
     baseline = read_baseline(tmp_path / "scores.csv")
     judged = {verdict.better: verdict for verdict in against(plan, baseline)}

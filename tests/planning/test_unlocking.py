@@ -31,8 +31,9 @@ from harness.scores import DEV, HEADLINE, OBJECTIVE, TEST
 from harness.spec.ablation import Ablation, restrict
 from harness.spec.loading import load_study_file
 from harness.store.folder import create
-from harness.store.records import Pairs, Record
-from harness.testbeds import SEALED, Ref
+from harness.store.items import Pairs
+from harness.store.records import Record
+from harness.testbeds.refs import SEALED, Ref
 from harness.verdicts import hindsight
 from harness.verdicts.judge import exit_code, judge
 

@@ -36,13 +36,13 @@ def test_equal_studies_seldom_beat_one_another_whichever_uncertainty_rules(over:
     assert decided <= 0.1  # 5 percent, and two of its own errors
 
 
-@pytest.mark.parametrize(("over_pairs", "over_seeds"), [(0.001, 0.01), (0.01, 0.001), (0.007, 0.007)])
+@pytest.mark.parametrize(("over_items", "over_seeds"), [(0.001, 0.01), (0.01, 0.001), (0.007, 0.007)])
 def test_holm_keeps_any_wrong_decision_to_5_percent_and_without_it_they_are_many(
-    over_pairs: float, over_seeds: float
+    over_items: float, over_seeds: float
 ) -> None:
     def share(holm: bool) -> float:
         return simulations.family_wise(
-            2500, studies=5, seeds=5, over_pairs=over_pairs, over_seeds=over_seeds, holm=holm
+            2500, studies=5, seeds=5, over_items=over_items, over_seeds=over_seeds, holm=holm
         )
 
     assert share(True) <= 0.06
@@ -52,7 +52,7 @@ def test_holm_keeps_any_wrong_decision_to_5_percent_and_without_it_they_are_many
 @pytest.mark.parametrize("seeds", [3, 5, 10, 20])
 def test_two_uncertainties_that_are_alike_decide_no_more_wrongly_than_one(seeds: int) -> None:
     """Judged by two intervals alone, 8 percent of these are decided wrongly at 5 seeds, 13 percent at 20."""
-    wrong = simulations.family_wise(4000, studies=2, seeds=seeds, over_pairs=0.005, over_seeds=0.005 * seeds**0.5)
+    wrong = simulations.family_wise(4000, studies=2, seeds=seeds, over_items=0.005, over_seeds=0.005 * seeds**0.5)
     assert wrong <= 0.06
 
 
@@ -63,7 +63,7 @@ def test_looking_until_decided_decides_no_more_wrongly_and_without_spending_it_d
     assert naive.wrong >= 0.08
     three = simulations.until_decided(1200, first=first, last=last, claims=3)
     assert three.wrong <= 0.062
-    with_pairs = simulations.until_decided(1200, first=first, last=last, over_pairs=0.003)
+    with_pairs = simulations.until_decided(1200, first=first, last=last, over_items=0.003)
     assert with_pairs.wrong <= 0.062
 
 
@@ -97,15 +97,15 @@ def test_an_order_of_equal_studies_is_seldom_sure() -> None:
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-@pytest.mark.parametrize("over_pairs", [0.001, 0.01])
-def test_agreement_with_a_published_score_is_decided_wrongly_in_5_percent(seeds: int, over_pairs: float) -> None:
+@pytest.mark.parametrize("over_items", [0.001, 0.01])
+def test_agreement_with_a_published_score_is_decided_wrongly_in_5_percent(seeds: int, over_items: float) -> None:
     """A published score is of the same test pairs: however far other pairs would move it, nothing changes."""
-    wrong = simulations.wrong_about_a_score("within", 4000, seeds=seeds, over_pairs=over_pairs, over_seeds=0.005)
+    wrong = simulations.wrong_about_a_score("within", 4000, seeds=seeds, over_items=over_items, over_seeds=0.005)
     assert wrong <= 0.06
 
 
 @pytest.mark.parametrize("seeds", [5, 10, 20])
 def test_reaching_a_score_takes_both_uncertainties_at_once(seeds: int) -> None:
-    options = {"seeds": seeds, "over_pairs": 0.005, "over_seeds": 0.005 * seeds**0.5}
+    options = {"seeds": seeds, "over_items": 0.005, "over_seeds": 0.005 * seeds**0.5}
     assert simulations.wrong_about_a_score("at least", 2500, **options) <= 0.062
     assert simulations.wrong_about_a_score("at least", 2500, **options, together=False) > 0.072

@@ -130,7 +130,7 @@ def test_detectable_difference_is_shown_with_the_power_it_promises() -> None:
         found = intervals.detectable(n, 0.004, alpha, power)
         critical = scipy.stats.t.ppf(1 - alpha / 2, n - 1)
         assert scipy.stats.nct.sf(critical, n - 1, found / 0.004 * math.sqrt(n)) == pytest.approx(power, abs=1e-6)
-    assert intervals.detectable_over_pairs(1.0) == pytest.approx(1.959964 + 0.841621, abs=1e-5)
+    assert intervals.detectable_over_items(1.0) == pytest.approx(1.959964 + 0.841621, abs=1e-5)
     with pytest.raises(ValueError, match="two seeds"):
         intervals.detectable(1, 0.004)
 

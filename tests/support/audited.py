@@ -16,7 +16,7 @@ from harness.audit.examine import examine
 from harness.audit.losses import try_loss
 from harness.data.findings import Audit
 from harness.spec import losses
-from harness.testbeds import Ref
+from harness.testbeds.refs import Ref
 
 MNR = losses.MultipleNegativesRankingLoss
 
@@ -31,7 +31,7 @@ def plant(cache: Path, name: str, config: str, split: str, frame: pd.DataFrame) 
 
 
 def make(studies: list[Study], rows: Ref | None = None, **parts: Any) -> Ablation:
-    bed = replace(testbeds.book, tasks=(), max_rows=400, rows=rows or testbeds.book.rows, **parts)
+    bed = replace(testbeds.book, also=(), max_rows=400, rows=rows or testbeds.book.rows, **parts)
     return Ablation(
         name="audited",
         testbed=bed,

@@ -20,7 +20,7 @@ MNR = losses.MultipleNegativesRankingLoss
 def make_ablation(studies: dict[str, Any], trials: int = 2, **changes: Any) -> Ablation:
     fields: dict[str, Any] = {
         "name": "driven",
-        "testbed": replace(testbeds.book, tasks=(), max_rows=120),
+        "testbed": replace(testbeds.book, also=(), max_rows=120),
         "studies": [Study(name, loss, "pair") for name, loss in studies.items()],
         "space": Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
         "budget": Budget(trials=trials, epochs=1, seeds=1),

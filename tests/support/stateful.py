@@ -23,7 +23,8 @@ import cloudpickle
 from harness.engine.job import Job
 from harness.scores import DEV, TEST
 from harness.stats import bootstrap, intervals, repeated_looks
-from harness.store.records import Pairs, Record
+from harness.store.items import Pairs
+from harness.store.records import Record
 from harness.verdicts import finals
 
 START_UP = 3
@@ -86,7 +87,7 @@ class File:
         return (
             "from harness import *\nfrom dataclasses import replace\nfrom harness.spec.space import Point\n"
             "ablation = Ablation(\n"
-            '    name="machine", testbed=replace(testbeds.book, tasks=(), max_rows=60),\n'
+            '    name="machine", testbed=replace(testbeds.book, also=(), max_rows=60),\n'
             f"    studies=[{studies}],\n"
             f"    space=Space(batch_size={SPACES[self.space]}), default={DEFAULTS[self.default]},\n"
             f"    budget=Budget(trials={self.trials}, seeds={self.seeds}),\n"

@@ -12,7 +12,8 @@ from harness.planning.plan import Plan
 from harness.planning.planner import make_plan
 from harness.spec.ablation import Ablation
 from harness.spec.expectations import in_order
-from harness.store.records import Design, Record
+from harness.store.designs import Design
+from harness.store.records import Record
 
 NAMES = ("softmax", "cosine", "mnr")
 

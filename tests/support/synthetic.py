@@ -22,7 +22,8 @@ from harness.spec.expectations import Expectation, beats, in_order
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import UNTRAINED, Study
 from harness.stats import intervals
-from harness.store.records import Pairs, Record
+from harness.store.items import Pairs
+from harness.store.records import Record
 
 LOSSES: dict[str, tuple[Callable[..., Any], str, float]] = {
     "softmax": (losses.softmax, "pair-class", 1.0),
@@ -63,7 +64,7 @@ def make_ablation(
         expect = [in_order("softmax", "cosine", "mnr"), beats("mnr+hard", "mnr")]
     return Ablation(
         name="synthetic",
-        testbed=replace(testbeds.book, max_rows=1200, tasks=tuple(tasks)),
+        testbed=replace(testbeds.book, max_rows=1200, also=tuple(tasks)),
         studies=studies,
         space=Space(batch_size=choice(16, 32, 64, 128), lr=log_uniform(1e-6, 2e-4)),
         budget=Budget(trials=trials, epochs=1, seeds=seeds),

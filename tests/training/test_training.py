@@ -284,7 +284,7 @@ def mishaps(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     }
     ablation = Ablation(
         name="mishaps",
-        testbed=replace(testbeds.book, tasks=()),
+        testbed=replace(testbeds.book, also=()),
         studies=[Study(name, loss, "pair") for name, loss in studies.items()],
         space=Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
         budget=Budget(trials=3, epochs=0.5, seeds=1),  # two steps of the largest batches
@@ -318,7 +318,7 @@ def test_a_run_that_ran_out_of_memory_leaves_none_of_it(cache: Path, tmp_path: P
     """A model in training is part of cycles; on a GPU that others share, nobody else could have its memory."""
     ablation = Ablation(
         name="memory",
-        testbed=replace(testbeds.book, tasks=()),
+        testbed=replace(testbeds.book, also=()),
         studies=[Study("memory", Remembered, "pair")],
         space=Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
         budget=Budget(trials=1, epochs=0.2, seeds=1),

@@ -112,7 +112,7 @@ def test_the_interval_is_welchs_and_the_level_holms(tmp_path: Path) -> None:
     assert (verdict.over_seeds.low, verdict.over_seeds.high) == pytest.approx((known.low, known.high))
     assert verdict.difference == pytest.approx(np.mean(sides[0]) - np.mean(sides[1]))
     assert verdict.target == pytest.approx(np.mean(sides[1]))
-    assert verdict.over_pairs is None
+    assert verdict.over_items is None
 
 
 @pytest.mark.parametrize("by", [-0.02, 0.02])

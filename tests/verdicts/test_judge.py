@@ -17,7 +17,8 @@ from harness.scores import HEADLINE, TEST
 from harness.spec.ablation import Ablation
 from harness.spec.expectations import Expectation, beats, in_order
 from harness.stats import intervals
-from harness.store.records import Pairs, Record
+from harness.store.items import Pairs
+from harness.store.records import Record
 from harness.verdicts.evidence import Difference
 from harness.verdicts.judge import exit_code, judge
 from harness.verdicts.order import orders
@@ -71,7 +72,7 @@ def test_a_claim_at_the_default_point_is_about_the_untuned_runs_alone() -> None:
     assert [v.verdict for v in found] == ["holds"] * 3
     assert not any(v.late for v in found)
     assert len(unlocking.claims(claim)) == 2  # an order's step and the same claim by itself are one
-    assert [(o.expectation, o.over_pairs) for o in orders(plan)] == [("mnr < cosine at the default point", 1.0)]
+    assert [(o.expectation, o.over_items) for o in orders(plan)] == [("mnr < cosine at the default point", 1.0)]
     assert [d.claim for d in detections(plan, 0.01)] == [v.expectation for v in found]
     untuned = replace(plan, runs=tuple(run for run in plan.runs if "default" not in run.roles))
     assert [v.verdict for v in judge(untuned)] == ["holds", "incomplete", "incomplete"]
@@ -92,19 +93,19 @@ def test_the_difference_is_better_minus_worse_of_the_stored_scores() -> None:
         runs = [run.record for run in plan.of(name, "final", "best")]
         means[name] = sum(record.scores[HEADLINE] for record in runs if record) / 3
     assert verdict.difference == pytest.approx(means["mnr"] - means["softmax"])
-    assert verdict.over_pairs is not None
+    assert verdict.over_items is not None
     assert verdict.over_seeds is not None
-    assert (verdict.over_pairs.over, verdict.over_seeds.over) == ("test pairs", "seeds")
+    assert (verdict.over_items.over, verdict.over_seeds.over) == ("test pairs", "seeds")
     assert verdict.difference is not None
-    assert verdict.over_pairs.low < verdict.difference < verdict.over_pairs.high
-    assert verdict.over_seeds.high - verdict.over_seeds.low < verdict.over_pairs.high - verdict.over_pairs.low
+    assert verdict.over_items.low < verdict.difference < verdict.over_items.high
+    assert verdict.over_seeds.high - verdict.over_seeds.low < verdict.over_items.high - verdict.over_items.low
 
 
 def test_moving_the_margin_past_the_lower_end_ends_holding() -> None:
     first = judge(synthetic.make(ablation(beats("mnr", "softmax")), quality=WIDE))[0]
-    assert first.over_pairs is not None
+    assert first.over_items is not None
     assert first.over_seeds is not None
-    end = min(first.over_pairs.low, first.over_seeds.low)
+    end = min(first.over_items.low, first.over_seeds.low)
     assert first.difference is not None
     short = end - 0.2 * (first.difference - end)  # room for both uncertainties at once
     assert verdicts(synthetic.make(ablation(beats("mnr", "softmax", by=short)), quality=WIDE)) == ["holds"]
@@ -143,8 +144,8 @@ def test_both_uncertainties_are_needed() -> None:
     claim = ablation(beats("mnr", "softmax"))
     spread_over_seeds = judge(synthetic.make(claim, quality=WIDE, change=noisy(0.2)))[0]
     assert spread_over_seeds.verdict == "inconclusive"
-    assert spread_over_seeds.over_pairs is not None
-    assert spread_over_seeds.over_pairs.low > 0
+    assert spread_over_seeds.over_items is not None
+    assert spread_over_seeds.over_items.low > 0
     assert "over seeds" in spread_over_seeds.reason
     close = judge(synthetic.make(claim, quality={"mnr": 0.68, "softmax": 0.60}))[0]
     assert close.verdict == "inconclusive"
@@ -156,8 +157,8 @@ def test_both_uncertainties_are_needed() -> None:
 def test_one_seed_decides_nothing() -> None:
     verdict = judge(synthetic.make(ablation(beats("mnr", "softmax"), seeds=1), quality=WIDE))[0]
     assert (verdict.verdict, verdict.over_seeds, verdict.detectable) == ("inconclusive", None, None)
-    assert verdict.over_pairs is not None
-    assert verdict.over_pairs.low > 0
+    assert verdict.over_items is not None
+    assert verdict.over_items.low > 0
 
 
 def test_a_study_does_not_beat_its_twin() -> None:
@@ -273,7 +274,7 @@ def test_two_intervals_that_each_decide_may_leave_doubt_together() -> None:
     both = Difference(tuple(by_seed), resampled)
     over_seeds = both.over_seeds()
     assert over_seeds is not None
-    assert min(both.over_pairs().low, over_seeds.low) > 0
+    assert min(both.over_items().low, over_seeds.low) > 0
     error = np.hypot(0.0049, 0.0042)
     freedom = 9 * error**4 / 0.0042**4
     assert both.p_value(0.0) == pytest.approx(2 * scipy.stats.t.sf(0.01 / error, freedom), rel=1e-3)
@@ -303,9 +304,9 @@ def test_a_difference_that_both_kinds_of_luck_may_explain_is_inconclusive_and_sa
     between = [v for v in found.values() if "added up" in v.reason]
     assert between
     for v in between:
-        assert v.over_pairs is not None
+        assert v.over_items is not None
         assert v.over_seeds is not None
-        assert (v.verdict, min(v.over_pairs.low, v.over_seeds.low) >= v.margin) == ("inconclusive", True)
+        assert (v.verdict, min(v.over_items.low, v.over_seeds.low) >= v.margin) == ("inconclusive", True)
 
 
 def test_holm_widens_the_intervals_with_the_number_of_claims() -> None:
@@ -317,7 +318,7 @@ def test_holm_widens_the_intervals_with_the_number_of_claims() -> None:
     assert alone.level == pytest.approx(0.95)
     assert among.level == pytest.approx(1 - 0.05 / 5)
     assert [other.level for other in others] == pytest.approx([1 - 0.05 / 4] * 4)
-    for narrow, wide in ((alone.over_pairs, among.over_pairs), (alone.over_seeds, among.over_seeds)):
+    for narrow, wide in ((alone.over_items, among.over_items), (alone.over_seeds, among.over_seeds)):
         assert narrow is not None
         assert wide is not None
         assert wide.low < narrow.low < narrow.high < wide.high

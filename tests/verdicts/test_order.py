@@ -58,10 +58,10 @@ def test_an_order_in_the_plan_and_its_reverse() -> None:
     found = orders(make_plan(ablation, records))[0]
     assert found.expectation == "softmax < cosine < mnr"
     assert found.seeds == 3
-    assert (found.over_pairs or 0) > 0.95
+    assert (found.over_items or 0) > 0.95
     assert (found.over_seeds or 0) > 0.95
     swapped = orders(synthetic.make(ablation, quality=WIDE | {"softmax": WIDE["mnr"], "mnr": WIDE["softmax"]}))[0]
-    assert swapped.over_pairs == pytest.approx(0, abs=0.05)
+    assert swapped.over_items == pytest.approx(0, abs=0.05)
     assert swapped.over_seeds == pytest.approx(0, abs=0.05)
 
 
@@ -69,15 +69,15 @@ def test_the_two_figures_rest_on_different_things() -> None:
     """Made-up seeds of a study share their predictions: they agree about an order of which pairs leave much open."""
     ablation = synthetic.make_ablation(trials=1, expect=[in_order("softmax", "cosine", "mnr")])
     found = orders(synthetic.make(ablation, quality={"softmax": 0.70, "cosine": 0.72, "mnr": 0.74}))[0]
-    assert found.over_pairs is not None
+    assert found.over_items is not None
     assert found.over_seeds is not None
-    assert found.over_seeds < 0.15 < found.over_pairs < 0.5
+    assert found.over_seeds < 0.15 < found.over_items < 0.5
 
 
 def test_the_untrained_model_may_begin_an_order() -> None:
     ablation = synthetic.make_ablation(trials=1, expect=[in_order("untrained", "softmax", "mnr")])
     found = orders(synthetic.make(ablation, quality=WIDE))[0]
-    assert (found.seeds, (found.over_pairs or 0) > 0.9) == (3, True)
+    assert (found.seeds, (found.over_items or 0) > 0.9) == (3, True)
 
 
 def test_an_order_that_lacks_a_run_has_no_probability() -> None:
@@ -86,9 +86,9 @@ def test_an_order_that_lacks_a_run_has_no_probability() -> None:
         ablation, change=lambda run, record: None if (run.study, run.stage) == ("softmax", "final") else record
     )
     first, second = orders(plan)
-    assert (first.over_pairs, first.over_seeds) == (None, None)
+    assert (first.over_items, first.over_seeds) == (None, None)
     assert "runs are missing" in str(first)
-    assert second.over_pairs is not None
+    assert second.over_items is not None
 
 
 def test_probabilities_are_never_printed_as_certain() -> None:

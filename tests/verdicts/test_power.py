@@ -73,8 +73,8 @@ def test_detections_take_the_pilots_spread_and_holms_level() -> None:
         assert detection.spread == pytest.approx(spread)
         assert (detection.alpha, detection.pilot) == (0.025, 3)
         assert detection.seeds == seeds_needed(0.005, float(spread), 0.025)
-        assert detection.over_pairs is not None
-        assert detection.limited_by_pairs == (detection.over_pairs > 0.005)
+        assert detection.over_items is not None
+        assert detection.limited_by_pairs == (detection.over_items > 0.005)
         assert "No number of seeds suffices" in str(detection)  # 400 pairs do not show half a point
 
 
@@ -84,7 +84,7 @@ def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by
     with pytest.raises(UsageError, match=r"or give it, e\.g\. --sd"):
         detections(nothing, 0.005)
     found = detections(nothing, 0.005, 0.008)[0]
-    assert (found.seeds, found.over_pairs, found.pilot) == (23, None, 0)
+    assert (found.seeds, found.over_items, found.pilot) == (23, None, 0)
     wide = detections(synthetic.make(ablation), 0.3, 0.008)[0]
     assert (wide.limited_by_pairs, wide.seeds) == (False, 2)
     assert "The test pairs suffice" in str(wide)

@@ -27,7 +27,8 @@ from harness.spec.ablation import Ablation
 from harness.spec.expectations import beats
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.stats import intervals
-from harness.store.records import Pairs, Record, best, completed
+from harness.store.items import Pairs
+from harness.store.records import Record, best, completed
 from harness.verdicts import hindsight
 from harness.verdicts.judge import exit_code, judge
 

@@ -20,7 +20,8 @@ from harness.spec.ablation import Ablation
 from harness.spec.expectations import AtLeast, Expectation, Within, at_least, beats, within
 from harness.stats import intervals
 from harness.stats.bootstrap import resampled_pearson
-from harness.store.records import Pairs, Record
+from harness.store.items import Pairs
+from harness.store.records import Record
 from harness.verdicts.claims import Claim
 from harness.verdicts.evidence import Distance, distance
 from harness.verdicts.finals import finals
@@ -101,10 +102,10 @@ def test_the_verdict_says_how_far_the_score_lies_from_the_published_one() -> Non
     assert found.difference == pytest.approx(MEAN - 0.7)
     assert (found.kind, found.better, found.worse, found.margin) == ("within", "mnr", None, 0.01)
     assert (found.figure, found.target, found.source, found.seeds) == (HEADLINE, 0.7, "a paper, table 2", 3)
-    assert reaches.over_pairs is not None
+    assert reaches.over_items is not None
     assert reaches.over_seeds is not None
-    assert reaches.over_pairs.low < MEAN - 0.7 < reaches.over_pairs.high
-    assert found.over_pairs is None, "the published score is of the same test pairs"
+    assert reaches.over_items.low < MEAN - 0.7 < reaches.over_items.high
+    assert found.over_items is None, "the published score is of the same test pairs"
     assert found.expectation == "mnr within 0.01 of 0.7 (a paper, table 2)"
     assert f"{100 * MEAN:.2f}, {100 * (MEAN - 0.7):+.2f} points from 70.00; 95 % over seeds" in str(found)
     assert f"{100 * MEAN:.2f}, {100 * (MEAN - 0.7):+.2f} points from 70.00; 97.5 % over test pairs" in str(reaches)
@@ -117,9 +118,9 @@ def test_the_interval_over_seeds_is_students_and_that_over_pairs_a_bootstraps() 
     known = scipy.stats.t.interval(0.95, 2, np.mean(values), scipy.stats.sem(values))
     assert found.over_seeds is not None
     assert (found.over_seeds.low, found.over_seeds.high) == pytest.approx(known)
-    assert found.over_pairs is not None
+    assert found.over_items is not None
     fisher = 1.96 * (1 - MEAN**2) / np.sqrt(6_000)  # about right for Spearman, too
-    assert found.over_pairs.high - found.over_pairs.low == pytest.approx(2 * fisher, rel=0.2)
+    assert found.over_items.high - found.over_items.low == pytest.approx(2 * fisher, rel=0.2)
 
 
 def test_agreement_is_judged_by_seeds_as_the_published_score_is_of_the_same_pairs() -> None:
@@ -164,9 +165,9 @@ def test_one_seed_decides_nothing() -> None:
 def test_pearson_has_both_intervals_and_a_task_only_that_over_seeds() -> None:
     pearson, task = judged(at_least("mnr", 0.5, figure=PEARSON), within("mnr", 0.6, 0.02, figure="mteb/STS12"))
     assert (pearson.verdict, task.verdict) == ("holds", "holds")
-    assert pearson.over_pairs is not None
+    assert pearson.over_items is not None
     assert pearson.over_seeds is not None
-    assert task.over_pairs is None
+    assert task.over_items is None
     assert task.over_seeds is not None
     assert task.difference == pytest.approx(0.0)
     assert task.reason == "The interval over seeds is within the tolerance of 2 points."
@@ -190,15 +191,15 @@ def test_resampled_pearson_is_scipys_on_the_same_draws() -> None:
 def test_the_untrained_model_has_only_the_interval_over_pairs() -> None:
     own, low = judged(within("untrained", 0.5, 0.2), at_least("untrained", 0.95))
     assert (own.verdict, low.verdict, own.seeds) == ("holds", "violated", 1)
-    assert (own.over_seeds, own.over_pairs, low.over_seeds) == (None, None, None)
-    assert low.over_pairs is not None
+    assert (own.over_seeds, own.over_items, low.over_seeds) == (None, None, None)
+    assert low.over_items is not None
     plan = synthetic.make(ablation())
     task = plan.of("untrained")[0].record
     assert task is not None
     score = task.scores["mteb/STS12"]
     for number, judgement in ((score + 0.0009, "holds"), (score + 0.0011, "violated"), (score - 0.0011, "violated")):
         (found,) = judge(synthetic.make(ablation(within("untrained", number, 0.001, figure="mteb/STS12"))))
-        assert (found.verdict, found.over_pairs, found.over_seeds) == (judgement, None, None)
+        assert (found.verdict, found.over_items, found.over_seeds) == (judgement, None, None)
         assert "the score itself is compared" in found.reason
 
 

@@ -25,7 +25,7 @@ NAMES = ("softmax", "cosine", "mnr", "mnr+hard")
 def on(testbed: str, order: tuple[str, ...] = NAMES) -> tuple[Ablation, list[Record]]:
     """Return an ablation on a testbed and records whose scores rise in the given order of studies."""
     made = synthetic.make_ablation(NAMES, seeds=3, trials=2, tasks=(), expect=[in_order("softmax", "mnr")])
-    ablation = replace(made, testbed=replace(testbeds.by_name(testbed), max_rows=1200, tasks=()))
+    ablation = replace(made, testbed=replace(testbeds.by_name(testbed), max_rows=1200, also=()))
     return ablation, synthetic.make_records(ablation, dict(zip(order, (0.5, 0.6, 0.7, 0.8), strict=True)))
 
 
@@ -74,7 +74,7 @@ def test_the_command_writes_a_page_with_the_verdicts_of_each_testbed(
     monkeypatch.chdir(tmp_path)
     Path("study.py").write_text(
         "from dataclasses import replace\nfrom harness import *\n"
-        "ablation = Ablation(name='synthetic', testbed=replace(testbeds.book, max_rows=1200, tasks=()), studies=[\n"
+        "ablation = Ablation(name='synthetic', testbed=replace(testbeds.book, max_rows=1200, also=()), studies=[\n"
         "    Study('softmax', losses.softmax, 'pair-class'), Study('cosine', losses.CosineSimilarityLoss, 'pair-score'),\n"
         "    Study('mnr', losses.MultipleNegativesRankingLoss, 'pair'),\n"
         "    Study('mnr+hard', losses.MultipleNegativesRankingLoss, 'triplet')],\n"

@@ -22,7 +22,8 @@ from harness.scores import HEADLINE, TEST, UNFIT
 from harness.spec.expectations import Expectation, at_least, beats, in_order, within
 from harness.stats import intervals
 from harness.stats.bootstrap import is_defined, resampled_spearman
-from harness.store.records import Pairs, Record
+from harness.store.items import Pairs
+from harness.store.records import Record
 from harness.testbeds.materials import StsPairs
 from harness.verdicts.evidence import Difference
 from harness.verdicts.finals import finals
@@ -93,7 +94,7 @@ def test_what_is_not_a_number_makes_its_run_unfit_with_the_reason(
     assert all(words in v.reason for v in found)
     assert all(words in text for text in finals(plan, "mnr").unfit)
     assert not any("nan" in str(v).replace("nannan", "") for v in found)
-    assert [o.over_pairs for o in orders(plan_of(of_mnr(damage), in_order("softmax", "mnr")))] == [None]
+    assert [o.over_items for o in orders(plan_of(of_mnr(damage), in_order("softmax", "mnr")))] == [None]
 
 
 def test_a_report_of_such_runs_is_strict_json_and_prints_no_nan(tmp_path: Path) -> None:

@@ -123,8 +123,8 @@ def test_what_pairs_leave_open_gets_no_seeds() -> None:
     assert verdict.verdict == "inconclusive"
     assert (verdict.over_seeds is not None and verdict.over_seeds.low > 0, is_open(verdict)) == (True, False)
     assert seeds_of(plan)["mnr"] == 3
-    both = replace(verdict, over_pairs=verdict.over_seeds)  # each decides, both together do not: seeds help
-    neither = replace(verdict, over_seeds=verdict.over_pairs)
+    both = replace(verdict, over_items=verdict.over_seeds)  # each decides, both together do not: seeds help
+    neither = replace(verdict, over_seeds=verdict.over_items)
     assert (is_open(both), is_open(neither), is_open(replace(both, verdict="holds"))) == (True, True, False)
     assert not is_open(replace(both, at="default")), "untuned runs get no further seeds"
 

@@ -40,5 +40,5 @@ def ranks(sides: Sequence[Side]) -> Figure | None:
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.set_title("Rank and mean STS test Spearman × 100")
+    axes.set_title("Rank and mean test score × 100")
     return figure

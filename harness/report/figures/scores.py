@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from harness.report import titles
 from harness.report.facts import Facts
 from harness.report.figures.canvas import WIDTH, legend, legend_height, look, new, short, untrained_line
 from harness.report.tables import MINUS
-from harness.scores import HEADLINE
 from harness.stats import intervals
 
 _PAIRS: dict[str, Any] = {"color": "#000000", "marker": "o", "linewidth": 2.2, "solid_capstyle": "butt"}
@@ -30,7 +30,7 @@ def differences(facts: Facts) -> Figure | None:
     axes.set_title("Difference to the study before")
     for place, (_, difference) in enumerate(steps):
         for shift, style, interval in (
-            (-0.13, _PAIRS, difference.over_pairs()),
+            (-0.13, _PAIRS, difference.over_items()),
             (0.13, _SEEDS, difference.over_seeds()),
         ):
             if interval is not None:
@@ -40,7 +40,7 @@ def differences(facts: Facts) -> Figure | None:
     axes.set_yticks(range(len(steps)), [f"{short(s.after.name)}\nminus {short(s.before.name)}" for s, _ in steps])
     axes.set_ylim(len(steps) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("STS test Spearman × 100, 95 % intervals")
+    axes.set_xlabel(f"{titles.of_score(facts.headline)} × 100, 95 % intervals")
     legend(figure, handles, [str(handle.get_label()) for handle in handles])
     return figure
 
@@ -48,7 +48,7 @@ def differences(facts: Facts) -> Figure | None:
 def tasks(facts: Facts) -> Figure | None:
     """Draw every task's mean score in each study, coloured by its difference to the first row that has any."""
     rows = [row for row in facts.rows if row.ended]
-    names = [HEADLINE, *(f"mteb/{task}" for task in facts.tasks)]
+    names = [facts.headline, *facts.besides, *(f"mteb/{task}" for task in facts.tasks)]
     names = [name for name in names if any(row.mean(name) is not None for row in rows)]
     if not rows or not names:
         return None
@@ -66,7 +66,7 @@ def tasks(facts: Facts) -> Figure | None:
         axes.tick_params(axis="x", rotation=35)
         for tick in axes.get_xticklabels():
             tick.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), ["STS test" if n == HEADLINE else n.removeprefix("mteb/") for n in names])
+    axes.set_yticks(range(len(names)), [titles.of_score(name) for name in names])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     for (line, column), value in np.ndenumerate(values):
@@ -82,7 +82,7 @@ def tasks(facts: Facts) -> Figure | None:
 
 
 def cost(facts: Facts) -> Figure | None:
-    """Draw STS test score against the minutes of one final run, and against those of the whole study."""
+    """Draw the test score against the minutes of one final run, and against those of the whole study."""
     rows = [(index, row) for index, row in enumerate(facts.studies) if row.finals.scores]
     if not rows:
         return None
@@ -98,9 +98,9 @@ def cost(facts: Facts) -> Figure | None:
             axes.errorbar(minutes, mean, yerr=error, label=short(row.name), capsize=3, **marked)
             axes.set_xlim(0, max(1.1 * minutes, axes.get_xlim()[1] if index else 0))
     for axes, what in zip(panels, ("training one final run", "all runs of the study"), strict=True):
-        untrained_line(axes, facts, HEADLINE)
+        untrained_line(axes, facts, facts.headline)
         axes.set_xlabel(f"minutes: {what}")
-    panels[0].set_ylabel("STS test Spearman × 100")
+    panels[0].set_ylabel(f"{titles.of_score(facts.headline)} × 100")
     figure.suptitle("Score against cost, 95 % intervals over seeds", fontsize=11)
     legend(figure, *panels[0].get_legend_handles_labels())
     return figure

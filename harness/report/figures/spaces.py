@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from harness.report import titles
 from harness.report.explain import BINS, Space, spaces
 from harness.report.facts import Facts
 from harness.report.figures.canvas import GREY, legend, legend_height, look, new, short
-from harness.scores import OBJECTIVE
 
 
 def explain(facts: Facts) -> Figure | None:
@@ -25,14 +25,18 @@ def explain(facts: Facts) -> Figure | None:
     names = [short(space.row.name) for space in with_diagnostics]
     figure = new(3.4 + legend_height(names))
     course, plane, profile = figure.subplots(1, 3)
-    untrained = facts.untrained.mean(OBJECTIVE)
+    untrained = facts.untrained.mean(facts.objective)
     for space in with_diagnostics:
         style = looks[space.row.name] | {"label": short(space.row.name), "markersize": 5}
         _course(course, space, untrained, style)
         _place(plane, space, with_diagnostics[0], style)
         if space.profile is not None:
             profile.plot(range(BINS), space.profile, **style)
-    course.set(title="Dev score during training", xlabel="share of the training", ylabel="STS dev Spearman × 100")
+    course.set(
+        title="Dev score during training",
+        xlabel="share of the training",
+        ylabel=f"{titles.of_score(facts.objective)} × 100",
+    )
     course.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     plane.set(title="Space (lower left is better)", xlabel="uniformity", ylabel="alignment")
     profile.set(title="Mean cosine by gold score", xlabel="gold score, 0 to 5", ylabel="sd above the lowest fifth")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from harness.report import titles
 from harness.report.facts import Facts
 from harness.report.figures.canvas import legend, legend_height, look, new, short, untrained_line
 from harness.report.sweeps import sweeps as found_sweeps
-from harness.scores import HEADLINE
 from harness.stats import intervals
 
 _LABELS = {"rows": "rows trained on", "lr": "peak learning rate", "batch_size": "batch size"}
@@ -36,9 +36,9 @@ def sweeps(facts: Facts) -> Figure | None:
             places += xs
         if min(places) > 0 and max(places) >= 8 * min(places):
             axes.set_xscale("log")
-        untrained_line(axes, facts, HEADLINE)
+        untrained_line(axes, facts, facts.headline)
         axes.set_xlabel(_LABELS.get(what, what))
-    panels[0].set_ylabel("STS test Spearman × 100")
+    panels[0].set_ylabel(f"{titles.of_score(facts.headline)} × 100")
     handles = {
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from harness.report import titles
 from harness.report.curves import best_against_minutes, best_so_far, expected
 from harness.report.facts import Facts, Row, succeeded
 from harness.report.figures.canvas import GREY, WIDTH, legend, legend_height, look, new, short, untrained_line
-from harness.scores import OBJECTIVE
 from harness.spec.space import Choice
 from harness.store.records import Record
 
@@ -42,13 +42,13 @@ def tuning(facts: Facts) -> Figure | None:
         ("trials", "minutes of all trials so far", "k of the points fixed in advance"),
         strict=False,
     ):
-        untrained_line(axes, facts, OBJECTIVE)
+        untrained_line(axes, facts, facts.objective)
         axes.set_title(title)
         axes.set_xlabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     panels[1].xaxis.set_major_locator(MaxNLocator(nbins=6))
     panels[1].set_xlim(left=0)
-    panels[0].set_ylabel("STS dev Spearman × 100")
+    panels[0].set_ylabel(f"{titles.of_score(facts.objective)} × 100")
     legend(figure, *panels[0].get_legend_handles_labels())
     return figure
 
@@ -76,11 +76,11 @@ def learning_rates(facts: Facts) -> Figure | None:
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, row in zip(grid.flat, rows, strict=False):
         _slices(axes, row, looks)
-        untrained_line(axes, facts, OBJECTIVE)
+        untrained_line(axes, facts, facts.objective)
         axes.set_title(short(row.name))
         _rate_axis(axes, facts, row)
         if axes in grid[:, 0]:
-            axes.set_ylabel("STS dev Spearman × 100")
+            axes.set_ylabel(f"{titles.of_score(facts.objective)} × 100")
     for place, axes in enumerate(grid.flat):
         if place >= len(rows):
             axes.set_visible(False)
@@ -121,7 +121,12 @@ def _slices(axes: Axes, row: Row, looks: Mapping[int, dict[str, Any]]) -> None:
             axes.plot(record.point.lr, 0.03, "x", color=marked["color"], transform=axes.get_xaxis_transform())
     if row.winner is not None and row.winner.point is not None:
         axes.plot(
-            row.winner.point.lr, 100 * row.winner.scores[OBJECTIVE], "o", markersize=12, fillstyle="none", color="black"
+            row.winner.point.lr,
+            100 * (row.winner.dev_score or 0.0),
+            "o",
+            markersize=12,
+            fillstyle="none",
+            color="black",
         )
 
 
@@ -129,4 +134,4 @@ def _lr_and_score(record: Record, batch_size: int) -> tuple[float, float | None]
     point = record.point
     if point is None or point.batch_size != batch_size or record.outcome != "ok":
         return 0.0, None
-    return point.lr, record.scores.get(OBJECTIVE)
+    return point.lr, record.dev_score

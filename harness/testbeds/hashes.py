@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from harness.errors import RunFailed, TestbedUnavailable
-from harness.testbeds import Testbed, hub, materials
+from harness.testbeds import Testbed, beir, described, fetching, hub, materials
+from harness.testbeds.fetching import Part
+from harness.testbeds.measure_kinds import Classification, Mteb, Own, Retrieval, Sts
+from harness.testbeds.refs import Ref
+from harness.testbeds.sources import Source
 
 OF_A_MODEL = ("*.json", "*.txt", "*.model", "*.safetensors")
 """Files that affect a model's output; the model card does not count."""
@@ -75,38 +79,42 @@ def of_named(name: str) -> str | None:
     return None if folder is None else of_model(folder)
 
 
-def parts_of(bed: Testbed, only_there: bool = False) -> dict[str, str]:
-    """Return the hash of each part of a fetched testbed, by part: model, rows, dev and, unless it is sealed, test.
+def contents_of(bed: Testbed, sources: Iterable[Source] = (), only_there: bool = False) -> dict[str, str]:
+    """Return the content hash of each fetched part of a testbed, by what is declared of the part.
 
     Args:
+        bed: the testbed.
+        sources: the studies' own sources.
         only_there: leave out parts that are not on this machine instead of raising TestbedUnavailable.
     """
-    found = {}
-    for part in bed.declared():
+    contents: dict[str, str] = {}
+    parts: list[Part] = [bed.base, bed.source, *sources, *bed.measures]
+    for part in parts:
         try:
-            found[part] = _of_part(bed, part)
+            content = _of_part(part)
         except TestbedUnavailable:
-            if not only_there:
+            if not only_there and part not in bed.besides:  # runs do without a measure of `also` that is not there
                 raise
-    return found
+        else:
+            contents |= {} if content is None else {repr(part): content}
+    return contents
 
 
-def _of_part(bed: Testbed, part: str) -> str:
-    if part == "model":
-        return _of_model(materials.locate(bed.model, is_model=True))
-    if part == "rows":
-        return _of_rows(bed)
-    return of_sts(materials.load_sts(bed.dev if part == "dev" else bed.test))
-
-
-@cache
-def _of_model(folder: Path) -> str:
-    return of_model(folder)
-
-
-@lru_cache(maxsize=4)
-def _of_rows(bed: Testbed) -> str:
-    return of_frame(materials.load_rows(bed))
+@lru_cache(maxsize=64)
+def _of_part(part: Part) -> str | None:
+    """Return a hash of the values that are read; None where what is declared decides them."""
+    if isinstance(part, Ref):
+        return of_model(fetching.locate(part, is_model=True))
+    if isinstance(part, Source):
+        return of_frame(materials.load_rows(part))
+    if isinstance(part, Sts):
+        return of_sts(materials.load_sts(part))
+    if isinstance(part, Retrieval):
+        return beir.load(part).content
+    if isinstance(part, (Mteb, Own)):  # mteb pins its tasks' data; a function is hashed by what it computes
+        return None
+    sources = (part.train, part.test) if isinstance(part, Classification) else (part.source,)
+    return hashlib.sha256(" ".join(of_frame(materials.load_rows(source)) for source in sources).encode()).hexdigest()
 
 
 def of_names(names: Iterable[str]) -> dict[str, str]:
@@ -114,12 +122,20 @@ def of_names(names: Iterable[str]) -> dict[str, str]:
     return {name: found for name in names if (found := of_named(name)) is not None}
 
 
+def _words(part: Part) -> str:
+    return str(part) if isinstance(part, (Ref, Source)) else described(part)
+
+
 def verify(bed: Testbed) -> None:
     """Raise RunFailed if the content of a part on this machine differs from that in the run's id."""
-    for part, wanted in bed.contents:
-        if part in bed.declared() and (found := _of_part(bed, part)) != wanted:
+    planned = dict(bed.contents)
+    parts: list[tuple[str, Part]] = [("model", bed.base), ("rows", bed.source)]
+    for name, part in [*parts, *((measure.name, measure) for measure in bed.measures)]:
+        wanted = planned.get(repr(part))
+        if wanted is not None and (found := _of_part(part)) != wanted:
             raise RunFailed(
-                f"the {part} ({bed.revisions()[part]}) is not what the run was planned with: its content has hash "
-                f"{found[:12]} here, not {wanted[:12]}. Make the caches of both machines hold the same files "
-                "(`harness fetch FILE`), or give the command again to plan with what is here."
+                f"the {name} ({_words(part)}) is not what the run was "
+                f"planned with: its content has hash {str(found)[:12]} here, not {wanted[:12]}. Make the caches of both "
+                "machines hold the same files (`harness fetch FILE`), or give the command again to plan with what is "
+                "here."
             )

@@ -1,0 +1,45 @@
+"""Designs: what study files declared when drivers started, as the store's log keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A study in a design."""
+
+    subject: str
+    """Identity of what it trains and is scored on (`plan.subject_id`)."""
+    search: str
+    """Identity of its search (`plan.search_id`)."""
+    trials: int
+    """Number of trials."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design: what a study file declared when a driver started.
+
+    Attributes:
+        studies: by name, what each was given.
+        untrained: identity of what the untrained model is scored on, like `Declared.subject`.
+        claims: the claims as `unlocking.claims` writes them, each with its studies.
+        seeds: number of final seeds.
+        max_seeds: maximum number of final seeds if they are added until decided.
+        scored: the studies that already had test scores, so that this design was not blind to them.
+        records: number of records in the store.
+        at: the time (UTC, ISO 8601); reports do not print it.
+        study_file: hash of the study file, None if it is unknown.
+    """
+
+    studies: Mapping[str, Declared]
+    untrained: str
+    claims: Mapping[str, tuple[str, ...]]
+    seeds: int
+    max_seeds: int | None = None
+    scored: tuple[str, ...] = ()
+    records: int = 0
+    at: str = ""
+    study_file: str | None = None

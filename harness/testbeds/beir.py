@@ -1,0 +1,7 @@
+"""TEMPORARY, replaced at merge."""
+
+from typing import Any
+
+
+def load(measure: Any) -> Any:
+    raise NotImplementedError

@@ -1,0 +1,109 @@
+"""A figure of one run with its items' predictions: whether it can be compared, and its values in resamples of items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from harness.stats import bootstrap, intervals
+from harness.store.items import Pairs
+from harness.store.records import Record
+
+FEWEST = 3
+"""Smallest number of items that resamples can be drawn from."""
+
+_ROUNDING = 1e-3
+"""Tolerance between a record's score and the score of its predictions, which may be rounded."""
+
+_CORRELATIONS: Mapping[str, tuple[Callable[..., float], Callable[..., intervals.Floats]]] = {
+    "spearman_cosine": (intervals.spearman, bootstrap.resampled_spearman),
+    "pearson_cosine": (intervals.pearson, bootstrap.resampled_pearson),
+}
+"""By figure: the correlation of predictions with gold scores, and the same in resamples of the pairs."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a run predicted for the items of one figure."""
+
+    figure: str
+    """Name of the figure without its measure."""
+    items: tuple[str, ...] | tuple[float, ...]
+    """What tells whether two runs were scored on the same items: their names, or the pairs' gold scores."""
+    values: tuple[float, ...]
+    """The value of each item, whose mean is the figure; or the cosine of each pair."""
+
+    @property
+    def score(self) -> float:
+        """The figure, computed from the predictions; NaN if it is undefined."""
+        if self.figure in _CORRELATIONS:
+            return _CORRELATIONS[self.figure][0](self.items, self.values)
+        return float(np.mean(self.values))
+
+
+def predictions_of(record: Record, figure: str) -> Predictions | None:
+    """Return the predictions behind a figure, None if none are stored or it cannot be computed from them."""
+    measure, _, name = figure.partition("/")
+    items = record.items.get(measure)
+    if items is None:
+        return None
+    if isinstance(items, Pairs):
+        return Predictions(name, items.gold, items.cosine) if name in _CORRELATIONS else None
+    values = items.by_figure.get(name)
+    return None if values is None else Predictions(name, items.ids, values)
+
+
+def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
+    """Describe why predictions cannot be compared, None if they can.
+
+    Args:
+        predictions: the predictions.
+        stored: the record's score.
+        measure: name of the measure, for the text.
+    """
+    n = len(predictions.values)
+    if len(predictions.items) != n or n < 1:
+        return f"has damaged predictions of {measure}"
+    if n < FEWEST:
+        return f"has predictions for {n} items of {measure}, and an interval over items needs at least {FEWEST}"
+    if not np.isfinite(predictions.values).all():
+        return f"has predictions of {measure} that are not numbers"
+    again = predictions.score
+    if math.isnan(again):
+        return f"gives every pair of {measure} the same cosine"
+    if abs(again - stored) > _ROUNDING:
+        return f"has a score ({stored:.4f}) that does not match its stored predictions ({again:.4f})"
+    if not _is_defined(predictions):
+        return (
+            f"gives nearly every pair of {measure} the same cosine, so its correlation is undefined in some resamples"
+        )
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _is_defined(predictions: Predictions) -> bool:
+    if predictions.figure not in _CORRELATIONS:
+        return True
+    return bootstrap.is_defined(predictions.values) and bootstrap.is_defined(predictions.items)
+
+
+def mean_resampled(predictions: Sequence[Predictions]) -> intervals.Floats | None:
+    """Return the mean of several runs' figure in each resample of their items; None if their items differ."""
+    if len({each.items for each in predictions}) > 1:
+        return None
+    first = predictions[0]
+    return _mean_resampled(first.figure, first.items, tuple(each.values for each in predictions))
+
+
+@lru_cache(maxsize=64)  # a study is in several claims, and in the report's tables
+def _mean_resampled(
+    figure: str, items: tuple[str, ...] | tuple[float, ...], values: tuple[tuple[float, ...], ...]
+) -> intervals.Floats:
+    correlation = _CORRELATIONS.get(figure)
+    mean = bootstrap.resampled_mean(values) if correlation is None else correlation[1](items, values)
+    mean.flags.writeable = False
+    return mean
