@@ -19,7 +19,7 @@ from harness.spec.views import named
 from harness.store.designs import Design
 from harness.store.records import Record, Stage
 
-RECIPE = 7
+RECIPE = 8
 """Increased by hand when training or evaluation changes the result of a run: all runs are then new."""
 
 TUNE_SEED = 0

@@ -61,7 +61,12 @@ class Planner:
         unavailable: Iterable[str] = (),
         retrying: Iterable[str] = (),
     ) -> None:
-        """Take the arguments of `make_plan`, and in `retrying` the ids of runs to repeat."""
+        """Take the arguments of `make_plan`, and in `retrying` the ids of runs to repeat.
+
+        Raises:
+            StudyFileError: the testbed has no test measure.
+        """
+        assert ablation.testbed.headline
         self.ablation = ablation
         self.only = tuple(only)
         selected = {name for study in only for name in (study, named(ablation.study(study).view).miner)}

@@ -18,8 +18,8 @@ def section(facts: Facts) -> Iterable[str]:
     yield _table(facts.verdicts).markdown()
     yield (
         "A claim that one study beats another holds if the lower ends of both intervals reach its margin, and is "
-        "violated if both upper ends are below 0. In addition, the decision must be significant at the same level when the variances over test items "
-        "and over seeds are added; otherwise the claim is inconclusive. The levels follow Holm's correction, which "
+        "violated if both upper ends are below 0. In addition, the decision must be significant at the same level when "
+        "the variances over test items and over seeds are added; otherwise the claim is inconclusive. The levels follow Holm's correction, which "
         "limits the probability of any wrong decision among all claims to 5 percent. *Smallest detectable*: the "
         "smallest true difference that these runs would have shown with 80 percent power."
     )

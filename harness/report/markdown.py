@@ -126,7 +126,8 @@ def budget_line(facts: Facts) -> str:
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     return (
         f"Each study has the same budget: {trials} trials of {length}, scored by "
-        f"{escape(titles.of_score(facts.objective))}, the first at {first}; then {budget.seeds} final run{'s' * (budget.seeds != 1)} "
+        f"{escape(titles.of_score(facts.objective))}, the first at {first}; then {budget.seeds} final "
+        f"run{'s' * (budget.seeds != 1)} "
         "with new seeds at the best point and at the first point. The test measure and all others are scored only in "
         "final runs. All scores are multiplied by 100, and differences are given in those points."
     )

@@ -87,10 +87,6 @@ class Ablation:
         self._check_views()
         for study in self.studies:
             self._check_mining(study)
-        if self.testbed.test is None:
-            raise StudyFileError(
-                f"ablation {self.name!r}: testbed {self.testbed.name!r} has no test measure; give test="
-            )
         for expectation in self.expect:
             for name in expectation.studies:
                 if name not in comparable:

@@ -140,8 +140,8 @@ class Study:
         """Return one study per value, or per combination of values, named after them: "mnr scale=20".
 
         Args:
-            values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`, `source`, `sampler`), of `batch_size` or
-                `lr`, or else of an argument of the loss.
+            values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`, `source`, `sampler`),
+                of `batch_size` or `lr`, or else of an argument of the loss.
 
         Raises:
             StudyFileError: there are no values, or the loss does not take such an argument.

@@ -135,7 +135,7 @@ def verify(bed: Testbed) -> None:
         if wanted is not None and (found := _of_part(part)) != wanted:
             raise RunFailed(
                 f"the {name} ({_words(part)}) is not what the run was "
-                f"planned with: its content has hash {str(found)[:12]} here, not {wanted[:12]}. Make the caches of both "
-                "machines hold the same files (`harness fetch FILE`), or give the command again to plan with what is "
+                f"planned with: its content has hash {str(found)[:12]} here, not {wanted[:12]}. Make the caches of "
+                "both machines hold the same files (`harness fetch FILE`), or give the command again to plan with what is "
                 "here."
             )

@@ -35,7 +35,7 @@ class Verdict:
     worse: str | None
     """The study that it is compared with; None if it is compared with `target`."""
     margin: float
-    """For "beats" the asserted difference, for "within" the tolerance, for "keeps" and "baseline" minus the tolerance."""
+    """For "beats" the asserted difference, for "within" the tolerance, for "keeps" and "baseline" its negative."""
     verdict: Judgement
     """The judgement."""
     reason: str
