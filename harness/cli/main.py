@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from harness import __version__, provenance
-from harness.cli import calibrate, check, compare, fetch, plan, report, run, show, transfer
+from harness.cli import calibrate, check, compare, fetch, new, plan, report, run, show, transfer
 from harness.errors import HarnessError
 from harness.executors import streams
 
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"harness {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (plan, run, report, check, show, fetch, calibrate, compare, transfer):
+    for module in (new, plan, run, report, check, show, fetch, calibrate, compare, transfer):
         of_command = subcommands.add_parser(
             module.__name__.rpartition(".")[2],
             help=module.HELP,
