@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _code(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; print errors that the user can fix to stderr, without traceback."""
     try:
-        options = _parser().parse_args(arguments)
+        options, unknown = _parser().parse_known_args(arguments)
+        if unknown:  # the command's own parser shows the options that the command has
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         code: int = options.command(options)
         return code
     except HarnessError as problem:
@@ -93,6 +95,6 @@ def _parser() -> argparse.ArgumentParser:
             epilog=EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        of_command.set_defaults(command=module.command)
+        of_command.set_defaults(command=module.command, parser=of_command)
         module.arguments(of_command)
     return parser

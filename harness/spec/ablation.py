@@ -241,8 +241,9 @@ def _decides(study: Study, view: View, files: Mapping[str, str] | None = None) -
 
 
 def _refused(study: Study, what: str, problem: Unstable) -> StudyFileError:
+    words = str(problem).removeprefix("it, ")
     return StudyFileError(
-        f"study {study.name!r}: its {what} contains an object that another process cannot recreate: {problem}. Create "
+        f"study {study.name!r}: its {what} contains an object that another process cannot recreate: {words}. Create "
         f"the object inside the function of the {what}, or pass the plain values that it is made from."
     )
 

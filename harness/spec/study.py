@@ -10,6 +10,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -97,9 +98,15 @@ class Study:
             raise StudyFileError(f"{where}: {problem}")
         for name, value in self.fixed.items():
             if name not in TUNED:
+                near = get_close_matches(name, TUNED, 1)
+                hint = (
+                    f"did you mean {near[0]!r}?"
+                    if near
+                    else f"an argument of the loss is given with loss=partial(loss, {name}={value!r}), from functools, "
+                    f"or .sweep({name}=[...])"
+                )
                 raise StudyFileError(
-                    f"{where}: fixed[{name!r}]={value!r}; only {' or '.join(TUNED)} can be fixed; an argument of the "
-                    f"loss is given with loss=partial(loss, {name}={value!r}), from functools, or .sweep({name}=[...])"
+                    f"{where}: fixed[{name!r}]={value!r}; only {' or '.join(TUNED)} can be fixed; {hint}"
                 )
             if isinstance(value, str) or not value > 0:
                 raise StudyFileError(
