@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from harness.errors import StudyFileError
 from harness.identity import Unstable, digest, paths_in
 from harness.spec.budget import Budget
-from harness.spec.expectations import Expectation
+from harness.spec.expectations import Beats, Expectation, InOrder
 from harness.spec.mistakes import listed_expectations, listed_studies
 from harness.spec.space import BOOK_DEFAULT, Choice, Dimension, LogUniform, Point, Space, Value
 from harness.spec.study import FOLDER_NAME, UNTRAINED, Study, names_a_folder
@@ -93,6 +93,20 @@ class Ablation:
                     raise StudyFileError(
                         f"expectation '{expectation}': no study {name!r}; there are {', '.join((*names, UNTRAINED))}"
                     )
+            self._check_figure(expectation)
+
+    def _check_figure(self, expectation: Expectation) -> None:
+        """Raise StudyFileError if studies are to be compared by a score whose items' values no record keeps."""
+        figure = expectation.figure
+        if figure is None or not isinstance(expectation, (InOrder, Beats)):
+            return
+        measure = self.testbed.measure_of(figure)
+        if figure.startswith("mteb/") or (measure is not None and not self.testbed.keeps_items(figure)):
+            raise StudyFileError(
+                f"expectation '{expectation}': no values per item are kept of {figure}, so a difference would have no "
+                "interval over items. Claim keeps(...), which is judged over seeds, or another figure: "
+                f"{', '.join(f'{m.name}/{kept}' for m in self.testbed.measures for kept in m.kept)}"
+            )
 
     def _take_defaults_of_space(self) -> None:
         """Set the default point to the defaults that the space declares; raise StudyFileError if both disagree."""
