@@ -98,14 +98,14 @@ def _column(values: pd.Series[Any]) -> Column:
         return Column(name, "number" if _named(name, SCORES) else "class", "0 or 1")
     if is_numeric_dtype(there):
         span = f"{there.min():g} to {there.max():g}"
-        if is_float_dtype(there) and (there % 1 != 0).any() or _named(name, SCORES):
+        if (is_float_dtype(there) and (there % 1 != 0).any()) or _named(name, SCORES):
             return Column(name, "number", f"numbers from {span}")
         if distinct <= max(20, MOST_CLASSES * len(there)) and _named(name, CLASSES):
             return Column(name, "class", f"{distinct} whole numbers from {span}")
         return Column(name, "unused", f"whole numbers from {span}, and its name says neither score nor label")
     if not there.map(lambda value: isinstance(value, str)).all():
         return Column(name, "unused", f"{type(there.iloc[0]).__name__} values")
-    words = there.str.split().str.len()
+    words = there.map(lambda text: len(text.split()))
     if distinct <= max(20, MOST_CLASSES * len(there)) and words.max() <= 5 and distinct < len(there):
         return Column(name, "class", f"{distinct} different short texts")
     if words.max() == 1 and distinct == len(there):

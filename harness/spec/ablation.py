@@ -149,7 +149,7 @@ class Ablation:
             )
 
     def decides(self, study: Study) -> dict[str, str]:
-        """Return the digests of a study's loss and view.
+        """Return the digests of a study's loss and view, and what else it declares of its training.
 
         Raises:
             StudyFileError: the loss or the view has no content that other processes can find again.
@@ -159,7 +159,11 @@ class Ablation:
                 loss = digest(study.loss, self.files)
             except Unstable as problem:
                 raise _refused(study, "loss", problem) from problem
-            self._decided[study.name] = {"loss": loss, "view": _decides(study, named(study.view), self.files)}
+            try:
+                other = study.varies()
+            except Unstable as problem:
+                raise _refused(study, "adapters", problem) from problem
+            self._decided[study.name] = {"loss": loss, "view": _decides(study, named(study.view), self.files), **other}
         return self._decided[study.name]
 
     @cached_property

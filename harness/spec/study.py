@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 from harness.errors import StudyFileError
+from harness.identity import digest
 from harness.spec.arguments import unknown
 from harness.spec.losses import Loss, inputs_of
 from harness.spec.space import Choice, Dimension, LogUniform, Value, as_choice
@@ -70,6 +71,10 @@ class Study:
     """How rows are put into batches; shuffled if None."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Text before each text of a column of the view, by column, in training."""
+    adapters: Any = None
+    """A configuration of peft, e.g. LoraConfig(...): only these adapters are trained, not the base model."""
+    frozen: Sequence[str] = ()
+    """Beginnings of names of parameters that are not trained, e.g. "0.model.embeddings"."""
     swept: Swept | None = None
     """Set by `sweep`, for the report's curves."""
 
@@ -120,6 +125,8 @@ class Study:
             raise StudyFileError(f"{where}: source={self.source!r}; give e.g. sources.file(PATH)")
         if self.sampler not in (None, *SAMPLERS):
             raise StudyFileError(f"{where}: sampler={self.sampler!r}; choose from {', '.join(SAMPLERS)}")
+        if isinstance(self.frozen, str):
+            raise StudyFileError(f"{where}: frozen={self.frozen!r}; give a list of names: [{self.frozen!r}]")
         inputs, view = inputs_of(self.loss), named(self.view)
         strange = [column for column in self.prompts if column not in view.columns[: view.texts]]
         if strange:
@@ -140,8 +147,16 @@ class Study:
         own += [f"{self.rows:,} rows"] if self.rows else []
         own += [str(self.source)] if self.source else []
         own += [f"sampler {self.sampler}"] if self.sampler else []
+        own += [f"adapters {type(self.adapters).__name__}"] if self.adapters is not None else []
+        own += [f"{', '.join(self.frozen)} frozen"] if self.frozen else []
         own += [f"prompt {text!r} for {column}" for column, text in self.prompts.items()]
         return ", ".join([named(self.view).name, *own])
+
+    def varies(self) -> dict[str, str]:
+        """Return what this study declares of its training beside loss, view and point, by name, for its runs' ids."""
+        fields = {"sampler": self.sampler, "prompts": dict(sorted(self.prompts.items())), "frozen": tuple(self.frozen)}
+        plain = {name: repr(value) for name, value in fields.items() if value}
+        return plain if self.adapters is None else {**plain, "adapters": digest(self.adapters)}
 
     def sweep(self, **values: Iterable[Any]) -> list[Study]:
         """Return one study per value, or per combination of values, named after them: "mnr scale=20".
