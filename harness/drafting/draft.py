@@ -186,8 +186,8 @@ def _name(study: str) -> str:
 def _notes(wanted: Wanted, studies: int) -> tuple[str, ...]:
     runs = 1 + studies * (TRIALS + 2 * SEEDS)
     notes = [
-        f"{studies} studies of {TRIALS} trials and {SEEDS} final seeds at two points are at most {runs} runs of an epoch; "
-        "`harness plan` shows what they cost once the first has run."
+        f"{studies} studies of {TRIALS} trials and {SEEDS} final seeds at two points are at most {runs} runs of an "
+        "epoch; `harness plan` shows what they cost once the first has run."
     ]
     if wanted.dev is None:
         by = " and ".join(wanted.by)
