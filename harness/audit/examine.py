@@ -15,7 +15,7 @@ from harness.audit import cache
 from harness.data.checks import of_dropped, of_null_labels, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding, Overlap
-from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, of_overlap, overlap, pair_keys
+from harness.data.overlap import DEV_SET, ROWS, of_overlap, overlap
 from harness.data.ranges import of_labels, of_scores
 from harness.embedded import TASK_NAMES
 from harness.errors import RunFailed, TestbedUnavailable
@@ -25,6 +25,8 @@ from harness.spec.losses import inputs_of
 from harness.spec.study import UNTRAINED, Study
 from harness.spec.views import View, named
 from harness.testbeds import EMBEDDED, Testbed, materials
+from harness.texts.near import near_duplicates
+from harness.texts.normal import PairKey, pair_keys
 
 DEFAULT_WORDS = 512
 """Assumed maximum number of tokens of a base model whose files do not say."""

@@ -13,7 +13,6 @@ from transformers import set_seed
 
 from harness.data.clean import clean
 from harness.data.mining import base_of, with_negatives
-from harness.data.overlap import PairKey, pair_keys
 from harness.errors import RunFailed
 from harness.model.certificate import certify
 from harness.model.loading import fresh_model
@@ -22,6 +21,7 @@ from harness.spec.ablation import Ablation
 from harness.spec.study import UNTRAINED
 from harness.spec.views import View, named
 from harness.testbeds import Testbed, materials
+from harness.texts.normal import PairKey, pair_keys
 from harness.training.precision import precision_here
 from harness.training.train import Schedule, train
 

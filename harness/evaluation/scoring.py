@@ -19,7 +19,6 @@ from mteb.abstasks.sts import AbsTaskSTS
 from mteb.cache import ResultCache
 from mteb.types import EncodeKwargs
 
-from harness.data.overlap import PairKey, pair_keys
 from harness.errors import Diverged
 from harness.evaluation.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, EvaluatedModel, normalised
 from harness.evaluation.mteb_tasks import parts, reading_labels_once, subsets, task, task_pairs, task_refs
@@ -27,6 +26,7 @@ from harness.scores import UNFIT
 from harness.stats import intervals
 from harness.store.records import Pairs
 from harness.testbeds import materials
+from harness.texts.normal import PairKey, pair_keys
 
 __all__ = ["DECIMALS", "Encoder", "subsets", "task", "task_pairs", "task_refs"]
 
