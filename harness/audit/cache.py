@@ -13,7 +13,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from harness.data.findings import Audit, Finding, Overlap, by_severity
-from harness.data.overlap import BANDS, PER_BAND, SHINGLE, THRESHOLD
 from harness.errors import StoreError
 from harness.files import as_json, write_atomically
 from harness.planning.plan import RECIPE, Plan
@@ -22,6 +21,7 @@ from harness.spec.ablation import Ablation
 from harness.spec.space import Choice
 from harness.spec.study import Study
 from harness.spec.views import named
+from harness.texts.near import BANDS, PER_BAND, SHINGLE, THRESHOLD
 
 FILE = "audit.json"
 

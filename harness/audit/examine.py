@@ -56,7 +56,7 @@ def examine(
     findings += _base_model(ablation, tell)
     for source, limit in dict.fromkeys((source, limit) for _, source, limit in groups):
         read_rows = read(source)
-        nulls = [row for row in read_rows.unlabelled if row < limit]
+        nulls = [row for row in read_rows.null_labels if row < limit]
         findings += of_null_labels(nulls, min(limit, len(read_rows.rows)), bed.name, bed.max_dropped)
     for (view, source, limit), studies in groups.items():
         tell(f"view {view}")

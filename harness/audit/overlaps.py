@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from harness.data.findings import Overlap
-from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, normalise, overlap, pair_keys
+from harness.data.overlap import DEV_SET, ROWS, overlap
 from harness.embedded import TASK_NAMES
 from harness.errors import TestbedUnavailable
 from harness.spec.views import View
 from harness.testbeds import Testbed, materials
 from harness.testbeds.items import texts_of
 from harness.testbeds.measure_kinds import Measure
+from harness.texts.near import near_duplicates
+from harness.texts.normal import PairKey, normalise, pair_keys
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from harness.data.clean import Dropped, numbered
 from harness.data.findings import Finding, Severity
-from harness.data.overlap import normalise
 from harness.spec.views import View
+from harness.texts.normal import normalise
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

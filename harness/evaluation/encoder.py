@@ -15,9 +15,9 @@ from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
 from mteb.models.search_wrappers import SearchEncoderWrapper
 from sentence_transformers import SentenceTransformer
 
-from harness.data.overlap import normalise
 from harness.errors import Diverged
 from harness.model.fast import FastSentenceTransformer
+from harness.texts.normal import normalise
 
 BATCH_SIZE = 128
 """Number of sentences encoded at once."""

@@ -26,17 +26,7 @@ from harness.audit.examine import in_batch
 from harness.data.checks import MANY_FALSE_NEGATIVES, false_negatives, of_dropped, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding, Overlap, by_severity
-from harness.data.overlap import (
-    DEV_SET,
-    MUCH_SHARED,
-    ROWS,
-    near_duplicates,
-    normalise,
-    of_overlap,
-    overlap,
-    pair_key,
-    pair_keys,
-)
+from harness.data.overlap import DEV_SET, MUCH_SHARED, ROWS, of_overlap, overlap
 from harness.engine.options import Options
 from harness.errors import AuditFailed, StoreError
 from harness.report import write_report
@@ -45,8 +35,9 @@ from harness.report.threats import threats
 from harness.spec import losses
 from harness.spec.views import VIEWS
 from harness.stats.intervals import spearman
-from harness.testbeds import materials
-from harness.testbeds.refs import Ref
+from harness.testbeds import Ref, materials
+from harness.texts.near import near_duplicates
+from harness.texts.normal import normalise, pair_key, pair_keys
 
 
 def triplets(*changes: tuple[int, dict[str, str]]) -> pd.DataFrame:
