@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.errors import AuditFailed, TestbedUnavailable
 from harness.testbeds.beir_files import Judgement, grade_of, joined, read_judgements, read_texts
@@ -255,12 +255,16 @@ def _of_rows(rows: DataFrame, where: str) -> _Texts:
     lacks = [name for name in (id, "text") if name not in rows]
     if lacks:
         raise AuditFailed(f"{where}: no column {', '.join(lacks)}; it has {', '.join(map(str, rows))}")
-    nulls = [None] * len(rows)
-    titles, texts = ([*rows[name]] if name in rows else nulls for name in ("title", "text"))
+    titles, texts = (_nullable(rows[name]) if name in rows else [None] * len(rows) for name in ("title", "text"))
     other = next((value for value in [*titles, *texts] if not isinstance(value, str | None)), None)
     if other is not None:
         raise AuditFailed(f"{where}: {other!r} ({type(other).__name__}) is no text; titles and texts must be texts")
     return _Texts(tuple(map(str, rows[id])), tuple(map(joined, titles, texts)))
+
+
+def _nullable(column: Iterable[Any]) -> list[Any]:
+    """Return values, of which those that are missing, in whatever way, are None."""
+    return [None if value is None or value != value else value for value in column]
 
 
 def _of_source(measure: Retrieval, where: str) -> RetrievalSet:

@@ -43,7 +43,7 @@ def texts_of(measure: Measure) -> Texts:
     if isinstance(measure, Retrieval):
         return _of_retrieval(beir.load(measure))
     if isinstance(measure, Sts):
-        return _of_pairs(*columns(measure.source, (measure.sentence1, measure.sentence2), where))
+        return _of_pairs(*columns(measure.source, (measure.sentence1, measure.sentence2), where, empty=True))
     if isinstance(measure, PairClasses):
         return _of_pairs(*columns(measure.source, (measure.text1, measure.text2), where))
     if isinstance(measure, Triplets):
@@ -67,19 +67,27 @@ def _of_pairs(left: Sequence[str], right: Sequence[str], others: Sequence[str] =
     return Texts(pairs, queries=tuple(dict.fromkeys(left)), documents=tuple(dict.fromkeys([*right, *others])))
 
 
-def columns(source: Source, names: Sequence[str], where: str) -> list[list[str]]:
+def columns(source: Source, names: Sequence[str], where: str, empty: bool = False) -> list[list[str]]:
     """Return columns of texts of a source.
 
     Args:
         source: the rows.
         names: the columns.
         where: the measure, for messages.
+        empty: allow empty texts, which nulls become, because the audit reports them.
 
     Raises:
         AuditFailed: there are no rows, a column is missing, or a value is not a text or an empty one.
     """
     rows = _rows(source, names, where)
-    return [_texts(rows[name].tolist(), f"{where}: column {name!r} of {source}") for name in names]
+    found = [[None if value is None or value != value else value for value in rows[name].tolist()] for name in names]
+    for name, values in zip(names, found, strict=True):
+        for row, value in enumerate(values, 1):
+            if not isinstance(value, str if not empty else str | None) or not (empty or value.strip()):
+                raise AuditFailed(
+                    f"{where}: row {row:,} of {source} has {value!r} for {name!r}; give it a text, or remove the row"
+                )
+    return [[value or "" for value in values] for values in found]
 
 
 def _rows(source: Source, names: Sequence[str], where: str) -> DataFrame:
@@ -93,13 +101,6 @@ def _rows(source: Source, names: Sequence[str], where: str) -> DataFrame:
     if not len(rows):
         raise AuditFailed(f"{where}: {source} has no rows; give it some")
     return rows
-
-
-def _texts(values: Sequence[Any], where: str) -> list[str]:
-    for row, value in enumerate(values, 1):
-        if not isinstance(value, str) or not value.strip():
-            raise AuditFailed(f"{where}: row {row:,} holds {value!r}; each row needs a text, so correct or remove it")
-    return list(values)
 
 
 def labelled(source: Source, names: Sequence[str], label: str, where: str) -> tuple[list[list[str]], list[Any]]:

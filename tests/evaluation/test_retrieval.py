@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixed import QUERY, Fixed
+from fixed import QUERY, Fixed, Similarity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores
@@ -35,7 +35,7 @@ def random_set(seed: int, queries: int, documents: int) -> RetrievalSet:
     return RetrievalSet(tuple(relevant), tuple(f"what is {id}?" for id in relevant), tuple(ids), texts, relevant)
 
 
-def embedded(found: RetrievalSet, seed: int, dimension: int = 16, similarity: str = "cosine") -> Fixed:
+def embedded(found: RetrievalSet, seed: int, dimension: int = 16, similarity: Similarity = "cosine") -> Fixed:
     rng = np.random.default_rng(seed)
     return Fixed({text: rng.normal(size=dimension) for text in (*found.queries, *found.documents)}, similarity)
 
@@ -104,7 +104,7 @@ def test_graded_gains_are_the_grades() -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 5e-8])
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
-def test_a_model_that_tells_nothing_apart_is_at_chance(noise: float, similarity: str) -> None:
+def test_a_model_that_tells_nothing_apart_is_at_chance(noise: float, similarity: Similarity) -> None:
     """The relevant document is the first in order and by id, and rounding is in its favour."""
     queries, documents = 4000, 40
     embeddings = np.ones((documents, 4), np.float32)
@@ -168,7 +168,7 @@ def test_names_do_not_count_where_nothing_is_equal(seed: int) -> None:
     found = random_set(seed, 5, 150)
     named = {id: f"{number:05}" for number, id in enumerate(reversed(found.document_ids))}
     relevant = {query: {named[id]: grade for id, grade in of.items()} for query, of in found.relevant.items()}
-    renamed = replace(found, document_ids=tuple(map(named.get, found.document_ids)), relevant=relevant)
+    renamed = replace(found, document_ids=tuple(named[id] for id in found.document_ids), relevant=relevant)
     model = embedded(found, seed)
     one, other = (score_retrieval(Encoder(model), each) for each in (found, renamed))
     assert all((one[figure] == other[figure]).all() for figure in RETRIEVAL_FIGURES)
@@ -206,7 +206,7 @@ def test_a_querys_own_document_is_left_out() -> None:
     for row, query in enumerate(found.query_ids):
         rest = [id for id in texts if id != query]
         alone = RetrievalSet(
-            (query,), (texts[query],), tuple(rest), tuple(map(texts.get, rest)), {query: found.relevant[query]}
+            (query,), (texts[query],), tuple(rest), tuple(texts[id] for id in rest), {query: found.relevant[query]}
         )
         assert means(score_retrieval(Encoder(model), alone)) == pytest.approx({f: v[row] for f, v in values.items()})
     with_own = score_retrieval(Encoder(model), replace(found, exclude=False))

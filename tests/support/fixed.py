@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -12,11 +12,13 @@ from torch import nn
 
 QUERY = "query: "
 
+Similarity: TypeAlias = Literal["cosine", "dot", "euclidean", "manhattan"]
+
 
 class Fixed(SentenceTransformer):
     """Looks texts up. It embeds them alike in every role, unless there is an entry "query: TEXT" for a query."""
 
-    def __init__(self, embeddings: Mapping[str, np.ndarray], similarity: str = "cosine") -> None:
+    def __init__(self, embeddings: Mapping[str, np.ndarray], similarity: Similarity = "cosine") -> None:
         super().__init__(modules=[nn.Linear(1, 1)], similarity_fn_name=similarity, device="cpu")
         self.given = {text: np.asarray(embedding, np.float32) for text, embedding in embeddings.items()}
         self.asked: list[str] = []
