@@ -239,14 +239,13 @@ def _part(measure: Retrieval, config: str) -> DataFrame:
     folder = materials.locate(measure.hub)
     found = (config, "default") if config == "qrels" else (config,)
     splits = (measure.split,) if config == "qrels" else (measure.split, config, "train")
-    first: TestbedUnavailable | None = None
+    problems = []
     for ref in (replace(measure.hub, config=name, split=split) for name in found for split in dict.fromkeys(splits)):
         try:
             return files.read(folder, ref)[0]
         except TestbedUnavailable as problem:
-            first = first or problem
-    assert first is not None
-    raise first
+            problems.append(str(problem))
+    raise TestbedUnavailable(" Nor is there another place for it: ".join(problems))
 
 
 def _of_rows(rows: DataFrame, where: str) -> _Texts:

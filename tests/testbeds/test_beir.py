@@ -281,7 +281,7 @@ def test_a_data_set_of_the_hub_of_another_form(tmp_path: Path, monkeypatch: pyte
             ({"corpus": texts.rename(columns={"text": "body"})}, "corpus: no column text; it has _id, body"),
             ({"corpus": texts.assign(text=[3])}, "corpus: 3 .* is no text"),
             ({"qrels": good.rename(columns={"corpus-id": "doc"})}, "qrels: no column corpus-id; it has query-id, doc"),
-            ({"qrels": good.assign(score=[None])}, "qrels: the grade of row 1 is not a number"),
+            ({"qrels": good.assign(score=["high"])}, "qrels: the grade of row 1 is not a number"),
         ]
     ):
         parts.update({"corpus": texts, "queries": texts, "qrels": good, **changed})
