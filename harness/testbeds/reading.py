@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import AuditFailed
 from harness.testbeds import local
@@ -145,7 +145,7 @@ def _hub(ref: Ref) -> tuple[DataFrame, Names]:
     folder = fetching.locate(ref)
     if ref.repo == EMBEDDED:
         return pd.read_parquet(folder / f"{ref.split}.parquet"), {}
-    rows, names = files.read(folder, cast(Any, ref))
+    rows, names = files.read(folder, ref)
     return rows, {column: tuple(of) for column, of in names.items()}
 
 
