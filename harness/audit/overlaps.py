@@ -41,7 +41,7 @@ def of_measure(measure: Measure) -> dict[str, Held]:
         answers = frozenset(normalise(answer) for _, answer in texts.pairs)
         queries = frozenset(map(normalise, texts.queries))
         return {measure.name: Held(keys, queries), f"{measure.name} (relevant documents)": Held((), answers)}
-    singles = frozenset(map(normalise, texts.singles))
+    singles = frozenset(map(normalise, texts.single))
     held = Held(keys, singles | {text for key in keys for text in key})
     return {measure.name: held} if held.sentences else {}
 

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
-from harness.data.overlap import normalise
+from harness.texts.normal import normalise
 from harness.errors import AuditFailed, Diverged
 from harness.evaluation.encoder import DECIMALS, Encoder, collapsed, normalised
 from harness.evaluation.own import score_own

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.overlap import normalise
+from harness.texts.normal import normalise
 from harness.errors import Diverged
 from harness.evaluation.encoder import Encoder, collapsed
 from harness.evaluation.ranking import rank

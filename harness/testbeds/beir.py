@@ -233,10 +233,10 @@ def _of_hub(measure: Retrieval, where: str) -> RetrievalSet:
 
 def _part(measure: Retrieval, config: str) -> DataFrame:
     """Return the rows of one configuration; judgements may be the default one, and texts in a split of another name."""
-    from harness.testbeds import files, materials
+    from harness.testbeds import fetching, files
 
     assert measure.hub is not None
-    folder = materials.locate(measure.hub)
+    folder = fetching.locate(measure.hub)
     found = (config, "default") if config == "qrels" else (config,)
     splits = (measure.split,) if config == "qrels" else (measure.split, config, "train")
     problems = []
