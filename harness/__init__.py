@@ -10,6 +10,7 @@ from harness.spec.budget import Budget
 from harness.spec.expectations import at_least, beats, in_order, keeps, within
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import Study
+from harness.spec.views import columns
 from harness.testbeds import Testbed, measures, sources
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "at_least",
     "beats",
     "choice",
+    "columns",
     "in_order",
     "keeps",
     "log_uniform",

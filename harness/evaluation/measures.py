@@ -14,7 +14,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
-from harness.texts.normal import normalise
 from harness.errors import AuditFailed, Diverged
 from harness.evaluation.encoder import DECIMALS, Encoder, collapsed, normalised
 from harness.evaluation.own import score_own
@@ -22,6 +21,7 @@ from harness.evaluation.retrieval import score_retrieval
 from harness.testbeds import beir
 from harness.testbeds.items import columns, labelled
 from harness.testbeds.measure_kinds import Classification, Own, PairClasses, Retrieval, Triplets
+from harness.texts.normal import normalise
 
 Floats = NDArray[np.float64]
 

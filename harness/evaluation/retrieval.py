@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.texts.normal import normalise
 from harness.errors import Diverged
 from harness.evaluation.encoder import Encoder, collapsed
 from harness.evaluation.ranking import rank
 from harness.testbeds.beir import RetrievalSet
 from harness.testbeds.measure_kinds import RETRIEVAL_FIGURES
+from harness.texts.normal import normalise
 
 Floats = NDArray[np.float64]
 
