@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Run the command: write the file, print what was recognised, and return the exit code."""
-    from harness.drafting.draft import Wanted, draft, relative
+    from harness.drafting.draft import Wanted, draft, fed, relative
     from harness.drafting.recognise import recognise
     from harness.testbeds import fetching, hub, sources
     from harness.testbeds.reading import read
@@ -69,14 +69,10 @@ def command(options: argparse.Namespace) -> int:
         used = column.name in (*recognised.texts, recognised.label)
         print(f"column {column.name}: {column.why}" + ("" if used else "; not used"))
     print(f"The rows are {recognised.form}.")
-    for line in (*_losses(recognised.form), *made.notes):
+    for line in (*fed(recognised), *made.notes):
         print(line)
     print(f"wrote {options.file}; next: harness run {options.file}")
     return 0
-
-
-def _losses(form: str) -> list[str]:
-    return []
 
 
 def _refuse(options: argparse.Namespace) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.drafting.recognise import Recognised
 from harness.errors import UsageError
+from harness.spec.loss_inputs import INPUTS, Label
 
 TRIALS, SEEDS = 4, 3
 """Budget of a draft."""
@@ -194,13 +196,26 @@ def _notes(wanted: Wanted, studies: int) -> tuple[str, ...]:
         notes.append(f"Rows whose {by} are equal or nearly equal are on one side of the division, so nothing leaks.")
     if wanted.rows.form == "scored pairs":
         notes.append(
-            f"The scores run from {wanted.rows.low:g} to {wanted.rows.high:g}; correct range= if others are possible."
+            f"Scores from {wanted.rows.low:g} to {wanted.rows.high:g} are taken to be possible; correct range= otherwise."
         )
     return tuple(notes)
 
 
+def fed(rows: Recognised) -> list[str]:
+    """Return which losses of sentence-transformers rows feed, and what the others need, a line each."""
+    label: Label = {"scored pairs": "score", "labelled pairs": "score", "labelled texts": "class", "nli": "class"}.get(
+        rows.form, "none"
+    )  # type: ignore[assignment]
+    texts = len(rows.texts)
+    feeds = [name for name, inputs in INPUTS.items() if inputs.accept(label, texts)]
+    other: dict[str, list[str]] = {}
+    for name, inputs in INPUTS.items():
+        if name not in feeds:
+            other.setdefault(str(inputs), []).append(name)
+    lines = [f"losses that these rows feed: {', '.join(feeds)}"]
+    return lines + [f"not: {', '.join(names)} (need {needs})" for needs, names in other.items()]
+
+
 def relative(path: Path, folder: Path) -> str:
     """Return a path as a study file in `folder` names it, with slashes."""
-    import os
-
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()

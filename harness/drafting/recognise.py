@@ -79,13 +79,19 @@ def recognise(rows: pd.DataFrame, where: str) -> Recognised:
     if len(pair) == 2 and {"premise", "hypothesis"} == {*pair} and kind:
         return Recognised("nli", columns, ("premise", "hypothesis"), kind)
     if len(pair) == 2 and number:
-        low, high = float(rows[number].min()), float(rows[number].max())
-        return Recognised("scored pairs", columns, pair, number, min(low, 0.0), high)
+        low, high = _scale(float(rows[number].min()), float(rows[number].max()))
+        return Recognised("scored pairs", columns, pair, number, low, high)
     if len(pair) == 2 and kind and set(rows[kind].dropna().unique()) <= {0, 1}:
         return Recognised("labelled pairs", columns, pair, kind)
     if len(pair) == 2:
         return Recognised("pairs", columns, pair)
     return Recognised("labelled texts" if kind else "texts", columns, pair, kind)
+
+
+def _scale(low: float, high: float) -> tuple[float, float]:
+    """Return the lowest and highest possible score: the narrowest usual scale that holds those that occur."""
+    ends = next((end for end in (1.0, 5.0, 10.0, 100.0) if high <= end), high)
+    return (0.0 if low >= 0 else -1.0 if low >= -1 and ends == 1 else low), ends
 
 
 def _column(values: pd.Series[Any]) -> Column:
