@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from harness.audit import cache, overlaps
+from harness.audit import cache, lengths, overlaps
 from harness.data.checks import of_dropped, of_null_labels, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding
@@ -22,14 +18,11 @@ from harness.spec.ablation import Ablation
 from harness.spec.losses import inputs_of
 from harness.spec.study import UNTRAINED, Study
 from harness.spec.views import View, named
-from harness.testbeds import Testbed, fetching, materials
+from harness.testbeds import fetching, materials
 from harness.testbeds.measure_kinds import Sts
 from harness.testbeds.reading import read
 from harness.testbeds.refs import EMBEDDED
 from harness.testbeds.sources import Source
-
-DEFAULT_WORDS = 512
-"""Assumed maximum number of tokens of a base model whose files do not say."""
 
 
 def examine(
@@ -159,7 +152,8 @@ def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, studies: list[S
     """Audit a view for its studies, with false negatives at each batch size if a loss uses in-batch negatives."""
     names, drawing = [study.name for study in studies], [study.name for study in studies if in_batch(study)]
     sizes = cache.batch_sizes(ablation) if drawing else ()
-    return of_view(view, rows, names, _most_words(ablation.testbed), sizes)
+    bed = ablation.testbed
+    return of_view(view, rows, names, lengths.most_tokens(bed), lengths.counter(bed), sizes)
 
 
 def in_batch(study: Study) -> bool:
@@ -170,31 +164,3 @@ def in_batch(study: Study) -> bool:
     """
     inputs = inputs_of(study.loss)
     return named(study.view).label == "none" and (inputs is None or inputs.fewest == 2)
-
-
-def _most_words(bed: Testbed) -> int:
-    """Return the base model's maximum number of tokens, according to its files."""
-    folder = fetching.locate(bed.base, is_model=True)
-    inner = next(iter(_json(folder / "modules.json") or [{}])).get(
-        "path", ""
-    )  # the transformer, mostly the folder itself
-    limits = [
-        _json(folder / inner / file).get(name)
-        for file, name in (
-            ("config.json", "max_position_embeddings"),
-            ("tokenizer_config.json", "model_max_length"),
-            ("sentence_bert_config.json", "max_seq_length"),
-        )
-    ]
-    return min(
-        (int(value) for value in limits if isinstance(value, (int, float)) and 0 < value < math.inf),
-        default=DEFAULT_WORDS,
-    )
-
-
-def _json(path: Path) -> Any:
-    """Return the content of a JSON file, {} if it cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}

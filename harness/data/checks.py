@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import comb
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,19 @@ if TYPE_CHECKING:
 MANY_FALSE_NEGATIVES = 1.0
 """Expected number per batch above which false negatives are a warning."""
 
+MUCH_CUT = 0.01
+"""Share of truncated texts above which they are a warning."""
+
 ALLOW_MORE = "fix them, or allow more in the study file: testbed=replace(testbeds.NAME, max_dropped=SHARE)"
 
 
 def of_view(
-    view: View, rows: DataFrame, studies: Sequence[str], most_words: int, batch_sizes: Sequence[int] = ()
+    view: View,
+    rows: DataFrame,
+    studies: Sequence[str],
+    most_tokens: int,
+    count: Callable[[Sequence[str]], list[int]],
+    batch_sizes: Sequence[int] = (),
 ) -> list[Finding]:
     """Audit a view's rows.
 
@@ -32,7 +40,8 @@ def of_view(
         view: the view.
         rows: the rows that it built, without those that `clean` left out.
         studies: names of the studies that train on it.
-        most_words: maximum number of tokens of the model; a text with more words is certainly truncated.
+        most_tokens: maximum number of tokens of the model.
+        count: counts the tokens of texts.
         batch_sizes: batch sizes of losses with in-batch negatives; empty if there are none.
     """
     where = _where(studies)
@@ -40,7 +49,7 @@ def of_view(
         return [Finding("warning", where, "no rows", 0, 0, f"View {view.name!r} makes no rows; give more with --rows.")]
     texts = list(view.columns[: view.texts])
     keys = rows[texts].map(normalise)
-    findings = [*_texts(view, rows[texts], where, most_words), *_duplicates(view, rows, where)]
+    findings = [*_truncated(view, rows[texts], where, most_tokens, count), *_duplicates(view, rows, where)]
     if view.label == "none":
         findings += _equal_columns(view, keys, where)
         findings += [_false_negatives(view, keys, where, size) for size in batch_sizes if len(rows) > 1]
@@ -97,28 +106,30 @@ def _where(studies: Sequence[str]) -> str:
     return f"{'study' if len(studies) == 1 else 'studies'} {', '.join(studies)}"
 
 
-def _texts(view: View, texts: DataFrame, where: str, most_words: int) -> list[Finding]:
-    import pandas as pd  # imported here, because it takes a third of a second that study files do not need
-
-    lengths = pd.concat([texts[column].map(_words) for column in texts])
-    long = int((lengths > most_words).sum())
-    if not long:
+def _truncated(
+    view: View, texts: DataFrame, where: str, most_tokens: int, count: Callable[[Sequence[str]], list[int]]
+) -> list[Finding]:
+    """Return a finding on texts that have more tokens than the model reads, if there are any."""
+    cut: dict[str, int] = {}
+    for column in texts:
+        # a token has at least one character, and a model adds two or so special ones
+        long = [text for text in texts[column] if isinstance(text, str) and len(text) + 2 > most_tokens]
+        cut[str(column)] = sum(length > most_tokens for length in count(long))
+    total, of = sum(cut.values()), texts.size
+    if not total:
         return []
+    listed = ", ".join(f"{column} {number:,} ({number / len(texts):.1%})" for column, number in cut.items() if number)
     return [
         Finding(
-            "warning",
+            "warning" if total > MUCH_CUT * of else "note",
             where,
-            "enormous texts",
-            long,
-            len(lengths),
-            f"{long:,} of the texts of view {view.name!r} have more words than the base model's maximum of "
-            f"{most_words} tokens, so they are truncated. Shorten them or use a model with a longer maximum.",
+            "truncated texts",
+            total,
+            of,
+            f"{total:,} of {of:,} texts of view {view.name!r} have more tokens than the {most_tokens} that the base "
+            f"model reads, so their ends are cut off: {listed}. Shorten them, or use a model with a larger maximum.",
         )
     ]
-
-
-def _words(text: object) -> int:
-    return len(text.split()) if isinstance(text, str) else 0
 
 
 def _duplicates(view: View, rows: DataFrame, where: str) -> list[Finding]:

@@ -95,8 +95,8 @@ def of_overlap(shared: Overlap, testbed: str, besides: bool) -> list[Finding]:
                     f"{what} of {shared.name} in the {shared.held_by}",
                     count,
                     shared.sentences,
-                    f"{count:,} of {shared.sentences:,} distinct sentences of {shared.name} are {words} in the "
-                    f"{shared.held_by}, in any pair, without their gold scores. Remove those rows if this is a "
+                    f"{count:,} of {shared.sentences:,} distinct texts of {shared.name} are {words} in the "
+                    f"{shared.held_by}, in other pairs than those that are scored. Remove those rows if this is a "
                     "concern.",
                 )
             )

@@ -196,7 +196,7 @@ def _notes(wanted: Wanted, studies: int) -> tuple[str, ...]:
         notes.append(f"Rows whose {by} are equal or nearly equal are on one side of the division, so nothing leaks.")
     if wanted.rows.form == "scored pairs":
         notes.append(
-            f"Scores from {wanted.rows.low:g} to {wanted.rows.high:g} are taken to be possible; correct range= otherwise."
+            f"Scores from {wanted.rows.low:g} to {wanted.rows.high:g} are taken to be possible; else correct range=."
         )
     return tuple(notes)
 
