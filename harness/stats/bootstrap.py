@@ -99,7 +99,7 @@ def is_defined(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> 
 
 
 def checked(gold: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Floats]:
-    """Return gold scores, shape (items,), and predictions, shape (models, items); raise ValueError if they are unfit."""
+    """Return gold scores, shape (items,), and predictions, shape (models, items); raise ValueError if unfit."""
     x, ys = np.asarray(gold, float), np.atleast_2d(np.asarray(predictions, float))
     n = len(x)
     if x.ndim != 1 or ys.ndim != 2 or ys.shape[1] != n or n < 3:
