@@ -84,8 +84,7 @@ def columns(
         )
     bounds = None if range is None else (float(range[0]), float(range[1]))
     declared = Columns(texts, kind, labels, bounds)
-    made = name or _described(declared)
-    return View(made, _names(declared), kind, partial(take, declared, made))
+    return View(name or _described(declared), _names(declared), kind, partial(take, declared))
 
 
 NO_LABEL: tuple[Label, tuple[str, ...]] = ("none", ())
@@ -126,10 +125,15 @@ def safe_names(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(made)
 
 
-def take(declared: Columns, name: str, rows: DataFrame, limit: int) -> DataFrame:
-    """Return the text columns and the label of the first rows."""
+def take(declared: Columns, rows: DataFrame, limit: int) -> DataFrame:
+    """Return the text columns and the label of the first rows.
+
+    Raises:
+        AuditFailed: a column is missing, or holds something else than was declared.
+    """
     import pandas as pd  # a third of a second that study files do not need
 
+    name = _described(declared)
     require(rows, (*declared.texts, *declared.labels), name)
     first = rows.head(limit).reset_index(drop=True)
     texts = [_texts(first[column], name) for column in declared.texts]
@@ -207,13 +211,13 @@ def rows(
         )
     texts = tuple(columns) if label == "none" else tuple(columns[:-1])
     declared = Columns(texts, label, () if label == "none" else (columns[-1],), numbered=False)
-    return View(made, _names(declared), label, partial(_made, function, declared, made))
+    return View(made, _names(declared), label, partial(_made, function, declared))
 
 
-def _made(
-    function: Callable[[DataFrame], DataFrame], declared: Columns, name: str, rows: DataFrame, limit: int
-) -> DataFrame:
+def _made(function: Callable[[DataFrame], DataFrame], declared: Columns, rows: DataFrame, limit: int) -> DataFrame:
     made = function(rows.head(limit).reset_index(drop=True))
     if not hasattr(made, "columns"):
-        raise AuditFailed(f"view {name!r}: its function returned {type(made).__name__}; return a DataFrame")
-    return take(declared, name, made, len(made))
+        raise AuditFailed(
+            f"view {_described(declared)!r}: its function returned {type(made).__name__}; return a DataFrame"
+        )
+    return take(declared, made, len(made))

@@ -66,10 +66,9 @@ def scaled(values: Series[Any], where: str, bounds: tuple[float, float] | None) 
     """
     import pandas as pd  # a third of a second that study files do not need
 
-    try:
-        numbers = pd.to_numeric(values, errors="coerce").astype(float)
-    except TypeError:
-        raise AuditFailed(f"{where} holds other things than numbers; lists are given by scores=") from None
+    if any(map(_is_list, values)):
+        raise AuditFailed(f"{where} holds lists; a list of numbers for each row is given by scores= or embedding=")
+    numbers = pd.to_numeric(values, errors="coerce").astype(float)
     for row, (number, value) in enumerate(zip(numbers, values, strict=True)):
         if math.isinf(number) or (math.isnan(number) and not pd.isna(value)):
             raise AuditFailed(

@@ -35,7 +35,7 @@ def denoised(text: str, *, share: float = 0.6, seed: int = 0) -> View:
             f"denoised({text!r}, share={share!r}): the share of deleted words is from 0 to less than 1"
         )
     name = f"{text} without {100 * share:g} % of its words" + (f", seed {seed}" if seed else "")
-    return View(name, _denoised_names(text), "none", partial(_denoised, text, share, seed, name))
+    return View(name, _denoised_names(text), "none", partial(_denoised, text, share, seed))
 
 
 def _denoised_names(text: str) -> tuple[str, str]:
@@ -43,10 +43,10 @@ def _denoised_names(text: str) -> tuple[str, str]:
     return damaged, whole
 
 
-def _denoised(text: str, share: float, seed: int, name: str, rows: DataFrame, limit: int) -> DataFrame:
+def _denoised(text: str, share: float, seed: int, rows: DataFrame, limit: int) -> DataFrame:
     import pandas as pd  # a third of a second that study files do not need
 
-    whole = take(Columns((text,), "none"), name, rows, limit).iloc[:, 0]
+    whole = take(Columns((text,), "none"), rows, limit).iloc[:, 0]
     damaged = [damage(value, share, seed) if isinstance(value, str) else value for value in whole]
     return pd.DataFrame(dict(zip(_denoised_names(text), (damaged, whole), strict=True)))
 
@@ -86,17 +86,17 @@ def tension(text: str, *, negatives: int = 7, seed: int = 0) -> View:
         )
     name = f"{text} with itself and {negatives} others" + (f", seed {seed}" if seed else "")
     names = (*safe_names((text, text)), NAMES["score"])
-    return View(name, names, "score", partial(_tension, text, negatives, seed, name))
+    return View(name, names, "score", partial(_tension, text, negatives, seed))
 
 
-def _tension(text: str, negatives: int, seed: int, name: str, rows: DataFrame, limit: int) -> DataFrame:
+def _tension(text: str, negatives: int, seed: int, rows: DataFrame, limit: int) -> DataFrame:
     import numpy as np
     import pandas as pd
 
-    texts = take(Columns((text,), "none"), name, rows, limit).iloc[:, 0]
+    texts = take(Columns((text,), "none"), rows, limit).iloc[:, 0]
     numbers, distinct = pd.factorize(texts)
     if len(texts) and len(distinct) < 2:
-        raise AuditFailed(f"view {name!r}: the column {text!r} has fewer than two different texts; give more rows")
+        raise AuditFailed(f"tension({text!r}): the column {text!r} has fewer than two different texts; give more rows")
     turns = np.random.default_rng(seed).integers(1, max(2, len(distinct)), len(texts))
     others = pd.Series(distinct.take((numbers + turns) % max(1, len(distinct))), dtype=object)
     alone = np.arange(len(texts)) % (negatives + 1) == 0
