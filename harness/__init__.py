@@ -8,6 +8,7 @@ from harness.spec import losses, views
 from harness.spec.ablation import Ablation
 from harness.spec.budget import Budget
 from harness.spec.expectations import at_least, beats, in_order, keeps, within
+from harness.spec.settings import Settings
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import Study
 from harness.spec.views import columns
@@ -18,6 +19,7 @@ __all__ = [
     "Ablation",
     "Budget",
     "Point",
+    "Settings",
     "Space",
     "Study",
     "Testbed",

@@ -67,7 +67,7 @@ def try_loss(ablation: Ablation, name: str, folder: str | None = None) -> list[F
     try:
         with warnings_collected({}):  # its runs record them
             set_seed(1)
-            loss = study.loss(model, **dict(ablation.default_point(study).options))
+            loss = study.loss(model, **study.at(ablation.default_point(study))[0])
             fault = fault_of(model, loss, *_inputs(view, batch))
     except (Exception, SystemExit) as problem:  # a study file's loss may raise anything
         if ran_out_of_memory(problem):

@@ -185,10 +185,10 @@ def _train(
     looks: Sequence[float] = LOOKS if run.stage != "tune" and isinstance(ablation.testbed.dev, Sts) else ()
     looks = TENTHS if keeper is not None else looks if job.rivals is None else CHECKPOINTS
 
-    options = dict(run.point.options)
+    options, settings = study.at(run.point)
     columns = Dataset.from_pandas(rows, preserve_index=False)
     precision = precision_here(ablation.precision)
-    certificate = certificate or certify(model, study.loss, options, columns, precision)
+    certificate = certificate or certify(model, study.loss, options, columns, precision, study.prompts)
     loss = study.loss(model, **options)
     training = train(
         model,
@@ -199,6 +199,9 @@ def _train(
         seed=run.seed,
         precision=precision,
         way=certificate.path,
+        settings=settings,
+        sampler=study.sampler,
+        prompts=study.prompts,
         folder=job.staging / "trainer",
         report_to=job.report_to,
         run_name=f"{run.study}-{run.stage}-{run.id}",
@@ -225,7 +228,8 @@ def _prepared(job: Job, bed: Testbed) -> SentenceTransformer:
     model = fresh_model(bed)
     if job.run.study != UNTRAINED:
         study = job.ablation.study(job.run.study)
-        prepare(model, study.adapters, study.frozen)
+        assert job.run.point is not None
+        prepare(model, study.adapters, study.frozen, study.at(job.run.point)[1].max_seq_length)
     return model
 
 

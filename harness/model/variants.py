@@ -11,17 +11,22 @@ from sentence_transformers import SentenceTransformer
 from harness.errors import RunFailed
 
 
-def prepare(model: SentenceTransformer, adapters: Any, frozen: Sequence[str]) -> None:
-    """Add adapters to a model, and freeze some of its parameters, in place.
+def prepare(
+    model: SentenceTransformer, adapters: Any = None, frozen: Sequence[str] = (), max_seq_length: int | None = None
+) -> None:
+    """Add adapters to a model, freeze some of its parameters, and set its maximum length, in place.
 
     Args:
         model: the model.
         adapters: a configuration of peft, e.g. LoraConfig, with which only the adapters are trained; None for none.
         frozen: beginnings of names of parameters that are not trained, e.g. "0.model.embeddings".
+        max_seq_length: number of tokens at which texts are cut, in training and evaluation; its own if None.
 
     Raises:
         RunFailed: the model takes no such adapters, or no parameter has such a name.
     """
+    if max_seq_length is not None:
+        model.max_seq_length = max_seq_length
     if adapters is not None:
         try:
             model.add_adapter(copy.deepcopy(adapters))  # peft writes into the configuration
