@@ -158,7 +158,7 @@ def _frame(source: Frame) -> DataFrame:
     if not rows.columns.is_unique:
         twice = rows.columns[rows.columns.duplicated()][0]
         raise AuditFailed(f"{source}: two columns are named {twice!r}. Rename one: rows.columns = [...]")
-    return rows.copy()
+    return rows
 
 
 def _nli(source: Nli) -> DataFrame:

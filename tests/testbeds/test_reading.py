@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import AuditFailed, TestbedUnavailable
-from harness.testbeds import EMBEDDED, embedded, materials, sources
+from harness.testbeds import EMBEDDED, book, embedded, materials, sources
 from harness.testbeds.labels import UNLABELLED
 from harness.testbeds.reading import missing_files, read, refs_of
 from harness.testbeds.refs import Ref
@@ -249,6 +250,7 @@ def test_separators_and_quotes(
         ("a.csv", b"a,b\nx,1\n\xe4,2\n", {}, "line 3: it is not in UTF-8.*iconv"),
         ("a.csv.gz", b"a,b\nx,1\n" * 9000 + b"\xe4,2\n", {}, "line 18,001: it is not in UTF-8"),
         ("a.csv", "a,b\nx,1\n".encode("utf-16"), {}, "line 1: it is not in UTF-8"),
+        ("a.csv", "a,b\nx,1\n".encode("utf-16-le"), {}, "line 1: it holds zero bytes"),
         ("a.tsv", "a\tb\nx\t1\ny\n", {}, "line 3: 1 columns, separated by tabs"),
         ("a.tsv", 'a\tb\n"x\ny"\t1\nz\n', {}, "line 4: 1 columns"),
         ("a.json", "", {}, "line 1: this is no list of objects"),
@@ -358,8 +360,8 @@ def test_what_where_refuses(keep: Any, message: str) -> None:
 
 
 def test_a_mix_gives_every_stretch_its_share() -> None:
-    rows = columns(sources.mix(numbered(6, "x"), numbered(3, "y")))["a"]
-    assert rows == ["x0", "y0", "x1", "x2", "y1", "x3", "x4", "y2", "x5"]
+    rows = columns(sources.mix(numbered(7, "x"), numbered(3, "y")))["a"]
+    assert rows == ["x0", "y0", "x1", "x2", "x3", "y1", "x4", "x5", "y2", "x6"]
     assert columns(sources.mix(numbered(2)))["b"] == [0, 1]
 
 
@@ -439,3 +441,28 @@ def test_nli_rows_of_another_form(make: Make) -> None:
         read(sources.nli(make("a.csv", "premise,hypothesis,label\nx,y,perhaps\n")))
     reverse = sources.nli(make("b.csv", "premise,hypothesis,label\nx,y,0\n"), labels=("contradiction", "-", "neutral"))
     assert columns(reverse)["label"] == [2]
+
+
+def test_a_data_set_of_the_hub(cache: Path) -> None:
+    """The testbed's rows again, from a snapshot."""
+    ref = book.sources[0]
+    source = sources.hub(ref.repo, ref.config, split="train", revision=ref.revision, files=ref.patterns)
+    pd.testing.assert_frame_equal(read(sources.nli(source)).rows, materials.load_rows(book))
+    assert read(sources.nli(source)).null_labels == materials.null_labels(book)
+    with pytest.raises(TestbedUnavailable, match="harness fetch"):
+        read(sources.hub("no/such"))
+
+
+def test_class_labels_keep_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("contradiction", "entailment", "neutral")
+    features = Features({"premise": Value("string"), "hypothesis": Value("string"), "label": ClassLabel(names=names)})
+    rows = {"premise": ["p", "q"], "hypothesis": ["h", "i"], "label": [0, 2]}
+    Dataset.from_dict(rows, features).to_parquet(tmp_path / "train.parquet")
+    monkeypatch.setattr(materials, "locate", lambda ref: tmp_path)
+    source = sources.hub("some/set")
+    for same in (source, source.take(1), source.where(lambda rows: rows["label"] > 0), sources.mix(source, source)):
+        assert read(same).names == {"label": names}
+    assert (columns(source)["label"], columns(sources.nli(source))["label"]) == ([0, 2], [2, 1])
+    assert read(sources.nli(source)).names == {}
+    with pytest.raises(AuditFailed, match="class labels have the names"):
+        read(sources.mix(source, sources.frame(pd.DataFrame(rows))))

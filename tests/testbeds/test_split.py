@@ -193,6 +193,14 @@ def test_numbers_divide_by_equality() -> None:
     assert {1, 3, 5} <= {*nulls["train"]}
 
 
+def test_empty_texts_link_nothing() -> None:
+    """Rows without an answer are not one group, but those without any text are."""
+    q, a = [*sentences(80), *[None, "", "  "] * 10], [None, ""] * 55
+    found = sides(source(q=q, a=a).split(by=["q", "a"], dev=0.2, test=0.2))
+    assert {side: len(rows) for side, rows in found.items()} == {"train": 66, "dev": 22, "test": 22}
+    assert {*range(80, 110)} <= {*found["train"]}
+
+
 def test_a_side_without_rows_says_why() -> None:
     with pytest.raises(
         AuditFailed, match=r"split\(by=\['q'\], dev=0.1, test=0.1\) leaves no rows for dev: .*larger than"
