@@ -7,6 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pandas import DataFrame, Series
 
 T = TypeVar("T")
@@ -26,10 +28,10 @@ EXACT = 2**53
 
 
 class Malformed(Exception):
-    """What a file holds at a line, counted from 1 as an editor does, is no row."""
+    """What a file holds, at a line if it has lines, counted from 1 as an editor does, is no row."""
 
-    def __init__(self, line: int, problem: str) -> None:
-        super().__init__(f"line {line:,}: {problem}")
+    def __init__(self, line: int | None, problem: str) -> None:
+        super().__init__(problem if line is None else f"line {line:,}: {problem}")
 
 
 def from_cells(names: Sequence[str], records: Iterable[Sequence[str]]) -> DataFrame:
@@ -147,6 +149,14 @@ def _type(values: Sequence[Any]) -> str:
         return "int64"
     exact = all(abs(value) <= EXACT for value in values if type(value) is int)
     return "float64" if exact and kinds <= {int, float, type(None)} else "object"
+
+
+def select(rows: DataFrame, wanted: NDArray[np.bool_]) -> DataFrame:
+    """Return the rows that are wanted, numbered from 0, and empty `rows`: a column is given up once it was copied."""
+    from pandas import DataFrame
+
+    chosen = {name: rows.pop(name)[wanted].reset_index(drop=True) for name in rows.columns.tolist()}
+    return DataFrame(chosen, index=range(int(wanted.sum())))
 
 
 def batches(things: Iterable[T]) -> Iterator[list[T]]:

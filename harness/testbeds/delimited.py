@@ -71,6 +71,8 @@ def _read(open_text: Open, names: Sequence[str], separator: str, *, quoted: bool
         first = next(records, None)
         if first is None:
             raise Malformed(1, "the file is empty. Write the names of the columns and the rows into it")
+        if any("\0" in cell for cell in first[1]):
+            raise Malformed(first[0], "it holds zero bytes, as files in UTF-16 do. Save it in UTF-8 (Excel: CSV UTF-8)")
         if not names:
             names = _header(*first)
         elif list(names) == first[1]:

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from harness.errors import AuditFailed, TestbedUnavailable
 from harness.testbeds import delimited, objects
-from harness.testbeds.columns import Malformed
+from harness.testbeds.columns import BATCH, Malformed
 from harness.testbeds.sources import File
 
 if TYPE_CHECKING:
@@ -90,21 +90,45 @@ def _parquet(path: Path) -> DataFrame:
     from pyarrow import parquet
 
     with _bytes(path) as stream, tempfile.TemporaryFile() as unpacked:
-        file: Any = path
         if isinstance(stream, gzip.GzipFile):
             shutil.copyfileobj(stream, unpacked)
-            file = unpacked
         try:
-            table = parquet.read_table(file)
+            file = parquet.ParquetFile(unpacked if isinstance(stream, gzip.GzipFile) else path)
+            schema = _plain(file.schema_arrow)
+            batches = [batch.cast(schema) for batch in file.iter_batches(BATCH)]
         except (pa.ArrowException, OSError) as problem:
-            raise Malformed(1, f"the parquet file cannot be read ({problem}). Write it again") from problem
-    names = table.column_names
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise Malformed(1, f"two columns are named {twice!r}. Rename one")
+            raise Malformed(None, f"the parquet file cannot be read ({problem}). Write it again") from problem
+    table = pa.Table.from_batches(batches, schema)
+    del batches
     for place, column in enumerate(table.columns):
-        if pa.types.is_dictionary(column.type):
-            table = table.set_column(place, names[place], column.cast(column.type.value_type))
+        if pa.types.is_integer(column.type) and column.null_count:
+            table = table.set_column(place, schema.names[place], _with_nulls(column, schema.names[place]))
     # Each column is given up once it is converted, so that two copies of the whole file are never in memory.
     frame: DataFrame = table.to_pandas(ignore_metadata=True, split_blocks=True, self_destruct=True)
     return frame
+
+
+def _plain(schema: Any) -> Any:
+    """Return a schema with values in place of codes for them, and texts of the type that pandas holds."""
+    import pyarrow as pa
+
+    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if twice is not None:
+        raise Malformed(None, f"two columns are named {twice!r}. Rename one")
+    plain = []
+    for field in schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        plain.append(field.with_type(pa.large_string() if pa.types.is_string(kind) else kind))
+    return pa.schema(plain)
+
+
+def _with_nulls(integers: Any, name: str) -> Any:
+    """Return integers of which some are null as float64, but only where it holds them exactly."""
+    import pyarrow as pa
+
+    try:
+        return integers.cast(pa.float64())
+    except pa.ArrowInvalid:
+        raise Malformed(
+            None, f"column {name!r} holds nulls and integers beyond 2^53, which would be rounded. Write it as texts"
+        ) from None

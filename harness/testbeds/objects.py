@@ -73,6 +73,7 @@ class _Rest:
     def __init__(self, stream: TextIO) -> None:
         self.line = 1
         self._stream, self._text, self._at = stream, "", 0
+        self._before = 0  # characters of the line before the text
 
     def next(self) -> str:
         """Return the next character that is no space, without going beyond it; empty at the end."""
@@ -94,12 +95,19 @@ class _Rest:
             try:
                 found, end = _DECODER.raw_decode(self._text, self._at)
             except (ValueError, RecursionError) as problem:
+                refused = self._refused(problem)
                 if isinstance(problem, _Twice) or not self._more():
-                    inside = problem.lineno - 1 if isinstance(problem, json.JSONDecodeError) else 0
-                    raise Malformed(self.line + inside, _told(problem)) from None
+                    raise refused from None
             else:
                 self._go(end)
                 return found
+
+    def _refused(self, problem: Exception) -> Malformed:
+        if not isinstance(problem, json.JSONDecodeError):
+            return Malformed(self.line, _told(problem))
+        first = problem.lineno == 1
+        line = self.line + self._text.count("\n", self._at, problem.pos)
+        return Malformed(line, _told(problem, self._before if first else 0))
 
     def _go(self, to: int) -> None:
         self.line += self._text.count("\n", self._at, to)
@@ -107,7 +115,8 @@ class _Rest:
 
     def _more(self) -> bool:
         """Read as much again as is left, so that long values are decoded a few times only."""
-        left = self._text[self._at :]
+        left, line_end = self._text[self._at :], self._text.rfind("\n", 0, self._at)
+        self._before = self._at - line_end - 1 if line_end >= 0 else self._before + self._at
         read = self._stream.read(max(CHUNK, len(left)))
         self._text, self._at = left + read, 0
         return bool(read)
@@ -143,7 +152,7 @@ def _row(line: int, value: Any) -> dict[str, Any]:
     return value
 
 
-def _told(problem: Exception) -> str:
+def _told(problem: Exception, before: int = 0) -> str:
     if isinstance(problem, json.JSONDecodeError):
-        return f"column {problem.colno}: {problem.msg}. Correct it there: JSON cannot be read beyond"
+        return f"column {before + problem.colno}: {problem.msg}. Correct it there: JSON cannot be read beyond"
     return "values are nested too deeply" if isinstance(problem, RecursionError) else str(problem)

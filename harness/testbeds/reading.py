@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import AuditFailed
 from harness.testbeds import local
+from harness.testbeds.columns import select
 from harness.testbeds.division import divide
 from harness.testbeds.filtering import kept, named
 from harness.testbeds.labels import known
@@ -113,6 +114,8 @@ def _load(source: Source) -> tuple[DataFrame, Names]:
 
 
 def _step(source: Source) -> tuple[DataFrame, Names]:
+    import numpy as np
+
     match source:
         case File():
             return local.load(source), {}
@@ -126,12 +129,12 @@ def _step(source: Source) -> tuple[DataFrame, Names]:
             return mixed([(str(part), _load(part)) for part in source.parts], source.weights)
         case Taken():
             rows, names = _load(source.of)
-            # Not `head`: that would keep the rest in memory, too.
-            return (rows.take(range(source.number)) if source.number < len(rows) else rows), names
+            # `head` would keep the rest in memory, too.
+            return select(rows, np.arange(len(rows)) < source.number), names
         case Where():
             rows, names = _load(source.of)
             seen = rows.drop(columns=NULL_LABEL, errors="ignore")
-            return rows[kept(source.keep, seen, str(source.of))].reset_index(drop=True), names
+            return select(rows, kept(source.keep, seen, str(source.of))), names
         case Part():
             return _part(source)
     raise TypeError(f"{source!r} is no source that can be read")
@@ -155,7 +158,7 @@ def _frame(source: Frame) -> DataFrame:
     if not rows.columns.is_unique:
         twice = rows.columns[rows.columns.duplicated()][0]
         raise AuditFailed(f"{source}: two columns are named {twice!r}. Rename one: rows.columns = [...]")
-    return rows.copy()
+    return rows
 
 
 def _nli(source: Nli) -> DataFrame:
@@ -190,7 +193,7 @@ def _part(source: Part) -> tuple[DataFrame, Names]:
 
     sides = _sides(source.of, source.by, source.dev, source.test, source.seed, _state(source.of))
     rows, names = _load(source.of)  # after the division has given up what it read: slower, but with half the memory
-    return rows[np.array(sides) == source.side].reset_index(drop=True), names
+    return select(rows, np.array(sides) == source.side), names
 
 
 @lru_cache(maxsize=4)

@@ -99,7 +99,7 @@ def _likely(
     agree = signatures[others] == signatures[text]
     before = agree[:, : band * PER_BAND].reshape(len(others), band, PER_BAND).all(axis=2).any(axis=1)
     small, large = np.minimum(sizes[others], sizes[text]), np.maximum(sizes[others], sizes[text])
-    likely: NDArray[np.bool_] = ~before & (agree.sum(axis=1) >= LIKELY) & (small >= THRESHOLD * large)
+    likely: NDArray[np.bool_] = ~before & (agree.sum(axis=1) >= LIKELY) & (small / large >= THRESHOLD)
     return likely
 
 
