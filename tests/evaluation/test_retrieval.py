@@ -102,6 +102,12 @@ def test_graded_gains_are_the_grades() -> None:
     assert values["ndcg@10"][0] == pytest.approx((discounts[0] + discounts[2]) / discounts.sum())
 
 
+def test_more_relevant_documents_than_ranks() -> None:
+    values = figures(np.ones((1, 100)), [[1.0] * 150])
+    assert values["map@100"] == values["ndcg@10"] == values["ndcg-graded@10"] == [1.0]
+    assert values["recall@100"] == pytest.approx(100 / 150)
+
+
 @pytest.mark.parametrize("noise", [0.0, 5e-8])
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 def test_a_model_that_tells_nothing_apart_is_at_chance(noise: float, similarity: Similarity) -> None:
@@ -122,6 +128,24 @@ def test_a_model_that_tells_nothing_apart_is_at_chance(noise: float, similarity:
         ranks = (places == document).argmax(axis=1)
         assert abs(ranks.mean() - (documents - 1) / 2) < 4 * documents / 12**0.5 / queries**0.5
         assert abs((ranks == 0).mean() - 1 / documents) < 4 * (1 / documents / queries) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("query", "documents"),
+    [
+        ([5, 1, 1, 1], [[1 + 2.4e-7, 1, 1, 1], [1, 1, 1, 1]]),
+        ([1, 0, 0, 0], [[1e-8, 1, 0, 0], [-1e-8, 1, 0, 0]]),
+    ],
+    ids=["last bits", "signs of zero"],
+)
+def test_cosines_that_differ_by_rounding_are_equal(query: list[float], documents: list[list[float]]) -> None:
+    model, queries = Fixed({"": np.ones(4)}), np.repeat(np.array([query], np.float32), 2000, axis=0)
+    embeddings = np.array(documents, np.float32)
+    one, other = model.similarity(queries[:1], embeddings)[0].tolist()
+    assert 0 < one - other < 2e-7
+    ids = [str(number) for number in range(2000)]
+    places = ranking.rank(model, queries, [embeddings], query_ids=ids, document_ids=["a", "b"], k=1)
+    assert 0.45 < places.mean() < 0.55
 
 
 def test_of_two_equal_documents_each_is_first_equally_often() -> None:
@@ -257,12 +281,13 @@ def test_a_collapsed_model_has_no_score(plural: str, how: str) -> None:
         score_retrieval(Encoder(model), found, piece=256)
 
 
-def test_one_document_that_differs_in_a_late_piece_is_no_collapse() -> None:
+@pytest.mark.parametrize("piece", [256, 600])
+def test_one_document_that_differs_is_no_collapse_however_late_it_comes(piece: int) -> None:
     found = random_set(2, 3, 600)
     model = embedded(found, 2)
     for text in found.documents[:-1]:
         model.given[text] = np.ones(16, np.float32)
-    score_retrieval(Encoder(model), found, piece=256)
+    score_retrieval(Encoder(model), found, piece=piece)
 
 
 def test_similarities_that_overflow_are_refused() -> None:

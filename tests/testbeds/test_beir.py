@@ -204,6 +204,8 @@ def test_a_document_is_left_out_only_if_it_is_the_query_itself(tmp_path: Path) -
     assert not judged.exclude, "its own document is an answer"
     numbered = [{**document, "text": f"about {number}"} for number, document in enumerate(corpus)]
     assert not beir.load(write(tmp_path, numbered, queries, "0\t5\t1\n1\t6\t1\n")).exclude
+    numbered[1] = corpus[1]
+    assert not beir.load(write(tmp_path, numbered, queries, "0\t5\t1\n1\t6\t1\n")).exclude, "one by chance"
     assert not beir.load(write(tmp_path)).exclude
 
 
