@@ -98,7 +98,8 @@ def declared(folder: Path, **changes: object) -> Ablation:
         "testbed": bed,
         "studies": [Study("mnr", loss=MNR, view=columns("question", "answer"))],
         "space": Space(batch_size=choice(8, 16), lr=log_uniform(1e-4, 1e-2)),
-        "budget": Budget(trials=1, seeds=2),
+        "budget": Budget(trials=1, seeds=2, epochs=4),
+        "default": Point(batch_size=8, lr=3e-3),
         "expect": [beats("mnr", "untrained"), keeps("mnr", "untrained", figure="similar/spearman_cosine", within=0.5)],
         "precision": "fp32",
     }
@@ -206,11 +207,11 @@ def test_further_settings_change_the_run_and_its_id(folder: Path, tmp_path: Path
         "no duplicates": replace(plain, sampler="no_duplicates"),
         "prompted": replace(plain, prompts={"question": "query: "}),
         "frozen": replace(plain, frozen=["0.model.embeddings"]),
-        "short": replace(plain, settings=Settings(max_seq_length=5)),
+        "short": replace(plain, settings=Settings(max_seq_length=8)),
         "decay": replace(plain, options={"weight_decay": choice(0.5)}),
     }
     studies = [replace(study, name=name) for name, study in others.items()]
-    ablation = declared(folder, studies=studies, budget=Budget(trials=1, seeds=1, checkpoint="best"), expect=[])
+    ablation = declared(folder, studies=studies, budget=Budget(trials=1, seeds=1, epochs=2, checkpoint="best"), expect=[])
     driven(ablation, tmp_path / "store")
     records = finals(tmp_path / "store")
     assert {record.study: record.outcome for record in records} == dict.fromkeys(others, "ok")
