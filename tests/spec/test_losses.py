@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import math
 import pickle
 import re
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,15 @@ from harness.training.train import Schedule, train
 PAGE = (Path(__file__).parents[2] / "docs" / "losses.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^\| `(.+?)` \| (.*?) ?\| `(.+?)` \|$", PAGE, re.MULTILINE)
 NAMES = {"losses": losses, "partial": partial, **{name: getattr(views, name) for name in views.__all__}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries_are_not_collected() -> Iterator[None]:
+    """Spare the trainer, which collects garbage before each training, the walk through all modules."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
 
 WORDS = [
     "the",
