@@ -154,6 +154,19 @@ def test_each_line_of_the_page_trains(loss: str, view: str, hub_root: Path, tmp_
     assert all(map(math.isfinite, seen))
 
 
+def test_the_denoising_decoder_may_leave_the_weights_by_which_it_would_choose(hub_root: Path, tmp_path: Path) -> None:
+    """It attends to one vector only, so their gradient is zero, or rounding."""
+    set_seed(0)
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
+    module: Any = losses.DenoisingAutoEncoderLoss(model)
+    module.decoder.set_attn_implementation("eager")
+    rows = Dataset.from_pandas(views.denoised("query").build(ROWS, 12), preserve_index=False)
+
+    took = train(model, module, rows, Point(6, 1e-3), Schedule(1), seed=0, precision="fp32", folder=tmp_path)
+
+    assert took.steps == 2
+
+
 def total(value: Any) -> Any:
     return sum(value.values()) if isinstance(value, dict) else value
 
@@ -240,7 +253,7 @@ TWO, FOUR = pd.Series([0, 1, 0]), pd.Series([0, 3, 1, 2])
         (losses.softmax, FOUR, "error", r"loss=partial\(losses\.softmax, num_labels=4\)"),
         (losses.softmax, TWO, "warning", r"No row .* label 2.*num_labels=2\)"),
         (partial(losses.softmax, num_labels=4), FOUR, None, ""),
-        (partial(partial(losses.softmax, num_labels=2), num_labels=4), FOUR, None, ""),
+        (partial(losses.adaptive_layer(partial(losses.softmax, num_labels=2)), num_labels=4), FOUR, None, ""),
         (losses.adaptive_layer(partial(losses.softmax, num_labels=2)), FOUR, "error", "num_labels=4"),
         (partial(losses.adaptive_layer(losses.softmax), num_labels=4), FOUR, None, ""),
         (losses.softmax, pd.Series([-1, 0, 1]), "error", "whole numbers from 0"),
