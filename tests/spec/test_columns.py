@@ -182,7 +182,7 @@ TRIPLET = ("question", "answer", "question")
 @pytest.mark.parametrize(
     ("view", "change", "says"),
     [
-        (columns("qestion", "answer"), {}, r"no column 'qestion'; they have answer, question, .*; did you mean 'question'\?"),
+        (columns("quest", "answer"), {}, r"no column 'quest'; they have answer, question, .*; did you mean 'question'\?"),
         (columns("question", score="rating"), {}, "no column 'rating'; they have .*; name one of these"),
         (columns("stars", "answer"), {}, "'stars' holds float64 and no texts"),
         (columns("question", "teacher"), {}, "'teacher' holds list and no texts"),

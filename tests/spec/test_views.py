@@ -120,9 +120,9 @@ def test_the_losses_of_nli_rows_are_fed_by_some_view() -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_rows_of_another_kind_are_refused_with_the_columns_that_there_are(view: str) -> None:
     with pytest.raises(
-        AuditFailed, match=r"no column 'hypothesis'; they have premise, hypotesis, label; did you mean 'hyp"
+        AuditFailed, match=r"no column 'hypothesis'; they have premise, hypothese, label; did you mean 'hyp"
     ):
-        VIEWS[view].build(ROWS.rename(columns={"hypothesis": "hypotesis"}), 1)
+        VIEWS[view].build(ROWS.rename(columns={"hypothesis": "hypothese"}), 1)
     with pytest.raises(AuditFailed, match=r"holds texts; read them by source=sources.nli"):
         VIEWS[view].build(ROWS.assign(label="entailment"), 1)
 

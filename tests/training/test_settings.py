@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,15 @@ from harness.model.fast import FastSentenceTransformer
 from harness.spec.settings import Settings
 from harness.spec.space import Point
 from harness.training.train import Schedule, Training, train
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries_are_not_collected() -> Iterator[None]:
+    """Spare the trainer, which collects garbage before each training, the walk through all modules."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
 
 TEXTS = nli_rows(1, 200).query("label == 0")[["premise", "hypothesis"]].head(22).reset_index(drop=True)
 PAIRS = Dataset.from_pandas(TEXTS, preserve_index=False)
