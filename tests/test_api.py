@@ -153,11 +153,7 @@ def test_a_loss_that_changed_is_another_run(done: tuple[Plan, Path]) -> None:
     [
         {"testbed": replace(testbeds.book, also=(), max_rows=91)},
         {"budget": Budget(trials=2, epochs=1, seeds=2, examples=33)},
-        {
-            "testbed": replace(
-                testbeds.book, also=(), max_rows=90, model=replace(testbeds.book.base, revision="0" * 40)
-            )
-        },
+        {"testbed": replace(testbeds.book, also=(), max_rows=90, model=replace(testbeds.book.base, revision="0" * 40))},
         {"testbed": replace(testbeds.book, also=(), max_rows=90, pooling="cls")},
     ],
 )

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-from audited import MNR, examined, make, plant
+from audited import MNR, examined, make, plant, revision_of
 from commandline import harness
 from hub import nli_rows, sts_pairs
 from rich.console import Console
 from torch import Tensor, nn
 
-from harness import Budget, Space, Study, api, choice, log_uniform, testbeds
+from harness import Budget, Space, Study, api, choice, log_uniform, measures, sources, testbeds
 from harness.audit import cache as kept
 from harness.audit import outcome
 from harness.audit.examine import in_batch
@@ -46,7 +46,7 @@ from harness.spec import losses
 from harness.spec.views import VIEWS
 from harness.stats.intervals import spearman
 from harness.testbeds import materials
-from harness.testbeds.refs import Ref
+from harness.testbeds.sources import Source
 
 
 def triplets(*changes: tuple[int, dict[str, str]]) -> pd.DataFrame:
@@ -183,9 +183,10 @@ def test_normalising_takes_case_width_punctuation_and_spaces_alone() -> None:
 
 
 def test_overlap_counts_pairs_and_distinct_sentences() -> None:
-    own = pair_keys(["a", "a", "b", "c", "a"], ["x", "y", "z", "c", "x"])
+    keys = pair_keys(["a", "a", "b", "c", "a"], ["x", "y", "z", "c", "x"])
+    own = {text for key in keys for text in key}
     others = set(pair_keys(["X", "y.", "q"], ["A", "z", "c"]))
-    found = overlap("set", own, ROWS, others, {text for key in others for text in key})
+    found = overlap("set", keys, own, ROWS, others, {text for key in others for text in key})
     assert found == Overlap("set", ROWS, 5, 2, 6, 5)  # both a-x; of a x y b z c all but b
 
 
@@ -239,7 +240,9 @@ SHARED = {
 def test_what_is_shared_is_judged_by_where_and_how_much(case: str) -> None:
     shared, severities = SHARED[case]
     assert MUCH_SHARED == 0.01
-    assert {finding.severity for finding in of_overlap(shared, "book")} == severities
+    assert {
+        finding.severity for finding in of_overlap(shared, "book", besides=shared.name.startswith("mteb/"))
+    } == severities
 
 
 def test_findings_come_by_severity_and_keep_their_order() -> None:
@@ -247,9 +250,9 @@ def test_findings_come_by_severity_and_keep_their_order() -> None:
     assert [finding.what for finding in by_severity(findings)] == ["1", "4", "2", "0", "3"]
 
 
-def leaking(cache: Path, name: str, leaks: list[tuple[str, str, int]]) -> Ref:
+def leaking(cache: Path, name: str, leaks: list[tuple[str, str, int]]) -> Source:
     frame = pd.concat([nli_rows(1, 300), pd.DataFrame(leaks, columns=["premise", "hypothesis", "label"])])
-    return plant(cache, name, "mnli", "train", frame.drop(columns="idx"))
+    return sources.nli(plant(cache, name, "mnli", "train", frame.drop(columns="idx")))
 
 
 def test_a_leaked_test_pair_is_found_in_whatever_guise(cache: Path) -> None:
@@ -292,7 +295,9 @@ def test_a_dev_set_that_is_the_test_set_is_an_error(cache: Path) -> None:
         "test",
         pairs.rename(columns={"sentence1": "sentence2", "sentence2": "sentence1"}),
     )
-    found = examined(make([Study("mnr", MNR, "pair")], test=test, dev=dev))
+    found = examined(
+        make([Study("mnr", MNR, "pair")], test=measures.sts(test, "stsb-test"), dev=measures.sts(dev, "stsb-dev"))
+    )
     assert [(f.what, f.count) for f in found.of("error")] == [(f"pairs of stsb-test in the {DEV_SET}", 60)]
 
 
@@ -340,14 +345,13 @@ def test_a_loss_that_does_not_hear_its_labels_is_found_by_trying_it(
 LEAKY = """
 from dataclasses import replace
 from harness import *
-from harness.testbeds.refs import Ref
 ablation = Ablation(
     name="leaky",
     testbed=replace(
         testbeds.book,
-        tasks=(),
+        also=(),
         max_rows=400,
-        rows=Ref("planted/{name}", "{revision}", "mnli", "train"),
+        source=sources.nli(sources.hub("planted/{name}", "mnli", revision="{revision}")),
         max_dropped=0.0,
     ),
     studies=[Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="triplet")],
@@ -362,7 +366,7 @@ def leaky(cache: Path, tmp_path: Path) -> tuple[Path, list[str]]:
     """A study file whose rows hold a test pair and a negative that is its positive; and these sentences."""
     test = materials.load_sts(testbeds.book.test)
     sentences = [test.sentence1[3], test.sentence2[3], "the same said twice ."]
-    ref = leaking(
+    leaking(
         cache,
         "leaky",
         [
@@ -373,7 +377,7 @@ def leaky(cache: Path, tmp_path: Path) -> tuple[Path, list[str]]:
         ],
     )
     path = tmp_path / "leaky.py"
-    path.write_text(LEAKY.format(name="leaky", revision=ref.revision), encoding="utf-8")
+    path.write_text(LEAKY.format(name="leaky", revision=revision_of("leaky")), encoding="utf-8")
     return path, sentences
 
 
@@ -478,7 +482,7 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     "change",
     [
         {"testbed": replace(testbeds.book, max_rows=7)},
-        {"testbed": replace(testbeds.book, dev=testbeds.book.test)},
+        {"testbed": replace(testbeds.book, dev=measures.sts(sources.hub("other/pairs"), "stsb-dev"))},
         {"testbed": replace(testbeds.book, also=("STS12",))},
         {"studies": [Study("mnr", MNR, "pair-of-all")]},
         {"studies": [Study("mnr", losses.MegaBatchMarginLoss, "pair")]},
