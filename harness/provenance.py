@@ -45,10 +45,10 @@ CODE = "harness code"
 """Key, among the versions, of the hash of this package's modules that affect scores."""
 
 DECIDES = (
-    *("data/clean.py", "data/mining.py", "embedded/tasks.py", "engine/rows.py", "engine/run.py"),
-    *("evaluation/encoder.py", "evaluation/mteb_tasks.py", "evaluation/scoring.py", "model/*.py"),
-    *("spec/losses.py", "spec/views.py", "testbeds/files.py", "testbeds/labels.py", "testbeds/materials.py"),
-    "training/*.py",
+    *("data/clean.py", "data/mining.py", "embedded/tasks.py", "engine/rows.py", "engine/run.py", "engine/testing.py"),
+    *("evaluation/encoder.py", "evaluation/measures.py", "evaluation/mteb_tasks.py", "evaluation/scoring.py"),
+    *("model/*.py", "spec/losses.py", "spec/views.py", "testbeds/beir.py", "testbeds/files.py", "testbeds/labels.py"),
+    *("testbeds/materials.py", "testbeds/reading.py", "training/*.py"),
 )
 """The modules of this package that affect scores."""
 

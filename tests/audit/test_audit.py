@@ -285,7 +285,8 @@ def test_a_leaked_sentence_and_a_near_duplicate_are_no_leaked_pair(cache: Path) 
     assert (after["stsb-dev"].near or 0) >= 1
 
 
-def test_a_dev_set_that_is_the_test_set_is_an_error(cache: Path) -> None:
+@pytest.mark.parametrize("names", [("stsb-dev", "stsb-test"), ("pairs", "pairs-test")])
+def test_a_dev_set_that_is_the_test_set_is_an_error(names: tuple[str, str], cache: Path) -> None:
     pairs = sts_pairs(7, 60, 1.0, "score")
     test = plant(cache, "same", "default", "test", pairs)
     dev = plant(
@@ -296,9 +297,9 @@ def test_a_dev_set_that_is_the_test_set_is_an_error(cache: Path) -> None:
         pairs.rename(columns={"sentence1": "sentence2", "sentence2": "sentence1"}),
     )
     found = examined(
-        make([Study("mnr", MNR, "pair")], test=measures.sts(test, "stsb-test"), dev=measures.sts(dev, "stsb-dev"))
+        make([Study("mnr", MNR, "pair")], dev=measures.sts(dev, names[0]), test=measures.sts(test, names[1]))
     )
-    assert [(f.what, f.count) for f in found.of("error")] == [(f"pairs of stsb-test in the {DEV_SET}", 60)]
+    assert [(f.what, f.count) for f in found.of("error")] == [(f"pairs of {names[1]} in the {DEV_SET}", 60)]
 
 
 class Reading(nn.Module):
