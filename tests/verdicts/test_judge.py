@@ -221,10 +221,10 @@ def other_pairs(run: PlannedRun, record: Record) -> Record | None:
         (lose, "seed 2 is not done"),
         (fail, "seed 2 is failed"),
         (diverge, "seed 2 is diverged"),
-        (forget_predictions, "seed 2 lacks its predictions of the STS test set"),
+        (forget_predictions, "seed 2 lacks its predictions of stsb-test"),
         (collapse, "same cosine"),
         (swap_score, "does not match its stored predictions"),
-        (other_pairs, "scored on the same test pairs"),
+        (other_pairs, "scored on the same test items"),
     ],
 )
 def test_a_damaged_final_run_makes_the_claim_incomplete(

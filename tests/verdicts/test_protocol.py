@@ -162,7 +162,11 @@ def test_a_record_under_another_run_s_id_is_none_of_it(what: str) -> None:
 ODD = {
     "a text for a score": lambda plain: plain["scores"].update({"stsb-dev/spearman_cosine": "NaN"}),
     "scores that are a text": lambda plain: plain.update(scores="none"),
-    "a cosine that is a text": lambda plain: plain["pairs"].update({"stsb-dev": {"gold": [0.1], "cosine": ["x"]}}),
+    "a cosine that is a text": lambda plain: plain["items"].update({"stsb-dev": {"gold": [0.1], "cosine": ["x"]}}),
+    "values of another number than items": lambda plain: plain["items"].update(
+        {"more": {"ids": ["a"], "by_figure": {"mrr@10": [0.5, 1.0]}}}
+    ),
+    "a headline that is a number": lambda plain: plain.update(headline=1),
     "a stage that is none": lambda plain: plain.update(stage="last"),
     "a truth for a seed": lambda plain: plain.update(seed=True),
     "a point that holds a list": lambda plain: plain.update(point={"batch_size": 8, "lr": 1e-4, "scale": [1]}),

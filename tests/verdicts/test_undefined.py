@@ -81,7 +81,7 @@ def one_gold_score_differs(run: PlannedRun, record: Record) -> Record:
     [
         (three_differ, "its correlation is undefined in some resamples"),
         (one_gold_score_differs, "its correlation is undefined in some resamples"),
-        (not_a_number, "has STS test predictions that are not numbers"),
+        (not_a_number, "has predictions of stsb-test that are not numbers"),
         (without_score, "has a score stsb-test/spearman_cosine that is not a number"),
     ],
 )
