@@ -51,11 +51,12 @@ def measure(side: Side, bed: Testbed, **options: Any) -> tuple[float, dict[str, 
     from harness.engine import worker
     from harness.executors.library_output import be_quiet
     from harness.testbeds import materials
+    from harness.testbeds.measure_kinds import Sts
 
     be_quiet()
     if side == "harness":
         worker.tune_memory_management()
-    sets = {"stsb-dev": materials.load_sts(bed.dev), "stsb-test": materials.load_sts(bed.test)}
+    sets = {each.name: materials.load_sts(each) for each in bed.measures if isinstance(each, Sts)}
     began = time.perf_counter()
     if side == "plain":
         scores = score_plainly(plain_model(bed, "cpu"), bed.tasks, sets, **options)

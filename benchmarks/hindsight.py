@@ -21,7 +21,6 @@ from harness import testbeds
 from harness.planning import unlocking
 from harness.planning.plan import Plan, PlannedRun
 from harness.planning.planner import Planner
-from harness.scores import DEV, TEST
 from harness.spec import losses
 from harness.spec.ablation import Ablation
 from harness.spec.budget import Budget
@@ -36,6 +35,7 @@ from harness.verdicts.judge import judge
 from harness.verdicts.rules import Verdict
 from harness.verdicts.until_decided import grown
 
+DEV, TEST = "stsb-dev", "stsb-test"
 MNR = losses.MultipleNegativesRankingLoss
 PAIRS, MOST = 300, 10
 SPREAD = {"seed": 0.6, "pair": 0.25}
@@ -86,7 +86,7 @@ class Store:
             scores |= {f"{TEST}/spearman_cosine": score, f"{TEST}/pearson_cosine": score}
         predictions = {DEV: pairs, TEST: pairs} if final else {}
         who = (str(run.id), run.study, run.stage, run.seed, run.point, run.trial)
-        return Record(*who, "ok", scores=scores, pairs=predictions)
+        return Record(*who, "ok", scores=scores, items=predictions)
 
 
 AB = ("a", "b")

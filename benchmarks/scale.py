@@ -33,7 +33,6 @@ from harness.engine.progress import Board
 from harness.executors.start import start
 from harness.planning.plan import PlannedRun, run_id
 from harness.planning.planner import Planner
-from harness.scores import DEV, TEST
 from harness.spec.loading import load_study_file
 from harness.spec.space import Point
 from harness.stats.intervals import spearman
@@ -42,6 +41,7 @@ from harness.store.items import Pairs
 from harness.store.records import Record
 
 RUNS_A_STUDY = 26
+DEV, TEST = "stsb-dev", "stsb-test"
 
 STUDY_FILE = """
 from harness import Ablation, Budget, Space, Study, beats, choice, log_uniform, losses, testbeds
@@ -87,7 +87,7 @@ def made_up(run: PlannedRun, tasks: Sequence[str]) -> Record:
         trial=run.trial,
         outcome="ok",
         scores=scores | {f"mteb/{task}": round(draw.uniform(0.4, 0.9), 6) for task in tasks},
-        pairs=pairs if run.stage != "tune" else {},
+        items=pairs if run.stage != "tune" else {},
         curve=((1.0, scores[f"{DEV}/spearman_cosine"]),),
         rows=50_000 if run.point else 0,
         steps=1563 if run.point else 0,

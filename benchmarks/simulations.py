@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from harness import testbeds
 from harness.planning.plan import Plan, PlannedRun
 from harness.report.figures import COLOURS, GREY, MARKERS, draw
-from harness.scores import HEADLINE, TEST
+from harness.scores import HEADLINE
 from harness.spec import losses
 from harness.spec.ablation import Ablation
 from harness.spec.budget import Budget
@@ -38,6 +38,8 @@ from harness.verdicts.order import posterior_all_positive
 from harness.verdicts.power import power
 
 Floats = NDArray[np.float64]
+
+TEST = "stsb-test"
 
 SPREADS = (0.005, 0.01)
 """Standard deviations over seeds of STSB test Spearman, the lower and upper of what fine-tuned BERTs show."""
@@ -105,7 +107,7 @@ def equal_ablation(random: np.random.Generator, *, pairs: int, seeds: int, over:
             predicted = Pairs(tuple(gold), tuple(cosine))
             scores = {HEADLINE: intervals.spearman(predicted.gold, predicted.cosine)}
             key = f"{name}{seed}"
-            record = Record(key, name, "final", seed, _POINT, None, "ok", scores=scores, pairs={TEST: predicted})
+            record = Record(key, name, "final", seed, _POINT, None, "ok", scores=scores, items={TEST: predicted})
             runs.append(PlannedRun(name, "final", seed, "done", _POINT, None, key, ("best",), record))
     return Plan(_ABLATION, tuple(runs))
 
@@ -200,6 +202,7 @@ def wrong_about_a_score(
 
 
 def _two_intervals_p(claim: Difference) -> float:
+    assert claim.resampled is not None
     sides = ((claim.by_seed, claim.resampled), (np.negative(claim.by_seed), -claim.resampled))
     return 2 * min(max(intervals.bootstrap_p(pairs, 0.0), intervals.t_p(seeds, 0.0)) for seeds, pairs in sides)
 

@@ -32,10 +32,11 @@ from training import plain_model, train_plainly
 
 from harness.api import load
 from harness.provenance import hardware
-from harness.scores import DEV, TEST
 from harness.spec.loading import load_study_file
 from harness.store.records import Record
 from harness.testbeds import by_name
+
+DEV, TEST = "stsb-dev", "stsb-test"
 
 
 def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[str, float]:
@@ -45,6 +46,7 @@ def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[
 
     from harness.spec.views import VIEWS
     from harness.testbeds import materials
+    from harness.testbeds.measure_kinds import Sts
 
     ablation = replace(load_study_file(file), testbed=by_name("embedded"))
     bed = ablation.testbed
@@ -52,13 +54,13 @@ def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[
     final = run["stage"] != "tune"
     if run["batch_size"] is not None:
         study = ablation.study(run["study"])
-        frame = VIEWS[str(study.view)].build(materials.load_rows(bed), bed.max_rows)
+        frame = VIEWS[str(study.view)].build(materials.load_rows(bed.source), bed.limit)
         set_seed(run["seed"])
         rows = Dataset.from_pandas(frame, preserve_index=False)
         folder = Path(tempfile.mkdtemp())
         loss = study.loss(model)
         train_plainly(model, loss, rows, run["batch_size"], run["lr"], folder, "cpu", run["seed"])
-    sets = {DEV: materials.load_sts(bed.dev)} | ({TEST: materials.load_sts(bed.test)} if final else {})
+    sets = {each.name: materials.load_sts(each) for each in bed.measures[: 2 if final else 1] if isinstance(each, Sts)}
     return score_plainly(model, tasks if final else (), sets)
 
 

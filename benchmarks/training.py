@@ -92,7 +92,7 @@ def measure(
     be_quiet()
     if side != "plain":
         worker.tune_memory_management()
-    frame = BUILD[VIEWS[study]].build(materials.load_rows(bed), 10**9).head(bed.max_rows)
+    frame = BUILD[VIEWS[study]].build(materials.load_rows(bed.source), 10**9).head(bed.limit)
     rows = Dataset.from_pandas(frame, preserve_index=False)
     make: Any = {
         "softmax": losses.softmax,
@@ -125,7 +125,7 @@ def measure(
     if not scored:
         return figures
     model.eval()
-    score = scoring.score_sts(scoring.Encoder(model), materials.load_sts(bed.dev))[1]["spearman_cosine"]
+    score = scoring.score_measure(scoring.Encoder(model), bed.dev).scores[bed.objective]
     return figures | {"score": score, "peak": matrix_peak(device, precision)}
 
 
@@ -141,11 +141,11 @@ def base_model(side: Side, bed: Testbed, device: str, shape: str | None) -> Any:
     from sentence_transformers import SentenceTransformer
 
     from harness.model.loading import fresh_model, load_model
-    from harness.testbeds import materials
+    from harness.testbeds import fetching
 
     if shape is None:
         return plain_model(bed, device) if side == "plain" else fresh_model(bed)
-    folder = random_weights(str(materials.locate(bed.model, is_model=True)), shape)
+    folder = random_weights(str(fetching.locate(bed.base, is_model=True)), shape)
     return SentenceTransformer(folder, device=device) if side == "plain" else load_model(folder, "mean")
 
 
@@ -153,9 +153,9 @@ def plain_model(bed: Testbed, device: str) -> Any:
     """Load a testbed's base model as the documentation does."""
     from sentence_transformers import SentenceTransformer
 
-    from harness.testbeds import materials
+    from harness.testbeds import fetching
 
-    return SentenceTransformer(str(materials.locate(bed.model, is_model=True)), device=device)
+    return SentenceTransformer(str(fetching.locate(bed.base, is_model=True)), device=device)
 
 
 @lru_cache(maxsize=1)

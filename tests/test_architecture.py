@@ -97,6 +97,11 @@ def test_what_makes_scores_is_part_of_each_records_code_hash() -> None:
     hashed = {path.relative_to(package).as_posix() for each in provenance.DECIDES for path in package.glob(each)}
     rooms = {"model", "training"}
     assert {path.relative_to(package).as_posix() for path in modules() if room(path) in rooms} <= hashed
-    assert {"engine/run.py", "engine/rows.py", "evaluation/scoring.py", "evaluation/encoder.py"} <= hashed
+    assert {"engine/run.py", "engine/rows.py", "engine/testing.py"} <= hashed
+    score_nothing = {"__init__.py", "calibrate.py", "diagnostics.py", "published.py"}
+    scoring = {f"evaluation/{path.name}" for path in (package / "evaluation").glob("*.py")}
+    assert scoring - {f"evaluation/{name}" for name in score_nothing} <= hashed
+    read = {f"testbeds/{name}.py" for name in ("beir", "files", "labels", "materials", "reading")}
+    assert read <= hashed
     for each in provenance.DECIDES:
         assert list(package.glob(each)), each

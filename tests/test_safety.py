@@ -20,7 +20,7 @@ from harness.cli.main import main
 from harness.errors import StudyFileError, TestbedUnavailable
 from harness.provenance import without_secrets
 from harness.spec import losses
-from harness.testbeds import materials
+from harness.testbeds import fetching
 from harness.testbeds.refs import Ref
 
 HOSTILE = [
@@ -240,7 +240,7 @@ def test_a_base_model_that_is_no_safetensors_is_refused(
     monkeypatch.setattr("harness.testbeds.hub.huggingface_hub.snapshot_download", lambda *_, **__: str(folder))
 
     with pytest.raises(TestbedUnavailable, match=r"no \*\.safetensors.*they can run code"):
-        materials.locate(Ref("someone/model", "0" * 40), is_model=True)
+        fetching.locate(Ref("someone/model", "0" * 40), is_model=True)
     assert not (tmp_path / "marked").exists()
 
 

@@ -109,10 +109,10 @@ def release() -> None:
 def model_folder(shape: str, small: bool) -> str:
     """Return a folder with random weights of a shape and a tokenizer of the made-up words; or the embedded model's."""
     if shape == "embedded":
-        from harness.testbeds import embedded, materials
+        from harness.testbeds import embedded, fetching
 
-        materials.fetch(embedded, dict)  # waits for another process that builds it
-        return str(materials.locate(embedded.model, is_model=True))
+        fetching.fetch(embedded, (), dict)  # waits for another process that builds it
+        return str(fetching.locate(embedded.base, is_model=True))
     if small:
         SHAPES[shape] = SMALL
     return random_weights(_tokenizer(), shape)
@@ -172,5 +172,5 @@ def own_pairs(count: int) -> Any:
     from harness.testbeds import embedded, materials
 
     model_folder("embedded", small=False)
-    frame = VIEWS["pair"].build(materials.load_rows(embedded), 10 * count).head(count)
+    frame = VIEWS["pair"].build(materials.load_rows(embedded.source), 10 * count).head(count)
     return Dataset.from_pandas(frame, preserve_index=False)

@@ -18,7 +18,8 @@ from gpu_stages.common import SMALL, Stage, base_model, failure, model_folder, n
 from harness.evaluation import scoring
 from harness.evaluation.encoder import Encoder
 from harness.model.loading import load_model
-from harness.testbeds import embedded, materials
+from harness.testbeds import embedded, fetching, materials
+from harness.testbeds.measure_kinds import Sts
 
 TASKS = ("EmbeddedTopicClassification",)
 PASSAGES, PLAIN_PASSAGES = 100_000, 10_000
@@ -28,7 +29,7 @@ PASSAGES, PLAIN_PASSAGES = 100_000, 10_000
 def run(stage: Stage) -> None:
     """Score sets and a task with the embedded model and a random bert-base, then embed a corpus."""
     own = model_folder("embedded", stage.small)
-    materials.fetch(embedded, lambda: {name: [_reference(name)] for name in TASKS})
+    fetching.fetch(embedded, (), lambda: {name: [_reference(name)] for name in TASKS})
     if stage.small:
         SHAPES["bert-base"] = SMALL
     parts: tuple[tuple[str, Callable[[], None]], ...] = (
@@ -53,7 +54,7 @@ def _reference(name: str) -> Any:
 
 def _scored(stage: Stage, name: str, folder: str) -> None:
     """Evaluate plainly and by the harness in turn after a warm-up; report seconds and differences of scores."""
-    sets = {"stsb-dev": materials.load_sts(embedded.dev), "stsb-test": materials.load_sts(embedded.test)}
+    sets = {each.name: materials.load_sts(each) for each in embedded.measures if isinstance(each, Sts)}
     plain = SentenceTransformer(folder, device=stage.device)
     ours = load_model(folder, None if name == "embedded model" else "mean").eval()
     texts = sum(2 * len(pairs.gold) for pairs in sets.values())

@@ -111,5 +111,5 @@ def between(
     dev = sets[bed.dev.name]
     pairs = set(dev.pairs)
     for name, held in {**sets, **tasks}.items():
-        if not name.startswith(bed.dev.name):
+        if not (name == bed.dev.name or name.startswith(f"{bed.dev.name} (")):
             yield overlap(name, held.pairs, held.sentences, DEV_SET, pairs, dev.sentences)

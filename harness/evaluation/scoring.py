@@ -80,8 +80,8 @@ def _main_score(encoder: Encoder, measure: Mteb) -> float:
         scores, missing = score_tasks(
             encoder, [name], name="harness/measure", run_id="measure", folder=Path(folder), split=measure.split
         )
-    if not scores:
-        why = missing.get(name, "mteb returned no score")
+    if missing or not scores:  # the mean over only some of a task's subsets would be another figure
+        why = next(iter(missing.values()), "mteb returned no score")
         if why.startswith(UNFIT):
             raise Diverged(why.removeprefix(UNFIT))
         raise RunFailed(f"{measure.name}: it could not be evaluated: {why}")

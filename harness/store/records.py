@@ -115,8 +115,7 @@ class Record:
             content: hash of its data, None if it is not known.
         """
         scored = self.provenance.get("measures", {}).get(name)
-        there = any(figure == name or figure.startswith(f"{name}/") for figure in self.scores)
-        return not there or (None not in (scored, content) and scored != content)
+        return not _scored(name, self.scores) or (None not in (scored, content) and scored != content)
 
     def is_unfit_for(self, task: str) -> bool:
         """Return whether all missing scores of a task or measure are missing because of the model."""
@@ -247,10 +246,15 @@ def completed(earlier: Record | None, again: Record) -> Record:
         scores=scores,
         unshared={**again.unshared, **earlier.unshared},
         items={**again.items, **_without(stale, earlier.items)},
-        missing={name: why for name, why in again.missing.items() if not {name, f"mteb/{name}"} & scores.keys()},
+        missing={name: why for name, why in again.missing.items() if not _scored(name, scores)},
         warnings=tuple(dict.fromkeys((*earlier.warnings, *again.warnings, *notes))),
         provenance={**earlier.provenance, "subsets": subsets, "measures": {**then_measures, **measures}},
     )
+
+
+def _scored(name: str, scores: Collection[str]) -> bool:
+    """Return whether a task, a subset or a measure has a score."""
+    return f"mteb/{name}" in scores or any(figure == name or figure.startswith(f"{name}/") for figure in scores)
 
 
 def _without(measures: Collection[str], by_name: Mapping[str, T]) -> dict[str, T]:

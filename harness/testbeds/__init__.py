@@ -75,7 +75,8 @@ class Testbed:
         where = f"testbed {self.name!r}"
         if isinstance(self.model, str):
             object.__setattr__(self, "model", model_ref(self.model, folder_of_caller()))
-        object.__setattr__(self, "also", tuple(self.also) if isinstance(self.also, Sequence) else self.also)
+        if isinstance(self.also, Sequence) and not isinstance(self.also, str):
+            object.__setattr__(self, "also", tuple(self.also))
         if not 0 <= self.max_dropped <= 1:
             raise StudyFileError(f"{where}: max_dropped={self.max_dropped!r}; a share is from 0 to 1")
         if self.max_rows is not None and self.max_rows < 1:
@@ -97,7 +98,7 @@ class Testbed:
                     f"write {part}=measures.mteb({measure!r})" if isinstance(measure, str) else "e.g. measures.sts(...)"
                 )
                 raise StudyFileError(f"{where}: {part}={measure!r}; give one of harness.measures, {hint}")
-        if isinstance(self.also, str) or not isinstance(self.also, tuple):
+        if not isinstance(self.also, tuple):
             raise StudyFileError(f"{where}: also={self.also!r}; give a list of measures and names of mteb tasks")
         for measure in self.also:
             if not isinstance(measure, (str, *kinds)):

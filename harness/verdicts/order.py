@@ -98,7 +98,9 @@ def _at_common_seeds(sides: Sequence[Finals]) -> list[Finals]:
         side
         if side.constant
         else replace(
-            side, scores={s: side.scores[s] for s in common}, predictions={s: side.predictions[s] for s in common}
+            side,
+            scores={s: side.scores[s] for s in common},
+            predictions={s: side.predictions[s] for s in common if s in side.predictions},
         )
         for side in sides
     ]

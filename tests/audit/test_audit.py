@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-from audited import MNR, examined, make, plant
+from audited import MNR, examined, make, plant, revision_of
 from commandline import harness
 from hub import nli_rows, sts_pairs
 from rich.console import Console
 from torch import Tensor, nn
 
-from harness import Budget, Space, Study, api, choice, log_uniform, testbeds
+from harness import Budget, Space, Study, api, choice, log_uniform, measures, sources, testbeds
 from harness.audit import cache as kept
 from harness.audit import outcome
 from harness.audit.examine import in_batch
@@ -35,7 +35,8 @@ from harness.report.threats import threats
 from harness.spec import losses
 from harness.spec.views import VIEWS
 from harness.stats.intervals import spearman
-from harness.testbeds import Ref, materials
+from harness.testbeds import materials
+from harness.testbeds.sources import Source
 from harness.texts.near import near_duplicates
 from harness.texts.normal import normalise, pair_key, pair_keys
 
@@ -174,9 +175,10 @@ def test_normalising_takes_case_width_punctuation_and_spaces_alone() -> None:
 
 
 def test_overlap_counts_pairs_and_distinct_sentences() -> None:
-    own = pair_keys(["a", "a", "b", "c", "a"], ["x", "y", "z", "c", "x"])
+    keys = pair_keys(["a", "a", "b", "c", "a"], ["x", "y", "z", "c", "x"])
+    own = {text for key in keys for text in key}
     others = set(pair_keys(["X", "y.", "q"], ["A", "z", "c"]))
-    found = overlap("set", own, ROWS, others, {text for key in others for text in key})
+    found = overlap("set", keys, own, ROWS, others, {text for key in others for text in key})
     assert found == Overlap("set", ROWS, 5, 2, 6, 5)  # both a-x; of a x y b z c all but b
 
 
@@ -230,7 +232,9 @@ SHARED = {
 def test_what_is_shared_is_judged_by_where_and_how_much(case: str) -> None:
     shared, severities = SHARED[case]
     assert MUCH_SHARED == 0.01
-    assert {finding.severity for finding in of_overlap(shared, "book")} == severities
+    assert {
+        finding.severity for finding in of_overlap(shared, "book", besides=shared.name.startswith("mteb/"))
+    } == severities
 
 
 def test_findings_come_by_severity_and_keep_their_order() -> None:
@@ -238,9 +242,9 @@ def test_findings_come_by_severity_and_keep_their_order() -> None:
     assert [finding.what for finding in by_severity(findings)] == ["1", "4", "2", "0", "3"]
 
 
-def leaking(cache: Path, name: str, leaks: list[tuple[str, str, int]]) -> Ref:
+def leaking(cache: Path, name: str, leaks: list[tuple[str, str, int]]) -> Source:
     frame = pd.concat([nli_rows(1, 300), pd.DataFrame(leaks, columns=["premise", "hypothesis", "label"])])
-    return plant(cache, name, "mnli", "train", frame.drop(columns="idx"))
+    return sources.nli(plant(cache, name, "mnli", "train", frame.drop(columns="idx")))
 
 
 def test_a_leaked_test_pair_is_found_in_whatever_guise(cache: Path) -> None:
@@ -273,7 +277,8 @@ def test_a_leaked_sentence_and_a_near_duplicate_are_no_leaked_pair(cache: Path) 
     assert (after["stsb-dev"].near or 0) >= 1
 
 
-def test_a_dev_set_that_is_the_test_set_is_an_error(cache: Path) -> None:
+@pytest.mark.parametrize("names", [("stsb-dev", "stsb-test"), ("pairs", "pairs-test")])
+def test_a_dev_set_that_is_the_test_set_is_an_error(names: tuple[str, str], cache: Path) -> None:
     pairs = sts_pairs(7, 60, 1.0, "score")
     test = plant(cache, "same", "default", "test", pairs)
     dev = plant(
@@ -283,8 +288,10 @@ def test_a_dev_set_that_is_the_test_set_is_an_error(cache: Path) -> None:
         "test",
         pairs.rename(columns={"sentence1": "sentence2", "sentence2": "sentence1"}),
     )
-    found = examined(make([Study("mnr", MNR, "pair")], test=test, dev=dev))
-    assert [(f.what, f.count) for f in found.of("error")] == [(f"pairs of stsb-test in the {DEV_SET}", 60)]
+    found = examined(
+        make([Study("mnr", MNR, "pair")], dev=measures.sts(dev, names[0]), test=measures.sts(test, names[1]))
+    )
+    assert [(f.what, f.count) for f in found.of("error")] == [(f"pairs of {names[1]} in the {DEV_SET}", 60)]
 
 
 class Reading(nn.Module):
@@ -331,14 +338,13 @@ def test_a_loss_that_does_not_hear_its_labels_is_found_by_trying_it(
 LEAKY = """
 from dataclasses import replace
 from harness import *
-from harness.testbeds.refs import Ref
 ablation = Ablation(
     name="leaky",
     testbed=replace(
         testbeds.book,
-        tasks=(),
+        also=(),
         max_rows=400,
-        rows=Ref("planted/{name}", "{revision}", "mnli", "train"),
+        source=sources.nli(sources.hub("planted/{name}", "mnli", revision="{revision}")),
         max_dropped=0.0,
     ),
     studies=[Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="triplet")],
@@ -353,7 +359,7 @@ def leaky(cache: Path, tmp_path: Path) -> tuple[Path, list[str]]:
     """A study file whose rows hold a test pair and a negative that is its positive; and these sentences."""
     test = materials.load_sts(testbeds.book.test)
     sentences = [test.sentence1[3], test.sentence2[3], "the same said twice ."]
-    ref = leaking(
+    leaking(
         cache,
         "leaky",
         [
@@ -364,7 +370,7 @@ def leaky(cache: Path, tmp_path: Path) -> tuple[Path, list[str]]:
         ],
     )
     path = tmp_path / "leaky.py"
-    path.write_text(LEAKY.format(name="leaky", revision=ref.revision), encoding="utf-8")
+    path.write_text(LEAKY.format(name="leaky", revision=revision_of("leaky")), encoding="utf-8")
     return path, sentences
 
 
@@ -469,7 +475,7 @@ def test_nothing_is_audited_twice_and_other_data_are_audited_anew(
     "change",
     [
         {"testbed": replace(testbeds.book, max_rows=7)},
-        {"testbed": replace(testbeds.book, dev=testbeds.book.test)},
+        {"testbed": replace(testbeds.book, dev=measures.sts(sources.hub("other/pairs"), "stsb-dev"))},
         {"testbed": replace(testbeds.book, also=("STS12",))},
         {"studies": [Study("mnr", MNR, "pair-of-all")]},
         {"studies": [Study("mnr", losses.MegaBatchMarginLoss, "pair")]},

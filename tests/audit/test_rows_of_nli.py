@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import logging
@@ -18,21 +17,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from audited import MNR, examined, make, plant
+from audited import MNR, examined, make, plant, revision_of
 from commandline import harness
 from datasets import ClassLabel, Dataset, Features, Value
-from hub import Hub, _write_data, nli_rows, sts_pairs
+from hub import Hub as Served
+from hub import _write_data, nli_rows, sts_pairs
 from rich.console import Console
 
-from harness import Study, api, testbeds
+from harness import Study, api, measures, sources, testbeds
 from harness.audit import cache as audits
 from harness.engine.options import Options
 from harness.engine.rows import view_rows
 from harness.errors import AuditFailed, StudyFileError, TestbedUnavailable
 from harness.spec import losses
 from harness.spec.views import VIEWS, View
-from harness.testbeds import Testbed, files, materials
+from harness.testbeds import files, materials
+from harness.testbeds.measure_kinds import Sts
 from harness.testbeds.refs import Ref
+from harness.testbeds.sources import Hub
 
 STANDARD = ("entailment", "neutral", "contradiction")
 
@@ -106,9 +108,10 @@ STUDY_OF = """
 from dataclasses import replace
 from harness import *
 from harness.testbeds.refs import Ref
+from harness.testbeds.sources import Hub
 ablation = Ablation(
     name="rows",
-    testbed=replace(testbeds.book, also=(), max_rows=1000, rows={ref!r}),
+    testbed=replace(testbeds.book, also=(), max_rows=1000, source=sources.nli({ref!r})),
     studies=[
         Study("softmax", loss=losses.softmax, view="pair-class"),
         Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="triplet"),
@@ -121,12 +124,12 @@ ablation = Ablation(
 
 @pytest.mark.parametrize("listed", [False, True], ids=["copied by hand", "begun by the hub's library"])
 def test_a_cache_with_a_part_of_the_rows_is_refused_offline_and_filled_online(
-    listed: bool, hub: Hub, hub_root: Path, cache: Path, tmp_path: Path
+    listed: bool, hub: Served, hub_root: Path, cache: Path, tmp_path: Path
 ) -> None:
     served = hub_root / "datasets" / "planted" / "shards"
     if not served.exists():
         sharded(served, SHARDS)
-    (tmp_path / "study.py").write_text(STUDY_OF.format(ref=REF), encoding="utf-8")
+    (tmp_path / "study.py").write_text(STUDY_OF.format(ref=Hub(REF)), encoding="utf-8")
     home = Path(shutil.copytree(cache, tmp_path / "home", symlinks=True))
     online = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"}
     offline = {**online, "HF_HUB_OFFLINE": "1"}
@@ -152,9 +155,9 @@ def test_a_cache_with_a_part_of_the_rows_is_refused_offline_and_filled_online(
     assert {f["of"] for f in found if f["what"] == "label balance"} == {int((rows["label"] >= 0).sum())}
 
 
-def labelled(cache: Path, name: str, labels: list[Any], feature: Any = None) -> Testbed:
-    """Plant an NLI set of these labels, one a row, and return a testbed of it."""
-    revision = hashlib.sha1(name.encode()).hexdigest()
+def labelled(cache: Path, name: str, labels: list[Any], feature: Any = None) -> Hub:
+    """Plant an NLI set of these labels, one a row."""
+    revision = revision_of(name)
     folder = cache / "hub" / f"datasets--planted--{name}" / "snapshots" / revision
     frame = pd.DataFrame({"premise": [f"p {n}" for n in range(len(labels))]}).assign(hypothesis="h", label=labels)
     if not folder.exists():
@@ -163,7 +166,7 @@ def labelled(cache: Path, name: str, labels: list[Any], feature: Any = None) -> 
         features = Features({"premise": Value("string"), "hypothesis": Value("string"), "label": feature})
         whole = Dataset.from_dict({**frame.to_dict("list"), "label": labels}, features=features)
         whole.to_parquet(folder / "mnli" / "train-00000-of-00001.parquet")
-    return replace(testbeds.book, rows=Ref(f"planted/{name}", revision, "mnli", "train"))
+    return Hub(Ref(f"planted/{name}", revision, "mnli", "train"))
 
 
 READ: dict[str, tuple[list[Any], Any, list[int]]] = {
@@ -189,7 +192,7 @@ READ: dict[str, tuple[list[Any], Any, list[int]]] = {
 @pytest.mark.parametrize("case", READ)
 def test_labels_are_read_by_their_names_or_in_glues_order(case: str, cache: Path) -> None:
     labels, feature, expected = READ[case]
-    rows = materials.load_rows(labelled(cache, f"read-{list(READ).index(case)}", labels, feature))
+    rows = materials.load_rows(sources.nli(labelled(cache, f"read-{list(READ).index(case)}", labels, feature)))
     assert rows["label"].tolist() == expected
     assert rows["label"].dtype == np.int64
 
@@ -208,18 +211,15 @@ MISREAD: dict[str, tuple[list[Any], Any, str]] = {
 @pytest.mark.parametrize("case", MISREAD)
 def test_labels_that_may_mean_anything_are_refused_with_the_values_seen(case: str, cache: Path) -> None:
     labels, feature, seen = MISREAD[case]
-    bed = labelled(cache, f"misread-{case.replace(' ', '-')}", labels, feature)
+    planted = labelled(cache, f"misread-{case.replace(' ', '-')}", labels, feature)
     with pytest.raises(AuditFailed, match=re.escape(seen)) as told:
-        materials.load_rows(bed)
+        materials.load_rows(sources.nli(planted))
     assert "labels=(" in str(told.value)
 
 
 def test_what_labels_stand_for_may_be_said_where_the_data_set_does_not(cache: Path) -> None:
-    bed = labelled(cache, "said", [1, 2, 3, 3])
-    assert isinstance(bed.rows, Ref)
-    rows = materials.load_rows(
-        replace(bed, rows=replace(bed.rows, labels=("-", "contradiction", "neutral", "entailment")))
-    )
+    planted = labelled(cache, "said", [1, 2, 3, 3])
+    rows = materials.load_rows(sources.nli(planted, labels=("-", "contradiction", "neutral", "entailment")))
     assert rows["label"].tolist() == [2, 1, 0, 0]
 
 
@@ -231,15 +231,15 @@ def test_columns_of_another_form_are_refused_by_name(cache: Path) -> None:
             (frame.assign(premise=range(30)), "column 'premise' holds 0"),
         )
     ):
-        bed = replace(testbeds.book, rows=plant(cache, f"form{number}", "mnli", "train", change))
+        planted = plant(cache, f"form{number}", "mnli", "train", change)
         with pytest.raises(AuditFailed, match=said):
-            materials.load_rows(bed)
+            materials.load_rows(sources.nli(planted))
 
 
-def sts(cache: Path, name: str, **columns: Any) -> Ref:
+def sts(cache: Path, name: str, part: str = "dev", **columns: Any) -> Sts:
     pairs = sts_pairs(30, 40, 1.0, "score")
     own = pairs.assign(sentence1=pairs["sentence1"] + f" {name}")  # a pair that dev and test set share is an error, too
-    return plant(cache, name, "default", "test", own.assign(**columns))
+    return measures.sts(plant(cache, name, "default", "test", own.assign(**columns)), f"stsb-{part}")
 
 
 def first(values: Any, count: int = 40) -> list[Any]:
@@ -263,18 +263,17 @@ def test_gold_scores_that_would_fail_after_all_tuning_are_errors_of_the_audit(
     case: str, part: str, cache: Path
 ) -> None:
     columns, what, count = SCORES[case]
-    found = examined(
-        make([Study("mnr", MNR, "pair")], **{part: sts(cache, f"scores-{part}-{case.replace(' ', '-')}", **columns)})
-    )
+    measure: dict[str, Any] = {part: sts(cache, f"scores-{part}-{case.replace(' ', '-')}", part, **columns)}
+    found = examined(make([Study("mnr", MNR, "pair")], **measure))
     assert [(f.what, f.count) for f in found.of("error")] == [(f"{what} of stsb-{part}", count)]
-    assert ("score_range=(LOWEST, HIGHEST)" in found.of("error")[0].explain) == ("range" in what)
+    assert ("range=(LOWEST, HIGHEST)" in found.of("error")[0].explain) == ("range" in what)
 
 
 def test_scores_in_their_range_are_no_error_and_a_range_too_wide_is_doubted(cache: Path) -> None:
     of_five = sts(cache, "of-five", score=first([0.0, 5.0]))
     studies = [Study("mnr", MNR, "pair")]
-    assert not examined(make(studies, dev=replace(of_five, score_range=(0.0, 5.0)))).of("error")
-    of_one = replace(sts(cache, "of-one"), score_range=(0.0, 5.0))
+    assert not examined(make(studies, dev=replace(of_five, range=(0.0, 5.0)))).of("error")
+    of_one = replace(sts(cache, "of-one"), range=(0.0, 5.0))
     doubted = [finding.explain for finding in examined(make(studies, dev=of_one)).of("warning")]
     assert any("run from 0 to 1, a small part of their range, 0 to 5" in text for text in doubted)
 
@@ -330,7 +329,7 @@ def test_labels_that_a_loss_does_not_read_are_refused_before_tuning(
         assert errors[0].where == "study mine"
 
 
-def dirty(cache: Path, name: str, repeat: int) -> Ref:
+def dirty(cache: Path, name: str, repeat: int) -> Hub:
     """Plant 900 rows with, `repeat` times each: a pair labelled both ways, an empty text, a null text, a null label."""
     clean_rows = nli_rows(21, 900).drop(columns="idx").astype({"label": "float64"})
     worst = [
@@ -360,7 +359,7 @@ def test_a_few_rows_that_cannot_train_are_left_out_and_counted_in_the_report(cac
 
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "reports" / "rows-book" / "README.md").read_text(encoding="utf-8")
-    rows = materials.load_rows(replace(testbeds.book, rows=ref, max_rows=1000))
+    rows = materials.load_rows(sources.nli(ref))
     built = VIEWS["triplet"].build(rows, 1000)
     (both,) = built.index[built["anchor"] == "both ways 0"]
     assert f"1 with a negative equal to the positive (row {both} counted from 0)" in report
@@ -375,9 +374,9 @@ def test_a_few_rows_that_cannot_train_are_left_out_and_counted_in_the_report(cac
 
 
 def test_the_rows_that_are_trained_on_are_those_that_were_audited(cache: Path) -> None:
-    bed = replace(testbeds.book, also=(), max_rows=1000, rows=dirty(cache, "little", 1))
+    bed = replace(testbeds.book, also=(), max_rows=1000, source=sources.nli(dirty(cache, "little", 1)))
     for name, lost in (("triplet", 1), ("pair-class", 2), ("pair", 2), ("pair-score", 2)):
-        built, kept = VIEWS[name].build(materials.load_rows(bed), 1000), view_rows(bed.sealed(), VIEWS[name])
+        built, kept = VIEWS[name].build(materials.load_rows(bed.source), 1000), view_rows(bed.sealed(), VIEWS[name])
         assert len(built) - len(kept) == lost
         pd.testing.assert_frame_equal(
             kept, built[built.apply(tuple, axis=1).isin(kept.apply(tuple, axis=1))].reset_index(drop=True)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from commandline import harness
 
-from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, testbeds, views
+from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, sources, testbeds, views
 from harness.api import load
 from harness.cli.main import main
 from harness.errors import StudyFileError
@@ -23,7 +23,7 @@ from harness.spec.ablation import restrict
 from harness.spec.loading import load_study_file
 from harness.spec.study import Swept
 from harness.testbeds import Testbed, materials
-from harness.testbeds.refs import Ref
+from harness.testbeds.sources import Hub, Nli
 
 SHIPPED = Path(__file__).parents[2] / "studies"
 MNR = Study("mnr", losses.MultipleNegativesRankingLoss, "pair")
@@ -164,13 +164,14 @@ def test_a_fixed_point_is_one_trial_and_its_learning_rate_is_the_testbeds() -> N
 def test_mixed_sets_have_their_share_in_every_number_of_first_rows(
     hub_root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mnli = testbeds.book.rows
-    assert isinstance(mnli, Ref)
-    few = replace(mnli, split="validation_matched")
-    mixed = replace(testbeds.book, rows=(mnli, few))
+    mnli = testbeds.book.source
+    assert isinstance(mnli, Nli)
+    assert isinstance(mnli.of, Hub)
+    few = replace(mnli, of=Hub(replace(mnli.of.ref, split="validation_matched")))
+    mixed = replace(testbeds.book, source=sources.mix(mnli, few))
 
-    rows = materials.load_rows(mixed)
-    alone = [materials.load_rows(replace(testbeds.book, rows=ref)) for ref in (mnli, few)]
+    rows = materials.load_rows(mixed.source)
+    alone = [materials.load_rows(source) for source in (mnli, few)]
 
     assert len(rows) == sum(map(len, alone))
     of_few = rows.merge(alone[1].drop_duplicates().assign(few=1), how="left")["few"].fillna(0).cumsum()

@@ -218,7 +218,7 @@ def test_a_two_stage_ablation_runs_in_workers_and_the_negatives_are_the_winners(
     same = next(frame for frame in kept if "negative2" in frame)
     pd.testing.assert_frame_equal(same[["negative1", "negative2"]], mined[["negative1", "negative2"]])
     assert list(mined.columns) == ["anchor", "positive", "negative1", "negative2"]
-    assert set(mined["negative1"]) <= set(materials.load_rows(testbeds.book)["hypothesis"])
+    assert set(mined["negative1"]) <= set(materials.load_rows(testbeds.book.source)["hypothesis"])
 
 
 def test_rows_mined_by_a_study_whose_winner_is_unknown_are_refused(cache: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from harness.embedded.frames import Frame
 from harness.embedded.similarity import similarity
 from harness.embedded.surface import Wording, say
 from harness.errors import TestbedUnavailable
-from harness.testbeds import embedded, materials, hashes
+from harness.testbeds import embedded, hashes, materials
 
 from .conftest import QUICK
 
@@ -245,8 +245,9 @@ def test_the_model_that_ships_is_the_documented_one_and_another_is_refused(tmp_p
 
 
 def test_a_runs_id_holds_the_content_of_the_model_that_ships() -> None:
-    found = measure.parts_of(embedded)
-    assert found["model"] == measure.of_model(base_model())
+    found = hashes.contents_of(embedded)
+    assert found[repr(embedded.model)] == hashes.of_model(base_model())
+    assert set(found) == set(embedded.declared().values())
     assert MODEL_HASH in embedded.declared()["model"]
     assert fingerprint() in embedded.declared()["rows"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from driven import MNR, driven, make_ablation
-from synthetic import make
+from synthetic import DEV, make, pairs_of
 from synthetic import make_ablation as synthetic_ablation
 
 from harness import testbeds
@@ -18,7 +18,7 @@ from harness.api import load
 from harness.evaluation.diagnostics import MOST, geometry
 from harness.planning.plan import PlannedRun
 from harness.report import write_report
-from harness.scores import DEV, OBJECTIVE
+from harness.scores import OBJECTIVE
 from harness.spec.study import UNTRAINED
 from harness.store.items import Pairs
 from harness.store.records import Record
@@ -89,7 +89,7 @@ def test_looking_at_a_final_run_changes_nothing_of_it(tmp_path: Path, monkeypatc
     assert looked.keys() == blind.keys()
     for key, record in looked.items():
         assert record.scores == blind[key].scores
-        assert record.pairs == blind[key].pairs
+        assert record.items == blind[key].items
         assert record.diagnostics == blind[key].diagnostics
     final = only(list(looked.values()), "final")
     assert final.steps == 4
@@ -108,7 +108,7 @@ def test_final_and_untrained_runs_are_described_and_tuning_is_not(tmp_path: Path
     before, after = only(records, "untrained"), only(records, "final")
     for record in (before, after):
         assert set(record.diagnostics) == {"alignment", "uniformity", "anisotropy", "effective_rank"}
-        assert record.diagnostics["anisotropy"] >= np.mean(record.pairs[DEV].cosine) - 0.5
+        assert record.diagnostics["anisotropy"] >= np.mean(pairs_of(record, DEV).cosine) - 0.5
         assert not set(record.diagnostics) & set(record.scores)
     assert before.diagnostics != after.diagnostics
     table = load(tmp_path).frame()
@@ -135,7 +135,7 @@ def planted(run: PlannedRun, record: Record) -> Record:
     return replace(
         record,
         scores={**record.scores, OBJECTIVE: score},
-        pairs={**record.pairs, DEV: pairs},
+        items={**record.items, DEV: pairs},
         curve=curve if run.point else ((1.0, score),),
     )
 
@@ -163,7 +163,7 @@ def test_the_report_says_what_the_cosines_tell_apart_and_since_when_a_study_trai
 def test_a_separation_that_explains_nothing_is_not_given_as_the_reason(tmp_path: Path) -> None:
     def swapped(run: PlannedRun, record: Record) -> Record:
         study = {"softmax": "mnr", "mnr": "softmax"}.get(run.study, run.study)
-        return replace(planted(run, record), pairs=planted(replace(run, study=study), record).pairs)
+        return replace(planted(run, record), items=planted(replace(run, study=study), record).items)
 
     text = why(tmp_path, swapped)
     assert "is 2.50 and 0.50 standard" in text

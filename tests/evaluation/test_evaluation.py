@@ -22,7 +22,7 @@ from harness.api import load
 from harness.errors import Diverged, UsageError
 from harness.evaluation import scoring
 from harness.stats import intervals
-from harness.testbeds import materials
+from harness.testbeds import fetching, materials
 
 STORE = Path("runs", "small-book")
 
@@ -76,7 +76,7 @@ def plain_mteb(model: SentenceTransformer, names: Sequence[str]) -> dict[str, fl
     """Evaluate by mteb alone, without any cache."""
     tasks = mteb.get_tasks(tasks=list(names))
     for task in tasks:
-        folder = materials.locate(scoring.task_refs([task.metadata.name])[task.metadata.name][0])
+        folder = fetching.locate(scoring.task_refs([task.metadata.name])[task.metadata.name][0])
         task.metadata = task.metadata.model_copy(update={"dataset": {**task.metadata.dataset, "path": str(folder)}})
     result = mteb.evaluate(model, tasks, cache=None, co2_tracker=False, show_progress_bar=False)
     return {found.task_name: found.get_score() for found in result.task_results}

@@ -288,7 +288,7 @@ def test_a_model_without_its_weights_stops_a_run_before_anything_is_trained(
     bed = planted(cache, "half", bert)
     text = STUDY.replace(
         "testbed=testbeds.book",
-        f"testbed=replace(testbeds.book, model=testbeds.refs.Ref({bed.model.repo!r}, {bed.model.revision!r}))",
+        f"testbed=replace(testbeds.book, model=testbeds.refs.Ref({bed.base.repo!r}, {bed.base.revision!r}))",
     )
     (tmp_path / "study.py").write_text(f"from dataclasses import replace\n{text}", encoding="utf-8")
     done = harness("run", "study.py", "--no-mteb", cwd=tmp_path)

@@ -18,7 +18,7 @@ NAMES = ("a", "b", "c", "d", "e")
 def scrambled(records: list[Record], seed: int) -> list[Record]:
     """Return records in a random order, some of them failed first and made again later."""
     draw = random.Random(seed)
-    lost = [replace(record, outcome="failed", scores={}, pairs={}) for record in draw.sample(records, 9)]
+    lost = [replace(record, outcome="failed", scores={}, items={}) for record in draw.sample(records, 9)]
     told = draw.sample(records, len(records))
     return [*lost, *told]
 

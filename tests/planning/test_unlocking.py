@@ -14,6 +14,7 @@ import pytest
 import synthetic
 from commandline import harness
 from rich.console import Console
+from synthetic import DEV, TEST
 
 from harness import testbeds
 from harness.api import run
@@ -27,13 +28,15 @@ from harness.planning import unlocking
 from harness.planning.plan import Plan
 from harness.planning.planner import make_plan
 from harness.report import write_report
-from harness.scores import DEV, HEADLINE, OBJECTIVE, TEST
+from harness.scores import HEADLINE, OBJECTIVE
 from harness.spec.ablation import Ablation, restrict
 from harness.spec.loading import load_study_file
 from harness.store.folder import create
 from harness.store.items import Pairs
 from harness.store.records import Record
-from harness.testbeds.refs import SEALED, Ref
+from harness.testbeds.measure_kinds import Sts
+from harness.testbeds.refs import Ref
+from harness.testbeds.sources import Hub
 from harness.verdicts import hindsight
 from harness.verdicts.judge import exit_code, judge
 
@@ -68,13 +71,17 @@ def test_the_driver_gives_no_tuning_run_a_test_set_and_logs_before_it_gives_one(
     with store.locked(), Board(quiet()) as board:
         Driver(ablation, store, watching, board, Options(keep_models="none"), {}, {}).drive()
 
+    test = ablation.testbed.test
+    assert isinstance(test, Sts)
+    assert isinstance(test.source, Hub)
     stages = {job.run.stage for job in watching.jobs}
     assert stages == {"untrained", "tune", "final"}
     for job, logged in zip(watching.jobs, watching.logged, strict=True):
         bed = job.ablation.testbed
         if job.run.stage == "tune":
-            assert (bed.test, bed.tasks, job.tasks) == (SEALED, (), ())
-            assert str(ablation.testbed.test.revision) not in cloudpickle.dumps(job).decode("latin-1")
+            assert (bed.test, bed.also, job.tasks) == (None, (), ())
+            pickled = cloudpickle.dumps(job).decode("latin-1")
+            assert not [part for part in (test.source.ref.revision, test.name) if part in pickled]
         else:
             assert bed.test == ablation.testbed.test
             assert logged > 0, "a test set was handed out before the log said so"
@@ -92,7 +99,7 @@ def test_a_tuning_run_does_not_load_the_test_set_it_is_not_given_and_a_final_one
     """Mutants that load the test set in every stage fail here: there is none to load."""
     from harness.engine import run
 
-    nowhere = Ref("nobody/nothing", "0" * 40, None, "test")
+    nowhere = Sts("stsb-test", Hub(Ref("nobody/nothing", "0" * 40, None, "test")))
     ablation = small(study)
     broken = replace(ablation, testbed=replace(ablation.testbed, test=nowhere))
     sealed = replace(ablation, testbed=ablation.testbed.sealed())
@@ -107,7 +114,7 @@ def test_a_tuning_run_does_not_load_the_test_set_it_is_not_given_and_a_final_one
         ("final, broken", broken, final),
     ):
         record = run.execute(Job(planned, given, (), {}, tmp_path / name.replace(", ", "-")))
-        outcomes[name] = (record.outcome, "sealed" in (record.error or ""))
+        outcomes[name] = (record.outcome, "assert bed.test is not None" in (record.error or ""))
     assert outcomes == {
         "tune, none": ("ok", False),
         "tune, broken": ("ok", False),
@@ -157,14 +164,14 @@ def test_a_broken_log_is_told_with_the_way_out_and_appending_keeps_what_is_there
 
 def test_a_tuning_record_with_test_scores_is_refused() -> None:
     record = Record("a", "mnr", "tune", 0, None, 0, "ok", scores={OBJECTIVE: 0.5})
-    assert unlocking.dev_only(record) is record
+    assert unlocking.dev_only(record, DEV) is record
     pairs = {TEST: Pairs((0.1,), (0.2,))}
-    for leaking in (replace(record, scores={OBJECTIVE: 0.5, HEADLINE: 0.9}), replace(record, pairs=pairs)):
-        refused = unlocking.dev_only(leaking)
-        assert (refused.outcome, refused.scores, refused.pairs) == ("failed", {}, {})
+    for leaking in (replace(record, scores={OBJECTIVE: 0.5, HEADLINE: 0.9}), replace(record, items=pairs)):
+        refused = unlocking.dev_only(leaking, DEV)
+        assert (refused.outcome, refused.scores, refused.items) == ("failed", {}, {})
         assert "TestSetReached" in (refused.error or "")
     final = replace(record, stage="final", scores={HEADLINE: 0.9})
-    assert unlocking.dev_only(final) is final
+    assert unlocking.dev_only(final, DEV) is final
 
 
 def test_a_sealed_testbed_trains_alike_and_names_no_test() -> None:

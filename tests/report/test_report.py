@@ -45,13 +45,13 @@ def troubled() -> Plan:
     def change(run: PlannedRun, record: Record) -> Record | None:
         if run.study == "cosine":
             error = "Traceback (most recent call last):\n  File x\nValueError: /home/someone/rows.csv holds *no* | rows"
-            return replace(record, outcome="failed", scores={}, pairs={}, error=error)
+            return replace(record, outcome="failed", scores={}, items={}, error=error)
         if run.study == "mnr" and run.trial == 3:
             return replace(record, outcome="pruned", curve=((0.25, 0.3),), train_seconds=60.0)
         if run.study == "mnr" and run.trial == 2:
             return replace(record, outcome="infeasible", scores={}, error="batch 64 does not fit the device")
         if run.study == "mnr" and run.stage == "final" and run.seed == 2:
-            return replace(record, outcome="diverged", scores={}, pairs={}, error="the loss became nan at step 4")
+            return replace(record, outcome="diverged", scores={}, items={}, error="the loss became nan at step 4")
         if run.study == "mnr+hard" and run.stage == "final" and run.seed == 3:
             return None
         if run.stage != "tune":
@@ -146,7 +146,7 @@ def test_studies_that_do_not_gain_over_the_untrained_model_are_named(tmp_path: P
     def as_untrained(run: PlannedRun, record: Record) -> Record:
         if run.study != "mnr" or run.stage != "final":
             return record
-        return replace(record, pairs=reference.pairs, scores={**record.scores, HEADLINE: spearman})
+        return replace(record, items=reference.items, scores={**record.scores, HEADLINE: spearman})
 
     page = page_of(synthetic.make(change=as_untrained), tmp_path / "one does not")
     assert "No improvement over the untrained model is shown at the best point: mnr. If no" in page

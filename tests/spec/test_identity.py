@@ -222,11 +222,11 @@ def test_a_file_and_a_variable_of_the_environment_that_a_loss_reads_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.store.contents import Contents, resolved, updated
-    from harness.testbeds.measure import of_names
+    from harness.testbeds.hashes import of_names
 
     def decided() -> dict[str, str]:
         ablation = load_study_file(write(tmp_path))
-        found = resolved(ablation, updated(Contents(), ablation, {}, of_names(ablation.names_files())))
+        found = resolved(ablation, updated(Contents(), {}, of_names(ablation.names_files())))
         return {study.name: found.decides(study)["loss"] for study in found.studies}
 
     (tmp_path / "side.txt").write_text("1", encoding="utf-8")
@@ -447,7 +447,7 @@ ablation = Ablation(
 
 def test_a_guide_counts_by_its_content_and_not_by_its_name(cache: Path, tmp_path: Path) -> None:
     from harness.store.contents import Contents, resolved, updated
-    from harness.testbeds.measure import of_names
+    from harness.testbeds.hashes import of_names
 
     guide = tmp_path / "guide"
     guide.mkdir()
@@ -456,7 +456,7 @@ def test_a_guide_counts_by_its_content_and_not_by_its_name(cache: Path, tmp_path
     ablation = ablation_of(Study("gist", loss=partial(losses.gist, guide=str(guide)), view="pair"))
 
     def digests() -> dict[str, str]:
-        found = resolved(ablation, updated(Contents(), ablation, {}, of_names(ablation.names_files())))
+        found = resolved(ablation, updated(Contents(), {}, of_names(ablation.names_files())))
         return found.decides(found.studies[0])
 
     before = digests()

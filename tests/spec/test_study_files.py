@@ -144,9 +144,13 @@ WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
         {"expect": '[("mnr", "untrained")]'},
         ["expect contains ('mnr', 'untrained')", "beats(...)"],
     ),
-    "a figure of an order": (
-        {"expect": '[beats("mnr", "untrained", figure="mteb/STS12")]'},
-        ["beats(...) has no argument 'figure'", "only within(...) and at_least(...) take figure="],
+    "a figure that is no score": (
+        {"expect": '[beats("mnr", "untrained", figure="STS12")]'},
+        ["mnr beats untrained (STS12)", "figure='STS12' is not a score of a record", '"mteb/STS12"'],
+    ),
+    "a tolerance of nothing": (
+        {"expect": '[keeps("mnr", "untrained", within=0)]'},
+        ["mnr keeps untrained within 0", "more than 0 and less than 1"],
     ),
     "expectation of no study": (
         {"expect": '[beats("mnr", "cosine")]'},

@@ -12,7 +12,7 @@ import pytest
 from commandline import harness
 
 from harness.store.folder import VERSION
-from harness.testbeds.measure import of_frame, of_model
+from harness.testbeds.hashes import of_frame, of_model
 
 STORE = Path("runs") / "small-book"
 
@@ -102,15 +102,17 @@ def test_a_run_whose_data_are_others_than_it_was_planned_with_fails_with_the_rea
 
     from harness.errors import RunFailed
     from harness.spec.loading import load_study_file
-    from harness.testbeds.measure import parts_of, verify
+    from harness.testbeds.hashes import contents_of, verify
 
     bed = load_study_file(finished / "study.py").testbed
-    right = replace(bed, contents=tuple(parts_of(bed).items()))
+    right = replace(bed, contents=tuple(contents_of(bed).items()))
     verify(right)
     verify(right.sealed())  # a tuning run, which must not look at the test set
-    for part in ("model", "rows", "dev", "test"):
-        wrong = tuple((name, "0" * 64 if name == part else found) for name, found in right.contents)
-        with pytest.raises(RunFailed, match=f"the {part} .* is not what the run was planned with"):
+    for part, named in (("model", "model"), ("rows", "rows"), ("dev", "stsb-dev"), ("test", "stsb-test")):
+        declared = bed.declared()[part]
+        assert declared in dict(right.contents)
+        wrong = tuple((name, "0" * 64 if name == declared else found) for name, found in right.contents)
+        with pytest.raises(RunFailed, match=f"the {named} .* is not what the run was planned with"):
             verify(replace(right, contents=wrong))
 
 

@@ -61,7 +61,7 @@ def test_tuning_never_sees_the_test_sets(finished: Path) -> None:
     for record in load(finished / STORE).records():
         sets = {name.split("/")[0] for name in record.scores}
         assert sets == ({"stsb-dev"} if record.stage == "tune" else {"stsb-dev", "stsb-test", "mteb"})
-        assert set(record.pairs) == (set() if record.stage == "tune" else {"stsb-dev", "stsb-test"})
+        assert set(record.items) == (set() if record.stage == "tune" else {"stsb-dev", "stsb-test"})
 
 
 def test_records_say_where_they_come_from(finished: Path) -> None:

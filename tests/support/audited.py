@@ -17,21 +17,27 @@ from harness.audit.losses import try_loss
 from harness.data.findings import Audit
 from harness.spec import losses
 from harness.testbeds.refs import Ref
+from harness.testbeds.sources import Hub, Source
 
 MNR = losses.MultipleNegativesRankingLoss
 
 
-def plant(cache: Path, name: str, config: str, split: str, frame: pd.DataFrame) -> Ref:
+def revision_of(name: str) -> str:
+    """Return the revision of a planted data set."""
+    return hashlib.sha1(name.encode()).hexdigest()
+
+
+def plant(cache: Path, name: str, config: str, split: str, frame: pd.DataFrame) -> Hub:
     """Put a data set of one split into the hub's cache, as fetching it would."""
-    revision = hashlib.sha1(name.encode()).hexdigest()
+    revision = revision_of(name)
     folder = cache / "hub" / f"datasets--planted--{name}" / "snapshots" / revision
     if not folder.exists():
         _write_data(folder, {config: {split: frame}})
-    return Ref(f"planted/{name}", revision, config, split)
+    return Hub(Ref(f"planted/{name}", revision, config, split))
 
 
-def make(studies: list[Study], rows: Ref | None = None, **parts: Any) -> Ablation:
-    bed = replace(testbeds.book, also=(), max_rows=400, rows=rows or testbeds.book.rows, **parts)
+def make(studies: list[Study], rows: Source | None = None, **parts: Any) -> Ablation:
+    bed = replace(testbeds.book, also=(), max_rows=400, source=rows or testbeds.book.source, **parts)
     return Ablation(
         name="audited",
         testbed=bed,

@@ -176,7 +176,7 @@ def differences(left: Sequence[Record], right: Sequence[Record], more: bool = Fa
         f"only on the left: {key}" for key in sorted(a.keys() - b.keys()) if not (more and a[key].stage == "final")
     ]
     for key in sorted(a.keys() & b.keys()):
-        if (a[key].outcome, a[key].scores, a[key].pairs) != (b[key].outcome, b[key].scores, b[key].pairs):
+        if (a[key].outcome, a[key].scores, a[key].items) != (b[key].outcome, b[key].scores, b[key].items):
             lines.append(f"differs: {key}: {dict(a[key].scores)} and {dict(b[key].scores)}")
     return lines
 

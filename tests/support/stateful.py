@@ -19,13 +19,13 @@ from typing import Any
 from unittest.mock import patch
 
 import cloudpickle
+from synthetic import DEV, TEST
 
 from harness.engine.job import Job
-from harness.scores import DEV, TEST
 from harness.stats import bootstrap, intervals, repeated_looks
 from harness.store.items import Pairs
 from harness.store.records import Record
-from harness.verdicts import finals
+from harness.verdicts import predictions
 
 START_UP = 3
 """Trials with fixed points here, so that a handful of trials already asks the sampler."""
@@ -267,11 +267,11 @@ def made_up(job: Job, failing: frozenset[str]) -> Record:
     scores, test = {f"{DEV}/spearman_cosine": round(quality, 6)}, predicted(quality, what)
     if run.stage != "tune":
         scores |= {f"{TEST}/spearman_cosine": intervals.spearman(test.gold, test.cosine)}
-    pairs = {} if run.stage == "tune" else {TEST: test}
+    items = {} if run.stage == "tune" else {TEST: test}
     return replace(
         record,
         scores=scores,
-        pairs=pairs,
+        items=items,
         rows=0 if run.point is None else 60,
         steps=4,
         examples_seen=60,
@@ -312,7 +312,7 @@ def without_training() -> Iterator[Callable[[Stub], None]]:
         "harness.report.html_page": lambda *_: "",
         "harness.planning.plan.START_UP": START_UP,
         "harness.engine.search.START_UP": START_UP,
-        "harness.verdicts.finals._MEASURES": measures,
+        "harness.verdicts.predictions._CORRELATIONS": measures,
         "harness.stats.bootstrap.is_defined": lambda *_: True,
         "harness.stats.repeated_looks.PATHS": 999,
         "harness.verdicts.order.DRAWS": 99,
@@ -323,7 +323,7 @@ def without_training() -> Iterator[Callable[[Stub], None]]:
 
     def forget() -> None:
         repeated_looks._smallest_p.cache_clear()
-        finals.mean_resampled.cache_clear()
+        predictions._mean_resampled.cache_clear()
 
     forget()
     with ExitStack() as stack:

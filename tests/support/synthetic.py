@@ -14,7 +14,6 @@ from harness.data.findings import Audit, Finding, Overlap
 from harness.data.overlap import DEV_SET, ROWS
 from harness.planning.plan import Plan, PlannedRun, run_id
 from harness.planning.planner import make_plan
-from harness.scores import DEV, TEST
 from harness.spec import losses
 from harness.spec.ablation import Ablation
 from harness.spec.budget import Budget
@@ -24,6 +23,9 @@ from harness.spec.study import UNTRAINED, Study
 from harness.stats import intervals
 from harness.store.items import Pairs
 from harness.store.records import Record
+
+DEV, TEST = testbeds.book.dev.name, "stsb-test"
+"""The measures of the testbed `book`."""
 
 LOSSES: dict[str, tuple[Callable[..., Any], str, float]] = {
     "softmax": (losses.softmax, "pair-class", 1.0),
@@ -84,6 +86,13 @@ def predictions(quality: float, seed: str, pairs: int = 400) -> Pairs:
     return Pairs(gold, tuple(round(g + spread * z, 6) for g, z in zip(gold, noise, strict=True)))
 
 
+def pairs_of(record: Record, measure: str = TEST) -> Pairs:
+    """Return a record's predictions for an STS set."""
+    found = record.items[measure]
+    assert isinstance(found, Pairs)
+    return found
+
+
 def geometry(quality: float) -> dict[str, float]:
     """Return diagnostics as a better model has them: closer positives, more evenly spread, more dimensions in use."""
     return {
@@ -115,7 +124,7 @@ def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: 
         name: round(scores[name] - 0.015, 6) for name in ("mteb/STS12", "mteb/STS16") if name in scores
     }
     share = 0.0 if run.study == UNTRAINED else LOSSES.get(run.study, LOSSES["softmax"])[2]
-    rows = int(share * ablation.testbed.max_rows)
+    rows = int(share * ablation.testbed.limit)
     record = Record(
         id=run.id,
         study=run.study,
@@ -126,7 +135,7 @@ def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: 
         outcome="ok",
         scores=scores,
         unshared=unshared,
-        pairs={DEV: predictions(dev, f"{run.study} dev"), TEST: test} if final else {},
+        items={DEV: predictions(dev, f"{run.study} dev"), TEST: test} if final else {},
         curve=((0.25, dev - 0.03), (0.5, dev - 0.02), (1.0, dev)) if point else (),
         diagnostics=geometry(quality) if final else {},
         rows=rows,

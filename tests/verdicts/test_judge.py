@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import scipy.stats
 import synthetic
+from synthetic import TEST
 
 from harness.planning import unlocking
 from harness.planning.plan import Plan, PlannedRun
 from harness.planning.planner import make_plan
-from harness.scores import HEADLINE, TEST
+from harness.scores import HEADLINE
 from harness.spec.ablation import Ablation
 from harness.spec.expectations import Expectation, beats, in_order
 from harness.stats import intervals
@@ -135,7 +136,7 @@ def noisy(spread: float) -> synthetic.Change:
         quality = 0.7 + spread * (run.seed - 2)
         pairs = synthetic.predictions(quality, f"mnr{run.seed}")
         scores = {**record.scores, HEADLINE: intervals.spearman(pairs.gold, pairs.cosine)}
-        return replace(record, pairs={TEST: pairs}, scores=scores)
+        return replace(record, items={TEST: pairs}, scores=scores)
 
     return change
 
@@ -165,7 +166,7 @@ def test_a_study_does_not_beat_its_twin() -> None:
     def twin(run: PlannedRun, record: Record) -> Record:
         pairs = synthetic.predictions(0.7, "twin")
         same = {HEADLINE: intervals.spearman(pairs.gold, pairs.cosine)}
-        return record if run.stage == "tune" else replace(record, pairs={TEST: pairs}, scores={**record.scores, **same})
+        return record if run.stage == "tune" else replace(record, items={TEST: pairs}, scores={**record.scores, **same})
 
     assert verdicts(synthetic.make(ablation(beats("mnr", "softmax")), change=twin)) == ["inconclusive"]
 
@@ -188,20 +189,20 @@ def lose(run: PlannedRun, record: Record) -> Record | None:
 
 
 def fail(run: PlannedRun, record: Record) -> Record | None:
-    return replace(record, outcome="failed", scores={}, pairs={}, error="ValueError: no")
+    return replace(record, outcome="failed", scores={}, items={}, error="ValueError: no")
 
 
 def diverge(run: PlannedRun, record: Record) -> Record | None:
-    return replace(record, outcome="diverged", scores={}, pairs={})
+    return replace(record, outcome="diverged", scores={}, items={})
 
 
 def forget_predictions(run: PlannedRun, record: Record) -> Record | None:
-    return replace(record, pairs={})
+    return replace(record, items={})
 
 
 def collapse(run: PlannedRun, record: Record) -> Record | None:
-    gold = record.pairs[TEST].gold
-    return replace(record, pairs={TEST: Pairs(gold, (0.5,) * len(gold))})
+    gold = synthetic.pairs_of(record).gold
+    return replace(record, items={TEST: Pairs(gold, (0.5,) * len(gold))})
 
 
 def swap_score(run: PlannedRun, record: Record) -> Record | None:
@@ -209,9 +210,9 @@ def swap_score(run: PlannedRun, record: Record) -> Record | None:
 
 
 def other_pairs(run: PlannedRun, record: Record) -> Record | None:
-    gold = tuple(reversed(record.pairs[TEST].gold))
-    cosine = tuple(reversed(record.pairs[TEST].cosine))
-    return replace(record, pairs={TEST: Pairs(gold, cosine)})
+    gold = tuple(reversed(synthetic.pairs_of(record).gold))
+    cosine = tuple(reversed(synthetic.pairs_of(record).cosine))
+    return replace(record, items={TEST: Pairs(gold, cosine)})
 
 
 @pytest.mark.parametrize(
@@ -220,10 +221,10 @@ def other_pairs(run: PlannedRun, record: Record) -> Record | None:
         (lose, "seed 2 is not done"),
         (fail, "seed 2 is failed"),
         (diverge, "seed 2 is diverged"),
-        (forget_predictions, "seed 2 lacks its predictions of the STS test set"),
+        (forget_predictions, "seed 2 lacks its predictions of stsb-test"),
         (collapse, "same cosine"),
         (swap_score, "does not match its stored predictions"),
-        (other_pairs, "scored on the same test pairs"),
+        (other_pairs, "scored on the same test items"),
     ],
 )
 def test_a_damaged_final_run_makes_the_claim_incomplete(
@@ -274,7 +275,9 @@ def test_two_intervals_that_each_decide_may_leave_doubt_together() -> None:
     both = Difference(tuple(by_seed), resampled)
     over_seeds = both.over_seeds()
     assert over_seeds is not None
-    assert min(both.over_items().low, over_seeds.low) > 0
+    over_items = both.over_items()
+    assert over_items is not None
+    assert min(over_items.low, over_seeds.low) > 0
     error = np.hypot(0.0049, 0.0042)
     freedom = 9 * error**4 / 0.0042**4
     assert both.p_value(0.0) == pytest.approx(2 * scipy.stats.t.sf(0.01 / error, freedom), rel=1e-3)
@@ -291,7 +294,7 @@ def test_a_difference_that_both_kinds_of_luck_may_explain_is_inconclusive_and_sa
         pairs = synthetic.predictions(0.76 + 0.028 * (run.seed % 4 - 1.5), "mnr")
         return replace(
             record,
-            pairs={TEST: pairs},
+            items={TEST: pairs},
             scores={**record.scores, HEADLINE: intervals.spearman(pairs.gold, pairs.cosine)},
         )
 

@@ -87,7 +87,7 @@ def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by
     assert (found.seeds, found.over_items, found.pilot) == (23, None, 0)
     wide = detections(synthetic.make(ablation), 0.3, 0.008)[0]
     assert (wide.limited_by_pairs, wide.seeds) == (False, 2)
-    assert "The test pairs suffice" in str(wide)
+    assert "The test items suffice" in str(wide)
     assert f"more than {MOST}" in str(detections(nothing, 0.0001, 0.01)[0])
 
 

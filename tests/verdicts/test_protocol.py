@@ -11,6 +11,7 @@ import pytest
 import synthetic
 from commandline import harness
 from stores import Store, budget, declared
+from synthetic import TEST
 
 from harness.cli.tables import plan_as_dict, plan_summary
 from harness.engine.search import ask
@@ -21,7 +22,7 @@ from harness.planning.planner import Planner, make_plan
 from harness.report.budgets import given
 from harness.report.facts import gather
 from harness.report.tables import headline
-from harness.scores import HEADLINE, TEST
+from harness.scores import HEADLINE
 from harness.spec import losses
 from harness.spec.ablation import Ablation
 from harness.spec.expectations import beats
@@ -161,7 +162,11 @@ def test_a_record_under_another_run_s_id_is_none_of_it(what: str) -> None:
 ODD = {
     "a text for a score": lambda plain: plain["scores"].update({"stsb-dev/spearman_cosine": "NaN"}),
     "scores that are a text": lambda plain: plain.update(scores="none"),
-    "a cosine that is a text": lambda plain: plain["pairs"].update({"stsb-dev": {"gold": [0.1], "cosine": ["x"]}}),
+    "a cosine that is a text": lambda plain: plain["items"].update({"stsb-dev": {"gold": [0.1], "cosine": ["x"]}}),
+    "values of another number than items": lambda plain: plain["items"].update(
+        {"more": {"ids": ["a"], "by_figure": {"mrr@10": [0.5, 1.0]}}}
+    ),
+    "a headline that is a number": lambda plain: plain.update(headline=1),
     "a stage that is none": lambda plain: plain.update(stage="last"),
     "a truth for a seed": lambda plain: plain.update(seed=True),
     "a point that holds a list": lambda plain: plain.update(point={"batch_size": 8, "lr": 1e-4, "scale": [1]}),
@@ -407,7 +412,7 @@ def test_a_run_that_is_done_again_for_a_task_keeps_the_scores_that_it_had_first(
 
     kept = completed(first, again)
     assert kept.scores == {**first.scores, "mteb/STS16": 0.5}
-    assert kept.pairs == first.pairs
+    assert kept.items == first.items
     assert kept.missing == {"SICK-R": "none"}
     assert any("its training is not reproducible" in line for line in kept.warnings)
     same = replace(again, scores={**first.scores, "mteb/STS16": 0.5})
@@ -439,7 +444,7 @@ def test_seeds_that_hardly_differ_are_told() -> None:
         cosine[0] += 1e-6 * run.seed
         pairs = Pairs(synthetic.predictions(0.8, "mnr").gold, tuple(cosine))
         scores = {**record.scores, HEADLINE: intervals.spearman(pairs.gold, pairs.cosine)}
-        return replace(record, pairs={**record.pairs, TEST: pairs}, scores=scores)
+        return replace(record, items={**record.items, TEST: pairs}, scores=scores)
 
     (verdict,) = judge(synthetic.make(ablation, change=pinned))
     assert "all seeds of mnr are equal to within 0.01 points" in verdict.reason

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import scipy.stats
 import synthetic
+from synthetic import TEST
 
 from harness.errors import StudyFileError
 from harness.planning.plan import Plan, PlannedRun
 from harness.report import write_report
-from harness.scores import HEADLINE, TEST
+from harness.scores import HEADLINE
 from harness.spec.ablation import Ablation
 from harness.spec.expectations import AtLeast, Expectation, Within, at_least, beats, within
 from harness.stats import intervals
@@ -48,7 +49,7 @@ def scored(quality: float = 0.75, spread: float = 1.0, pairs: int = 6_000) -> Ca
             PEARSON: intervals.pearson(found.gold, found.cosine),
         }
         task = {"mteb/STS12": 0.6 + SPREAD[run.seed]}
-        return replace(record, pairs={TEST: found}, scores={**record.scores, **scores, **task})
+        return replace(record, items={TEST: found}, scores={**record.scores, **scores, **task})
 
     return change
 
@@ -248,7 +249,7 @@ def test_a_claim_that_is_decided_leaves_its_level_to_the_next(number: float) -> 
 @pytest.mark.parametrize("pairs", [True, False])
 def test_the_p_value_is_the_level_at_which_the_intervals_decide(kind: Any, pairs: bool) -> None:
     random = np.random.default_rng(3)
-    claim, decided = Claim("", "a", None, 0.02 if kind == "within" else 0.0, kind, "mteb/STS12", 0.6), 0
+    claim, decided = Claim("", "a", None, 0.02 if kind == "within" else 0.0, "mteb/STS12", kind, 0.6), 0
     for _ in range(60):
         centre = random.uniform(-0.04, 0.04)
         resampled = centre + random.normal(0, 0.004, 999) if pairs else None
@@ -264,7 +265,7 @@ def test_the_p_value_is_the_level_at_which_the_intervals_decide(kind: Any, pairs
 def test_wrong_verdicts_are_rare_and_right_ones_common(truth: float) -> None:
     """Simulated figures without pairs, 5 seeds of standard deviation .005, published score .6, tolerance .02."""
     random = np.random.default_rng(7)
-    claim = Claim("", "a", None, 0.02, "within", "mteb/STS12", 0.6)
+    claim = Claim("", "a", None, 0.02, "mteb/STS12", "within", 0.6)
     verdicts = [
         verdict_on(claim, Distance(tuple(truth + random.normal(0, 0.005, 5)), None, constant=False), 0.05).verdict
         for _ in range(2000)

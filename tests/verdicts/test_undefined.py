@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic
+from synthetic import TEST
 
 from harness.errors import Diverged, StudyFileError
 from harness.evaluation import scoring
 from harness.files import finite
 from harness.planning.plan import Plan, PlannedRun
 from harness.report import write_report
-from harness.scores import HEADLINE, TEST, UNFIT
+from harness.scores import HEADLINE, UNFIT
 from harness.spec.expectations import Expectation, at_least, beats, in_order, within
 from harness.stats import intervals
 from harness.stats.bootstrap import is_defined, resampled_spearman
@@ -50,20 +51,20 @@ def of_mnr(damage: Callable[[PlannedRun, Record], Record], seeds: tuple[int, ...
 
 
 def predicting(record: Record, cosine: tuple[float, ...], gold: tuple[float, ...] | None = None) -> Record:
-    gold = gold or record.pairs[TEST].gold
+    gold = gold or synthetic.pairs_of(record).gold
     score = intervals.spearman(gold, cosine)
-    return replace(record, pairs={**record.pairs, TEST: Pairs(gold, cosine)}, scores={**record.scores, HEADLINE: score})
+    return replace(record, items={**record.items, TEST: Pairs(gold, cosine)}, scores={**record.scores, HEADLINE: score})
 
 
 def three_differ(run: PlannedRun, record: Record) -> Record:
     """Cosines of which three differ from all others, at the highest gold scores: Spearman is fine, resamples are not."""
-    best = np.argsort(record.pairs[TEST].gold)[-3:]
-    return predicting(record, tuple(0.9 if row in best else 0.5 for row in range(len(record.pairs[TEST].gold))))
+    best = np.argsort(synthetic.pairs_of(record).gold)[-3:]
+    return predicting(record, tuple(0.9 if row in best else 0.5 for row in range(len(synthetic.pairs_of(record).gold))))
 
 
 def not_a_number(run: PlannedRun, record: Record) -> Record:
-    cosine = (math.nan, *record.pairs[TEST].cosine[1:])
-    return replace(record, pairs={**record.pairs, TEST: Pairs(record.pairs[TEST].gold, cosine)})
+    cosine = (math.nan, *synthetic.pairs_of(record).cosine[1:])
+    return replace(record, items={**record.items, TEST: Pairs(synthetic.pairs_of(record).gold, cosine)})
 
 
 def without_score(run: PlannedRun, record: Record) -> Record:
@@ -71,8 +72,8 @@ def without_score(run: PlannedRun, record: Record) -> Record:
 
 
 def one_gold_score_differs(run: PlannedRun, record: Record) -> Record:
-    gold = (1.0, *(0.5,) * (len(record.pairs[TEST].gold) - 1))
-    return predicting(record, record.pairs[TEST].cosine, gold)
+    gold = (1.0, *(0.5,) * (len(synthetic.pairs_of(record).gold) - 1))
+    return predicting(record, synthetic.pairs_of(record).cosine, gold)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def one_gold_score_differs(run: PlannedRun, record: Record) -> Record:
     [
         (three_differ, "its correlation is undefined in some resamples"),
         (one_gold_score_differs, "its correlation is undefined in some resamples"),
-        (not_a_number, "has STS test predictions that are not numbers"),
+        (not_a_number, "has predictions of stsb-test that are not numbers"),
         (without_score, "has a score stsb-test/spearman_cosine that is not a number"),
     ],
 )

@@ -107,7 +107,7 @@ def test_no_seed_is_added_before_every_run_of_the_look_has_ended(finished: dict[
 def test_a_failed_run_stops_no_other_claims_look(finished: dict[str, Record]) -> None:
     plan = looked_at(ablation(), finished.values())
     failed = next(run.id for run in plan.of("softmax", "final", "best"))
-    records = {**finished, str(failed): replace(finished[str(failed)], outcome="failed", scores={}, pairs={})}
+    records = {**finished, str(failed): replace(finished[str(failed)], outcome="failed", scores={}, items={})}
     carried_out(ablation(), records)
     after = looked_at(ablation(), records.values())
     assert seeds_of(after)["mnr"] > 3
