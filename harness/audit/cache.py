@@ -119,11 +119,12 @@ def of_plan(plan: Plan) -> Audit | None:
 
 def own_losses(ablation: Ablation) -> list[Study]:
     """Return the studies whose loss is a callable of the study file and not one of the library's."""
-    library = (losses.softmax, losses.gist)
+    library = (losses.softmax, losses.gist, losses.cached_gist)
     return [
         study
         for study in ablation.studies
-        if not isinstance(study.loss, losses.Loss) and not any(study.loss is each for each in library)
+        if not isinstance(study.loss, losses.Loss | losses.Wrapped | losses.Regularized)
+        and not any(study.loss is each for each in library)
     ]
 
 

@@ -12,7 +12,7 @@ from harness.data.checks import of_dropped, of_null_labels, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding
 from harness.data.overlap import of_overlap
-from harness.data.ranges import of_labels, of_scores
+from harness.data.ranges import innermost, of_labels, of_scores
 from harness.errors import RunFailed
 from harness.spec.ablation import Ablation
 from harness.spec.losses import inputs_of
@@ -62,7 +62,7 @@ def examine(
             findings += notes
         built.append((view, rows))
         findings += _of_view(ablation, view, rows, studies)
-        if view.label != "none":
+        if view.has_plain_label:
             for study in studies:
                 findings += of_labels(view, rows[view.columns[-1]], study.name, study.loss)
     sets: dict[str, overlaps.Held] = {}
@@ -159,8 +159,10 @@ def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, studies: list[S
 def in_batch(study: Study) -> bool:
     """Return whether a study's loss uses other rows of the batch as negatives.
 
-    A loss that reads two texts and no label has no other negatives. Assumed true for callables that do not declare
-    their inputs.
+    A loss that reads two texts and no label has no other negatives, except one that restores a damaged text. Assumed
+    true for callables that do not declare their inputs.
     """
-    inputs = inputs_of(study.loss)
-    return named(study.view).label == "none" and (inputs is None or inputs.fewest == 2)
+    inputs, name = inputs_of(study.loss), getattr(innermost(study.loss)[0], "name", "")
+    if named(study.view).label != "none" or name == "DenoisingAutoEncoderLoss":
+        return False
+    return inputs is None or inputs.fewest == 2

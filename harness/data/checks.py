@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MANY_FALSE_NEGATIVES = 1.0
 """Expected number per batch above which false negatives are a warning."""
 
+LABELS = 10
+"""Maximum number of labels that are counted one by one."""
+
 MUCH_CUT = 0.01
 """Share of truncated texts above which they are a warning."""
 
@@ -50,10 +53,10 @@ def of_view(
     texts = list(view.columns[: view.texts])
     keys = rows[texts].map(normalise)
     findings = [*_truncated(view, rows[texts], where, most_tokens, count), *_duplicates(view, rows, where)]
-    if view.label == "none":
+    if view.label == "none" and len(texts) > 1:
         findings += _equal_columns(view, keys, where)
         findings += [_false_negatives(view, keys, where, size) for size in batch_sizes if len(rows) > 1]
-    else:
+    elif view.has_plain_label:
         findings.append(_balance(view, rows[view.columns[-1]], where))
     return findings
 
@@ -133,7 +136,8 @@ def _truncated(
 
 
 def _duplicates(view: View, rows: DataFrame, where: str) -> list[Finding]:
-    repeats = rows.duplicated().to_numpy().nonzero()[0].tolist()
+    plain = list(view.columns) if view.has_plain_label else list(view.columns[: view.texts])
+    repeats = rows[plain].duplicated().to_numpy().nonzero()[0].tolist()
     if not repeats:
         return []
     return [
@@ -171,7 +175,7 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
     if equal:
         findings.append(
             Finding(
-                "warning",
+                "note" if equal == len(keys) else "warning",  # all of them are SimCSE's pairs
                 where,
                 f"{anchor} equal to {positive}",
                 equal,
@@ -186,7 +190,11 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
 
 def _balance(view: View, labels: Series, where: str) -> Finding:
     counts = {f"{value:g}": int(n) for value, n in labels.value_counts().sort_index().items()}
-    shares = ", ".join(f"{label}: {n:,} ({n / len(labels):.0%})" for label, n in list(counts.items())[:10])
+    shares = ", ".join(f"{label}: {n:,} ({n / len(labels):.0%})" for label, n in list(counts.items())[:LABELS])
+    if view.label == "score" and len(counts) > LABELS:
+        ends = ", ".join(f"{labels.quantile(share):.3g}" for share in (0, 0.25, 0.5, 0.75, 1))
+        text = f"Scores of view {view.name!r}: {ends} are the lowest, the three quartiles and the highest."
+        return Finding("note", where, "scores", len(counts), len(labels), text)
     rarest = min(counts.values())
     if len(counts) == 1:
         return Finding(

@@ -44,7 +44,7 @@ def reads(loss: Callable[..., Any]) -> Reads | None:
 
     CoSENTLoss and AnglELoss read only the order of scores. For losses that a study file defines, the answer is None.
     """
-    loss, arguments = _innermost(loss)
+    loss, arguments = innermost(loss)
     name = getattr(loss, "name", None) or getattr(loss, "__name__", "")
     if name in ("ContrastiveLoss", "OnlineContrastiveLoss", "ContrastiveTensionLoss"):
         return _TWO
@@ -56,7 +56,7 @@ def reads(loss: Callable[..., Any]) -> Reads | None:
     return None
 
 
-def _innermost(loss: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+def innermost(loss: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the loss that reads the labels, without the losses around it, and the arguments that it has."""
     arguments: dict[str, Any] = {}
     while True:

@@ -17,7 +17,7 @@ from typing import Any, get_args
 from harness.errors import StudyFileError
 from harness.identity import digest
 from harness.spec.arguments import unknown
-from harness.spec.losses import Loss, inputs_of
+from harness.spec.losses import Loss, fitting, inputs_of
 from harness.spec.settings import Sampler, Settings
 from harness.spec.space import Choice, Dimension, LogUniform, Point, Value, as_choice
 from harness.spec.views import VIEWS, View, named
@@ -144,9 +144,12 @@ class Study:
                 f"{where}: prompts names no text column {strange[0]!r}; view {view.name!r} has {texts}"
             )
         if inputs is not None and not view.feeds(inputs):
-            fix = next((f'view="{other.name}"' for other in VIEWS.values() if other.feeds(inputs)), "another loss")
+            of_nli = next(
+                (f'view="{other.name}" for NLI rows, or ' for other in VIEWS.values() if other.feeds(inputs)), ""
+            )
             raise StudyFileError(
-                f"{where}: the loss needs {inputs}; view {view.name!r} has {', '.join(view.columns)}. Use {fix}."
+                f"{where}: the loss needs {inputs}; view {view.name!r} has {', '.join(view.columns)}. Use {of_nli}"
+                f"{fitting(inputs)}."
             )
 
     def _check_tuned_settings(self, where: str) -> None:

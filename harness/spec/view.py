@@ -71,6 +71,11 @@ class View:
         return len(self.columns) - (self.label != "none")
 
     @property
+    def has_plain_label(self) -> bool:
+        """Whether the label is one number a row, and not several or an embedding."""
+        return self.label in ("class", "score")
+
+    @property
     def miner(self) -> str | None:
         """Whose model mines the negatives: a study's name or "untrained"; None if nothing is mined."""
         return self.mining.by if self.mining else None

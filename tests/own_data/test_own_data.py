@@ -8,6 +8,7 @@ import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from driven import driven
 from harness import (
     Ablation,
     Budget,
+    Point,
     Settings,
     Space,
     Study,
@@ -43,7 +45,7 @@ DOES = ("holds", "paints", "sees", "loves", "carries")
 def texts(number: int, seed: int) -> list[tuple[str, str]]:
     """Return distinct questions, each with an answer that says more; other seeds have other questions and answers."""
     rng = random.Random(seed)
-    pairs = {}
+    pairs: dict[str, str] = {}
     while len(pairs) < number:
         a, b, c = (rng.choice(THINGS) for _ in range(3))
         does, also = rng.choice(DOES), rng.choice(DOES)
@@ -83,7 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, hub_root: Path, cache: Path
     return folder
 
 
-def declared(folder: Path, **changes: object) -> Ablation:
+def declared(folder: Path, **changes: Any) -> Ablation:
     similar = sources.file(str(folder / "similar.tsv"), names=["one", "other", "score"])
     bed = Testbed(
         name="own",
@@ -93,7 +95,7 @@ def declared(folder: Path, **changes: object) -> Ablation:
         test=measures.retrieval(str(folder / "test"), "own-test"),
         also=[measures.sts(similar, "similar", columns=("one", "other", "score"), range=(0, 5))],
     )
-    fields = {
+    fields: dict[str, Any] = {
         "name": "own",
         "testbed": bed,
         "studies": [Study("mnr", loss=MNR, view=columns("question", "answer"))],
@@ -103,7 +105,7 @@ def declared(folder: Path, **changes: object) -> Ablation:
         "expect": [beats("mnr", "untrained"), keeps("mnr", "untrained", figure="similar/spearman_cosine", within=0.5)],
         "precision": "fp32",
     }
-    return Ablation(**{**fields, **changes})  # type: ignore[arg-type]
+    return Ablation(**{**fields, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +213,9 @@ def test_further_settings_change_the_run_and_its_id(folder: Path, tmp_path: Path
         "decay": replace(plain, options={"weight_decay": choice(0.5)}),
     }
     studies = [replace(study, name=name) for name, study in others.items()]
-    ablation = declared(folder, studies=studies, budget=Budget(trials=1, seeds=1, epochs=2, checkpoint="best"), expect=[])
+    ablation = declared(
+        folder, studies=studies, budget=Budget(trials=1, seeds=1, epochs=2, checkpoint="best"), expect=[]
+    )
     driven(ablation, tmp_path / "store")
     records = finals(tmp_path / "store")
     assert {record.study: record.outcome for record in records} == dict.fromkeys(others, "ok")

@@ -6,7 +6,6 @@ import csv
 import gzip
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
+from hub import NLI_ROWS, nli_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import testbeds
 from harness.errors import AuditFailed, TestbedUnavailable
-from harness.testbeds import EMBEDDED, book, embedded, materials, sources
+from harness.testbeds import embedded, sources
 from harness.testbeds.labels import UNLABELLED
 from harness.testbeds.reading import missing_files, read, refs_of
 from harness.testbeds.refs import Ref
@@ -399,13 +400,14 @@ def test_a_mix_needs_equal_columns(make: Make) -> None:
 
 
 def test_nli_rows_are_those_of_the_testbed() -> None:
-    """The same rows as the present way to load the embedded testbed's."""
-    ref = embedded.sources[0]
-    source = sources.nli(sources.Hub(Ref(EMBEDDED, ref.revision, ref.config, ref.split)))
-    pd.testing.assert_frame_equal(read(source).rows, materials.load_rows(embedded))
-    assert read(source).null_labels == materials.null_labels(embedded) == ()
-    twice = replace(embedded, rows=(ref, ref))
-    pd.testing.assert_frame_equal(read(sources.mix(source, source)).rows, materials.load_rows(twice))
+    """Those of the embedded testbed's file, and each twice where it is mixed with itself."""
+    rows = read(embedded.source).rows
+    assert list(rows) == ["premise", "hypothesis", "label"]
+    assert set(rows["label"]) == {0, 1, 2}
+    assert read(embedded.source).null_labels == ()
+    twice = read(sources.mix(embedded.source, embedded.source)).rows
+    pd.testing.assert_frame_equal(twice.iloc[::2].reset_index(drop=True), rows)
+    pd.testing.assert_frame_equal(twice.iloc[1::2].reset_index(drop=True), rows)
 
 
 def test_null_labels_are_told_whatever_follows(make: Make) -> None:
@@ -444,11 +446,13 @@ def test_nli_rows_of_another_form(make: Make) -> None:
 
 
 def test_a_data_set_of_the_hub(cache: Path) -> None:
-    """The testbed's rows again, from a snapshot."""
-    ref = book.sources[0]
-    source = sources.hub(ref.repo, ref.config, split="train", revision=ref.revision, files=ref.patterns)
-    pd.testing.assert_frame_equal(read(sources.nli(source)).rows, materials.load_rows(book))
-    assert read(sources.nli(source)).null_labels == materials.null_labels(book)
+    """The tiny hub's rows, from a snapshot."""
+    source = sources.hub("nyu-mll/glue", "mnli", revision=testbeds._GLUE, files=("README.md", "mnli/*"))
+    assert sources.nli(source) == testbeds.book.source
+    written = nli_rows(1, NLI_ROWS)
+    found = read(sources.nli(source)).rows
+    assert found["premise"].tolist() == written["premise"].tolist()
+    assert found["label"].tolist() == written["label"].tolist()
     with pytest.raises(TestbedUnavailable, match="harness fetch"):
         read(sources.hub("no/such"))
 
