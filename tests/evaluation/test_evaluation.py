@@ -21,8 +21,9 @@ from harness import testbeds
 from harness.api import load
 from harness.errors import Diverged, UsageError
 from harness.evaluation import scoring
+from harness.reading import materials
 from harness.stats import intervals
-from harness.testbeds import fetching, materials
+from harness.testbeds import fetching
 
 STORE = Path("runs", "small-book")
 

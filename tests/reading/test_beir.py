@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import AuditFailed, TestbedUnavailable
-from harness.testbeds import beir, files, materials, measures, sources
-from harness.testbeds.items import Texts, texts_of
+from harness.reading import beir, files, materials
+from harness.reading.items import Texts, texts_of
+from harness.testbeds import measures, sources
 from harness.testbeds.measure_kinds import Retrieval
 from harness.testbeds.refs import Ref
 
@@ -239,7 +240,7 @@ def test_rows_of_a_query_and_a_document() -> None:
         ("q0", "q1"), ("a", "b"), ("d0", "d1", "d3"), ("x", "y", "z"), {"q0": {"d0": 1.0, "d3": 1.0}, "q1": {"d1": 1.0}}
     )
     assert beir.load(rows_of(1)).relevant == {"q0": {"d0": 1.0}}
-    with pytest.raises(AuditFailed, match=r"measure 'rows': .*no rows"):
+    with pytest.raises(AuditFailed, match="no rows"):
         beir.load(rows_of(0))
 
 
