@@ -8,8 +8,10 @@ from harness.spec import losses, views
 from harness.spec.ablation import Ablation
 from harness.spec.budget import Budget
 from harness.spec.expectations import at_least, beats, in_order, keeps, within
+from harness.spec.settings import Settings
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import Study
+from harness.spec.views import columns
 from harness.testbeds import Testbed, measures, sources
 
 __version__ = "0.1.0"
@@ -17,12 +19,14 @@ __all__ = [
     "Ablation",
     "Budget",
     "Point",
+    "Settings",
     "Space",
     "Study",
     "Testbed",
     "at_least",
     "beats",
     "choice",
+    "columns",
     "in_order",
     "keeps",
     "log_uniform",

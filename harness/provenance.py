@@ -46,9 +46,13 @@ CODE = "harness code"
 
 DECIDES = (
     *("data/clean.py", "data/mining.py", "embedded/tasks.py", "engine/rows.py", "engine/run.py", "engine/testing.py"),
-    *("evaluation/encoder.py", "evaluation/measures.py", "evaluation/mteb_tasks.py", "evaluation/scoring.py"),
-    *("model/*.py", "spec/losses.py", "spec/views.py", "testbeds/beir.py", "testbeds/files.py", "testbeds/labels.py"),
-    *("testbeds/materials.py", "testbeds/reading.py", "training/*.py"),
+    *("evaluation/encoder.py", "evaluation/measures.py", "evaluation/mteb_tasks.py", "evaluation/own.py"),
+    *("evaluation/ranking.py", "evaluation/retrieval.py", "evaluation/scoring.py", "model/*.py"),
+    *("spec/*_views.py", "spec/label_columns.py", "spec/loss*.py", "spec/settings.py", "spec/view*.py"),
+    *("testbeds/beir*.py", "testbeds/columns.py", "testbeds/delimited.py", "testbeds/division.py"),
+    *("testbeds/files.py", "testbeds/filtering.py", "testbeds/items.py", "testbeds/labels.py", "testbeds/local.py"),
+    *("testbeds/materials.py", "testbeds/mixture.py", "testbeds/objects.py", "testbeds/reading.py"),
+    *("texts/*.py", "training/*.py"),
 )
 """The modules of this package that affect scores."""
 

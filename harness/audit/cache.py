@@ -13,7 +13,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from harness.data.findings import Audit, Finding, Overlap, by_severity
-from harness.data.overlap import BANDS, PER_BAND, SHINGLE, THRESHOLD
 from harness.errors import StoreError
 from harness.files import as_json, write_atomically
 from harness.planning.plan import RECIPE, Plan
@@ -22,6 +21,7 @@ from harness.spec.ablation import Ablation
 from harness.spec.space import Choice
 from harness.spec.study import Study
 from harness.spec.views import named
+from harness.texts.near import BANDS, PER_BAND, SHINGLE, THRESHOLD
 
 FILE = "audit.json"
 
@@ -119,11 +119,12 @@ def of_plan(plan: Plan) -> Audit | None:
 
 def own_losses(ablation: Ablation) -> list[Study]:
     """Return the studies whose loss is a callable of the study file and not one of the library's."""
-    library = (losses.softmax, losses.gist)
+    library = (losses.softmax, losses.gist, losses.cached_gist)
     return [
         study
         for study in ablation.studies
-        if not isinstance(study.loss, losses.Loss) and not any(study.loss is each for each in library)
+        if not isinstance(study.loss, losses.Loss | losses.Wrapped | losses.Regularized)
+        and not any(study.loss is each for each in library)
     ]
 
 

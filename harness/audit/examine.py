@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from harness.audit import cache, overlaps
+from harness.audit import cache, lengths, overlaps
 from harness.data.checks import of_dropped, of_null_labels, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding
 from harness.data.overlap import of_overlap
-from harness.data.ranges import of_labels, of_scores
+from harness.data.ranges import innermost, of_labels, of_scores
 from harness.errors import RunFailed
 from harness.spec.ablation import Ablation
 from harness.spec.losses import inputs_of
 from harness.spec.study import UNTRAINED, Study
 from harness.spec.views import View, named
-from harness.testbeds import Testbed, fetching, materials
+from harness.testbeds import fetching, materials
 from harness.testbeds.measure_kinds import Sts
 from harness.testbeds.reading import read
 from harness.testbeds.refs import EMBEDDED
 from harness.testbeds.sources import Source
-
-DEFAULT_WORDS = 512
-"""Assumed maximum number of tokens of a base model whose files do not say."""
 
 
 def examine(
@@ -56,7 +49,7 @@ def examine(
     findings += _base_model(ablation, tell)
     for source, limit in dict.fromkeys((source, limit) for _, source, limit in groups):
         read_rows = read(source)
-        nulls = [row for row in read_rows.unlabelled if row < limit]
+        nulls = [row for row in read_rows.null_labels if row < limit]
         findings += of_null_labels(nulls, min(limit, len(read_rows.rows)), bed.name, bed.max_dropped)
     for (view, source, limit), studies in groups.items():
         tell(f"view {view}")
@@ -69,7 +62,7 @@ def examine(
             findings += notes
         built.append((view, rows))
         findings += _of_view(ablation, view, rows, studies)
-        if view.label != "none":
+        if view.has_plain_label:
             for study in studies:
                 findings += of_labels(view, rows[view.columns[-1]], study.name, study.loss)
     sets: dict[str, overlaps.Held] = {}
@@ -159,42 +152,17 @@ def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, studies: list[S
     """Audit a view for its studies, with false negatives at each batch size if a loss uses in-batch negatives."""
     names, drawing = [study.name for study in studies], [study.name for study in studies if in_batch(study)]
     sizes = cache.batch_sizes(ablation) if drawing else ()
-    return of_view(view, rows, names, _most_words(ablation.testbed), sizes)
+    bed = ablation.testbed
+    return of_view(view, rows, names, lengths.most_tokens(bed), lengths.counter(bed), sizes)
 
 
 def in_batch(study: Study) -> bool:
     """Return whether a study's loss uses other rows of the batch as negatives.
 
-    A loss that reads two texts and no label has no other negatives. Assumed true for callables that do not declare
-    their inputs.
+    A loss that reads two texts and no label has no other negatives, except one that restores a damaged text. Assumed
+    true for callables that do not declare their inputs.
     """
-    inputs = inputs_of(study.loss)
-    return named(study.view).label == "none" and (inputs is None or inputs.fewest == 2)
-
-
-def _most_words(bed: Testbed) -> int:
-    """Return the base model's maximum number of tokens, according to its files."""
-    folder = fetching.locate(bed.base, is_model=True)
-    inner = next(iter(_json(folder / "modules.json") or [{}])).get(
-        "path", ""
-    )  # the transformer, mostly the folder itself
-    limits = [
-        _json(folder / inner / file).get(name)
-        for file, name in (
-            ("config.json", "max_position_embeddings"),
-            ("tokenizer_config.json", "model_max_length"),
-            ("sentence_bert_config.json", "max_seq_length"),
-        )
-    ]
-    return min(
-        (int(value) for value in limits if isinstance(value, (int, float)) and 0 < value < math.inf),
-        default=DEFAULT_WORDS,
-    )
-
-
-def _json(path: Path) -> Any:
-    """Return the content of a JSON file, {} if it cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    inputs, name = inputs_of(study.loss), getattr(innermost(study.loss)[0], "name", "")
+    if named(study.view).label != "none" or name == "DenoisingAutoEncoderLoss":
+        return False
+    return inputs is None or inputs.fewest == 2

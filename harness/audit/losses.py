@@ -67,16 +67,16 @@ def try_loss(ablation: Ablation, name: str, folder: str | None = None) -> list[F
     try:
         with warnings_collected({}):  # its runs record them
             set_seed(1)
-            loss = study.loss(model, **dict(ablation.default_point(study).options))
+            loss = study.loss(model, **study.at(ablation.default_point(study))[0])
             fault = fault_of(model, loss, *_inputs(view, batch))
     except (Exception, SystemExit) as problem:  # a study file's loss may raise anything
         if ran_out_of_memory(problem):
             return [untried_loss("warning", study, f"{len(batch)} rows ran out of memory")]
         raising = raising_loss(study, len(batch), _raised(problem, folder))
-        return [raising, *([] if view.label == "none" else [_unprobed(study, view, problem)])]
+        return [raising, *([_unprobed(study, view, problem)] if view.has_plain_label else [])]
     if fault is not None:
         return [unfit_loss(study, len(batch), fault.kind, fault.value)]
-    return [] if view.label == "none" else _probed(study, view, rows, model, loss)
+    return _probed(study, view, rows, model, loss) if view.has_plain_label else []
 
 
 def _probed(study: Study, view: View, rows: pd.DataFrame, model: Any, loss: Any) -> list[Finding]:
@@ -109,7 +109,7 @@ def _batch(view: View, rows: pd.DataFrame, size: int) -> pd.DataFrame:
 
     Mined negatives are the positives of other rows here: they have the same form, and a study may mine them later.
     """
-    if view.label != "none":
+    if view.has_plain_label:
         return _with_each_label(view, rows, size)
     if view.mining is None:
         return rows.head(size)
@@ -129,7 +129,7 @@ def _with_each_label(view: View, rows: pd.DataFrame, size: int) -> pd.DataFrame:
     return rows.groupby(view.columns[-1], sort=True).head(max(1, size // 2)).head(size)
 
 
-def _inputs(view: View, rows: pd.DataFrame) -> tuple[list[list[str]], list[float] | None]:
+def _inputs(view: View, rows: pd.DataFrame) -> tuple[list[list[str]], list[Any] | None]:
     """Return the text columns of rows, and their labels if the view has them."""
     labels = None if view.label == "none" else rows[view.columns[-1]].tolist()
     return [rows[column].tolist() for column in view.columns[: view.texts]], labels

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from harness.data.findings import Overlap
-from harness.data.overlap import DEV_SET, ROWS, PairKey, near_duplicates, normalise, overlap, pair_keys
+from harness.data.overlap import DEV_SET, ROWS, overlap
 from harness.embedded import TASK_NAMES
 from harness.errors import TestbedUnavailable
 from harness.spec.views import View
 from harness.testbeds import Testbed, materials
 from harness.testbeds.items import texts_of
 from harness.testbeds.measure_kinds import Measure
+from harness.texts.near import near_duplicates
+from harness.texts.normal import PairKey, normalise, pair_keys
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def of_measure(measure: Measure) -> dict[str, Held]:
         answers = frozenset(normalise(answer) for _, answer in texts.pairs)
         queries = frozenset(map(normalise, texts.queries))
         return {measure.name: Held(keys, queries), f"{measure.name} (relevant documents)": Held((), answers)}
-    singles = frozenset(map(normalise, texts.singles))
+    singles = frozenset(map(normalise, texts.single))
     held = Held(keys, singles | {text for key in keys for text in key})
     return {measure.name: held} if held.sentences else {}
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from harness import __version__, provenance
-from harness.cli import calibrate, check, compare, fetch, plan, report, run, show, transfer
+from harness.cli import calibrate, check, compare, fetch, new, plan, report, run, show, transfer
 from harness.errors import HarnessError
 from harness.executors import streams
 
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _code(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; print errors that the user can fix to stderr, without traceback."""
     try:
-        options = _parser().parse_args(arguments)
+        options, unknown = _parser().parse_known_args(arguments)
+        if unknown:  # the command's own parser shows the options that the command has
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         code: int = options.command(options)
         return code
     except HarnessError as problem:
@@ -85,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"harness {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (plan, run, report, check, show, fetch, calibrate, compare, transfer):
+    for module in (new, plan, run, report, check, show, fetch, calibrate, compare, transfer):
         of_command = subcommands.add_parser(
             module.__name__.rpartition(".")[2],
             help=module.HELP,
@@ -93,6 +95,6 @@ def _parser() -> argparse.ArgumentParser:
             epilog=EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        of_command.set_defaults(command=module.command)
+        of_command.set_defaults(command=module.command, parser=of_command)
         module.arguments(of_command)
     return parser

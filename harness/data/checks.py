@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import comb
 from typing import TYPE_CHECKING
 
 from harness.data.clean import Dropped, numbered
 from harness.data.findings import Finding, Severity
-from harness.data.overlap import normalise
 from harness.spec.views import View
+from harness.texts.normal import normalise
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -20,11 +20,22 @@ if TYPE_CHECKING:
 MANY_FALSE_NEGATIVES = 1.0
 """Expected number per batch above which false negatives are a warning."""
 
+LABELS = 10
+"""Maximum number of labels that are counted one by one."""
+
+MUCH_CUT = 0.01
+"""Share of truncated texts above which they are a warning."""
+
 ALLOW_MORE = "fix them, or allow more in the study file: testbed=replace(testbeds.NAME, max_dropped=SHARE)"
 
 
 def of_view(
-    view: View, rows: DataFrame, studies: Sequence[str], most_words: int, batch_sizes: Sequence[int] = ()
+    view: View,
+    rows: DataFrame,
+    studies: Sequence[str],
+    most_tokens: int,
+    count: Callable[[Sequence[str]], list[int]],
+    batch_sizes: Sequence[int] = (),
 ) -> list[Finding]:
     """Audit a view's rows.
 
@@ -32,7 +43,8 @@ def of_view(
         view: the view.
         rows: the rows that it built, without those that `clean` left out.
         studies: names of the studies that train on it.
-        most_words: maximum number of tokens of the model; a text with more words is certainly truncated.
+        most_tokens: maximum number of tokens of the model.
+        count: counts the tokens of texts.
         batch_sizes: batch sizes of losses with in-batch negatives; empty if there are none.
     """
     where = _where(studies)
@@ -40,11 +52,11 @@ def of_view(
         return [Finding("warning", where, "no rows", 0, 0, f"View {view.name!r} makes no rows; give more with --rows.")]
     texts = list(view.columns[: view.texts])
     keys = rows[texts].map(normalise)
-    findings = [*_texts(view, rows[texts], where, most_words), *_duplicates(view, rows, where)]
-    if view.label == "none":
+    findings = [*_truncated(view, rows[texts], where, most_tokens, count), *_duplicates(view, rows, where)]
+    if view.label == "none" and len(texts) > 1:
         findings += _equal_columns(view, keys, where)
         findings += [_false_negatives(view, keys, where, size) for size in batch_sizes if len(rows) > 1]
-    else:
+    elif view.has_plain_label:
         findings.append(_balance(view, rows[view.columns[-1]], where))
     return findings
 
@@ -97,32 +109,35 @@ def _where(studies: Sequence[str]) -> str:
     return f"{'study' if len(studies) == 1 else 'studies'} {', '.join(studies)}"
 
 
-def _texts(view: View, texts: DataFrame, where: str, most_words: int) -> list[Finding]:
-    import pandas as pd  # imported here, because it takes a third of a second that study files do not need
-
-    lengths = pd.concat([texts[column].map(_words) for column in texts])
-    long = int((lengths > most_words).sum())
-    if not long:
+def _truncated(
+    view: View, texts: DataFrame, where: str, most_tokens: int, count: Callable[[Sequence[str]], list[int]]
+) -> list[Finding]:
+    """Return a finding on texts that have more tokens than the model reads, if there are any."""
+    cut: dict[str, int] = {}
+    for column in texts:
+        # a token has at least one character, and a model adds two or so special ones
+        long = [text for text in texts[column] if isinstance(text, str) and len(text) + 2 > most_tokens]
+        cut[str(column)] = sum(length > most_tokens for length in count(long))
+    total, of = sum(cut.values()), texts.size
+    if not total:
         return []
+    listed = ", ".join(f"{column} {number:,} ({number / len(texts):.1%})" for column, number in cut.items() if number)
     return [
         Finding(
-            "warning",
+            "warning" if total > MUCH_CUT * of else "note",
             where,
-            "enormous texts",
-            long,
-            len(lengths),
-            f"{long:,} of the texts of view {view.name!r} have more words than the base model's maximum of "
-            f"{most_words} tokens, so they are truncated. Shorten them or use a model with a longer maximum.",
+            "truncated texts",
+            total,
+            of,
+            f"{total:,} of {of:,} texts of view {view.name!r} have more tokens than the {most_tokens} that the base "
+            f"model reads, so their ends are cut off: {listed}. Shorten them, or use a model with a larger maximum.",
         )
     ]
 
 
-def _words(text: object) -> int:
-    return len(text.split()) if isinstance(text, str) else 0
-
-
 def _duplicates(view: View, rows: DataFrame, where: str) -> list[Finding]:
-    repeats = rows.duplicated().to_numpy().nonzero()[0].tolist()
+    plain = list(view.columns) if view.has_plain_label else list(view.columns[: view.texts])
+    repeats = rows[plain].duplicated().to_numpy().nonzero()[0].tolist()
     if not repeats:
         return []
     return [
@@ -160,7 +175,7 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
     if equal:
         findings.append(
             Finding(
-                "warning",
+                "note" if equal == len(keys) else "warning",  # all of them are SimCSE's pairs
                 where,
                 f"{anchor} equal to {positive}",
                 equal,
@@ -175,7 +190,11 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
 
 def _balance(view: View, labels: Series, where: str) -> Finding:
     counts = {f"{value:g}": int(n) for value, n in labels.value_counts().sort_index().items()}
-    shares = ", ".join(f"{label}: {n:,} ({n / len(labels):.0%})" for label, n in list(counts.items())[:10])
+    shares = ", ".join(f"{label}: {n:,} ({n / len(labels):.0%})" for label, n in list(counts.items())[:LABELS])
+    if view.label == "score" and len(counts) > LABELS:
+        ends = ", ".join(f"{labels.quantile(share):.3g}" for share in (0, 0.25, 0.5, 0.75, 1))
+        text = f"Scores of view {view.name!r}: {ends} are the lowest, the three quartiles and the highest."
+        return Finding("note", where, "scores", len(counts), len(labels), text)
     rarest = min(counts.values())
     if len(counts) == 1:
         return Finding(

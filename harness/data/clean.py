@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.data.overlap import normalise
 from harness.spec.views import View
+from harness.texts.normal import normalise
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -40,7 +40,8 @@ def raising_loss(study: Study, rows: int, raised: str) -> Finding:
     """
     view = named(study.view)
     advice = "Fix the loss"
-    if inputs_of(study.loss) is None:  # otherwise the view fits what the loss declares
+    of_inputs = raised.partition(":")[0] in ("IndexError", "RuntimeError", "TypeError", "ValueError")
+    if of_inputs and inputs_of(study.loss) is None:  # otherwise the view fits what the loss declares
         other = "triplet" if (view.label, view.texts) == ("none", 2) else "pair"
         advice += f', or give the study a view that it can read, e.g. view="{other}"'
     what = f"The loss of study {study.name!r} raised {raised} on {batch(view, rows)}. {advice}."

@@ -22,13 +22,13 @@ from filelock import FileLock
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
-from harness.data.overlap import normalise
 from harness.embedded.build import cache_folder
 from harness.errors import RunFailed
 from harness.files import as_json
 from harness.provenance import versions
 from harness.spec.views import Mining, View
 from harness.testbeds import Testbed
+from harness.texts.normal import normalise
 
 VERSION = 1
 """Bumped by hand when mining changes: all negatives are then mined again."""

@@ -1,36 +1,14 @@
-"""Overlap: pairs and sentences of an evaluation set that are in other data, exactly after normalising, or nearly.
-
-No other module imports datasketch.
-"""
+"""Overlap: pairs and sentences of an evaluation set that are in other data, exactly after normalising, or nearly."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-import zlib
-from collections.abc import Collection, Iterable
-from typing import TypeAlias
+from collections.abc import Collection
 
 from harness.data.findings import Finding, Overlap, Severity
+from harness.texts.normal import PairKey
 
 ROWS, DEV_SET = "training rows", "dev set"
 """Data that may contain pairs of an evaluation set."""
-
-SHINGLE = 5
-"""Characters in a shingle; shingles of words would be too few in short sentences."""
-
-THRESHOLD = 0.8
-"""Jaccard similarity of shingles from which two sentences are near-duplicates.
-
-Lee et al. (2022, arXiv:2107.06499) use it for documents.
-"""
-
-BANDS, PER_BAND = 16, 4
-"""Bands of the locality-sensitive index over a MinHash signature of 64 permutations, and permutations in a band.
-
-Two sentences of similarity s become candidates with probability 1 - (1 - s^4)^16: 0.9998 at 0.8, and 0.64 at 0.5, where
-each costs a comparison. The library's default for a threshold of 0.8 misses 6 percent of the pairs at 0.83.
-"""
 
 MUCH_SHARED = 0.01
 """Share of a set's pairs or sentences above which overlap is a warning; less changes Spearman less than a seed does.
@@ -38,34 +16,6 @@ MUCH_SHARED = 0.01
 Between dev and test it is an error above this share. STSB's own dev and test sets share 4 of 1,379 pairs; dropping them
 would make scores incomparable with published ones.
 """
-
-
-PairKey: TypeAlias = tuple[str, str]
-
-_BESIDE = re.compile(r"[\W_]+")
-
-
-def normalise(text: str | None) -> str:
-    """Normalise a sentence so that case, width, punctuation and spaces do not count.
-
-    NFKC, case folding, then only letters and digits are kept; a text without any is only stripped, because otherwise
-    all such texts would be equal.
-    """
-    if not isinstance(text, str):
-        return ""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _BESIDE.sub("", folded) or folded.strip()
-
-
-def pair_key(left: str | None, right: str | None) -> PairKey:
-    """Return a pair's normalised sentences in sorted order, so that their order in the pair does not count."""
-    one, other = normalise(left), normalise(right)
-    return (one, other) if one <= other else (other, one)
-
-
-def pair_keys(left: Iterable[str | None], right: Iterable[str | None]) -> list[PairKey]:
-    """Return the keys of the pairs that two columns of the same length make."""
-    return [pair_key(one, other) for one, other in zip(left, right, strict=True)]
 
 
 def overlap(
@@ -94,39 +44,6 @@ def overlap(
         len(own),
         sum(sentence in sentences for sentence in own),
     )
-
-
-def near_duplicates(sentences: Collection[str], among: Collection[str]) -> set[str]:
-    """Return which of `sentences` have a near-duplicate, other than themselves, in `among`.
-
-    MinHash signatures in a locality-sensitive index (Broder, 1997; Leskovec, Rajaraman and Ullman, Mining of Massive
-    Datasets, chapter 3) find candidates; of each, the Jaccard similarity of the sets of SHINGLE-character shingles is
-    then computed and must reach THRESHOLD. All sentences are normalised ones.
-    """
-    from datasketch import MinHash, MinHashLSH  # imported here, because it takes half a second
-
-    shingles = {sentence: _shingles(sentence) for sentence in sorted(sentences) if sentence}
-    options = {"num_perm": BANDS * PER_BAND, "hashfunc": zlib.crc32}
-    index = MinHashLSH(num_perm=BANDS * PER_BAND, params=(BANDS, PER_BAND))
-    for sentence, signature in zip(shingles, MinHash.generator(shingles.values(), **options), strict=True):
-        index.insert(sentence, signature)
-    matches: set[str] = set()
-    others = sorted(sentence for sentence in among if sentence)
-    for other, signature in zip(others, MinHash.generator(map(_shingles, others), **options), strict=True):
-        candidates = [c for c in index.query(signature) if c not in matches and c != other]
-        if candidates:
-            theirs = _shingles(other)
-            matches.update(c for c in candidates if _jaccard(shingles[c], theirs) >= THRESHOLD)
-    return matches
-
-
-def _shingles(sentence: str) -> set[bytes]:
-    last = max(1, len(sentence) - SHINGLE + 1)
-    return {sentence[start : start + SHINGLE].encode() for start in range(last)}
-
-
-def _jaccard(one: set[bytes], other: set[bytes]) -> float:
-    return len(one & other) / len(one | other)
 
 
 def of_overlap(shared: Overlap, testbed: str, besides: bool) -> list[Finding]:
@@ -178,8 +95,8 @@ def of_overlap(shared: Overlap, testbed: str, besides: bool) -> list[Finding]:
                     f"{what} of {shared.name} in the {shared.held_by}",
                     count,
                     shared.sentences,
-                    f"{count:,} of {shared.sentences:,} distinct sentences of {shared.name} are {words} in the "
-                    f"{shared.held_by}, in any pair, without their gold scores. Remove those rows if this is a "
+                    f"{count:,} of {shared.sentences:,} distinct texts of {shared.name} are {words} in the "
+                    f"{shared.held_by}, in other pairs than those that are scored. Remove those rows if this is a "
                     "concern.",
                 )
             )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.data.clean import numbered
 from harness.data.findings import Finding
+from harness.spec.losses import Regularized, Wrapped
 from harness.spec.views import View
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Reads:
 
     words: str
     value: Callable[[float], bool]
+    classes: int | None = None
+    """Number of classes of a classifier."""
 
 
 _TWO = Reads("0 (not alike) or 1 (alike), nothing between", lambda value: value in (0, 1))
@@ -41,21 +44,33 @@ def reads(loss: Callable[..., Any]) -> Reads | None:
 
     CoSENTLoss and AnglELoss read only the order of scores. For losses that a study file defines, the answer is None.
     """
-    inner = getattr(loss, "func", loss)  # functools.partial
-    name = getattr(inner, "name", None) or getattr(inner, "__name__", "")
-    if name in ("ContrastiveLoss", "OnlineContrastiveLoss"):
+    loss, arguments = innermost(loss)
+    name = getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    if name in ("ContrastiveLoss", "OnlineContrastiveLoss", "ContrastiveTensionLoss"):
         return _TWO
     if name == "CosineSimilarityLoss":
         return _COSINE
     if name in ("softmax", "SoftmaxLoss"):
-        options = {**dict(getattr(inner, "options", ())), **getattr(loss, "keywords", {})}
-        classes = int(options.get("num_labels", CLASSES))
-        return Reads(f"whole numbers from 0 to {classes - 1}", lambda value: value in range(classes))
+        classes = int(arguments.get("num_labels", CLASSES))
+        return Reads(f"whole numbers from 0 to {classes - 1}", lambda value: value in range(classes), classes)
     return None
 
 
+def innermost(loss: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the loss that reads the labels, without the losses around it, and the arguments that it has."""
+    arguments: dict[str, Any] = {}
+    while True:
+        if hasattr(loss, "func"):  # functools.partial
+            arguments = {**loss.keywords, **arguments}  # type: ignore[attr-defined]
+            loss = loss.func
+        elif isinstance(loss, Wrapped | Regularized):
+            loss = loss.loss
+        else:
+            return loss, {**dict(getattr(loss, "options", ())), **arguments}
+
+
 def of_labels(view: View, labels: Series[Any], study: str, loss: Callable[..., Any]) -> list[Finding]:
-    """Return an error if a view has label values that a loss ignores or misinterprets.
+    """Return a finding if a view has label values that a loss ignores or misinterprets, or lacks classes of the loss.
 
     Args:
         view: the view.
@@ -67,22 +82,40 @@ def of_labels(view: View, labels: Series[Any], study: str, loss: Callable[..., A
     if readable is None or not len(labels):
         return []
     counts = labels.value_counts().sort_index()
+    where, what, number = f"study {study}", "labels that the loss does not read", len(labels)
     unread = [float(value) for value in counts.index if not readable.value(float(value))]
-    if not unread:
-        return []
-    listed = ", ".join(f"{value:g}" for value in unread[:10])
-    return [
-        Finding(
-            "error",
-            f"study {study}",
-            "labels that the loss does not read",
-            int(counts.loc[unread].sum()),
-            len(labels),
-            f"View {view.name!r} gives the loss of study {study!r} the {view.columns[-1]} {listed}; it reads "
-            f"{readable.words}, and silently ignores or misinterprets other values. Use another view, e.g. "
-            '"pair-score" or "pair-score-no-neutral" with 0 and 1, or a loss that reads graded scores.',
+    if unread:
+        message = (
+            f"View {view.name!r} gives the loss of study {study!r} the {view.columns[-1]} {_listed(unread)}; it reads "
+            f"{readable.words}, and silently ignores or misinterprets other values. {_advice(readable, counts.index)}"
         )
-    ]
+        return [Finding("error", where, what, int(counts.loc[unread].sum()), number, message)]
+    absent = sorted(set(range(readable.classes or 0)) - {int(value) for value in counts.index})
+    if absent:
+        message = (
+            f"No row of view {view.name!r} has the {view.columns[-1]} {_listed(absent)}, for which the loss of study "
+            f"{study!r} has a class: it only learns to exclude it. {_advice(readable, counts.index)}"
+        )
+        return [Finding("warning", where, "classes without rows", 0, number, message)]
+    return []
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values[:10]) + ", ..." * (len(values) > 10)
+
+
+def _advice(readable: Reads, values: Iterable[Any]) -> str:
+    """Say which declaration in the study file makes a loss and the labels of its view agree."""
+    largest = max(float(value) for value in values)
+    if readable.classes is not None:
+        if min(values) < 0 or not all(float(value).is_integer() for value in values):
+            return "Classes are whole numbers from 0; view=columns(..., label=...) numbers them."
+        return f"Give the loss as many classes as there are: loss=partial(losses.softmax, num_labels={largest + 1:g})."
+    if readable is _COSINE:
+        return (
+            f"Bring the scores to 0 to 1: view=columns(..., score=..., range=(LOWEST, {largest:g})) with their range."
+        )
+    return 'Use a view of 0 and 1, e.g. "pair-score-no-neutral", or a loss that reads graded scores, e.g. CoSENTLoss.'
 
 
 def of_scores(

@@ -16,6 +16,7 @@ from harness.data.mining import base_of, with_negatives
 from harness.errors import RunFailed
 from harness.model.certificate import certify
 from harness.model.loading import fresh_model
+from harness.model.variants import prepare
 from harness.planning.plan import TUNE_SEED
 from harness.spec.ablation import Ablation
 from harness.spec.study import UNTRAINED
@@ -57,7 +58,8 @@ def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
     rows = study_rows(ablation, source.name)
     set_seed(TUNE_SEED)
     model = fresh_model(ablation.testbed_of(source.name).sealed())
-    options, columns = dict(mining.point.options), Dataset.from_pandas(rows, preserve_index=False)
+    (options, settings), columns = source.at(mining.point), Dataset.from_pandas(rows, preserve_index=False)
+    prepare(model, source.adapters, source.frozen, settings.max_seq_length)
     precision = precision_here(ablation.precision)
     with TemporaryDirectory() as folder:
         train(
@@ -68,7 +70,10 @@ def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
             Schedule(ablation.budget.epochs, ablation.budget.examples),
             seed=TUNE_SEED,
             precision=precision,
-            way=certify(model, source.loss, options, columns, precision).path,
+            way=certify(model, source.loss, options, columns, precision, source.prompts).path,
+            settings=settings,
+            sampler=source.sampler,
+            prompts=source.prompts,
             folder=Path(folder),
         )
     return model

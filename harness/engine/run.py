@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -28,10 +28,14 @@ from harness.errors import Diverged, OutOfMemory, RunFailed, TokensWanted
 from harness.evaluation import scoring
 from harness.executors import library_output
 from harness.model.certificate import Certificate, certify
+from harness.model.keeper import Keeper
 from harness.model.loading import fresh_model, how_loaded
+from harness.model.variants import prepare
+from harness.spec.ablation import Ablation
 from harness.spec.beside import last_line
+from harness.spec.study import UNTRAINED
 from harness.store.records import Record
-from harness.testbeds import hub
+from harness.testbeds import Testbed, hub
 from harness.testbeds.hashes import verify
 from harness.testbeds.measure_kinds import Sts
 from harness.testbeds.refs import EMBEDDED
@@ -41,6 +45,9 @@ from harness.training.train import Schedule, Training, train
 
 CHECKPOINTS = (0.25, 0.5, 0.75)
 """Shares of the training at which a search with pruning scores the dev set."""
+
+TENTHS = tuple(tenth / 10 for tenth in range(1, 10))
+"""Shares of the training after which the dev set is scored to keep the best model."""
 
 LOOKS = (1 / 16, 1 / 4, 1 / 2)
 """Shares of the training at which a final run scores the dev set for the report: scores change most early on."""
@@ -99,7 +106,7 @@ def _run(job: Job, record: Record) -> Record:
         rows = None if job.run.stage == "untrained" else study_rows(job.ablation, job.run.study)
         set_seed(job.run.seed)  # before model and loss are built, because heads are initialised at random
         bed_of_study = job.ablation.testbed_of(job.run.study).sealed()
-        model = fresh_model(bed_of_study)
+        model = _prepared(job, bed_of_study)
         record = replace(record, provenance={**record.provenance, "model_loaded": how_loaded(bed_of_study)})
         if rows is not None:
             try:
@@ -107,7 +114,7 @@ def _run(job: Job, record: Record) -> Record:
             except TokensWanted as reason:  # the loss needs the plain path: train again from the beginning
                 curve.clear()
                 set_seed(job.run.seed)
-                model = fresh_model(bed_of_study)
+                model = _prepared(job, bed_of_study)
                 training, pruned, certificate = _train(job, model, rows, curve, Certificate.plain(str(reason)))
             forward = {**certificate.as_record(), "passes": training.passes}
             record = replace(record, rows=len(rows), forward=forward, **_cost(training))
@@ -160,14 +167,14 @@ def _train(
     assert run.id is not None
     study = ablation.study(run.study)
     reporter = Reporter(job.progress_port, run.id, job.progress_token)
-    pruned = False
+    pruned, keeper = False, Keeper(model) if ablation.budget.checkpoint == "best" else None
 
     def look(share: float) -> bool:
         nonlocal pruned
-        model.eval()
-        encoder = scoring.Encoder(model, tf32=ablation.precision != "fp32")
-        curve.append((share, testing.objective(encoder, ablation.testbed)))
-        model.train()
+        score = _dev_score(ablation, model)
+        curve.append((share, score))
+        if keeper is not None:
+            keeper.offer(score)
         if job.rivals is not None:
             from harness.engine.search import should_prune  # imports optuna, which only searches with pruning need
 
@@ -175,29 +182,55 @@ def _train(
         return pruned
 
     # a retrieval measure embeds its whole corpus at each look, which may take longer than the training
-    looks = LOOKS if run.stage != "tune" and isinstance(ablation.testbed.dev, Sts) else ()
+    looks: Sequence[float] = LOOKS if run.stage != "tune" and isinstance(ablation.testbed.dev, Sts) else ()
+    looks = TENTHS if keeper is not None else looks if job.rivals is None else CHECKPOINTS
 
-    options = dict(run.point.options)
+    options, settings = study.at(run.point)
     columns = Dataset.from_pandas(rows, preserve_index=False)
     precision = precision_here(ablation.precision)
-    certificate = certificate or certify(model, study.loss, options, columns, precision)
+    certificate = certificate or certify(model, study.loss, options, columns, precision, study.prompts)
     loss = study.loss(model, **options)
     training = train(
         model,
         loss,
         columns,
         run.point,
-        Schedule(ablation.budget.epochs, ablation.budget.examples, looks if job.rivals is None else CHECKPOINTS),
+        Schedule(ablation.budget.epochs, ablation.budget.examples, looks),
         seed=run.seed,
         precision=precision,
         way=certificate.path,
+        settings=settings,
+        sampler=study.sampler,
+        prompts=study.prompts,
         folder=job.staging / "trainer",
         report_to=job.report_to,
         run_name=f"{run.study}-{run.stage}-{run.id}",
         on_step=reporter.tell,
         on_look=look,
     )
+    if keeper is not None and not pruned:
+        keeper.offer(_dev_score(ablation, model))
+        keeper.restore()
     return training, pruned, certificate
+
+
+def _dev_score(ablation: Ablation, model: SentenceTransformer) -> float:
+    """Return the score that tuning maximises, in the midst of a training."""
+    model.eval()
+    encoder = scoring.Encoder(model, tf32=ablation.precision != "fp32")
+    score = testing.objective(encoder, ablation.testbed)
+    model.train()
+    return score
+
+
+def _prepared(job: Job, bed: Testbed) -> SentenceTransformer:
+    """Return the base model with the adapters and frozen parameters of the run's study."""
+    model = fresh_model(bed)
+    if job.run.study != UNTRAINED:
+        study = job.ablation.study(job.run.study)
+        assert job.run.point is not None
+        prepare(model, study.adapters, study.frozen, study.at(job.run.point)[1].max_seq_length)
+    return model
 
 
 def _cost(training: Training) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from harness.data.overlap import PairKey, pair_keys
 from harness.engine.job import Job
 from harness.errors import Diverged, HarnessError
 from harness.evaluation import diagnostics, scoring
@@ -16,6 +15,7 @@ from harness.scores import UNFIT
 from harness.store.items import Items
 from harness.testbeds import Testbed, materials
 from harness.testbeds.measure_kinds import Sts, headline
+from harness.texts.normal import PairKey, pair_keys
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ sentence-transformers handles both and is used unchanged; only the model below i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -15,9 +15,9 @@ from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
 from mteb.models.search_wrappers import SearchEncoderWrapper
 from sentence_transformers import SentenceTransformer
 
-from harness.data.overlap import normalise
 from harness.errors import Diverged
 from harness.model.fast import FastSentenceTransformer
+from harness.texts.normal import normalise
 
 BATCH_SIZE = 128
 """Number of sentences encoded at once."""
@@ -65,6 +65,22 @@ class Encoder:
         if new:
             cache |= zip(new, self._embed(new, prompt, role), strict=True)
         return np.stack([cache[sentence] for sentence in sentences])
+
+    def pieces(self, texts: Sequence[str], role: Role | None, size: int) -> Iterator[np.ndarray]:
+        """Give the embeddings of many texts, a piece at a time, without caching them.
+
+        Args:
+            texts: the texts, in any number.
+            role: as in a call of the encoder.
+            size: texts in a piece.
+
+        Yields:
+            Embeddings of the next texts in float32, shape (at most size, dimension).
+        """
+        for start in range(0, len(texts), size):
+            place = {text: number for number, text in enumerate(dict.fromkeys(texts[start : start + size]))}
+            embeddings = self._embed(list(place), None, None if self.ignores_roles else role)
+            yield embeddings[[place[text] for text in texts[start : start + size]]].astype(np.float32, copy=False)
 
     def _embed(self, sentences: list[str], prompt: str | None, role: Role | None) -> np.ndarray:
         model = self.model

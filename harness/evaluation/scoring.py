@@ -21,7 +21,6 @@ from mteb.abstasks.sts import AbsTaskSTS
 from mteb.cache import ResultCache
 from mteb.types import EncodeKwargs
 
-from harness.data.overlap import PairKey, pair_keys
 from harness.errors import Diverged, RunFailed
 from harness.evaluation import measures
 from harness.evaluation.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, EvaluatedModel, normalised
@@ -31,6 +30,7 @@ from harness.stats import intervals
 from harness.store.items import Items, Pairs, Values
 from harness.testbeds import materials
 from harness.testbeds.measure_kinds import Measure, Mteb, Sts
+from harness.texts.normal import PairKey, pair_keys
 
 __all__ = ["DECIMALS", "Encoder", "subsets", "task", "task_pairs", "task_refs"]
 

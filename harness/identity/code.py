@@ -8,7 +8,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import linecache
-import os
 import site
 import sys
 import sysconfig
@@ -60,6 +59,12 @@ def library(module: str) -> str | None:
     if file is None or not any(file.is_relative_to(folder) for folder in _installed()):
         return None
     return f"{module} {_versions(top)}"
+
+
+@cache
+def installed(top: str) -> bool:
+    """Return whether a package belongs to Python or is installed, also as editable."""
+    return top in importlib.metadata.packages_distributions() or library(top) is not None
 
 
 @cache
@@ -208,12 +213,9 @@ def constants(code: CodeType) -> Iterator[str]:
                     yield str(Path(code.co_filename).parent / constant)
 
 
-def environment(code: CodeType) -> dict[str, str]:
-    """Return the environment variables that code which reads the environment names, with their values."""
-    if not any({"environ", "getenv"} & {*part.co_names} for part in _nested(code)):
-        return {}
-    texts = {constant for part in _nested(code) for constant in part.co_consts if isinstance(constant, str)}
-    return {name: os.environ[name] for name in sorted(texts & os.environ.keys())}
+def reads_environment(code: CodeType) -> bool:
+    """Return whether code reads environment variables."""
+    return any({"environ", "getenv"} & {*part.co_names} for part in _nested(code))
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

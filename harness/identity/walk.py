@@ -46,7 +46,9 @@ def digest(thing: Any, files: Mapping[str, str] | None = None) -> str:
         Unstable: the content of an object cannot be determined, e.g. of an open file, a lock or a generator; the
             message names the object.
     """
-    return Walk(files or {}).of(thing, "it")[:16]
+    walk = Walk(files or {})
+    content = walk.of(thing, "it")
+    return _hash([content, walk.environment()])[:16]
 
 
 def _hash(parts: Any) -> str:
@@ -58,6 +60,7 @@ class Walk:
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self.texts: set[str] = set()
+        self._reads_environment = False
         self._files = files
         self._hashes: dict[int, tuple[object, str]] = {}
         self._open: dict[int, int] = {}
@@ -71,7 +74,7 @@ class Walk:
         if type(thing) in _SIMPLE:
             return _hash([type(thing).__name__, hex(thing) if type(thing) is int else repr(thing)])
         if isinstance(thing, type(os.environ)):
-            return _hash(["the environment"])  # the functions that read it contribute the variables
+            return _hash(["the environment"])  # `environment` has its variables
         if id(thing) in self._hashes:
             return self._hashes[id(thing)][1]
         if id(thing) in self._open:
@@ -89,6 +92,15 @@ class Walk:
             del self._open[id(thing)]
         self._hashes[id(thing)] = (thing, content)
         return content
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables that some text of the object names, if its code reads any.
+
+        The name may stand anywhere: in the function that reads it, in a constant, or in the call of a helper.
+        """
+        if not self._reads_environment:
+            return {}
+        return {name: os.environ[name] for name in sorted(self.texts & os.environ.keys())}
 
     def _all(self, things: Iterable[Any], path: str) -> list[str]:
         return [self.of(thing, f"{path}[{index}]") for index, thing in enumerate(things)]
@@ -145,6 +157,7 @@ class Walk:
         if owner is not None and "<locals>" not in name and "<lambda>" not in name:
             return ["library", owner, name]
         self.texts.update(code.constants(function.__code__))
+        self._reads_environment |= owner is None and code.reads_environment(function.__code__)
         cells = {}
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
@@ -162,7 +175,6 @@ class Walk:
             self._named(cells, f"{path}, closure"),
             self._named(own, path),
             [] if owner is not None else self._read(function, path),
-            [] if owner is not None else code.environment(function.__code__),
         ]
 
     def _read(self, function: types.FunctionType, path: str) -> list[Any]:

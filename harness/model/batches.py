@@ -51,12 +51,12 @@ def batches_of(model: FastSentenceTransformer, rows: Dataset) -> list[Batch]:
     """Return the batches on which forward paths are compared, made from a sample of a run's rows."""
     names = [name for name in rows.column_names if name not in LABELS]
     label = next((name for name in LABELS if name in rows.column_names), None)
-    sample = rows.select(_spread(len(rows), SAMPLE))
+    sample = rows.select(spread(len(rows), SAMPLE))
     # if two texts of a row are equal, |u - v| has no derivative
     distinct = [index for index, row in enumerate(sample) if len({str(row[name]) for name in names}) == len(names)]
     sample = sample.select(distinct) if distinct else sample
     columns = [list(sample[name]) for name in names]
-    some = _spread(len(sample), 2 * ROWS - 1)
+    some = spread(len(sample), 2 * ROWS - 1)
     chosen = [[column[place] for place in some] for column in columns]
     labels = None if label is None else torch.tensor([sample[label][place] for place in some], device=model.device)
     texts = sorted(dict.fromkeys(text for column in columns for text in column), key=lambda text: (len(text), text))
@@ -74,7 +74,7 @@ def batches_of(model: FastSentenceTransformer, rows: Dataset) -> list[Batch]:
     ]
 
 
-def _spread(rows: int, most: int) -> list[int]:
+def spread(rows: int, most: int) -> list[int]:
     """Return the indices of at most `most` rows, spread evenly."""
     return sorted({round(place) for place in np.linspace(0, rows - 1, min(most, rows)).tolist()})
 

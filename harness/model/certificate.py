@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ from torch import nn
 
 from harness.executors import library_output
 from harness.identity import digest
+from harness.model.batches import SAMPLE, spread
 from harness.model.fast import FastSentenceTransformer, Way
+from harness.model.prompts import prompts_are_text
 from harness.model.trial import PlainPathFailed, Trial
 
 _CERTIFICATES: dict[Hashable, Certificate] = {}
@@ -69,6 +72,7 @@ def certify(
     options: Mapping[str, Any],
     rows: Dataset,
     precision: str,
+    prompts: Mapping[str, str] = MappingProxyType({}),
 ) -> Certificate:
     """Return the fastest forward path by which `model` may train on `rows`.
 
@@ -81,19 +85,24 @@ def certify(
         options: options of the loss.
         rows: training rows, with the columns in the loss's order.
         precision: "bf16", "fp16" or "fp32", in which the run trains.
+        prompts: prompts by column, with which the run trains.
 
     Returns:
         The certificate. Its path is "plain" for a model that is not a FastSentenceTransformer.
     """
     if not isinstance(model, FastSentenceTransformer) or not model.ways:
         return Certificate("plain")
+    if prompts and not prompts_are_text(model):
+        return Certificate.plain("prompts are given, and the model's pooling leaves their tokens out")
     began = time.perf_counter()
     kinds = tuple(sorted((name, repr(value)) for name, value in options.items()))  # an option may turn off a term
     key = (_content(model), digest(loss), kinds, precision, str(model.device))
     certificate = _CERTIFICATES.get(key)
     if certificate is None:
         with _random_state_restored(model.device):
-            certificate = _CERTIFICATES[key] = _certify(model, partial(loss, **options), rows, precision)
+            certificate = _CERTIFICATES[key] = _certify(
+                model, partial(loss, **options), _prompted(rows, prompts), precision
+            )
     library_output.notify_listeners(f"a fast forward is not taken: {reason}" for reason in certificate.refused)
     return replace(certificate, seconds=time.perf_counter() - began)
 
@@ -126,6 +135,19 @@ def _certify(
         else:
             refused.append(f"{way}: {worst}")
     return Certificate("plain", refused=tuple(refused))
+
+
+def _prompted(rows: Dataset, prompts: Mapping[str, str]) -> Dataset:
+    """Return the rows, or a sample of them with the prompts before their texts."""
+    if not prompts:
+        return rows
+    sample = rows.select(spread(len(rows), SAMPLE))
+    return Dataset.from_dict(
+        {
+            name: [prompts.get(name, "") + text for text in texts] if name in prompts else texts
+            for name, texts in sample.to_dict().items()
+        }
+    )
 
 
 def _plain_path_failed(problem: BaseException) -> Certificate:

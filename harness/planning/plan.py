@@ -203,6 +203,7 @@ def _decides(ablation: Ablation, study: str, stage: Stage, seed: int) -> dict[st
             "rows": bed.max_rows,
             "epochs": ablation.budget.epochs,
             "examples": ablation.budget.examples,
+            **({} if ablation.budget.checkpoint == "last" else {"checkpoint": ablation.budget.checkpoint}),
         }
         mining = named(declared.view).mining
         if mining is not None and mining.by != UNTRAINED:

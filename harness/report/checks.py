@@ -19,9 +19,9 @@ def section(facts: Facts) -> Iterable[str]:
     yield (
         "A claim that one study beats another holds if the lower ends of both intervals reach its margin, and is "
         "violated if both upper ends are below 0. In addition, the decision must be significant at the same level when "
-        "the variances over test items and over seeds are added; otherwise the claim is inconclusive. The levels follow Holm's correction, which "
-        "limits the probability of any wrong decision among all claims to 5 percent. *Smallest detectable*: the "
-        "smallest true difference that these runs would have shown with 80 percent power."
+        "the variances over test items and over seeds are added; otherwise the claim is inconclusive. The levels "
+        "follow Holm's correction, which limits the probability of any wrong decision among all claims to 5 percent. "
+        "*Smallest detectable*: the smallest true difference that these runs would have shown with 80 percent power."
     )
     if any(verdict.kind == "keeps" for verdict in facts.verdicts):
         yield (

@@ -84,7 +84,7 @@ def explanation(facts: Facts) -> Iterable[str]:
     """Yield a table of every space's diagnostics and what they mean, or say that the records have none."""
     with_diagnostics = [space for space in spaces(facts) if space.row.ended[0].diagnostics]
     if not with_diagnostics:
-        yield "The final runs' records have no diagnostics: an earlier version of the harness wrote them."
+        yield "The final runs' records have no diagnostics, which are made of the pairs of an STS dev set."
         return
     header = (
         "study",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from harness.report import audit, budgets, checks, curves, explain, origin, protocol, sweeps, tables, titles
+from harness.report import audit, budgets, checks, curves, explain, items, origin, protocol, sweeps, tables, titles
 from harness.report.facts import DRAWN, Facts, Row, without_paths
 from harness.report.figures import ALL
 from harness.report.tables import escape, score
@@ -42,6 +42,8 @@ def page(facts: Facts, figures: Collection[str], command: str) -> str:
         "## With and without tuning",
         *_ranking(facts),
         *curves.section(facts, _figure("tuning", figures, "no trial has succeeded")),
+        *items.section(facts),
+        *_forgetting(facts, figures),
         "## Tasks",
         *_tasks(facts, figures),
         "## Learning rates",
@@ -121,11 +123,11 @@ def budget_line(facts: Facts) -> str:
         else f"{budget.epochs:g} epoch{'s' * (budget.epochs != 1)}"
     )
     numbers = sorted({len(row.trials) for row in facts.studies})
-    trials = " or ".join(map(str, numbers)) or "no"
+    trials = f"{' or '.join(map(str, numbers)) or 'no'} trial{'s' * (numbers != [1])}"
     firsts = {str(ablation.default_point(study)) for study in ablation.studies}
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     return (
-        f"Each study has the same budget: {trials} trials of {length}, scored by "
+        f"Each study has the same budget: {trials} of {length}, scored by "
         f"{escape(titles.of_score(facts.objective))}, the first at {first}; then {budget.seeds} final "
         f"run{'s' * (budget.seeds != 1)} "
         "with new seeds at the best point and at the first point. The test measure and all others are scored only in "
@@ -220,6 +222,13 @@ def _tasks(facts: Facts, figures: Collection[str]) -> Iterable[str]:
     if any(row.ended for row in facts.rows):
         yield f"<details><summary>All scores</summary>\n\n{tables.all_scores(facts).markdown()}\n\n</details>"
     yield "The scores of each run are in [scores.csv](scores.csv), its other fields in [records.json](records.json)."
+
+
+def _forgetting(facts: Facts, figures: Collection[str]) -> Iterable[str]:
+    """Yield what training costs elsewhere, if the testbed has further measures."""
+    if facts.besides:
+        yield "## Gain and forgetting"
+        yield _figure("forgetting", figures, "no final run is done")
 
 
 def _unsuccessful(facts: Facts) -> Iterable[str]:

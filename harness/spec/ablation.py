@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from harness.errors import StudyFileError
 from harness.identity import Unstable, digest, paths_in
 from harness.spec.budget import Budget
-from harness.spec.expectations import Expectation
+from harness.spec.expectations import Beats, Expectation, InOrder
 from harness.spec.mistakes import listed_expectations, listed_studies
 from harness.spec.space import BOOK_DEFAULT, Choice, Dimension, LogUniform, Point, Space, Value
 from harness.spec.study import FOLDER_NAME, UNTRAINED, Study, names_a_folder
@@ -93,6 +93,20 @@ class Ablation:
                     raise StudyFileError(
                         f"expectation '{expectation}': no study {name!r}; there are {', '.join((*names, UNTRAINED))}"
                     )
+            self._check_figure(expectation)
+
+    def _check_figure(self, expectation: Expectation) -> None:
+        """Raise StudyFileError if studies are to be compared by a score whose items' values no record keeps."""
+        figure = expectation.figure
+        if figure is None or not isinstance(expectation, (InOrder, Beats)):
+            return
+        measure = self.testbed.measure_of(figure)
+        if figure.startswith("mteb/") or (measure is not None and not self.testbed.keeps_items(figure)):
+            raise StudyFileError(
+                f"expectation '{expectation}': no values per item are kept of {figure}, so a difference would have no "
+                "interval over items. Claim keeps(...), which is judged over seeds, or another figure: "
+                f"{', '.join(f'{m.name}/{kept}' for m in self.testbed.measures for kept in m.kept)}"
+            )
 
     def _take_defaults_of_space(self) -> None:
         """Set the default point to the defaults that the space declares; raise StudyFileError if both disagree."""
@@ -135,7 +149,7 @@ class Ablation:
             )
 
     def decides(self, study: Study) -> dict[str, str]:
-        """Return the digests of a study's loss and view.
+        """Return the digests of a study's loss and view, and what else it declares of its training.
 
         Raises:
             StudyFileError: the loss or the view has no content that other processes can find again.
@@ -145,7 +159,11 @@ class Ablation:
                 loss = digest(study.loss, self.files)
             except Unstable as problem:
                 raise _refused(study, "loss", problem) from problem
-            self._decided[study.name] = {"loss": loss, "view": _decides(study, named(study.view), self.files)}
+            try:
+                other = study.varies()
+            except Unstable as problem:
+                raise _refused(study, "adapters", problem) from problem
+            self._decided[study.name] = {"loss": loss, "view": _decides(study, named(study.view), self.files), **other}
         return self._decided[study.name]
 
     @cached_property
@@ -241,8 +259,9 @@ def _decides(study: Study, view: View, files: Mapping[str, str] | None = None) -
 
 
 def _refused(study: Study, what: str, problem: Unstable) -> StudyFileError:
+    words = str(problem).removeprefix("it, ")
     return StudyFileError(
-        f"study {study.name!r}: its {what} contains an object that another process cannot recreate: {problem}. Create "
+        f"study {study.name!r}: its {what} contains an object that another process cannot recreate: {words}. Create "
         f"the object inside the function of the {what}, or pass the plain values that it is made from."
     )
 

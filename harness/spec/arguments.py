@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from harness.spec.losses import Loss
+from harness.spec.losses import Loss, Regularized, Wrapped
 
 
 def unknown(loss: Callable[..., Any], names: Iterable[str] = ()) -> str | None:
@@ -22,9 +22,9 @@ def unknown(loss: Callable[..., Any], names: Iterable[str] = ()) -> str | None:
         names: names of further arguments.
     """
     given = list(names)
-    while isinstance(loss, partial):
-        given += loss.keywords
-        loss = loss.func
+    while isinstance(loss, partial | Wrapped | Regularized):
+        given += loss.keywords if isinstance(loss, partial) else []
+        loss = loss.func if isinstance(loss, partial) else loss.loss
     given += [name for name, _ in loss.options] if isinstance(loss, Loss) else []
     accepted = _accepted(loss) if given else None
     wrong = [] if accepted is None else [name for name in given if name not in accepted]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 from harness.errors import StudyFileError
+
+Checkpoint: TypeAlias = Literal["last", "best"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,14 @@ class Budget:
     max_seeds: int | None = None
     """Add final seeds up to this number while a verdict is inconclusive; verdicts then use stricter levels."""
 
+    checkpoint: Checkpoint = "last"
+    """Which model of a training is scored: the last one, or the "best" of the dev scores after each tenth of it."""
+
     def __post_init__(self) -> None:
+        if self.checkpoint not in get_args(Checkpoint):
+            raise StudyFileError(
+                f"budget: checkpoint={self.checkpoint!r}; choose from {', '.join(get_args(Checkpoint))}"
+            )
         for name, least in (("trials", 1), ("seeds", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:

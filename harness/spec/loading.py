@@ -11,15 +11,18 @@ import importlib
 import importlib.util
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import cloudpickle
 
 from harness.errors import StudyFileError
+from harness.identity.code import installed
 from harness.spec.ablation import Ablation
 from harness.spec.beside import installed_below
 from harness.spec.explanations import explanation
@@ -69,16 +72,45 @@ def folder_beside() -> str | None:
 
 @contextmanager
 def imported_anew(folder: str | None) -> Iterator[None]:
-    """Import modules below a folder again within the block, and restore the earlier ones after it."""
-    earlier = {} if folder is None else {name: sys.modules[name] for name in _below(folder)}
+    """Import the user's own modules again within the block, and restore the earlier ones after it.
+
+    Those are the modules below a folder and others that no installed package has, e.g. on PYTHONPATH: a run must not
+    see what an earlier run left in their variables.
+    """
+    earlier = {name: sys.modules[name] for name in _of_user(folder)}
     for name in earlier:
         del sys.modules[name]
     try:
         yield
     finally:
-        for name in [] if folder is None else _below(folder):
+        for name in _of_user(folder):
             del sys.modules[name]
         sys.modules.update(earlier)
+
+
+def _of_user(folder: str | None) -> list[str]:
+    """Return the names of imported modules below a folder, and of those that are no part of an installed package."""
+    places = _places()
+    elsewhere = [
+        name
+        for name, module in list(sys.modules.items())
+        if not str(getattr(module, "__dict__", {}).get("__file__")).startswith(places)  # before the slower test
+        and (file := _file(module)) is not None
+        and not file.startswith(places)
+        and not _is_known(name.partition(".")[0])
+    ]
+    return list(dict.fromkeys([*([] if folder is None else _below(folder)), *elsewhere]))
+
+
+def _is_known(top: str) -> bool:
+    return top in ("harness", "__main__", "__mp_main__") or installed(top)
+
+
+@cache
+def _places() -> tuple[str, ...]:
+    """Return the folders of Python's and installed modules: a quick test that settles nearly all."""
+    paths = [sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")]
+    return tuple(os.path.join(path, "") for path in (*paths, *map(os.path.realpath, paths)))
 
 
 def line_of(path: Path, text: str) -> str:

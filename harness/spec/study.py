@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 from harness.errors import StudyFileError
+from harness.identity import digest
 from harness.spec.arguments import unknown
-from harness.spec.losses import Loss, inputs_of
-from harness.spec.space import Choice, Dimension, LogUniform, Value, as_choice
+from harness.spec.losses import Loss, fitting, inputs_of
+from harness.spec.settings import Sampler, Settings
+from harness.spec.space import Choice, Dimension, LogUniform, Point, Value, as_choice
 from harness.spec.views import VIEWS, View, named
 from harness.testbeds import POOLINGS, Pooling
 from harness.testbeds.sources import Source
 
-Sampler: TypeAlias = Literal["no_duplicates", "group_by_label"]
-
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+
+SETTINGS = tuple(field.name for field in fields(Settings))
+"""Names of the settings, which may be tuned or swept like options of the loss."""
+
+DEFAULTS = Settings()
 
 UNTRAINED = "untrained"
 """Name of the base model before training; expectations may use it like the name of a study."""
@@ -69,6 +75,12 @@ class Study:
     """How rows are put into batches; shuffled if None."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Text before each text of a column of the view, by column, in training."""
+    settings: Settings = DEFAULTS
+    """Warm-up, scheduler, weight decay and the like, if they are others than the usual ones."""
+    adapters: Any = None
+    """A configuration of peft, e.g. LoraConfig(...): only these adapters are trained, not the base model."""
+    frozen: Sequence[str] = ()
+    """Beginnings of names of parameters that are not trained, e.g. "0.model.embeddings"."""
     swept: Swept | None = None
     """Set by `sweep`, for the report's curves."""
 
@@ -93,13 +105,22 @@ class Study:
                     f"{where}: option {name!r} must be choice(...) or log_uniform(...), and its name not "
                     f"{' or '.join(TUNED)}" + (f"; {as_choice(dimension)}" if name not in TUNED else "")
                 )
-        if problem := unknown(self.loss, self.options):
+        if not isinstance(self.settings, Settings):
+            raise StudyFileError(f"{where}: settings={self.settings!r}; write Settings(warmup=0.05)")
+        self._check_tuned_settings(where)
+        if problem := unknown(self.loss, [name for name in self.options if name not in SETTINGS]):
             raise StudyFileError(f"{where}: {problem}")
         for name, value in self.fixed.items():
             if name not in TUNED:
+                near = get_close_matches(name, TUNED, 1)
+                hint = (
+                    f"did you mean {near[0]!r}?"
+                    if near
+                    else f"an argument of the loss is given with loss=partial(loss, {name}={value!r}), from functools, "
+                    f"or .sweep({name}=[...])"
+                )
                 raise StudyFileError(
-                    f"{where}: fixed[{name!r}]={value!r}; only {' or '.join(TUNED)} can be fixed; an argument of the "
-                    f"loss is given with loss=partial(loss, {name}={value!r}), from functools, or .sweep({name}=[...])"
+                    f"{where}: fixed[{name!r}]={value!r}; only {' or '.join(TUNED)} can be fixed; {hint}"
                 )
             if isinstance(value, str) or not value > 0:
                 raise StudyFileError(
@@ -113,6 +134,8 @@ class Study:
             raise StudyFileError(f"{where}: source={self.source!r}; give e.g. sources.file(PATH)")
         if self.sampler not in (None, *SAMPLERS):
             raise StudyFileError(f"{where}: sampler={self.sampler!r}; choose from {', '.join(SAMPLERS)}")
+        if isinstance(self.frozen, str):
+            raise StudyFileError(f"{where}: frozen={self.frozen!r}; give a list of names: [{self.frozen!r}]")
         inputs, view = inputs_of(self.loss), named(self.view)
         strange = [column for column in self.prompts if column not in view.columns[: view.texts]]
         if strange:
@@ -121,10 +144,30 @@ class Study:
                 f"{where}: prompts names no text column {strange[0]!r}; view {view.name!r} has {texts}"
             )
         if inputs is not None and not view.feeds(inputs):
-            fix = next((f'view="{other.name}"' for other in VIEWS.values() if other.feeds(inputs)), "another loss")
-            raise StudyFileError(
-                f"{where}: the loss needs {inputs}; view {view.name!r} has {', '.join(view.columns)}. Use {fix}."
+            of_nli = next(
+                (f'view="{other.name}" for NLI rows, or ' for other in VIEWS.values() if other.feeds(inputs)), ""
             )
+            raise StudyFileError(
+                f"{where}: the loss needs {inputs}; view {view.name!r} has {', '.join(view.columns)}. Use {of_nli}"
+                f"{fitting(inputs)}."
+            )
+
+    def _check_tuned_settings(self, where: str) -> None:
+        """Raise StudyFileError if a tuned setting has a value that no training can have."""
+        for name, dimension in self.options.items():
+            if name in SETTINGS:
+                ends = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
+                for value in ends:
+                    try:
+                        self.at(Point(1, 1.0, ((name, value),)))
+                    except StudyFileError as problem:
+                        raise StudyFileError(f"{where}: option {name!r}: {problem}") from problem
+
+    def at(self, point: Point) -> tuple[dict[str, Value], Settings]:
+        """Return the options of the loss and the settings of a training at a point."""
+        tuned: dict[str, Any] = {name: value for name, value in point.options if name in SETTINGS}
+        options = {name: value for name, value in point.options if name not in SETTINGS}
+        return options, replace(self.settings, **tuned)
 
     @property
     def reads(self) -> str:
@@ -133,15 +176,25 @@ class Study:
         own += [f"{self.rows:,} rows"] if self.rows else []
         own += [str(self.source)] if self.source else []
         own += [f"sampler {self.sampler}"] if self.sampler else []
+        own += [f"{f.name} {getattr(self.settings, f.name)}" for f in fields(Settings) if _differs(self, f.name)]
+        own += [f"adapters {type(self.adapters).__name__}"] if self.adapters is not None else []
+        own += [f"{', '.join(self.frozen)} frozen"] if self.frozen else []
         own += [f"prompt {text!r} for {column}" for column, text in self.prompts.items()]
         return ", ".join([named(self.view).name, *own])
+
+    def varies(self) -> dict[str, str]:
+        """Return what this study declares of its training beside loss, view and point, by name, for its runs' ids."""
+        own = {"sampler": self.sampler, "prompts": dict(sorted(self.prompts.items())), "frozen": tuple(self.frozen)}
+        plain = {name: repr(value) for name, value in own.items() if value}
+        plain |= {} if self.settings == DEFAULTS else {"settings": repr(self.settings)}
+        return plain if self.adapters is None else {**plain, "adapters": digest(self.adapters)}
 
     def sweep(self, **values: Iterable[Any]) -> list[Study]:
         """Return one study per value, or per combination of values, named after them: "mnr scale=20".
 
         Args:
             values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`, `source`, `sampler`),
-                of `batch_size` or `lr`, or else of an argument of the loss.
+                of `batch_size` or `lr`, of one of its settings, or else of an argument of the loss.
 
         Raises:
             StudyFileError: there are no values, or the loss does not take such an argument.
@@ -158,16 +211,22 @@ class Study:
         suffix = " ".join(f"{key}={text}" for key, text in texts.items())
         own = {key: value for key, value in values.items() if key in FIELDS}
         fixed = {key: value for key, value in values.items() if key in TUNED}
-        arguments = {key: value for key, value in values.items() if key not in own and key not in fixed}
+        settings = {key: value for key, value in values.items() if key in SETTINGS}
+        arguments = {key: value for key, value in values.items() if key not in {*own, *fixed, *settings}}
         numbers = [(key, value) for key, value in values.items() if isinstance(value, int | float)]
         return replace(
             self,
             name=f"{self.name} {suffix}",
             loss=_given(self, arguments) if arguments else self.loss,
             fixed={**self.fixed, **fixed},
+            settings=replace(self.settings, **settings),
             swept=Swept(self.name, *numbers[0]) if len(numbers) == len(values) == 1 else None,
             **own,
         )
+
+
+def _differs(study: Study, name: str) -> bool:
+    return bool(getattr(study.settings, name) != getattr(DEFAULTS, name))
 
 
 FIELDS = ("view", "pooling", "rows", "source", "sampler")

@@ -41,7 +41,7 @@ def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int =
     Raises:
         ValueError: fewer than three pairs, shapes that do not match, or numbers that are not finite.
     """
-    x, ys = _checked(gold, predictions)
+    x, ys = checked(gold, predictions)
     total = np.zeros(resamples)
     models = [(_stretches(scores), _Ties.of(scores)) for scores in ys]
     for block in _gold_side(tuple(x), resamples, seed):
@@ -67,10 +67,10 @@ def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = 
     Raises:
         ValueError: as in `resampled_spearman`.
     """
-    x, ys = _checked(gold, predictions)
+    x, ys = checked(gold, predictions)
     x, ys = x - x.mean(), ys - ys.mean(axis=1, keepdims=True)  # avoids cancellation in the sums of squares
     n, result = len(x), []
-    for counts in (block.astype(float) for block in _draws(n, resamples, seed)):
+    for counts in (block.astype(float) for block in draws(n, resamples, seed)):
         x_mean, y_means = x @ counts / n, ys @ counts / n
         x_spread = x**2 @ counts / n - x_mean**2
         y_spread = ys**2 @ counts / n - y_means**2
@@ -78,27 +78,6 @@ def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = 
             correlations = ((x * ys) @ counts / n - x_mean * y_means) / np.sqrt(x_spread * y_spread)
         result.append(correlations.mean(axis=0))
     return np.concatenate(result)
-
-
-def resampled_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Return the mean over models and items in each resample of the items.
-
-    Args:
-        values: the items' values, shape (models, items).
-        resamples: number of resamples.
-        seed: seed of the resamples, which are those of `resampled_spearman`.
-
-    Returns:
-        Means, shape (resamples,).
-
-    Raises:
-        ValueError: fewer than three items, or numbers that are not finite.
-    """
-    rows = np.atleast_2d(np.asarray(values, float))
-    _, checked = _checked(np.zeros(rows.shape[1]), rows)
-    by_item = checked.mean(axis=0)
-    blocks = [by_item @ counts.astype(float) / len(by_item) for counts in _draws(len(by_item), resamples, seed)]
-    return np.concatenate(blocks)
 
 
 def is_defined(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> bool:
@@ -116,10 +95,11 @@ def is_defined(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> 
     others = np.flatnonzero(which != counts.argmax())
     if len(others) >= 40:
         return True
-    return all(bool(block[others].any(axis=0).all()) for block in _draws(len(which), resamples, seed))
+    return all(bool(block[others].any(axis=0).all()) for block in draws(len(which), resamples, seed))
 
 
-def _checked(gold: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Floats]:
+def checked(gold: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Floats]:
+    """Return gold scores, shape (items,), and predictions, shape (models, items); raise ValueError if unfit."""
     x, ys = np.asarray(gold, float), np.atleast_2d(np.asarray(predictions, float))
     n = len(x)
     if x.ndim != 1 or ys.ndim != 2 or ys.shape[1] != n or n < 3:
@@ -132,7 +112,7 @@ def _checked(gold: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Floats]:
 
 
 @lru_cache(maxsize=4)  # all studies of a report have the same resamples
-def _draws(n: int, resamples: int, seed: int) -> list[NDArray[np.uint16]]:
+def draws(n: int, resamples: int, seed: int) -> list[NDArray[np.uint16]]:
     """Return blocks of resamples: the count of each pair in each resample, shape (n, resamples of the block)."""
     random, blocks = np.random.default_rng(seed), []
     for start in range(0, resamples, _BLOCK):
@@ -174,10 +154,10 @@ def _gold_side(gold: tuple[float, ...], resamples: int, seed: int) -> list[_Bloc
     x, blocks, start = np.asarray(gold), [], 0
     order, (_, level, lengths) = x.argsort(kind="stable"), np.unique(x, return_inverse=True, return_counts=True)
     ties, n = _Ties.of(x), len(x)
-    for draws in _draws(n, resamples, seed):
-        size = draws.shape[1]
+    for counts_of in draws(n, resamples, seed):
+        size = counts_of.shape[1]
         pairs = np.zeros((n + 1, 2, size), np.float32)
-        pairs[:-1, 0] = draws
+        pairs[:-1, 0] = counts_of
         counts = pairs[:-1, 0]
         levels = np.add.reduceat(counts[order].astype(float), np.cumsum(lengths) - lengths, axis=0)
         ranks = (np.cumsum(levels, axis=0) - levels / 2)[level]

@@ -113,6 +113,12 @@ def _online(tell: Callable[[str], None]) -> bool:
 
 
 def _fetch_one(ref: Ref, *, is_model: bool, online: Callable[[], bool]) -> None:
+    if ref.local:
+        if not ref.folder.is_dir():
+            raise hub.CannotHave(
+                f"there is no folder {ref.folder}; a relative path starts from the study file's folder"
+            )
+        return
     if ref.repo != EMBEDDED:
         hub.snapshot(ref, is_model=is_model, online=online())
         return

@@ -136,6 +136,6 @@ def verify(bed: Testbed) -> None:
             raise RunFailed(
                 f"the {name} ({_words(part)}) is not what the run was "
                 f"planned with: its content has hash {str(found)[:12]} here, not {wanted[:12]}. Make the caches of "
-                "both machines hold the same files (`harness fetch FILE`), or give the command again to plan with what is "
-                "here."
+                "both machines hold the same files (`harness fetch FILE`), or give the command again to plan with what "
+                "is here."
             )

@@ -1,23 +1,126 @@
-"""TEMPORARY."""
+"""The items of measures as plain data: columns of rows, labels, and the texts that training rows must not contain."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from harness.testbeds import materials
-from harness.testbeds.measure_kinds import Measure, Sts
+from harness.errors import AuditFailed
+from harness.testbeds import beir
+from harness.testbeds.measure_kinds import Classification, Measure, PairClasses, Retrieval, Sts, Triplets
+from harness.testbeds.sources import Source
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Texts:
-    pairs: tuple[tuple[str, str], ...] = ()
-    singles: tuple[str, ...] = ()
+    """The texts of a measure, as they stand in its data."""
+
+    pairs: tuple[Pair, ...] = ()
+    """Texts that belong together: query and relevant document, both texts of a pair, anchor and positive."""
+    single: tuple[str, ...] = ()
+    """Texts that are scored alone: those that a classifier is tested on."""
     queries: tuple[str, ...] = ()
+    """The distinct queries, first texts or anchors."""
     documents: tuple[str, ...] = ()
+    """The distinct documents, second texts, or positives and negatives, also those that belong to no query."""
 
 
 def texts_of(measure: Measure) -> Texts:
+    """Return the texts of a measure; none for a task of mteb and for a function of the study file.
+
+    Raises:
+        TestbedUnavailable: its data are missing.
+        AuditFailed: its data have another form.
+    """
+    where = f"measure {measure.name!r}"
+    if isinstance(measure, Retrieval):
+        return _of_retrieval(beir.load(measure))
     if isinstance(measure, Sts):
-        pairs = materials.load_sts(measure)
-        return Texts(tuple(zip(pairs.sentence1, pairs.sentence2, strict=True)))
+        return _of_pairs(*columns(measure.source, (measure.sentence1, measure.sentence2), where, empty=True))
+    if isinstance(measure, PairClasses):
+        return _of_pairs(*columns(measure.source, (measure.text1, measure.text2), where))
+    if isinstance(measure, Triplets):
+        names = (measure.anchor, measure.positive, measure.negative)
+        anchors, positives, negatives = columns(measure.source, names, where)
+        return _of_pairs(anchors, positives, negatives)
+    if isinstance(measure, Classification):
+        return Texts(single=tuple(columns(measure.test, (measure.text,), where)[0]))
     return Texts()
+
+
+def _of_retrieval(found: beir.RetrievalSet) -> Texts:
+    texts = dict(zip(found.document_ids, found.documents, strict=True))
+    asked = zip(found.query_ids, found.queries, strict=True)
+    pairs = tuple((query, texts[document]) for id, query in asked for document in found.relevant[id])
+    return Texts(pairs, queries=tuple(dict.fromkeys(found.queries)), documents=tuple(dict.fromkeys(found.documents)))
+
+
+def _of_pairs(left: Sequence[str], right: Sequence[str], others: Sequence[str] = ()) -> Texts:
+    pairs = tuple(zip(left, right, strict=True))
+    return Texts(pairs, queries=tuple(dict.fromkeys(left)), documents=tuple(dict.fromkeys([*right, *others])))
+
+
+def columns(source: Source, names: Sequence[str], where: str, empty: bool = False) -> list[list[str]]:
+    """Return columns of texts of a source.
+
+    Args:
+        source: the rows.
+        names: the columns.
+        where: the measure, for messages.
+        empty: allow empty texts, which nulls become, because the audit reports them.
+
+    Raises:
+        AuditFailed: there are no rows, a column is missing, or a value is not a text or an empty one.
+    """
+    rows = _rows(source, names, where)
+    found = [[None if value is None or value != value else value for value in rows[name].tolist()] for name in names]
+    for name, values in zip(names, found, strict=True):
+        for row, value in enumerate(values, 1):
+            if not isinstance(value, str if not empty else str | None) or not (empty or value.strip()):
+                raise AuditFailed(
+                    f"{where}: row {row:,} of {source} has {value!r} for {name!r}; give it a text, or remove the row"
+                )
+    return [[value or "" for value in values] for values in found]
+
+
+def _rows(source: Source, names: Sequence[str], where: str) -> DataFrame:
+    from harness.testbeds.reading import read
+
+    rows: DataFrame = read(source).rows
+    lacks = [name for name in names if name not in rows]
+    if lacks:
+        has = ", ".join(map(str, rows)) or "none"
+        raise AuditFailed(f"{where}: {source} has no column {', '.join(lacks)}; it has {has}. Name other columns")
+    if not len(rows):
+        raise AuditFailed(f"{where}: {source} has no rows; give it some")
+    return rows
+
+
+def labelled(source: Source, names: Sequence[str], label: str, where: str) -> tuple[list[list[str]], list[Any]]:
+    """Return columns of texts and the labels of a source: integers, or texts.
+
+    Raises:
+        AuditFailed: as `columns` does, and for a label that is neither.
+    """
+    texts = columns(source, names, where)
+    found = [_label(value) for value in _rows(source, (*names, label), where)[label].tolist()]
+    place = next((row for row, value in enumerate(found) if value is None), None)
+    if place is not None:
+        raise AuditFailed(
+            f"{where}: column {label!r} of {source} has no label in row {place + 1:,}; labels are texts or integers"
+        )
+    return texts, found
+
+
+def _label(value: Any) -> int | str | None:
+    """Return a label as an integer or a text that is not empty, else None."""
+    if isinstance(value, str):
+        return value if value.strip() else None
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) and value == int(value) else None

@@ -48,7 +48,7 @@ def known(labels: Series[Any], names: Sequence[str], where: str) -> Series[Any]:
             f"{where}: column 'label' holds {', '.join(told[:SHOWN])}{', ...' if len(told) > SHOWN else ''}. Read are "
             "the names entailment, neutral and contradiction (of a ClassLabel, or as text), and integers without names "
             "as 0 entailment, 1 neutral, 2 contradiction, -1 no label. If the integers mean something else, say what, "
-            'by position, "-" for none: Ref(..., labels=("-", "entailment", "neutral", "contradiction"))'
+            'by position, "-" for none: sources.nli(..., labels=("-", "entailment", "neutral", "contradiction"))'
         )
     return labels.map(meaning).fillna(UNLABELLED).astype("int64")
 

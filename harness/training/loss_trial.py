@@ -23,7 +23,7 @@ class Fault:
 
 
 def fault_of(
-    model: SentenceTransformer, loss: Any, texts: Sequence[Sequence[str]], labels: Sequence[float] | None
+    model: SentenceTransformer, loss: Any, texts: Sequence[Sequence[str]], labels: Sequence[Any] | None
 ) -> Fault | None:
     """Return why a loss cannot train its model, by one batch forward and backward; None if it can.
 
@@ -34,7 +34,7 @@ def fault_of(
         model: the model of the loss; it is set to training mode and receives gradients.
         loss: what the study's loss returned for this model.
         texts: text columns of a few rows.
-        labels: labels of the rows, None if the view has none.
+        labels: labels of the rows: a number each, or several; None if the view has none.
     """
     if not isinstance(loss, nn.Module):
         return Fault("no module", _kind(loss))

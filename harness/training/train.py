@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import DenoisingAutoEncoderLoss
 from torch import Tensor, nn
 from transformers import PrinterCallback
 
-from harness.errors import Diverged, FrozenLoss, FrozenModel
+from harness.errors import Diverged, FrozenLoss, FrozenModel, RunFailed
 from harness.model.dropout import quick_dropout
 from harness.model.fast import FastSentenceTransformer, Way
+from harness.spec.settings import Sampler, Settings
 from harness.spec.space import Point
+from harness.training.feeding import as_argument, batches_an_epoch, check_prompts
 from harness.training.trainer import Trainer, Watch
-
-WARM_UP = 0.1
-"""Share of the steps over which the learning rate rises; it then falls linearly to zero."""
 
 LOGS = 50
 """Number of times that a training logs its loss; NaN is detected at the next log."""
+
+CROSS_ATTENTION = re.compile(r"(crossattention|encoder_attn)\..*(query|key|q_proj|k_proj)\b")
+"""Names of the parameters by which a decoder chooses among several vectors of an encoder."""
+
+DEFAULTS = Settings()
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,20 @@ class Schedule:
     looks: Sequence[float] = ()
     """Shares of the training, from 0 to 1, after which the dev set is scored."""
 
-    def steps(self, rows: int, batch_size: int) -> int:
-        """Return the number of optimizer steps, at least 1 for epochs."""
-        steps_an_epoch = math.ceil(rows / batch_size)
+    def steps(self, rows: int, batch_size: int, accumulation: int = 1, batches: int | None = None) -> int:
+        """Return the number of optimizer steps, at least 1 for epochs.
+
+        Args:
+            rows: number of rows.
+            batch_size: rows of a batch.
+            accumulation: batches of a step; an epoch's last step may have fewer.
+            batches: batches of an epoch, if a sampler makes another number of them than there are without it.
+        """
+        steps_an_epoch = math.ceil((batches or math.ceil(rows / batch_size)) / accumulation)
         if self.examples is None:
             return max(1, math.ceil(self.epochs * steps_an_epoch))
         epochs, rest = divmod(self.examples, rows)  # each epoch's last batch is smaller
-        return epochs * steps_an_epoch + math.ceil(rest / batch_size)
+        return epochs * steps_an_epoch + math.ceil(rest / (batch_size * accumulation))
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,9 @@ def train(
     precision: str,
     folder: Path,
     way: Way = "plain",
+    settings: Settings = DEFAULTS,
+    sampler: Sampler | None = None,
+    prompts: Mapping[str, str] = MappingProxyType({}),
     report_to: Sequence[str] = (),
     run_name: str = "",
     on_step: Callable[[float], None] = lambda share: None,
@@ -92,6 +109,10 @@ def train(
         precision: "bf16", "fp16" or "fp32", as `precision.precision_here` returns it.
         folder: where the trainer and `report_to` may write.
         way: forward path of a FastSentenceTransformer, as `certificate.certify` chose it; ignored for other models.
+        settings: warm-up, scheduler and the like; its `max_seq_length` stays in the model, and its `epochs` replaces
+            the schedule's epochs and examples.
+        sampler: how batches are drawn; at random if None.
+        prompts: text that is put before all texts of a column, by column; `certify` has to be given the same.
         report_to: integrations of the trainer: "tensorboard", "wandb", "mlflow".
         run_name: name of the run in these.
         on_step: called after each step with the share of the steps that are done, from 0 to 1.
@@ -104,15 +125,34 @@ def train(
         Diverged: the loss became NaN or infinite.
         FrozenLoss: a trainable parameter that belongs to the loss did not change.
         FrozenModel: no parameter of the model changed.
+        RunFailed: the rows do not suit the sampler or the prompts.
     """
-    steps = schedule.steps(len(rows), point.batch_size)
+    if settings.epochs is not None:
+        schedule = replace(schedule, epochs=settings.epochs, examples=None)
+    if settings.max_seq_length is not None:
+        model.max_seq_length = settings.max_seq_length
+    check_prompts(model, rows, prompts, way)
+    steps = schedule.steps(
+        len(rows),
+        point.batch_size,
+        settings.accumulation,
+        batches_an_epoch(rows, point.batch_size, sampler, schedule.examples),
+    )
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         run_name=run_name or None,
         max_steps=steps,
         per_device_train_batch_size=point.batch_size,
         learning_rate=point.lr,
-        warmup_steps=WARM_UP if steps > 1 else 0,  # with a single step, the warm-up would train at a learning rate of 0
+        warmup_steps=settings.warmup
+        if steps > 1
+        else 0,  # with a single step, the warm-up would train at a learning rate of 0
+        lr_scheduler_type=settings.scheduler,
+        weight_decay=settings.weight_decay,
+        gradient_accumulation_steps=settings.accumulation,
+        max_grad_norm=settings.max_grad_norm,
+        batch_sampler=as_argument(sampler),
+        prompts=dict(prompts) or None,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=not torch.cuda.is_available(),
@@ -160,7 +200,12 @@ def train(
             f"of the untrained model; {fix}"
         )
     done = int(trainer.state.global_step)
-    return Training(done, _examples(done, len(rows), point.batch_size), seconds, dict(ran))
+    if done < steps and not watch.stopped:
+        raise RunFailed(
+            f"the training ended after {done} of {steps} steps, because the sampler {sampler!r} made fewer batches "
+            "than it announced; use smaller batches"
+        )
+    return Training(done, trainer.rows_seen, seconds, dict(ran))
 
 
 @contextmanager
@@ -201,17 +246,17 @@ def _sums(model: nn.Module) -> Tensor:
 
 
 def _owned_parameters(model: SentenceTransformer, loss: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the trainable parameters of a loss that belong neither to the model nor to a guide model."""
+    """Return the trainable parameters of a loss that belong neither to the model nor to a guide model.
+
+    TSDAE's decoder attends to a single vector, the embedding, so its weight is 1 whatever query and key are.
+    """
     guides = [part for part in loss.modules() if isinstance(part, SentenceTransformer)]
+    attends_to_one = any(isinstance(part, DenoisingAutoEncoderLoss) for part in loss.modules())
     others = {id(parameter) for part in (model, *guides) for parameter in part.parameters()}
     return {
         name: parameter
         for name, parameter in loss.named_parameters()
-        if parameter.requires_grad and id(parameter) not in others
+        if parameter.requires_grad
+        and id(parameter) not in others
+        and not (attends_to_one and CROSS_ATTENTION.search(name))
     }
-
-
-def _examples(steps: int, rows: int, batch_size: int) -> int:
-    """Return the number of training examples in so many steps; the last batch of each epoch may be smaller."""
-    epochs, rest = divmod(steps, math.ceil(rows / batch_size))
-    return epochs * rows + min(rest * batch_size, rows)

@@ -19,16 +19,23 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from harness.errors import Diverged
 from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import padded_on_the_right
+from harness.model.prompts import prepended, prompts_are_text
 
 LENGTHS = "lengths"
 """Feature name under which the collator passes a column's lengths in tokens, so that nothing has to wait for a GPU."""
+
+ROWS = "rows"
+"""Key under which the collator passes the number of rows, which not every kind of features shows."""
 
 if find_spec("lomo_optim") is None:
     sys.modules["lomo_optim"] = None  # type: ignore  # otherwise accelerate searches the disk for it twice a step
 
 
 class Collator(SentenceTransformerDataCollator):
-    """The collator, which also passes the sentences' lengths in tokens for columns that are padded on the right."""
+    """The collator, which also passes the number of rows.
+
+    For columns that are padded on the right it passes the sentences' lengths in tokens, too.
+    """
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         batch: dict[str, Any] = super().__call__(features)
@@ -37,6 +44,7 @@ class Collator(SentenceTransformerDataCollator):
             if padded_on_the_right(mask):
                 # an array, because the trainer moves tensors to the GPU and walks through lists element by element
                 batch[name.removesuffix("attention_mask") + LENGTHS] = mask.sum(dim=1).numpy()
+        batch[ROWS] = len(features)
         return batch
 
 
@@ -44,6 +52,15 @@ class Trainer(SentenceTransformerTrainer):
     """The trainer without its model card, which queries the hub; it announces each batch to a fast model."""
 
     data_collator_class = Collator
+    rows_seen = 0
+    """Rows on which the model was trained, over all epochs."""
+
+    def get_data_collator(self, model: Any, args: Any, processing_class: Any = None) -> Any:
+        """Return the collator; it puts a prompt before the texts if that is all that the model does with it."""
+        collator = super().get_data_collator(model, args, processing_class)
+        if args.prompts and prompts_are_text(model):
+            collator.preprocess_fn = prepended(collator.preprocess_fn)
+        return collator
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the callback would query the hub."""
@@ -57,6 +74,7 @@ class Trainer(SentenceTransformerTrainer):
         return features, labels
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        self.rows_seen += inputs.pop(ROWS)
         # the fast model merges all columns itself and needs each of them; the library merges only some
         merges = isinstance(self.model, FastSentenceTransformer) and self.model.way != "plain"
         with column_merging_disabled() if merges else nullcontext():
@@ -80,6 +98,7 @@ class Watch(TrainerCallback):
         self.on_step = on_step
         self.on_look = on_look
         self.seconds_looking = 0.0
+        self.stopped = False
 
     def on_log(
         self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **kwargs: Any
@@ -94,5 +113,6 @@ class Watch(TrainerCallback):
         if self.looks and self.looks[0] <= share < 1:
             self.looks = [look for look in self.looks if look > share]
             began = time.perf_counter()
-            control.should_training_stop |= self.on_look(share)
+            self.stopped = self.on_look(share)
+            control.should_training_stop |= self.stopped
             self.seconds_looking += time.perf_counter() - began

@@ -61,7 +61,8 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
     scores: dict[int | None, float] = {}
     predictions: dict[int | None, Predictions] = {}
     unfit, kept = [], plan.ablation.testbed.keeps_items(figure)
-    lacking = [] if runs else [f"{study} has no final runs ({_why_none(plan, study)})"]
+    at = "" if role == "default" else " at a best point"
+    lacking = [] if runs else [f"{study} has no final runs{at} ({_why_none(plan, study)})"]
     for run in runs:
         seed = None if study == UNTRAINED else run.seed
         reason = problem(run, figure, kept)

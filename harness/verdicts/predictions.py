@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from harness.stats import bootstrap, intervals
+from harness.stats import bootstrap, intervals, resampled
 from harness.store.items import Pairs
 from harness.store.records import Record
 
@@ -19,11 +19,18 @@ FEWEST = 3
 _ROUNDING = 1e-3
 """Tolerance between a record's score and the score of its predictions, which may be rounded."""
 
-_CORRELATIONS: Mapping[str, tuple[Callable[..., float], Callable[..., intervals.Floats]]] = {
+
+def _average_precision(gold: intervals.Floats, predictions: intervals.Floats) -> float:
+    once = np.ones((len(gold), 1))
+    return float(resampled.average_precision(np.asarray(gold), np.asarray(predictions), once)[0])
+
+
+_OF_PAIRS: Mapping[str, tuple[Callable[..., float], Callable[..., intervals.Floats]]] = {
     "spearman_cosine": (intervals.spearman, bootstrap.resampled_spearman),
     "pearson_cosine": (intervals.pearson, bootstrap.resampled_pearson),
+    "average_precision": (_average_precision, resampled.resampled_average_precision),
 }
-"""By figure: the correlation of predictions with gold scores, and the same in resamples of the pairs."""
+"""By figure that is no mean: how it is computed from gold scores and predictions, and the same in resamples."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,8 @@ class Predictions:
     @property
     def score(self) -> float:
         """The figure, computed from the predictions; NaN if it is undefined."""
-        if self.figure in _CORRELATIONS:
-            return _CORRELATIONS[self.figure][0](self.items, self.values)
+        if self.figure in _OF_PAIRS:
+            return _OF_PAIRS[self.figure][0](self.items, self.values)
         return float(np.mean(self.values))
 
 
@@ -52,7 +59,7 @@ def predictions_of(record: Record, figure: str) -> Predictions | None:
     if items is None:
         return None
     if isinstance(items, Pairs):
-        return Predictions(name, items.gold, items.cosine) if name in _CORRELATIONS else None
+        return Predictions(name, items.gold, items.cosine) if name in _OF_PAIRS else None
     values = items.by_figure.get(name)
     return None if values is None else Predictions(name, items.ids, values)
 
@@ -86,7 +93,7 @@ def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _is_defined(predictions: Predictions) -> bool:
-    if predictions.figure not in _CORRELATIONS:
+    if predictions.figure not in _OF_PAIRS:
         return True
     return bootstrap.is_defined(predictions.values) and bootstrap.is_defined(predictions.items)
 
@@ -103,7 +110,7 @@ def mean_resampled(predictions: Sequence[Predictions]) -> intervals.Floats | Non
 def _mean_resampled(
     figure: str, items: tuple[str, ...] | tuple[float, ...], values: tuple[tuple[float, ...], ...]
 ) -> intervals.Floats:
-    correlation = _CORRELATIONS.get(figure)
-    mean = bootstrap.resampled_mean(values) if correlation is None else correlation[1](items, values)
+    correlation = _OF_PAIRS.get(figure)
+    mean = resampled.resampled_mean(values) if correlation is None else correlation[1](items, values)
     mean.flags.writeable = False
     return mean

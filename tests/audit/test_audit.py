@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,7 @@ from harness.audit.examine import in_batch
 from harness.data.checks import MANY_FALSE_NEGATIVES, false_negatives, of_dropped, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding, Overlap, by_severity
-from harness.data.overlap import (
-    DEV_SET,
-    MUCH_SHARED,
-    ROWS,
-    near_duplicates,
-    normalise,
-    of_overlap,
-    overlap,
-    pair_key,
-    pair_keys,
-)
+from harness.data.overlap import DEV_SET, MUCH_SHARED, ROWS, of_overlap, overlap
 from harness.engine.options import Options
 from harness.errors import AuditFailed, StoreError
 from harness.report import write_report
@@ -47,6 +37,8 @@ from harness.spec.views import VIEWS
 from harness.stats.intervals import spearman
 from harness.testbeds import materials
 from harness.testbeds.sources import Source
+from harness.texts.near import near_duplicates
+from harness.texts.normal import normalise, pair_key, pair_keys
 
 
 def triplets(*changes: tuple[int, dict[str, str]]) -> pd.DataFrame:
@@ -63,16 +55,20 @@ def told(findings: list[Finding]) -> dict[str, tuple[str, float, float]]:
     return {finding.what: (finding.severity, finding.count, finding.of) for finding in findings}
 
 
+def words(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
 def looked_through(view: str, rows: pd.DataFrame, studies: list[str], most_words: int) -> list[Finding]:
     """Audit rows as `examine` does: those that cannot train are left out first, whatever their share."""
     left, dropped = clean(VIEWS[view], rows)
     told_of_dropped = of_dropped(VIEWS[view], dropped, len(rows), studies, 1.0)
-    return [*told_of_dropped, *of_view(VIEWS[view], left, studies, most_words)]
+    return [*told_of_dropped, *of_view(VIEWS[view], left, studies, most_words, words)]
 
 
 def test_clean_rows_have_no_finding_and_empty_ones_a_warning() -> None:
-    assert of_view(VIEWS["triplet"], triplets(), ["mnr"], 64) == []
-    nothing = of_view(VIEWS["triplet"], triplets().head(0), ["mnr"], 64, [8])
+    assert of_view(VIEWS["triplet"], triplets(), ["mnr"], 64, words) == []
+    nothing = of_view(VIEWS["triplet"], triplets().head(0), ["mnr"], 64, words, [8])
     assert told(nothing) == {"no rows": ("warning", 0, 0)}
 
 
@@ -87,7 +83,7 @@ PLANTED: dict[str, tuple[list[tuple[int, dict[str, str]]], str, str, int, int]] 
     "negative is anchor": ([(3, {"negative": "Anchor 3 -- a."})], "negative equal to anchor", "warning", 1, 40),
     "anchor is positive": ([(5, {"positive": "anchor 5 a "})], "anchor equal to positive", "warning", 1, 40),
     "empty": ([(0, {"anchor": ""}), (9, {"negative": " \t"})], "rows left out", "warning", 2, 40),
-    "one word too many": ([(1, {"positive": "word " * 65})], "enormous texts", "warning", 1, 120),
+    "one token too many": ([(1, {"positive": "word " * 65})], "truncated texts", "note", 1, 120),
 }
 
 
@@ -102,22 +98,22 @@ def test_what_is_planted_in_a_view_is_the_one_thing_found(case: str) -> None:
             assert not text.strip() or text.strip() not in found[0].explain
 
 
-def test_as_many_words_as_the_model_reads_are_no_finding() -> None:
-    assert of_view(VIEWS["triplet"], triplets((1, {"positive": "word " * 64})), ["mnr"], 64) == []
+def test_as_many_tokens_as_the_model_reads_are_no_finding() -> None:
+    assert of_view(VIEWS["triplet"], triplets((1, {"positive": "word " * 64})), ["mnr"], 64, words) == []
 
 
 def test_duplicate_rows_count_each_repetition_and_need_every_column() -> None:
     rows = triplets()
     repeated = pd.concat([rows, rows.iloc[[0, 0, 4]], rows.iloc[[5]].assign(negative="another")], ignore_index=True)
-    assert told(of_view(VIEWS["triplet"], repeated, ["mnr"], 64)) == {"duplicate rows": ("warning", 3, 44)}
+    assert told(of_view(VIEWS["triplet"], repeated, ["mnr"], 64, words)) == {"duplicate rows": ("warning", 3, 44)}
 
 
 def test_labels_are_counted_and_one_alone_is_an_error() -> None:
     rows = pd.DataFrame({"premise": [f"p{i}" for i in range(10)], "hypothesis": [f"h{i}" for i in range(10)]})
-    mixed = of_view(VIEWS["pair-class"], rows.assign(label=[0] * 5 + [1] * 3 + [2] * 2), ["softmax"], 64)
+    mixed = of_view(VIEWS["pair-class"], rows.assign(label=[0] * 5 + [1] * 3 + [2] * 2), ["softmax"], 64, words)
     assert told(mixed) == {"label balance": ("note", 2, 10)}
     assert "0: 5 (50%), 1: 3 (30%), 2: 2 (20%)" in mixed[0].explain
-    alone = of_view(VIEWS["pair-class"], rows.assign(label=1), ["softmax"], 64)
+    alone = of_view(VIEWS["pair-class"], rows.assign(label=1), ["softmax"], 64, words)
     assert told(alone) == {"one label": ("error", 10, 10)}
 
 
@@ -142,7 +138,7 @@ def test_expected_false_negatives_are_those_of_random_batches() -> None:
 
 def test_false_negatives_are_told_at_each_batch_size_and_many_are_a_warning() -> None:
     rows = triplets(*[(row, {"anchor": "ANCHOR 0, a"}) for row in range(1, 8)])[["anchor", "positive"]]
-    found = of_view(VIEWS["pair"], rows, ["mnr"], 64, [4, 16, 64])
+    found = of_view(VIEWS["pair"], rows, ["mnr"], 64, words, [4, 16, 64])
     values = {size: 28 * min(size, 40) * (min(size, 40) - 1) / (40 * 39) for size in (4, 16, 64)}
     expected: dict[str, Any] = {
         f"expected false negatives at batch {size}": (

@@ -84,7 +84,7 @@ def test_a_model_gets_the_prompts_that_mteb_has_for_it(
 
 
 def test_what_is_unshared_is_embedded_with_the_tasks_prompt(hub_root: Path, cache: Path) -> None:
-    from harness.data.overlap import pair_keys
+    from harness.texts.normal import pair_keys
 
     model = make_model(hub_root, SentenceTransformer, dtype="float32").eval()
     pairs = scoring.task_pairs("STS16")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from harness.errors import StudyFileError
+from harness.errors import AuditFailed, StudyFileError
 from harness.spec.losses import INPUTS
 from harness.spec.views import VIEWS, mined, noisy
 
@@ -108,9 +108,23 @@ def test_building_leaves_the_rows_alone() -> None:
     pd.testing.assert_frame_equal(ROWS, before)
 
 
-def test_every_named_loss_is_fed_by_some_view() -> None:
-    for name, inputs in INPUTS.items():
-        assert any(view.feeds(inputs) for view in VIEWS.values()), name
+def test_the_losses_of_nli_rows_are_fed_by_some_view() -> None:
+    fed = {name for name, inputs in INPUTS.items() if any(view.feeds(inputs) for view in VIEWS.values())}
+
+    assert INPUTS.keys() - fed == {
+        *("BatchAllTripletLoss", "BatchHardSoftMarginTripletLoss", "BatchHardTripletLoss", "BatchSemiHardTripletLoss"),
+        *("ContrastiveTensionLossInBatchNegatives", "DistillKLDivLoss", "EmbedDistillLoss", "MSELoss", "MarginMSELoss"),
+    }
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_rows_of_another_kind_are_refused_with_the_columns_that_there_are(view: str) -> None:
+    with pytest.raises(
+        AuditFailed, match=r"no column 'hypothesis'; they have premise, hypothese, label; did you mean 'hyp"
+    ):
+        VIEWS[view].build(ROWS.rename(columns={"hypothesis": "hypothese"}), 1)
+    with pytest.raises(AuditFailed, match=r"holds texts; read them by source=sources.nli"):
+        VIEWS[view].build(ROWS.assign(label="entailment"), 1)
 
 
 def test_labels_score_what_the_view_says() -> None:

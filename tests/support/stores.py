@@ -41,5 +41,5 @@ class Store:
         return make_plan(ablation, self.records.values(), pruning=True, designs=self.designs)
 
 
-def budget(ablation: Ablation, **changes: int) -> Ablation:
+def budget(ablation: Ablation, **changes: Any) -> Ablation:
     return replace(ablation, budget=replace(ablation.budget, **changes))

@@ -5,6 +5,7 @@ scores     differences between studies, every task, score against cost
 tuning     best score against budget, dev score against learning rate
 spaces     dev score during training, and what the embeddings look like
 ranks      rank of each study on several testbeds
+forgetting change of the test score against that of further measures
 sweeps     test score against a swept parameter
 """
 
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 
 from harness.report.facts import Facts
 from harness.report.figures.canvas import COLOURS, GREY, MARKERS, draw
+from harness.report.figures.forgetting import forgetting
 from harness.report.figures.scores import cost, differences, tasks
 from harness.report.figures.spaces import explain
 from harness.report.figures.sweeps import sweeps
@@ -32,6 +34,7 @@ __all__ = [
     "differences",
     "draw",
     "explain",
+    "forgetting",
     "learning_rates",
     "sweeps",
     "tasks",
@@ -52,12 +55,13 @@ class Drawing:
 
 
 ALL = (
-    Drawing("differences", differences, "Differences between studies with intervals over test pairs and over seeds"),
+    Drawing("differences", differences, "Differences between studies with intervals over test items and over seeds"),
     Drawing("sweeps", sweeps, "Test score against the swept parameter, with intervals over seeds"),
     Drawing("tuning", tuning, "Best dev score against trials and against minutes, and expected best score of k points"),
     Drawing(
         "explain", explain, "Dev score during training, alignment against uniformity, and mean cosine by gold score"
     ),
+    Drawing("forgetting", forgetting, "Points gained on the test measure against points gained on further measures"),
     Drawing("tasks", tasks, "Heat map of the scores of every task in each study"),
     Drawing("learning_rates", learning_rates, "Dev score against learning rate by batch size, one panel per study"),
     Drawing("cost", cost, "Test score against training minutes"),

@@ -20,11 +20,11 @@ _SEEDS: dict[str, Any] = {"color": "#8c8c8c", "marker": "s", "linewidth": 2.2, "
 
 
 def differences(facts: Facts) -> Figure | None:
-    """Draw the difference of each study to the one before it, with intervals over test pairs and over seeds."""
+    """Draw the difference of each study to the one before it, with intervals over test items and over seeds."""
     steps = [(step, step.difference) for step in facts.steps if step.difference is not None]
     if not steps:
         return None
-    handles = [Line2D([], [], **_PAIRS, label="over test pairs"), Line2D([], [], **_SEEDS, label="over seeds")]
+    handles = [Line2D([], [], **_PAIRS, label=f"over test {facts.items}"), Line2D([], [], **_SEEDS, label="over seeds")]
     figure = new(1.5 + 0.55 * len(steps))
     axes = figure.subplots()
     axes.set_title("Difference to the study before")

@@ -1,0 +1,142 @@
+"""Recognise what the columns of a practitioner's rows are: texts and their roles, scores and classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
+
+from harness.errors import AuditFailed
+
+Kind: TypeAlias = Literal["text", "class", "number", "unused"]
+Form: TypeAlias = Literal["triplets", "nli", "scored pairs", "labelled pairs", "pairs", "labelled texts", "texts"]
+
+ANCHORS = ("anchor", "query", "question", "premise", "sentence1", "text1", "sentence_a", "title", "prompt", "input")
+POSITIVES = (
+    *("positive", "answer", "document", "passage", "hypothesis", "sentence2", "text2", "sentence_b", "body"),
+    *("response", "context", "abstract", "description", "output"),
+)
+SCORES = ("score", "similarity", "similarity_score", "relevance", "rating", "gold")
+CLASSES = ("label", "class", "category", "intent", "topic", "tag", "target", "is_duplicate")
+
+MOST_CLASSES = 0.05
+"""Texts are names of classes if they have at most this share of distinct values, or at most 20 of them."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column and what it was recognised as."""
+
+    name: str
+    """Its name."""
+    kind: Kind
+    """What its values are."""
+    why: str
+    """What the values look like, for the user."""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What the rows of a source are."""
+
+    form: Form
+    """Which losses they can feed depends on it."""
+    columns: tuple[Column, ...]
+    """All columns."""
+    texts: tuple[str, ...]
+    """The text columns that are used: anchors and positives first, then negatives."""
+    label: str | None = None
+    """The column of scores or classes that is used."""
+    low: float = 0.0
+    """Lowest score."""
+    high: float = 1.0
+    """Highest score."""
+
+
+def recognise(rows: pd.DataFrame, where: str) -> Recognised:
+    """Say what rows are, from their columns' values first and names second.
+
+    Args:
+        rows: the rows.
+        where: the file, for messages.
+
+    Raises:
+        AuditFailed: there is no column of texts.
+    """
+    columns = tuple(_column(rows[name]) for name in rows)
+    texts = [column.name for column in columns if column.kind == "text"]
+    if not texts:
+        seen = ", ".join(f"{column.name} ({column.why})" for column in columns) or "no columns"
+        raise AuditFailed(f"{where}: no column of texts was recognised; it has {seen}. Write the study file by hand")
+    negatives = [name for name in texts if name.lower().startswith(("negative", "neg_", "hard_neg"))]
+    others = [name for name in texts if name not in negatives]
+    pair = _in_roles(others)
+    number, kind = _label(columns, "number"), _label(columns, "class")
+    if len(pair) == 2 and negatives:
+        return Recognised("triplets", columns, (*pair, *negatives))
+    if len(pair) == 2 and {"premise", "hypothesis"} == {*pair} and kind:
+        return Recognised("nli", columns, ("premise", "hypothesis"), kind)
+    if len(pair) == 2 and number:
+        low, high = _scale(float(rows[number].min()), float(rows[number].max()))
+        return Recognised("scored pairs", columns, pair, number, low, high)
+    if len(pair) == 2 and kind and set(rows[kind].dropna().unique()) <= {0, 1}:
+        return Recognised("labelled pairs", columns, pair, kind)
+    if len(pair) == 2:
+        return Recognised("pairs", columns, pair)
+    return Recognised("labelled texts" if kind else "texts", columns, pair, kind)
+
+
+def _scale(low: float, high: float) -> tuple[float, float]:
+    """Return the lowest and highest possible score: the narrowest usual scale that holds those that occur."""
+    ends = next((end for end in (1.0, 5.0, 10.0, 100.0) if high <= end), high)
+    return (0.0 if low >= 0 else -1.0 if low >= -1 and ends == 1 else low), ends
+
+
+def _column(values: pd.Series[Any]) -> Column:
+    """Recognise one column by its values; its name decides only between a score and a class of whole numbers."""
+    name, there = str(values.name), values.dropna()
+    if there.empty:
+        return Column(name, "unused", "empty")
+    distinct = there.map(repr).nunique()
+    if is_bool_dtype(there) or (is_numeric_dtype(there) and set(there.unique()) <= {0, 1}):
+        return Column(name, "number" if _named(name, SCORES) else "class", "0 or 1")
+    if is_numeric_dtype(there):
+        span = f"{there.min():g} to {there.max():g}"
+        if (is_float_dtype(there) and (there % 1 != 0).any()) or _named(name, SCORES):
+            return Column(name, "number", f"numbers from {span}")
+        if distinct <= max(20, MOST_CLASSES * len(there)) and _named(name, CLASSES):
+            return Column(name, "class", f"{distinct} whole numbers from {span}")
+        return Column(name, "unused", f"whole numbers from {span}, and its name says neither score nor label")
+    if not there.map(lambda value: isinstance(value, str)).all():
+        return Column(name, "unused", f"{type(there.iloc[0]).__name__} values")
+    words = there.map(lambda text: len(text.split()))
+    if distinct <= max(20, MOST_CLASSES * len(there)) and words.max() <= 5 and distinct < len(there):
+        return Column(name, "class", f"{distinct} different short texts")
+    if words.max() == 1 and distinct == len(there):
+        return Column(name, "unused", "a different single word in each row, as ids are")
+    return Column(
+        name, "text", f"texts of {words.median():g} words in the median, {distinct / len(there):.0%} distinct"
+    )
+
+
+def _named(name: str, names: tuple[str, ...]) -> bool:
+    return name.lower().strip() in names
+
+
+def _in_roles(texts: list[str]) -> tuple[str, ...]:
+    """Return anchor and positive by name, else by position; one text if there is no second."""
+    anchor = next((name for name in texts if _named(name, ANCHORS)), None)
+    positive = next((name for name in texts if _named(name, POSITIVES)), None)
+    rest = [name for name in texts if name not in (anchor, positive)]
+    first = anchor or (rest.pop(0) if rest else None)
+    second = positive or (rest.pop(0) if rest else None)
+    return tuple(name for name in (first, second) if name is not None)
+
+
+def _label(columns: tuple[Column, ...], kind: Kind) -> str | None:
+    """Return the column of scores or classes: the one whose name says so, else the only one."""
+    fitting = [column.name for column in columns if column.kind == kind]
+    named = [name for name in fitting if _named(name, SCORES if kind == "number" else CLASSES)]
+    return next(iter(named or (fitting if len(fitting) == 1 else [])), None)

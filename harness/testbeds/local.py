@@ -1,0 +1,134 @@
+"""Read a file of rows, compressed or not, in any format; nothing in it is executed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import tempfile
+import zlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
+
+from harness.errors import AuditFailed, TestbedUnavailable
+from harness.testbeds import delimited, objects
+from harness.testbeds.columns import BATCH, Malformed
+from harness.testbeds.sources import File
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+GZIP = b"\x1f\x8b"
+"""First bytes of a compressed file, whatever its name; no text of UTF-8 starts with them."""
+
+
+def place(source: File) -> Path:
+    """Return the path of a file."""
+    return Path(source.beside, source.path).expanduser()
+
+
+def load(source: File) -> DataFrame:
+    """Return the rows of a file: texts as they stand, numbers by the rules of `harness.testbeds.columns`, else null.
+
+    Raises:
+        TestbedUnavailable: it is not there, or may not be read.
+        AuditFailed: its content has not the form of its format, or it is no UTF-8; the message names the line.
+    """
+    path = place(source)
+    try:
+        return _load(path, source)
+    except FileNotFoundError as problem:
+        raise TestbedUnavailable(
+            f"{source}: there is no file {path}. A relative path starts from the folder of the study file"
+        ) from problem
+    except UnicodeDecodeError as problem:
+        raise AuditFailed(
+            f"{source}: line {_undecodable(path):,}: it is not in UTF-8. Save it so (Excel: CSV UTF-8), or convert "
+            "it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+        ) from problem
+    except Malformed as problem:
+        raise AuditFailed(f"{source}: {problem}") from problem
+    except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+        raise AuditFailed(
+            f"{source}: the compressed file is damaged ({problem}). Copy or compress it again"
+        ) from problem
+    except OSError as problem:
+        raise TestbedUnavailable(f"{source}: {path} cannot be read: {problem.strerror or problem}") from problem
+
+
+def _load(path: Path, source: File) -> DataFrame:
+    if source.format == "parquet":
+        return _parquet(path)
+    if source.format == "csv":
+        return delimited.read_csv(lambda: _text(path), source.names)
+    if source.format == "tsv":
+        return delimited.read_tsv(lambda: _text(path), source.names)
+    with _text(path) as stream:
+        return objects.read_lines(stream) if source.format == "jsonl" else objects.read_list(stream)
+
+
+def _bytes(path: Path) -> IO[bytes]:
+    with path.open("rb") as stream:
+        compressed = stream.read(len(GZIP)) == GZIP
+    return cast("IO[bytes]", gzip.open(path)) if compressed else path.open("rb")
+
+
+def _text(path: Path, errors: str = "strict") -> TextIO:
+    return io.TextIOWrapper(_bytes(path), encoding="utf-8-sig", errors=errors, newline="")
+
+
+def _undecodable(path: Path) -> int:
+    """Return the first line that is not in UTF-8."""
+    with _text(path, "surrogateescape") as stream:
+        escaped = (line for line, text in enumerate(stream, 1) if any("\udc80" <= c <= "\udcff" for c in text))
+        return next(escaped, 1)
+
+
+def _parquet(path: Path) -> DataFrame:
+    """Return the columns of a parquet file, with no index of pandas; if it is compressed, it is unpacked on disk."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    with _bytes(path) as stream, tempfile.TemporaryFile() as unpacked:
+        if isinstance(stream, gzip.GzipFile):
+            shutil.copyfileobj(stream, unpacked)
+        try:
+            file = parquet.ParquetFile(unpacked if isinstance(stream, gzip.GzipFile) else path)
+            schema = _plain(file.schema_arrow)
+            batches = [batch.cast(schema) for batch in file.iter_batches(BATCH)]
+        except (pa.ArrowException, OSError) as problem:
+            raise Malformed(None, f"the parquet file cannot be read ({problem}). Write it again") from problem
+    table = pa.Table.from_batches(batches, schema)
+    del batches
+    for place, column in enumerate(table.columns):
+        if pa.types.is_integer(column.type) and column.null_count:
+            table = table.set_column(place, schema.names[place], _with_nulls(column, schema.names[place]))
+    # Each column is given up once it is converted, so that two copies of the whole file are never in memory.
+    frame: DataFrame = table.to_pandas(ignore_metadata=True, split_blocks=True, self_destruct=True)
+    return frame
+
+
+def _plain(schema: Any) -> Any:
+    """Return a schema with values in place of codes for them, and texts of the type that pandas holds."""
+    import pyarrow as pa
+
+    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if twice is not None:
+        raise Malformed(None, f"two columns are named {twice!r}. Rename one")
+    plain = []
+    for field in schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        plain.append(field.with_type(pa.large_string() if pa.types.is_string(kind) else kind))
+    return pa.schema(plain)
+
+
+def _with_nulls(integers: Any, name: str) -> Any:
+    """Return integers of which some are null as float64, but only where it holds them exactly."""
+    import pyarrow as pa
+
+    try:
+        return integers.cast(pa.float64())
+    except pa.ArrowInvalid:
+        raise Malformed(
+            None, f"column {name!r} holds nulls and integers beyond 2^53, which would be rounded. Write it as texts"
+        ) from None
