@@ -462,7 +462,7 @@ def test_class_labels_keep_their_names(tmp_path: Path, monkeypatch: pytest.Monke
     features = Features({"premise": Value("string"), "hypothesis": Value("string"), "label": ClassLabel(names=names)})
     rows = {"premise": ["p", "q"], "hypothesis": ["h", "i"], "label": [0, 2]}
     Dataset.from_dict(rows, features).to_parquet(tmp_path / "train.parquet")
-    monkeypatch.setattr(materials, "locate", lambda ref: tmp_path)
+    monkeypatch.setattr("harness.testbeds.fetching.locate", lambda ref: tmp_path)
     source = sources.hub("some/set")
     for same in (source, source.take(1), source.where(lambda rows: rows["label"] > 0), sources.mix(source, source)):
         assert read(same).names == {"label": names}
