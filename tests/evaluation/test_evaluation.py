@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import mteb
 import pytest
@@ -17,11 +18,12 @@ from mteb.cache import ResultCache
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
-from harness import testbeds
+from harness import measures, testbeds
 from harness.api import load
-from harness.errors import Diverged, UsageError
+from harness.errors import Diverged, RunFailed, UsageError
 from harness.evaluation import scoring
 from harness.reading import materials
+from harness.scores import UNFIT
 from harness.stats import intervals
 from harness.testbeds import fetching
 
@@ -170,3 +172,23 @@ def test_the_untrained_model_is_scored_as_it_is(finished: Path, models: list[Sen
     assert record.scores["stsb-test/spearman_cosine"] == pytest.approx(plain["spearman_cosine"], abs=1e-4)
     assert record.scores["stsb-test/pearson_cosine"] == pytest.approx(plain["pearson_cosine"], abs=1e-4)
     assert json.loads(record.to_json())["record"]["point"] is None
+
+
+def test_a_task_that_is_a_measure_has_the_mean_of_all_its_subsets_or_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean over those subsets that a model happens to be fit for would be another figure."""
+    one, other, encoder = "STS17:en-en", "STS17:ko-ko", cast(scoring.Encoder, None)
+
+    def give(scores: dict[str, float], missing: dict[str, str]) -> None:
+        monkeypatch.setattr(scoring, "score_tasks", lambda *_, **__: (scores, missing))
+
+    give({one: 0.5, other: 0.7}, {})
+    assert scoring.score_measure(encoder, measures.mteb("STS17")).scores == {"mteb/STS17": pytest.approx(0.6)}
+    give({one: 0.5}, {other: f"{UNFIT}every pair has the same cosine"})
+    with pytest.raises(Diverged, match="every pair has the same cosine"):
+        scoring.score_measure(encoder, measures.mteb("STS17"))
+    give({one: 0.5}, {other: "ValueError: its data are damaged"})
+    with pytest.raises(RunFailed, match="mteb/STS17: it could not be evaluated: ValueError: its data are damaged"):
+        scoring.score_measure(encoder, measures.mteb("STS17"))
+    give({}, {})
+    with pytest.raises(RunFailed, match="mteb returned no score"):
+        scoring.score_measure(encoder, measures.mteb("STS17"))

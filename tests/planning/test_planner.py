@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from synthetic import make_ablation, make_records
 
+from harness import measures, sources
 from harness.engine.turns import Turns
 from harness.planning.plan import Plan, PlannedRun
 from harness.planning.planner import Planner, make_plan
+from harness.scores import UNFIT
 from harness.store.records import Record
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -93,3 +95,53 @@ def test_turns_are_those_of_the_rule_whatever_ends_first() -> None:
             done += 1
         assert done == len(by_id)
         assert not planner.plan().unfinished()
+
+
+def named(model: object) -> float:
+    return 1.0
+
+
+def test_a_final_run_without_a_further_measure_is_repeated_with_its_own_id_until_it_has_it() -> None:
+    plain = make_ablation(NAMES[:2], trials=2, seeds=2, expect=())
+    records = make_records(plain)
+    bed = replace(plain.testbed, also=(measures.of(named, "more"), *plain.testbed.also))
+    more = replace(plain, testbed=bed)
+    scored = [record for record in records if record.stage != "tune"]
+
+    assert not make_plan(plain, records).unfinished()
+    lacking = make_plan(more, records)
+    assert {run.id for run in lacking.runs if run.state == "to do"} == {record.id for record in scored}
+    with_it = [
+        replace(record, scores={**record.scores, "more/value": 0.5}) if record.stage != "tune" else record
+        for record in records
+    ]
+    assert not make_plan(more, with_it).unfinished()
+    assert not make_plan(more, records, unavailable=["more"]).unfinished(), "it cannot be had here"
+    unfit = [replace(record, missing={"more": f"{UNFIT}it collapsed"}) for record in records]
+    assert not make_plan(more, unfit).unfinished(), "the model is the cause, so repeating would not help"
+    failed = [replace(record, missing={"more": "no such file"}) for record in records]
+    assert make_plan(more, failed).unfinished() == len(scored)
+
+
+def test_a_final_run_whose_further_measure_is_of_other_data_is_repeated() -> None:
+    plain = make_ablation(NAMES[:1], trials=1, seeds=1, expect=())
+    measure = measures.sts(sources.hub("own/pairs"), "more")
+    bed = replace(plain.testbed, also=(measure,), contents=((repr(measure), "one"),))
+    ablation = replace(plain, testbed=bed)
+
+    def of(content: str) -> list[Record]:
+        return [
+            replace(
+                record,
+                scores={**record.scores, "more/spearman_cosine": 0.5},
+                provenance={**record.provenance, "measures": {"more": content}},
+            )
+            if record.stage != "tune"
+            else record
+            for record in make_records(plain)
+        ]
+
+    assert not make_plan(ablation, of("one")).unfinished()
+    assert {run.stage for run in make_plan(ablation, of("two")).runs if run.state == "to do"} == {"untrained", "final"}
+    unread = replace(ablation, testbed=replace(bed, contents=()))
+    assert not make_plan(unread, of("two")).unfinished(), "what was not read here cannot be compared"

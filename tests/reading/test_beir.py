@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import AuditFailed, TestbedUnavailable
-from harness.reading import beir, files, materials
+from harness.reading import beir, files
 from harness.reading.items import Texts, texts_of
 from harness.testbeds import measures, sources
 from harness.testbeds.measure_kinds import Retrieval
@@ -261,7 +261,7 @@ def test_a_data_set_of_the_hub(style: str, tmp_path: Path, monkeypatch: pytest.M
         rows.to_parquet(tmp_path / config / f"{split}-00000-of-00001.parquet")
         readme += [f"- config_name: {config}", "  data_files:", f"  - split: {split}", f"    path: {config}/{split}-*"]
     (tmp_path / "README.md").write_text("\n".join([*readme, "---", ""]), encoding="utf-8")
-    monkeypatch.setattr(materials, "locate", lambda ref: tmp_path)
+    monkeypatch.setattr(fetching, "locate", lambda ref: tmp_path)
     found = beir.load(Retrieval(style, split="train" if nano else "test", hub=Ref("own/set", "main")))
     assert found.documents == ("Title Straße 1", " second ", "third", "Only a title")
     grades: Any = (
@@ -276,7 +276,7 @@ def test_a_data_set_of_the_hub(style: str, tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_data_set_of_the_hub_of_another_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts: dict[str, pd.DataFrame] = {}
-    monkeypatch.setattr(materials, "locate", lambda ref: tmp_path)
+    monkeypatch.setattr(fetching, "locate", lambda ref: tmp_path)
     monkeypatch.setattr(files, "read", lambda folder, ref: (parts[ref.config], {}))
     texts, good = pd.DataFrame({"_id": ["a"], "text": ["x"]}), pd.DataFrame({"query-id": ["a"], "corpus-id": ["a"]})
     for number, (changed, message) in enumerate(
