@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.errors import AuditFailed, TestbedUnavailable
 from harness.reading import beir, files
 from harness.reading.items import Texts, texts_of
-from harness.testbeds import measures, sources
+from harness.testbeds import fetching, measures, sources
 from harness.testbeds.measure_kinds import Retrieval
 from harness.testbeds.refs import Ref
 
