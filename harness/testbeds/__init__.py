@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 from harness import embedded as made_here
 from harness.errors import StudyFileError
 from harness.testbeds import measures, sources
-from harness.testbeds.measure_kinds import Measure, Mteb, headline, names_of_scores
+from harness.testbeds.measure_kinds import Measure, Mteb, Own, headline, names_of_scores
 from harness.testbeds.refs import EMBEDDED, MODEL, Ref, folder_of_caller, model_ref
 from harness.testbeds.sources import Source
 
@@ -160,9 +160,16 @@ class Testbed:
         return next((measure for measure in self.measures if figure in names_of_scores(measure)), None)
 
     def keeps_items(self, figure: str) -> bool:
-        """Return whether records keep predictions for the items of a score."""
+        """Return whether records may keep predictions for the items of a score."""
         measure = self.measure_of(figure)
         return measure is not None and figure.removeprefix(f"{measure.name}/") in measure.kept
+
+    def needs_items(self, figure: str) -> bool:
+        """Return whether a record without predictions for the items of a score is damaged.
+
+        A function of the study file may return one number and no value for each item.
+        """
+        return self.keeps_items(figure) and not isinstance(self.measure_of(figure), Own)
 
     def revisions(self) -> dict[str, str]:
         """Describe the testbed by part; a sealed testbed has no test measure."""

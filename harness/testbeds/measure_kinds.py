@@ -48,7 +48,7 @@ class Sts:
     items: ClassVar = "pairs"
     """What has a value, or a prediction, of its own."""
     kept: ClassVar = ("spearman_cosine", "pearson_cosine")
-    """Figures whose items' predictions every record keeps, so that differences have an interval over items."""
+    """Figures whose items' predictions are kept, so that differences have an interval over items."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Own:
 
     figures: ClassVar = ("value",)
     items: ClassVar = "items"
-    kept: ClassVar[tuple[str, ...]] = ()  # kept where the function returns a value for each item, which it need not
+    kept: ClassVar = ("value",)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Own) and repr(self) == repr(other)

@@ -60,7 +60,7 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
     runs = plan.of(study, "untrained") if study == UNTRAINED else plan.of(study, "final", role)
     scores: dict[int | None, float] = {}
     predictions: dict[int | None, Predictions] = {}
-    unfit, kept = [], plan.ablation.testbed.keeps_items(figure)
+    unfit, kept = [], plan.ablation.testbed.needs_items(figure)
     at = "" if role == "default" else " at a best point"
     lacking = [] if runs else [f"{study} has no final runs{at} ({_why_none(plan, study)})"]
     for run in runs:

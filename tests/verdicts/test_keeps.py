@@ -156,22 +156,25 @@ def test_a_study_beats_another_on_a_figure_with_values_of_its_items() -> None:
     assert headline.verdict == "violated", "the headline has other scores"
 
 
-@pytest.mark.parametrize("figure", [OLD, PLAIN])
-def test_a_difference_on_a_figure_without_values_of_its_items_is_not_judged(figure: str) -> None:
+def test_a_difference_on_a_figure_without_values_of_its_items_is_not_judged() -> None:
     change = of_old({"untrained": 0.5, "softmax": 0.5, "mnr": 0.6}, itemised=False)
-    (verdict,) = judged(change, beats("mnr", "softmax", figure=figure))
+    (verdict,) = judged(change, beats("mnr", "softmax", figure=OLD))
 
     assert verdict.verdict == "incomplete"
-    assert f"Records keep no values per item of {figure}" in verdict.reason
+    assert f"Records keep no values per item of {OLD}" in verdict.reason
     assert "keeps(...)" in verdict.reason
 
 
-@pytest.mark.parametrize(("figure", "itemised"), [(OLD, True), (OLD, False), (PLAIN, False)])
-def test_an_order_by_a_further_figure_is_judged_step_by_step_and_has_a_probability_with_values(
-    figure: str, itemised: bool
-) -> None:
+@pytest.mark.parametrize("claim", [beats("mnr", "softmax", figure=PLAIN), in_order("softmax", "mnr", figure=PLAIN)])
+def test_a_difference_on_a_figure_that_never_has_values_of_its_items_is_refused_at_once(claim: Expectation) -> None:
+    with pytest.raises(StudyFileError, match=r"no values per item are kept of mteb/STS12.*Claim keeps\(...\)"):
+        ablation(claim)
+
+
+@pytest.mark.parametrize("itemised", [True, False])
+def test_an_order_by_a_further_figure_is_judged_step_by_step_and_has_a_probability_with_values(itemised: bool) -> None:
     change = of_old({"untrained": 0.4, "softmax": 0.5, "mnr": 0.6}, itemised=itemised)
-    plan = plan_of(change, in_order("untrained", "softmax", "mnr", figure=figure))
+    plan = plan_of(change, in_order("untrained", "softmax", "mnr", figure=OLD))
 
     assert {verdict.verdict for verdict in judge(plan)} == {"holds" if itemised else "incomplete"}
     (whole,) = orders(plan)
