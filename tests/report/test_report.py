@@ -33,7 +33,7 @@ from harness.store.records import Record
 
 TESTS = Path(__file__).parent
 COMMAND = "harness run studies/synthetic.py --rows 1200"
-FIGURES = {drawing.name for drawing in figures.ALL} - {"sweeps"}
+FIGURES = {drawing.name for drawing in figures.ALL} - {"forgetting", "sweeps"}
 
 
 def page_of(plan: Plan, folder: Path) -> str:
