@@ -50,7 +50,7 @@ def measure(side: Side, bed: Testbed, **options: Any) -> tuple[float, dict[str, 
     """
     from harness.engine import worker
     from harness.executors.library_output import be_quiet
-    from harness.testbeds import materials
+    from harness.reading import materials
     from harness.testbeds.measure_kinds import Sts
 
     be_quiet()

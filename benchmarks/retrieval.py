@@ -88,7 +88,7 @@ def measure(side: Side, task: Task) -> tuple[float, float, dict[str, float]]:
 
     from harness.evaluation.encoder import Encoder
     from harness.evaluation.retrieval import score_retrieval
-    from harness.testbeds.beir import RetrievalSet
+    from harness.reading.beir import RetrievalSet
 
     torch.set_num_threads(1)
     model, rng = stub(task), np.random.default_rng(0)

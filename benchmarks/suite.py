@@ -44,8 +44,8 @@ def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[
     from datasets import Dataset
     from transformers import set_seed
 
+    from harness.reading import materials
     from harness.spec.views import VIEWS
-    from harness.testbeds import materials
     from harness.testbeds.measure_kinds import Sts
 
     ablation = replace(load_study_file(file), testbed=by_name("embedded"))

@@ -82,10 +82,10 @@ def measure(
     from harness.evaluation import scoring
     from harness.executors.library_output import be_quiet
     from harness.model.certificate import certify
+    from harness.reading import materials
     from harness.spec import losses
     from harness.spec.space import Point
     from harness.spec.views import VIEWS as BUILD
-    from harness.testbeds import materials
     from harness.training.precision import precision_here
     from harness.training.train import Schedule, train
 

@@ -49,9 +49,7 @@ DECIDES = (
     *("evaluation/encoder.py", "evaluation/measures.py", "evaluation/mteb_tasks.py", "evaluation/own.py"),
     *("evaluation/ranking.py", "evaluation/retrieval.py", "evaluation/scoring.py", "model/*.py"),
     *("spec/*_views.py", "spec/label_columns.py", "spec/loss*.py", "spec/settings.py", "spec/view*.py"),
-    *("testbeds/beir*.py", "testbeds/columns.py", "testbeds/delimited.py", "testbeds/division.py"),
-    *("testbeds/files.py", "testbeds/filtering.py", "testbeds/items.py", "testbeds/labels.py", "testbeds/local.py"),
-    *("testbeds/materials.py", "testbeds/mixture.py", "testbeds/objects.py", "testbeds/reading.py"),
+    "reading/*.py",
     *("texts/*.py", "training/*.py"),
 )
 """The modules of this package that affect scores."""

@@ -168,8 +168,9 @@ def own_pairs(count: int) -> Any:
     """Return rows of the embedded testbed, a premise and what follows from it, in the words of its own model."""
     from datasets import Dataset
 
+    from harness.reading import materials
     from harness.spec.views import VIEWS
-    from harness.testbeds import embedded, materials
+    from harness.testbeds import embedded
 
     model_folder("embedded", small=False)
     frame = VIEWS["pair"].build(materials.load_rows(embedded.source), 10 * count).head(count)

@@ -18,7 +18,8 @@ from gpu_stages.common import SMALL, Stage, base_model, failure, model_folder, n
 from harness.evaluation import scoring
 from harness.evaluation.encoder import Encoder
 from harness.model.loading import load_model
-from harness.testbeds import embedded, fetching, materials
+from harness.reading import materials
+from harness.testbeds import embedded, fetching
 from harness.testbeds.measure_kinds import Sts
 
 TASKS = ("EmbeddedTopicClassification",)

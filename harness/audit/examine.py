@@ -14,13 +14,14 @@ from harness.data.findings import Audit, Finding
 from harness.data.overlap import of_overlap
 from harness.data.ranges import innermost, of_labels, of_scores
 from harness.errors import RunFailed
+from harness.reading import materials
+from harness.reading.rows import read
 from harness.spec.ablation import Ablation
 from harness.spec.losses import inputs_of
 from harness.spec.study import UNTRAINED, Study
 from harness.spec.views import View, named
-from harness.testbeds import fetching, materials
+from harness.testbeds import fetching
 from harness.testbeds.measure_kinds import Sts
-from harness.testbeds.reading import read
 from harness.testbeds.refs import EMBEDDED
 from harness.testbeds.sources import Source
 

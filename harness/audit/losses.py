@@ -24,11 +24,12 @@ from harness.data.loss_findings import (
 )
 from harness.errors import RunFailed
 from harness.provenance import without_secrets
+from harness.reading import materials
 from harness.spec.ablation import Ablation
 from harness.spec.beside import last_line
 from harness.spec.study import Study
 from harness.spec.views import View, named
-from harness.testbeds import Testbed, materials
+from harness.testbeds import Testbed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,10 @@ from harness.data.findings import Overlap
 from harness.data.overlap import DEV_SET, ROWS, overlap
 from harness.embedded import TASK_NAMES
 from harness.errors import TestbedUnavailable
+from harness.reading import materials
+from harness.reading.items import texts_of
 from harness.spec.views import View
-from harness.testbeds import Testbed, materials
-from harness.testbeds.items import texts_of
+from harness.testbeds import Testbed
 from harness.testbeds.measure_kinds import Measure
 from harness.texts.near import near_duplicates
 from harness.texts.normal import PairKey, normalise, pair_keys

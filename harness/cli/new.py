@@ -31,8 +31,8 @@ def command(options: argparse.Namespace) -> int:
     """Run the command: write the file, print what was recognised, and return the exit code."""
     from harness.drafting.draft import Wanted, draft, fed, relative
     from harness.drafting.recognise import recognise
+    from harness.reading.rows import read
     from harness.testbeds import fetching, hub, sources
-    from harness.testbeds.reading import read
 
     _refuse(options)
     folder = options.file.parent

@@ -18,10 +18,11 @@ from harness.model.certificate import certify
 from harness.model.loading import fresh_model
 from harness.model.variants import prepare
 from harness.planning.plan import TUNE_SEED
+from harness.reading import materials
 from harness.spec.ablation import Ablation
 from harness.spec.study import UNTRAINED
 from harness.spec.views import View, named
-from harness.testbeds import Testbed, materials
+from harness.testbeds import Testbed
 from harness.training.precision import precision_here
 from harness.training.train import Schedule, train
 

@@ -31,12 +31,12 @@ from harness.model.certificate import Certificate, certify
 from harness.model.keeper import Keeper
 from harness.model.loading import fresh_model, how_loaded
 from harness.model.variants import prepare
+from harness.reading.hashes import verify
 from harness.spec.ablation import Ablation
 from harness.spec.beside import last_line
 from harness.spec.study import UNTRAINED
 from harness.store.records import Record
 from harness.testbeds import Testbed, hub
-from harness.testbeds.hashes import verify
 from harness.testbeds.measure_kinds import Sts
 from harness.testbeds.refs import EMBEDDED
 from harness.training.memory import ran_out_of_memory

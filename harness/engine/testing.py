@@ -11,9 +11,10 @@ from typing import Any
 from harness.engine.job import Job
 from harness.errors import Diverged, HarnessError
 from harness.evaluation import diagnostics, scoring
+from harness.reading import materials
 from harness.scores import UNFIT
 from harness.store.items import Items
-from harness.testbeds import Testbed, materials
+from harness.testbeds import Testbed
 from harness.testbeds.measure_kinds import Sts, headline
 from harness.texts.normal import PairKey, pair_keys
 

@@ -103,7 +103,7 @@ def measure(pickled: bytes, only_there: bool) -> tuple[dict[str, str], dict[str,
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TQDM_DISABLE"] = "1"
     tqdm.set_lock(threading.RLock())
-    from harness.testbeds.hashes import contents_of, of_names
+    from harness.reading.hashes import contents_of, of_names
 
     testbed, sources, names = cloudpickle.loads(pickled)
     return contents_of(testbed, sources, only_there), of_names(names)

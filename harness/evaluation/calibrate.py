@@ -146,7 +146,7 @@ def measure(folder: Path, figure: str, test: Measure | None) -> float | str:
     """
     from harness.errors import HarnessError
     from harness.evaluation import scoring
-    from harness.testbeds import materials
+    from harness.reading import materials
     from harness.testbeds.measure_kinds import Sts
 
     try:

@@ -18,8 +18,9 @@ from harness.errors import AuditFailed, Diverged
 from harness.evaluation.encoder import DECIMALS, Encoder, collapsed, normalised
 from harness.evaluation.own import score_own
 from harness.evaluation.retrieval import score_retrieval
-from harness.testbeds import beir
-from harness.testbeds.items import columns, labelled
+from harness.reading import beir
+from harness.reading.items import columns, labelled
+from harness.store.items import Pairs
 from harness.testbeds.measure_kinds import Classification, Own, PairClasses, Retrieval, Triplets
 from harness.texts.normal import normalise
 
@@ -39,6 +40,8 @@ class Scored:
     """Names of the items: ids of queries, otherwise numbers of rows from 0, or the names that a function gave."""
     values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Values of the items, in the order of `ids` and rounded, of those figures that are means over items."""
+    pairs: Pairs | None = None
+    """Labels and cosines of a set of pairs, from which its average precision can be computed again."""
 
 
 def score(
@@ -108,7 +111,8 @@ def _score_pairs(measure: PairClasses, encoder: Encoder) -> Scored:
     right_ones = ((cosines >= lowest) == (gold == 1)).astype(float)
     average_precision = float(average_precision_score(gold, cosines))
     figures = {"average_precision": average_precision, "accuracy": accuracy, "f1": f1}
-    return Scored(figures, _numbers(len(gold)), {"accuracy": tuple(right_ones.tolist())})
+    pairs = Pairs(tuple(gold.astype(float).tolist()), tuple(cosines.tolist()))
+    return Scored(figures, _numbers(len(gold)), {"accuracy": tuple(right_ones.tolist())}, pairs)
 
 
 def _at_best_thresholds(cosines: Floats, gold: NDArray[Any]) -> tuple[float, float, float]:

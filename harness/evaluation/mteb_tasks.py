@@ -13,7 +13,8 @@ from mteb.abstasks.sts import AbsTaskSTS
 
 from harness import embedded
 from harness.errors import UsageError
-from harness.testbeds import embedded_task, fetching, materials
+from harness.reading import materials
+from harness.testbeds import embedded_task, fetching
 from harness.testbeds.refs import Ref
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.errors import Diverged
 from harness.evaluation.encoder import Encoder, collapsed
 from harness.evaluation.ranking import rank
-from harness.testbeds.beir import RetrievalSet
+from harness.reading.beir import RetrievalSet
 from harness.testbeds.measure_kinds import RETRIEVAL_FIGURES
 from harness.texts.normal import normalise
 

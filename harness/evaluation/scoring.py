@@ -25,10 +25,10 @@ from harness.errors import Diverged, RunFailed
 from harness.evaluation import measures
 from harness.evaluation.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, EvaluatedModel, normalised
 from harness.evaluation.mteb_tasks import parts, reading_labels_once, subsets, task, task_pairs, task_refs
+from harness.reading import materials
 from harness.scores import UNFIT
 from harness.stats import intervals
 from harness.store.items import Items, Pairs, Values
-from harness.testbeds import materials
 from harness.testbeds.measure_kinds import Measure, Mteb, Sts
 from harness.texts.normal import PairKey, pair_keys
 
@@ -65,8 +65,8 @@ def score_measure(encoder: Encoder, measure: Measure, in_full: bool = False) -> 
         figures |= score_truncated(encoder, sts) if in_full else {}
         return MeasureScores(_named(measure, figures), predictions if in_full else None)
     scored = measures.score(measure, encoder, encoder.model)
-    items = Values(scored.ids, scored.values) if in_full and scored.values else None
-    return MeasureScores(_named(measure, scored.figures), items)
+    values = Values(scored.ids, scored.values) if scored.values else None
+    return MeasureScores(_named(measure, scored.figures), (scored.pairs or values) if in_full else None)
 
 
 def _named(measure: Measure, figures: Mapping[str, float]) -> dict[str, float]:

@@ -61,12 +61,8 @@ class Planner:
         unavailable: Iterable[str] = (),
         retrying: Iterable[str] = (),
     ) -> None:
-        """Take the arguments of `make_plan`, and in `retrying` the ids of runs to repeat.
-
-        Raises:
-            StudyFileError: the testbed has no test measure.
-        """
-        assert ablation.testbed.headline
+        """Take the arguments of `make_plan`, and in `retrying` the ids of runs to repeat."""
+        assert ablation.testbed.headline  # raises StudyFileError for a testbed without test measure
         self.ablation = ablation
         self.only = tuple(only)
         selected = {name for study in only for name in (study, named(ablation.study(study).view).miner)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from harness.planning.plan import Plan, PlannedRun
+from harness.report.edges import Edge, edge_of
 from harness.spec import losses
-from harness.spec.space import Choice, Dimension, LogUniform, Point
+from harness.spec.space import Point
 from harness.spec.study import UNTRAINED
 from harness.store.records import Record, best
 from harness.testbeds.measure_kinds import headline
@@ -22,9 +23,6 @@ from harness.verdicts.evidence import Difference, difference
 from harness.verdicts.finals import Finals, finals
 from harness.verdicts.judge import judge
 from harness.verdicts.rules import Verdict
-
-EDGE = 0.05
-"""A best value in the outer 5 percent of its (logarithmic) range counts as at the edge of the space."""
 
 PUBLIC_HUB = "https://huggingface.co"
 
@@ -111,20 +109,6 @@ class Step:
     """The row of the second study."""
     difference: Difference | None
     """After minus before; None if no common seeds can be compared."""
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A dimension whose best value is at an edge, so that a better one may exist beyond it."""
-
-    study: str
-    """Name of the study."""
-    dimension: str
-    """Name of the dimension."""
-    value: float
-    """The best value."""
-    why: str
-    """Which edge it is at, as the end of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -292,22 +276,6 @@ def gather(plan: Plan) -> Facts:
 
 def succeeded(runs: Iterable[PlannedRun]) -> list[Record]:
     return [run.record for run in runs if run.record is not None and run.record.outcome == "ok"]
-
-
-def edge_of(dimension: Dimension, value: float, trial_values: Sequence[float]) -> str | None:
-    """Describe the edge of the dimension, or of its tried values, that a value is at; None if it is at none."""
-    if isinstance(dimension, LogUniform):
-        low, high = np.log(dimension.low), np.log(dimension.high)
-        place = 0.5 if high == low else (np.log(value) - low) / (high - low)
-        if place < EDGE or place > 1 - EDGE:
-            return f"the {'low' if place < EDGE else 'high'} edge of the space"
-    elif isinstance(dimension, Choice):
-        numbers = [v for v in dimension.values if isinstance(v, (int, float))]
-        if len(numbers) > 1 and value in (min(numbers), max(numbers)):
-            return f"the {'lowest' if value == min(numbers) else 'highest'} value of the space"
-    if len(set(trial_values)) > 1 and value in (min(trial_values), max(trial_values)):
-        return f"the {'lowest' if value == min(trial_values) else 'highest'} value that was tried"
-    return None
 
 
 _PATH = re.compile(r"(?<![\w:/])(?:/(?:[\w.@+~-]+/)+|[A-Za-z]:\\(?:[^\\\s]+\\)+)")

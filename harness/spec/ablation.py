@@ -97,10 +97,9 @@ class Ablation:
 
     def _check_figure(self, expectation: Expectation) -> None:
         """Raise StudyFileError if studies are to be compared by a score whose items' values no record keeps."""
-        figure = expectation.figure
+        figure, measure = expectation.figure, self.testbed.measure_of(expectation.figure or "")
         if figure is None or not isinstance(expectation, (InOrder, Beats)):
             return
-        measure = self.testbed.measure_of(figure)
         if figure.startswith("mteb/") or (measure is not None and not self.testbed.keeps_items(figure)):
             raise StudyFileError(
                 f"expectation '{expectation}': no values per item are kept of {figure}, so a difference would have no "

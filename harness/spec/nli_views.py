@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import AuditFailed
+from harness.reading.labels import CONTRADICTION, ENTAILMENT, NEUTRAL
 from harness.spec.view import View, require
-from harness.testbeds.labels import CONTRADICTION, ENTAILMENT, NEUTRAL
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -144,12 +144,10 @@ class Study:
                 f"{where}: prompts names no text column {strange[0]!r}; view {view.name!r} has {texts}"
             )
         if inputs is not None and not view.feeds(inputs):
-            of_nli = next(
-                (f'view="{other.name}" for NLI rows, or ' for other in VIEWS.values() if other.feeds(inputs)), ""
-            )
+            built_in = next((f'view="{other.name}"' for other in VIEWS.values() if other.feeds(inputs)), "another loss")
+            fix = built_in if view.name in VIEWS else fitting(inputs)
             raise StudyFileError(
-                f"{where}: the loss needs {inputs}; view {view.name!r} has {', '.join(view.columns)}. Use {of_nli}"
-                f"{fitting(inputs)}."
+                f"{where}: the loss needs {inputs}; view {view.name!r} has {', '.join(view.columns)}. Use {fix}."
             )
 
     def _check_tuned_settings(self, where: str) -> None:

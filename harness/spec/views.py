@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.errors import StudyFileError
+from harness.reading.labels import CONTRADICTION
 from harness.spec.column_views import columns, rows
 from harness.spec.nli_views import VIEWS, labelled
 from harness.spec.unlabelled_views import denoised, tension
 from harness.spec.view import Mining, View
-from harness.testbeds.labels import CONTRADICTION
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -1,4 +1,4 @@
-"""Sources: where rows come from, as declarations that load in milliseconds; `harness.testbeds.reading` reads them.
+"""Sources: where rows come from, as declarations that load in milliseconds; `harness.reading.rows` reads them.
 
 pairs = sources.file("pairs.csv").where(lambda rows: rows["votes"] > 2)
 train, dev, test = pairs.split(by="question", dev=0.1, test=0.1)

@@ -29,13 +29,13 @@ from harness.data.findings import Audit, Finding, Overlap, by_severity
 from harness.data.overlap import DEV_SET, MUCH_SHARED, ROWS, of_overlap, overlap
 from harness.engine.options import Options
 from harness.errors import AuditFailed, StoreError
+from harness.reading import materials
 from harness.report import write_report
 from harness.report.facts import gather
 from harness.report.threats import threats
 from harness.spec import losses
 from harness.spec.views import VIEWS
 from harness.stats.intervals import spearman
-from harness.testbeds import materials
 from harness.testbeds.sources import Source
 from harness.texts.near import near_duplicates
 from harness.texts.normal import normalise, pair_key, pair_keys

@@ -29,9 +29,9 @@ from harness.audit import cache as audits
 from harness.engine.options import Options
 from harness.engine.rows import view_rows
 from harness.errors import AuditFailed, StudyFileError, TestbedUnavailable
+from harness.reading import files, materials
 from harness.spec import losses
 from harness.spec.views import VIEWS, View
-from harness.testbeds import files, materials
 from harness.testbeds.measure_kinds import Sts
 from harness.testbeds.refs import Ref
 from harness.testbeds.sources import Hub

@@ -18,11 +18,12 @@ from harness.errors import StudyFileError
 from harness.identity import digest
 from harness.planning.plan import run_id
 from harness.planning.planner import make_plan
+from harness.reading import materials
 from harness.spec import losses
 from harness.spec.ablation import restrict
 from harness.spec.loading import load_study_file
 from harness.spec.study import Swept
-from harness.testbeds import Testbed, materials
+from harness.testbeds import Testbed
 from harness.testbeds.sources import Hub, Nli
 
 SHIPPED = Path(__file__).parents[2] / "studies"

@@ -23,12 +23,12 @@ from harness.engine.rows import study_rows, view_rows
 from harness.errors import RunFailed, StudyFileError
 from harness.model.loading import fresh_model
 from harness.planning.planner import make_plan
+from harness.reading import materials
 from harness.spec import losses
 from harness.spec.ablation import Ablation
 from harness.spec.loading import load_study_file
 from harness.spec.views import named
 from harness.store import contents
-from harness.testbeds import materials
 
 MNR = losses.MultipleNegativesRankingLoss
 

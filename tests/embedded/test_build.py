@@ -37,7 +37,8 @@ from harness.embedded.frames import Frame
 from harness.embedded.similarity import similarity
 from harness.embedded.surface import Wording, say
 from harness.errors import TestbedUnavailable
-from harness.testbeds import embedded, hashes, materials
+from harness.reading import hashes, materials
+from harness.testbeds import embedded
 
 from .conftest import QUICK
 

@@ -22,9 +22,10 @@ from harness import measures, testbeds
 from harness.api import load
 from harness.errors import Diverged, RunFailed, UsageError
 from harness.evaluation import scoring
+from harness.reading import materials
 from harness.scores import UNFIT
 from harness.stats import intervals
-from harness.testbeds import fetching, materials
+from harness.testbeds import fetching
 
 STORE = Path("runs", "small-book")
 

@@ -25,8 +25,8 @@ from sklearn.metrics import f1_score
 from harness.errors import AuditFailed, Diverged, RunFailed
 from harness.evaluation.encoder import Encoder
 from harness.evaluation.measures import Scored, score
+from harness.reading.items import Texts, texts_of
 from harness.testbeds import measures, sources
-from harness.testbeds.items import Texts, texts_of
 
 few = settings(derandomize=True, deadline=None, max_examples=25, database=None)
 

@@ -17,7 +17,7 @@ from harness.errors import Diverged
 from harness.evaluation import ranking
 from harness.evaluation.encoder import Encoder
 from harness.evaluation.retrieval import figures, score_retrieval
-from harness.testbeds.beir import RetrievalSet
+from harness.reading.beir import RetrievalSet
 from harness.testbeds.measure_kinds import RETRIEVAL_FIGURES
 
 few = settings(derandomize=True, deadline=None, max_examples=25, database=None)

@@ -26,9 +26,9 @@ from harness.evaluation import scoring
 from harness.evaluation.encoder import EvaluatedModel
 from harness.evaluation.mteb_tasks import task
 from harness.model.fast import FastSentenceTransformer
+from harness.reading import materials
 from harness.spec import losses
 from harness.stats import intervals
-from harness.testbeds import materials
 
 PROMPTS = {
     "query": "the old sailor : ",

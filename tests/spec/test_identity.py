@@ -221,8 +221,8 @@ def test_an_edit_makes_new_runs_of_the_studies_that_it_reaches_and_of_no_others(
 def test_a_file_and_a_variable_of_the_environment_that_a_loss_reads_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from harness.reading.hashes import of_names
     from harness.store.contents import Contents, resolved, updated
-    from harness.testbeds.hashes import of_names
 
     def decided() -> dict[str, str]:
         ablation = load_study_file(write(tmp_path))
@@ -446,8 +446,8 @@ ablation = Ablation(
 
 
 def test_a_guide_counts_by_its_content_and_not_by_its_name(cache: Path, tmp_path: Path) -> None:
+    from harness.reading.hashes import of_names
     from harness.store.contents import Contents, resolved, updated
-    from harness.testbeds.hashes import of_names
 
     guide = tmp_path / "guide"
     guide.mkdir()

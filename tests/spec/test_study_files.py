@@ -400,7 +400,11 @@ def test_the_shipped_study_files_load(file: Path) -> None:
 
     for name in studies:  # 16 trials, 5 seeds at the best and 5 at the default point; one trial where it is fixed
         tuned = (planned[name, "tune"], planned[name, "final"])
-        assert tuned == (16, 10) or (file.stem in ("book", "nli_full") and tuned in ((1, 10), (1, 6))), name
+        assert (
+            tuned == (16, 10)
+            or (file.stem in ("book", "nli_full") and tuned in ((1, 10), (1, 6)))
+            or (file.stem == "own_data" and tuned == (3, 8))
+        ), name
     assert f'name="{file.stem}"' in file.read_text(encoding="utf-8"), "its store and report are named after the file"
 
 

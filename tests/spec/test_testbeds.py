@@ -14,10 +14,10 @@ from harness import Ablation, Budget, Space, Study, Testbed, choice, log_uniform
 from harness.errors import StudyFileError
 from harness.planning.plan import run_id, subject_id
 from harness.planning.planner import make_plan
+from harness.reading.hashes import contents_of
 from harness.spec import losses
 from harness.spec.ablation import restrict
 from harness.store.contents import Contents, resolved, updated
-from harness.testbeds.hashes import contents_of
 from harness.testbeds.sources import Source
 
 MNR = losses.MultipleNegativesRankingLoss

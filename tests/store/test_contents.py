@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from commandline import harness
 
+from harness.reading.hashes import of_frame, of_model
 from harness.store.folder import VERSION
-from harness.testbeds.hashes import of_frame, of_model
 
 STORE = Path("runs") / "small-book"
 
@@ -101,8 +101,8 @@ def test_a_run_whose_data_are_others_than_it_was_planned_with_fails_with_the_rea
     from dataclasses import replace
 
     from harness.errors import RunFailed
+    from harness.reading.hashes import contents_of, verify
     from harness.spec.loading import load_study_file
-    from harness.testbeds.hashes import contents_of, verify
 
     bed = load_study_file(finished / "study.py").testbed
     right = replace(bed, contents=tuple(contents_of(bed).items()))

@@ -18,6 +18,7 @@ from harness.errors import Diverged, StudyFileError
 from harness.evaluation import scoring
 from harness.files import finite
 from harness.planning.plan import Plan, PlannedRun
+from harness.reading.materials import StsPairs
 from harness.report import write_report
 from harness.scores import HEADLINE, UNFIT
 from harness.spec.expectations import Expectation, at_least, beats, in_order, within
@@ -25,7 +26,6 @@ from harness.stats import intervals
 from harness.stats.bootstrap import is_defined, resampled_spearman
 from harness.store.items import Pairs
 from harness.store.records import Record
-from harness.testbeds.materials import StsPairs
 from harness.verdicts.evidence import Difference
 from harness.verdicts.finals import finals
 from harness.verdicts.judge import exit_code, judge, unfinished

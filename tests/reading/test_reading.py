@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from harness import testbeds
 from harness.errors import AuditFailed, TestbedUnavailable
-from harness.testbeds import embedded, sources
-from harness.testbeds.labels import UNLABELLED
-from harness.testbeds.reading import missing_files, read, refs_of
+from harness.reading.labels import UNLABELLED
+from harness.reading.rows import missing_files, read, refs_of
+from harness.testbeds import embedded, fetching, sources
 from harness.testbeds.refs import Ref
 from harness.testbeds.sources import Format, Source
 
@@ -170,7 +170,7 @@ def test_a_key_that_comes_late_is_null_before(make: Make) -> None:
 def test_a_list_is_read_across_the_ends_of_chunks(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"a": "x" * (size % 50), "b": [{"c": size}]} for size in range(300)]
     for chunk in (1, 7, 64):
-        monkeypatch.setattr("harness.testbeds.objects.CHUNK", chunk)
+        monkeypatch.setattr("harness.reading.objects.CHUNK", chunk)
         for indent in (None, 3):
             source = make(f"{chunk}-{indent}.json", " \n" + json.dumps(rows, indent=indent) + "\n ")
             assert columns(source) == {"a": [row["a"] for row in rows], "b": [row["b"] for row in rows]}
@@ -462,7 +462,7 @@ def test_class_labels_keep_their_names(tmp_path: Path, monkeypatch: pytest.Monke
     features = Features({"premise": Value("string"), "hypothesis": Value("string"), "label": ClassLabel(names=names)})
     rows = {"premise": ["p", "q"], "hypothesis": ["h", "i"], "label": [0, 2]}
     Dataset.from_dict(rows, features).to_parquet(tmp_path / "train.parquet")
-    monkeypatch.setattr("harness.testbeds.fetching.locate", lambda ref: tmp_path)
+    monkeypatch.setattr(fetching, "locate", lambda ref: tmp_path)
     source = sources.hub("some/set")
     for same in (source, source.take(1), source.where(lambda rows: rows["label"] > 0), sources.mix(source, source)):
         assert read(same).names == {"label": names}

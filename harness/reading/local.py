@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from harness.errors import AuditFailed, TestbedUnavailable
-from harness.testbeds import delimited, objects
-from harness.testbeds.columns import BATCH, Malformed
+from harness.reading import delimited, objects
+from harness.reading.columns import BATCH, Malformed
 from harness.testbeds.sources import File
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def place(source: File) -> Path:
 
 
 def load(source: File) -> DataFrame:
-    """Return the rows of a file: texts as they stand, numbers by the rules of `harness.testbeds.columns`, else null.
+    """Return the rows of a file: texts as they stand, numbers by the rules of `harness.reading.columns`, else null.
 
     Raises:
         TestbedUnavailable: it is not there, or may not be read.

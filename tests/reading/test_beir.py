@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import AuditFailed, TestbedUnavailable
-from harness.testbeds import beir, files, materials, measures, sources
-from harness.testbeds.items import Texts, texts_of
+from harness.reading import beir, files
+from harness.reading.items import Texts, texts_of
+from harness.testbeds import fetching, measures, sources
 from harness.testbeds.measure_kinds import Retrieval
 from harness.testbeds.refs import Ref
 
@@ -239,7 +240,7 @@ def test_rows_of_a_query_and_a_document() -> None:
         ("q0", "q1"), ("a", "b"), ("d0", "d1", "d3"), ("x", "y", "z"), {"q0": {"d0": 1.0, "d3": 1.0}, "q1": {"d1": 1.0}}
     )
     assert beir.load(rows_of(1)).relevant == {"q0": {"d0": 1.0}}
-    with pytest.raises(AuditFailed, match=r"measure 'rows': .*no rows"):
+    with pytest.raises(AuditFailed, match="no rows"):
         beir.load(rows_of(0))
 
 
@@ -260,7 +261,7 @@ def test_a_data_set_of_the_hub(style: str, tmp_path: Path, monkeypatch: pytest.M
         rows.to_parquet(tmp_path / config / f"{split}-00000-of-00001.parquet")
         readme += [f"- config_name: {config}", "  data_files:", f"  - split: {split}", f"    path: {config}/{split}-*"]
     (tmp_path / "README.md").write_text("\n".join([*readme, "---", ""]), encoding="utf-8")
-    monkeypatch.setattr(materials, "locate", lambda ref: tmp_path)
+    monkeypatch.setattr(fetching, "locate", lambda ref: tmp_path)
     found = beir.load(Retrieval(style, split="train" if nano else "test", hub=Ref("own/set", "main")))
     assert found.documents == ("Title Straße 1", " second ", "third", "Only a title")
     grades: Any = (
@@ -275,7 +276,7 @@ def test_a_data_set_of_the_hub(style: str, tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_data_set_of_the_hub_of_another_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts: dict[str, pd.DataFrame] = {}
-    monkeypatch.setattr(materials, "locate", lambda ref: tmp_path)
+    monkeypatch.setattr(fetching, "locate", lambda ref: tmp_path)
     monkeypatch.setattr(files, "read", lambda folder, ref: (parts[ref.config], {}))
     texts, good = pd.DataFrame({"_id": ["a"], "text": ["x"]}), pd.DataFrame({"query-id": ["a"], "corpus-id": ["a"]})
     for number, (changed, message) in enumerate(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.errors import AuditFailed, TestbedUnavailable
-from harness.testbeds.beir_files import Judgement, grade_of, joined, read_judgements, read_texts
+from harness.reading.beir_files import Judgement, grade_of, joined, read_judgements, read_texts
 from harness.testbeds.measure_kinds import Retrieval
 
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ def _of_hub(measure: Retrieval, where: str) -> RetrievalSet:
 
 def _part(measure: Retrieval, config: str) -> DataFrame:
     """Return the rows of one configuration; judgements may be the default one, and texts in a split of another name."""
-    from harness.testbeds import fetching, files
+    from harness.reading import files
+    from harness.testbeds import fetching
 
     assert measure.hub is not None
     folder = fetching.locate(measure.hub)
@@ -268,7 +269,7 @@ def _nullable(column: Iterable[Any]) -> list[Any]:
 
 def _of_source(measure: Retrieval, where: str) -> RetrievalSet:
     """Read rows of a query and a relevant document each; equal queries are one query, and equal documents one."""
-    from harness.testbeds.items import columns
+    from harness.reading.items import columns
 
     assert measure.source is not None
     asked, documents = columns(measure.source, (measure.query, measure.document), where)

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from harness.errors import RunFailed, TestbedUnavailable
-from harness.testbeds import Testbed, beir, described, fetching, hub, materials
+from harness.reading import beir, materials
+from harness.testbeds import Testbed, described, fetching, hub
 from harness.testbeds.fetching import Part
 from harness.testbeds.measure_kinds import Classification, Mteb, Own, Retrieval, Sts
 from harness.testbeds.refs import Ref

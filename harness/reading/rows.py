@@ -8,12 +8,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import AuditFailed
-from harness.testbeds import local
-from harness.testbeds.columns import select
-from harness.testbeds.division import divide
-from harness.testbeds.filtering import kept, named
-from harness.testbeds.labels import known
-from harness.testbeds.mixture import mixed
+from harness.reading import local
+from harness.reading.columns import select
+from harness.reading.division import divide
+from harness.reading.filtering import kept, named
+from harness.reading.labels import known
+from harness.reading.mixture import mixed
 from harness.testbeds.refs import EMBEDDED, Ref
 from harness.testbeds.sources import File, Frame, Hub, Mix, Nli, Part, Side, Source, Taken, Where
 
@@ -143,7 +143,8 @@ def _step(source: Source) -> tuple[DataFrame, Names]:
 def _hub(ref: Ref) -> tuple[DataFrame, Names]:
     import pandas as pd
 
-    from harness.testbeds import fetching, files
+    from harness.reading import files
+    from harness.testbeds import fetching
 
     folder = fetching.locate(ref)
     if ref.repo == EMBEDDED:

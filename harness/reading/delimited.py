@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
-from harness.testbeds.columns import Malformed, from_cells
+from harness.reading.columns import Malformed, from_cells
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -10,8 +10,8 @@ import pandas as pd
 
 from harness import embedded
 from harness.errors import AuditFailed
+from harness.reading.rows import read
 from harness.testbeds.measure_kinds import Sts
-from harness.testbeds.reading import read
 from harness.testbeds.sources import Source
 
 

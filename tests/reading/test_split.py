@@ -17,8 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import AuditFailed
+from harness.reading.rows import read
 from harness.testbeds import sources
-from harness.testbeds.reading import read
 from harness.testbeds.sources import Source, Split
 from harness.texts.near import SHINGLE, THRESHOLD
 from harness.texts.normal import normalise
@@ -147,7 +147,7 @@ def test_the_order_of_rows_and_further_rows_hardly_matter() -> None:
 PROGRAM = """
 import sys
 from harness.testbeds import sources
-from harness.testbeds.reading import read
+from harness.reading.rows import read
 split = sources.file(sys.argv[1]).split(by=["q", "a"], dev=0.2, test=0.2)
 print([read(side).rows["row"].tolist() for side in split])
 """

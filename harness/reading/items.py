@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import AuditFailed
-from harness.testbeds import beir
+from harness.reading import beir
 from harness.testbeds.measure_kinds import Classification, Measure, PairClasses, Retrieval, Sts, Triplets
 from harness.testbeds.sources import Source
 
@@ -91,7 +91,7 @@ def columns(source: Source, names: Sequence[str], where: str, empty: bool = Fals
 
 
 def _rows(source: Source, names: Sequence[str], where: str) -> DataFrame:
-    from harness.testbeds.reading import read
+    from harness.reading.rows import read
 
     rows: DataFrame = read(source).rows
     lacks = [name for name in names if name not in rows]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
-from harness.testbeds.columns import Malformed, from_objects
+from harness.reading.columns import Malformed, from_objects
 
 if TYPE_CHECKING:
     from pandas import DataFrame
