@@ -172,5 +172,5 @@ def test_a_separation_that_explains_nothing_is_not_given_as_the_reason(tmp_path:
 
 def test_records_without_diagnostics_are_said_to_have_none(tmp_path: Path) -> None:
     text = why(tmp_path, lambda run, record: replace(record, diagnostics={}))
-    assert "earlier version" in text
+    assert "The final runs' records have no diagnostics" in text
     assert not (tmp_path / "figures" / "explain.svg").exists()

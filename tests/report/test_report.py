@@ -269,7 +269,7 @@ def test_records_json_holds_all_records_without_their_pairs(tmp_path: Path) -> N
     write_report(plan, tmp_path, COMMAND)
     document = json.loads((tmp_path / "records.json").read_text(encoding="utf-8"))
     assert [record["id"] for record in document["records"]] == sorted(str(run.id) for run in plan.runs)
-    assert not any("pairs" in record for record in document["records"])
+    assert not any({"pairs", "items"} & record.keys() for record in document["records"])
 
 
 def test_tuning_that_changes_the_ranking_is_told(tmp_path: Path) -> None:
