@@ -13,15 +13,16 @@ from harness.data.clean import clean
 from harness.data.findings import Audit, Finding
 from harness.data.overlap import of_overlap
 from harness.data.ranges import innermost, of_labels, of_scores
+from harness.data.retrieval_sets import of_retrieval
 from harness.errors import RunFailed
-from harness.reading import materials
+from harness.reading import beir, materials
 from harness.reading.rows import read
 from harness.spec.ablation import Ablation
 from harness.spec.losses import inputs_of
 from harness.spec.study import UNTRAINED, Study
 from harness.spec.views import View, named
 from harness.testbeds import fetching
-from harness.testbeds.measure_kinds import Sts
+from harness.testbeds.measure_kinds import Retrieval, Sts
 from harness.testbeds.refs import EMBEDDED
 from harness.testbeds.sources import Source
 
@@ -74,6 +75,8 @@ def examine(
         if isinstance(measure, Sts):
             pairs = materials.load_sts(measure)
             findings += of_scores(measure.name, (pairs.sentence1, pairs.sentence2), pairs.gold, measure.range, bed.name)
+        if isinstance(measure, Retrieval):
+            findings += of_retrieval(measure.name, beir.load(measure), bed.name)
         sets |= overlaps.of_measure(measure)
     tasks, left_out = overlaps.of_tasks(bed.tasks, missing, tell)
     shared = list(overlaps.between(bed, built, sets, tasks, tell))
