@@ -86,7 +86,11 @@ FIGURES: dict[str, tuple[str, list[str], list[str]]] = {
     "other tasks": ("mteb/STS13", ["--tasks", "STS12"], ["'mteb/STS13'", "'STS13' is not evaluated here"]),
     "a task of another testbed": ("mteb/EmbeddedSTS", [], ["'EmbeddedSTS' is not evaluated here"]),
     "a misspelt task": ("mteb/STS1", [], ["did you mean mteb/STS1"]),
-    "a figure like no other": ("xx/yy", ["--tasks", ""], ["choose from stsb-test/spearman_cosine, ", "stsb-dev/"]),
+    "a figure like no other": (
+        "xx/yy",
+        ["--tasks", ""],
+        ["; choose from ", "stsb-dev/spearman_cosine", "stsb-test/spearman_cosine"],
+    ),
 }
 
 
