@@ -49,7 +49,7 @@ DECIDES = (
     *("evaluation/encoder.py", "evaluation/measures.py", "evaluation/mteb_tasks.py", "evaluation/own.py"),
     *("evaluation/ranking.py", "evaluation/retrieval.py", "evaluation/scoring.py", "model/*.py"),
     *("spec/*_views.py", "spec/label_columns.py", "spec/loss*.py", "spec/settings.py", "spec/view*.py"),
-    "reading/*.py",
+    *("reading/*.py", "stats/intervals.py"),
     *("texts/*.py", "training/*.py"),
 )
 """The modules of this package that affect scores."""

@@ -55,7 +55,7 @@ def resolved(ablation: Ablation, store: Store, earlier: Contents, precision: str
         precision if ablation.precision == "auto" else earlier.precision
     )  # an explicit precision says nothing about "auto"
     current = contents.updated(replace(earlier, precision=auto), parts, files)
-    for change in contents.changes(earlier, current):
+    for change in contents.changes(earlier, current, ablation):
         line = f"The data or the device changed since the last run, so the affected runs are new: {change}."
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     contents.write(store.folder, current)

@@ -81,14 +81,16 @@ def fetch(pickled: bytes) -> dict[str, str]:
     from harness.testbeds import fetching
 
     testbed, sources = cloudpickle.loads(pickled)
-    tasks = [*testbed.tasks, *(measure.task for measure in testbed.measures if isinstance(measure, Mteb))]
+    of_measures = {measure.name: measure.task for measure in testbed.measures if isinstance(measure, Mteb)}
+    tasks = {**{task: task for task in testbed.tasks}, **of_measures}
 
     def task_refs() -> dict[str, list[Ref]]:
-        if set(tasks) <= set(TASK_NAMES):
-            return {name: [embedded_task(name)] for name in tasks}
+        if set(tasks.values()) <= set(TASK_NAMES):
+            return {name: [embedded_task(task)] for name, task in tasks.items()}
         from harness.evaluation import mteb_tasks  # slow import: skipped when the hub is unreachable
 
-        return mteb_tasks.task_refs(tasks)
+        refs = mteb_tasks.task_refs(list(tasks.values()))
+        return {name: refs[task] for name, task in tasks.items()}
 
     def tell(line: str) -> None:
         print(provenance.without_secrets(line), file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from mteb.abstasks import AbsTaskClassification
 from mteb.abstasks.sts import AbsTaskSTS
 
 from harness import embedded
-from harness.errors import UsageError
+from harness.errors import RunFailed, UsageError
 from harness.reading import materials
 from harness.testbeds import embedded_task, fetching
 from harness.testbeds.refs import Ref
@@ -111,6 +111,8 @@ def task(name: str, subsets: Sequence[str] = (), split: str | None = None) -> mt
         split: the split to score; the task's own if None.
     """
     if name in embedded.TASK_NAMES:
+        if split is not None:
+            raise RunFailed(f"task {name} has one split; leave out split={split!r}")
         return embedded.make_task(name, embedded.build())
     task_name, _, subset = name.partition(":")
     requested = [each for each in (subset, *subsets) if each]

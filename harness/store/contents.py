@@ -81,13 +81,17 @@ def updated(contents: Contents, parts: Mapping[str, str], files: Mapping[str, st
     return replace(contents, parts={**contents.parts, **parts}, files={**contents.files, **files})
 
 
-def changes(earlier: Contents, current: Contents) -> list[str]:
+def changes(earlier: Contents, current: Contents, ablation: Ablation) -> list[str]:
     """Describe what changed since the store's last run; contents that it had no hash of do not count."""
+    bed = ablation.testbed
+    words = {repr(part): str(part) for part in (bed.base, bed.source, *ablation.sources)}
+    words |= {repr(measure): f"measure {measure.name}" for measure in bed.measures}
     pairs = [
         *((earlier.parts, now) for now in current.parts.items()),
         *((earlier.files, now) for now in current.files.items()),
     ]
-    lines = [f"{name} has other content" for before, (name, now) in pairs if before.get(name, now) != now]
+    changed = [name for before, (name, now) in pairs if before.get(name, now) != now]
+    lines = [f"{words.get(name, name)} has other content" for name in changed]
     if earlier.precision not in (None, current.precision):
         lines.append(
             f"this device trains in {current.precision}, earlier runs were trained in {earlier.precision} "

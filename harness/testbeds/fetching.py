@@ -69,6 +69,10 @@ def fetch(
                 _fetch_one(ref, is_model=False, online=online)
         except hub.CannotHave as problem:
             missing[task] = f"{refs[0].repo}: {problem}"
+    for needed in (testbed.dev, testbed.test):
+        if needed is not None and needed.name in missing:
+            why = missing[needed.name]
+            raise TestbedUnavailable(f"testbed {testbed.name!r}: cannot get {needed.name}: {why}. {_WAYS_OUT}")
     return missing
 
 

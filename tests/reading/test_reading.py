@@ -34,7 +34,7 @@ def make(tmp_path: Path) -> Make:
 
     def made(name: str, content: str | bytes, **options: Any) -> Source:
         raw = content.encode() if isinstance(content, str) else content
-        (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+        (tmp_path / name).write_bytes(gzip.compress(raw, mtime=0) if name.endswith(".gz") else raw)
         return sources.file(str(tmp_path / name), **options)
 
     return made
@@ -274,7 +274,7 @@ def test_separators_and_quotes(
         ("a.jsonl", "\n", {}, "it has columns, but no rows"),
         ("a.parquet", b"PAR1 no more", {}, "the parquet file cannot be read"),
         ("a.csv.gz", b"", {}, "line 1: the file is empty"),
-        ("a.csv", gzip.compress(b"a,b\nx,1\n" * 99)[:-9], {}, "the compressed file is damaged"),
+        ("a.csv", gzip.compress(b"a,b\nx,1\n" * 99, mtime=0)[:-9], {}, "the compressed file is damaged"),
     ],
 )
 def test_what_is_malformed_is_refused_with_its_line(
