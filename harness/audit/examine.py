@@ -91,16 +91,19 @@ def examine(
 
 
 def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding]:
-    """Load the base model once with each pooling of the studies, to find problems before anything is trained.
+    """Load the base model as the studies do, to find problems before anything is trained.
 
-    The embedded testbed's model is part of the harness and is not checked.
+    It is loaded once with each pooling, and with the adapters and frozen parameters of each study that has them. The
+    embedded testbed's model is part of the harness and is not checked by itself.
     """
     bed = ablation.testbed
-    if bed.base.repo == EMBEDDED:
+    varied = [study for study in ablation.studies if study.adapters is not None or study.frozen]
+    if bed.base.repo == EMBEDDED and not varied:
         return []
     tell("base model")
     from harness.executors.library_output import be_quiet
-    from harness.model.loading import described, load_plain  # torch, which the embedded testbed's audits do without
+    from harness.model.loading import described, load_plain
+    from harness.model.variants import prepare  # torch, which the embedded testbed's audits do without
 
     be_quiet()
     where, findings = f"testbed {bed.name}", []
@@ -113,6 +116,11 @@ def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding
             findings.append(Finding("error", f"study {name}", "base model", 1, 1, f"{problem}."))
         else:
             findings.append(Finding("note", where, "base model", 1, 1, f"It was loaded as: {description}."))
+    for study in varied if not any(finding.severity == "error" for finding in findings) else []:
+        try:
+            prepare(load_plain(folder, ablation.testbed_of(study.name).pooling), study.adapters, study.frozen)
+        except RunFailed as problem:
+            findings.append(Finding("error", f"study {study.name}", "base model", 1, 1, f"{problem}."))
     return findings
 
 

@@ -227,3 +227,24 @@ def test_further_settings_change_the_run_and_its_id(folder: Path, tmp_path: Path
     made = plan(ablation, tmp_path / "store")
     assert all(run.state == "done" for run in made.runs)
     assert check(ablation, tmp_path / "store") == []
+
+
+def test_adapters_are_trained_alone_and_enter_the_id(folder: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    plain = declared(folder).studies[0]
+    lora = {rank: peft.LoraConfig(r=rank, target_modules=["query", "value"]) for rank in (2, 4)}
+    studies = [replace(plain, name=f"rank {rank}", adapters=config) for rank, config in lora.items()]
+    ablation = declared(folder, studies=[plain, *studies], budget=Budget(trials=1, seeds=1, epochs=2), expect=[])
+    driven(ablation, tmp_path / "store", keep_models="best")
+    records = finals(tmp_path / "store")
+    assert {record.study: record.outcome for record in records} == dict.fromkeys(("mnr", "rank 2", "rank 4"), "ok")
+    assert len({record.scores["own-test/mrr@10"] for record in records}) == 3
+    for record in records:
+        saved = tmp_path / "store" / "models" / record.study / record.id
+        assert (saved / "adapter_model.safetensors").is_file() == (record.study != "mnr")
+    unfit = declared(folder, studies=[replace(plain, adapters=peft.LoraConfig(target_modules=["nothing"]))], expect=[])
+    with pytest.raises(AuditFailed, match="the base model cannot take them"):
+        driven(unfit, tmp_path / "unfit")
+    absent = declared(folder, studies=[replace(plain, frozen=["0.model.embedding"])], expect=[])
+    with pytest.raises(AuditFailed, match=r"frozen='0.model.embedding': no parameter .* begins so; the first is"):
+        driven(absent, tmp_path / "unfit")
