@@ -6,6 +6,7 @@ Differences are paired: seed 1 of one study with seed 1 of the other, and both o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from harness.stats import intervals
 from harness.verdicts.finals import Finals
-from harness.verdicts.predictions import mean_resampled
+from harness.verdicts.predictions import Predictions, mean_resampled
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Difference:
     """Sentences about the runs that belong to the verdict's reason."""
     unit: str = "test pairs"
     """What the items are, for texts."""
+    differing: tuple[int, int] | None = None
+    """How many items have another mean over seeds in the two studies, and how many there are; None for pairs."""
 
     @property
     def mean(self) -> float:
@@ -144,16 +147,27 @@ def difference(better: Finals, worse: Finals) -> Difference | None:
     if not seeds or any(side.constant and None not in side.scores for side in (better, worse)):
         return None
     sides = [[side.predictions.get(seed) for seed in ([None] if side.constant else seeds)] for side in (better, worse)]
-    resampled = None
+    resampled, differing = None, None
     if all(each is not None for side in sides for each in side):
         if len({each.items for side in sides for each in side if each is not None}) > 1:
             return None
         left, right = (mean_resampled([each for each in side if each is not None]) for side in sides)
+        differing = _differing(*([each for each in side if each is not None] for side in sides))
         assert left is not None
         assert right is not None
         resampled = left - right
     notes = tuple(dict.fromkeys((*better.repeated, *worse.repeated)))
-    return Difference(tuple(better.at(seed) - worse.at(seed) for seed in seeds), resampled, notes, better.unit)
+    return Difference(
+        tuple(better.at(seed) - worse.at(seed) for seed in seeds), resampled, notes, better.unit, differing
+    )
+
+
+def _differing(left: Sequence[Predictions], right: Sequence[Predictions]) -> tuple[int, int] | None:
+    """Count the items whose mean over seeds differs; None for pairs, whose values are no scores of their own."""
+    if not all(isinstance(item, str) for item in left[0].items):
+        return None
+    means = [np.mean([each.values for each in side], axis=0) for side in (left, right)]
+    return int(np.sum(np.abs(means[0] - means[1]) > 1e-9)), len(means[0])
 
 
 def distance(study: Finals, number: float) -> Distance | None:

@@ -130,6 +130,14 @@ def verdict_on(claim: Claim, evidence: Difference | Distance | str, alpha: float
 
 
 def _notes(evidence: Difference | Distance) -> tuple[str, ...]:
+    """Return notes about the items that differ, and about seeds that had no effect, or none on this figure."""
+    if isinstance(evidence, Difference) and evidence.differing is not None and evidence.resampled is not None:
+        number, of = evidence.differing
+        return (f"{number:,} of {of:,} {evidence.unit.removeprefix('test ')} differ.", *_of_seeds(evidence))
+    return _of_seeds(evidence)
+
+
+def _of_seeds(evidence: Difference | Distance) -> tuple[str, ...]:
     """Return notes about seeds that had no effect, or none on this figure."""
     same = len(evidence.by_seed) > 1 and math.isclose(min(evidence.by_seed), max(evidence.by_seed), abs_tol=1e-12)
     if (
