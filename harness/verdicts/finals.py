@@ -61,7 +61,7 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
     scores: dict[int | None, float] = {}
     predictions: dict[int | None, Predictions] = {}
     unfit, kept = [], plan.ablation.testbed.needs_items(figure)
-    at = "" if role == "default" else " at a best point"
+    at = " at a best point" if role == "best" and plan.of(study, "tune") else ""
     lacking = [] if runs else [f"{study} has no final runs{at} ({_why_none(plan, study)})"]
     for run in runs:
         seed = None if study == UNTRAINED else run.seed
