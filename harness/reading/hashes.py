@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from harness.errors import RunFailed, TestbedUnavailable
+from harness.errors import AuditFailed, RunFailed, TestbedUnavailable
 from harness.reading import beir, materials
 from harness.testbeds import Testbed, described, fetching, hub
 from harness.testbeds.fetching import Part
@@ -87,6 +87,10 @@ def contents_of(bed: Testbed, sources: Iterable[Source] = (), only_there: bool =
         bed: the testbed.
         sources: the studies' own sources.
         only_there: leave out parts that are not on this machine instead of raising TestbedUnavailable.
+
+    Raises:
+        TestbedUnavailable: a part is not on this machine.
+        AuditFailed: two parts that are declared alike have different contents.
     """
     contents: dict[str, str] = {}
     parts: list[Part] = [bed.base, bed.source, *sources, *bed.measures]
@@ -97,7 +101,11 @@ def contents_of(bed: Testbed, sources: Iterable[Source] = (), only_there: bool =
             if not only_there and part not in bed.besides:  # runs do without a measure of `also` that is not there
                 raise
         else:
-            contents |= {} if content is None else {repr(part): content}
+            if content is not None and contents.setdefault(repr(part), content) != content:
+                raise AuditFailed(
+                    f"{_words(part)}: two folders have a file or model of this name with different contents, so it "
+                    "cannot be told which one a run used; give one of them another path"
+                )
     return contents
 
 

@@ -248,3 +248,15 @@ def test_adapters_are_trained_alone_and_enter_the_id(folder: Path, tmp_path: Pat
     absent = declared(folder, studies=[replace(plain, frozen=["0.model.embedding"])], expect=[])
     with pytest.raises(AuditFailed, match=r"frozen='0.model.embedding': no parameter .* begins so; the first is"):
         driven(absent, tmp_path / "unfit")
+
+
+def test_two_files_of_one_name_are_not_taken_for_each_other(folder: Path, tmp_path: Path) -> None:
+    parts = []
+    for number in (1, 2):
+        (tmp_path / f"{number}").mkdir()
+        write_pairs(tmp_path / f"{number}" / "pairs.csv", texts(40, number))
+        parts.append(replace(sources.file("pairs.csv"), beside=str(tmp_path / f"{number}")))
+    plain = declared(folder).studies[0]
+    studies = [replace(plain, name=f"study {number}", source=part) for number, part in enumerate(parts)]
+    with pytest.raises(AuditFailed, match=r"pairs.csv: two folders have a file or model of this name"):
+        driven(declared(folder, studies=studies, expect=[]), tmp_path / "store")
