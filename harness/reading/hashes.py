@@ -109,9 +109,24 @@ def contents_of(bed: Testbed, sources: Iterable[Source] = (), only_there: bool =
     return contents
 
 
-@lru_cache(maxsize=64)
 def _of_part(part: Part) -> str | None:
     """Return a hash of the values that are read; None where what is declared decides them."""
+    return _content(part, _state(part))
+
+
+def _state(part: Part) -> tuple[tuple[str, int, int], ...]:
+    """Return what tells that a file of this machine has changed since a part was hashed: its path, size and time."""
+    if isinstance(part, Ref):
+        paths = [part.folder] if part.local else []
+    else:
+        paths = fetching.files_of(part)
+    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    stats = [(str(file), file.stat()) for file in files if file.is_file()]
+    return tuple((name, found.st_size, found.st_mtime_ns) for name, found in stats)
+
+
+@lru_cache(maxsize=64)
+def _content(part: Part, state: tuple[tuple[str, int, int], ...]) -> str | None:
     if isinstance(part, Ref):
         return of_model(fetching.locate(part, is_model=True))
     if isinstance(part, Source):

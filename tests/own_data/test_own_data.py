@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from driven import driven
+from sentence_transformers import SentenceTransformer
+from torch import nn
 
 from harness import (
     Ablation,
@@ -260,3 +262,22 @@ def test_two_files_of_one_name_are_not_taken_for_each_other(folder: Path, tmp_pa
     studies = [replace(plain, name=f"study {number}", source=part) for number, part in enumerate(parts)]
     with pytest.raises(AuditFailed, match=r"pairs.csv: two folders have a file or model of this name"):
         driven(declared(folder, studies=studies, expect=[]), tmp_path / "store")
+
+
+def test_a_file_that_changes_while_its_runs_are_made_fails_them(folder: Path, tmp_path: Path) -> None:
+    """All in one process: what it has read and hashed before must not hide the change."""
+    own = tmp_path / "files"
+    shutil.copytree(folder, own)
+    changed = []
+
+    def changing(model: SentenceTransformer) -> nn.Module:
+        if changed:  # the first call is the audit's, the second the trial's
+            write_pairs(own / "pairs.csv", texts(50, 9))
+        changed.append(True)
+        return MNR(model)
+
+    study = replace(declared(own).studies[0], loss=changing)
+    driven(declared(own, studies=[study], expect=[]), tmp_path / "store")
+    errors = [record.error for record in finals(tmp_path / "store")]
+    assert errors
+    assert all(error is not None and "is not what the run was planned with" in error for error in errors)
