@@ -116,10 +116,8 @@ def _of_part(part: Part) -> str | None:
 
 def _state(part: Part) -> tuple[tuple[str, int, int], ...]:
     """Return what tells that a file of this machine has changed since a part was hashed: its path, size and time."""
-    if isinstance(part, Ref):
-        paths = [part.folder] if part.local else []
-    else:
-        paths = fetching.files_of(part)
+    of_model = [part.folder] if isinstance(part, Ref) and part.local else []
+    paths = of_model if isinstance(part, Ref) else fetching.files_of(part)
     files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
     stats = [(str(file), file.stat()) for file in files if file.is_file()]
     return tuple((name, found.st_size, found.st_mtime_ns) for name, found in stats)
