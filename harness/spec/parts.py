@@ -67,7 +67,7 @@ def check_declared(where: str, loss: object, view: object, source: object) -> No
             f"{where}: its loss is an object of {type(loss).__name__}; give the class or a function of the "
             "model, not a built loss, because every run builds its own"
         )
-    if not isinstance(view, View) and view not in VIEWS:
+    if not isinstance(view, View) and not (isinstance(view, str) and view in VIEWS):
         raise StudyFileError(f"{where}: unknown view {view!r}; choose from {', '.join(VIEWS)}")
     if source is not None and not isinstance(source, Source):
         raise StudyFileError(f"{where}: source={source!r}; give e.g. sources.file(PATH)")

@@ -222,8 +222,8 @@ class Study:
         """Return one study per value, or per combination of values, named after them: "mnr scale=20".
 
         Args:
-            values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`, `source`, `sampler`),
-                of `batch_size` or `lr`, of one of its settings, or else of an argument of the loss.
+            values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`, `source`, `sampler`,
+                `mixing`), of `batch_size` or `lr`, of one of its settings, or else of an argument of the loss.
 
         Raises:
             StudyFileError: there are no values, or the loss does not take such an argument.
@@ -265,7 +265,7 @@ def _differs(study: Study, name: str) -> bool:
     return bool(getattr(study.settings, name) != getattr(DEFAULTS, name))
 
 
-FIELDS = ("view", "pooling", "rows", "source", "sampler")
+FIELDS = ("view", "pooling", "rows", "source", "sampler", "mixing")
 """The fields that a sweep may vary."""
 
 TUNED = ("batch_size", "lr")
