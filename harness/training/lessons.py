@@ -102,19 +102,31 @@ class Lessons:
         by_key = {key(number): each for number, each in enumerate(prompts)}
         return {"prompts": by_key if any(prompts) else None, "multi_dataset_batch_sampler": self.mixing}
 
-    def require_all(self, batches: Mapping[str | None, int], steps: int) -> None:
+    def require_all(self, last_step: Mapping[str | None, int], steps: int) -> None:
         """Raise RunFailed if a data set had no batch in a training that ran to its end.
 
         Args:
-            batches: number of batches by the trainer's name of a data set.
+            last_step: the step of the last batch by the trainer's name of a data set.
             steps: number of steps, for the message.
         """
-        unseen = [name for number, name in enumerate(self.by_name) if not batches.get(key(number))]
+        unseen = [name for number, name in enumerate(self.by_name) if key(number) not in last_step]
         if self.mixing is not None and unseen:
             raise RunFailed(
                 f"part {unseen[0]!r} had no batch in {steps} steps, so the model was not trained on it; train for more "
                 'epochs, or with mixing="round_robin"'
             )
+
+    def changed(self, last_step: Mapping[str | None, int]) -> list[str]:
+        """Return the names of the data sets whose losses' own parameters must have changed.
+
+        Of several, one without a batch after the first step is left out: warm-up makes that step's learning rate 0.
+
+        Args:
+            last_step: the step of the last batch by the trainer's name of a data set.
+        """
+        if self.mixing is None:
+            return list(self.by_name)
+        return [name for number, name in enumerate(self.by_name) if last_step.get(key(number), 0) > 0]
 
 
 def key(number: int) -> str:

@@ -184,9 +184,9 @@ def train(
     if not math.isfinite(result.training_loss):
         raise Diverged(f"the mean training loss is {result.training_loss}; lower the learning rate")
     if not watch.stopped:
-        lessons.require_all(trainer.batches_of, steps)
-    for name, each in lessons.by_name.items():
-        _require_change(model, each.loss, before[name], steps)
+        lessons.require_all(trainer.last_step, steps)
+    for name in lessons.changed(trainer.last_step):
+        _require_change(model, lessons.by_name[name].loss, before[name], steps)
     if torch.equal(_sums(model), untrained):
         one_row = min(lessons.rows, point.batch_size) == 1
         fix = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -57,8 +56,8 @@ class Trainer(SentenceTransformerTrainer):
     """Rows on which the model was trained, over all epochs."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.batches_of: Counter[str | None] = Counter()
-        """Number of batches by the name of the data set; None if there is only one."""
+        self.last_step: dict[str | None, int] = {}
+        """The step, from 0, of the last batch of each data set by its name; None if there is only one."""
         super().__init__(*arguments, **options)
 
     def get_data_collator(self, model: Any, args: Any, processing_class: Any = None) -> Any:
@@ -81,7 +80,7 @@ class Trainer(SentenceTransformerTrainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
         self.rows_seen += inputs.pop(ROWS)
-        self.batches_of[inputs.get("dataset_name")] += 1
+        self.last_step[inputs.get("dataset_name")] = int(self.state.global_step)
         # the fast model merges all columns itself and needs each of them; the library merges only some
         merges = isinstance(self.model, FastSentenceTransformer) and self.model.way != "plain"
         with column_merging_disabled() if merges else nullcontext():

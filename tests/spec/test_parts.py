@@ -93,7 +93,7 @@ def test_a_part_that_is_inconsistent_is_refused(changes: dict[str, Any], says: s
 def test_a_study_without_parts_needs_loss_and_view() -> None:
     with pytest.raises(StudyFileError, match=r"it has no view; give view=columns"):
         Study("a", loss=MNR)
-    with pytest.raises(StudyFileError, match="loss=None is not callable; give losses.NAME"):
+    with pytest.raises(StudyFileError, match=r"loss=None is not callable; give losses\.NAME"):
         Study("a", view="pair")
 
 
@@ -102,10 +102,10 @@ def test_what_an_ablation_refuses() -> None:
         ablation(both, budget=Budget(examples=100))
     assert ablation(replace(both, settings=Settings(epochs=1)), plain, budget=Budget(examples=100))
     assert ablation(replace(both, options={"epochs": choice(1, 2)}), budget=Budget(examples=100))
-    with pytest.raises(StudyFileError, match="mined by 'both'; choose 'untrained' or .*: plain"):
+    with pytest.raises(StudyFileError, match=r"mined by 'both'; choose 'untrained' or .*: plain"):
         ablation(both, plain, Study("mined", loss=MNR, view=views.mined("pair-of-triplet", by="both")))
     same_name = replace(columns("answer", "question"), name=columns("question", "answer").name)
-    with pytest.raises(StudyFileError, match="study 'both, part pairs': its view has the name .* makes other rows"):
+    with pytest.raises(StudyFileError, match=r"study 'both, part pairs': its view has the name .* makes other rows"):
         ablation(plain, replace(both, parts=[replace(pairs, view=same_name), scored]))
 
 
