@@ -74,7 +74,7 @@ class Learning(Counting):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.weight = nn.Parameter(torch.ones(1))
+        self.weight = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
         return super().forward(features, labels) * self.weight
