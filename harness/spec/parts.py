@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -47,18 +47,18 @@ class Part:
         where = f"part {self.name!r}"
         if not names_a_folder(self.name):
             raise StudyFileError(f"{where}: its name must be like that of a study: {FOLDER_NAME}")
-        check_declared(where, self.loss, self.view, self.source)
+        check_declared(where, self.loss, self.view)
+        check_source(where, self.source)
         check_fit(where, self.loss, self.view, self.prompts)
 
 
-def check_declared(where: str, loss: object, view: object, source: object) -> None:
-    """Raise StudyFileError unless loss, view and source are of their kinds.
+def check_declared(where: str, loss: object, view: object) -> None:
+    """Raise StudyFileError unless loss and view are of their kinds.
 
     Args:
         where: the study or part, for the message.
         loss: the value given as loss.
         view: the value given as view.
-        source: the value given as source.
     """
     if not callable(loss):
         raise StudyFileError(f"{where}: loss={loss!r} is not callable; give losses.NAME or a function of the model")
@@ -69,6 +69,10 @@ def check_declared(where: str, loss: object, view: object, source: object) -> No
         )
     if not isinstance(view, View) and not (isinstance(view, str) and view in VIEWS):
         raise StudyFileError(f"{where}: unknown view {view!r}; choose from {', '.join(VIEWS)}")
+
+
+def check_source(where: str, source: object) -> None:
+    """Raise StudyFileError unless a source is one, or None."""
     if source is not None and not isinstance(source, Source):
         raise StudyFileError(f"{where}: source={source!r}; give e.g. sources.file(PATH)")
 
@@ -88,6 +92,17 @@ def check_fit(where: str, loss: Callable[..., Any], view: str | View, prompts: M
         )
 
 
+def listed_parts(where: str, parts: object) -> tuple[Part, ...]:
+    """Return a study's `parts` as a tuple; raise StudyFileError if they are no list of parts."""
+    if not isinstance(parts, Iterable):
+        raise StudyFileError(f"{where}: parts={parts!r} is not a list; write parts=[...]")
+    listed = tuple(parts)
+    for part in listed:
+        if not isinstance(part, Part):
+            raise StudyFileError(f"{where}: parts contains {part!r}; declare each as Part(name, loss, view)")
+    return listed
+
+
 def check_parts(where: str, study: Study, settings: Sequence[str]) -> None:
     """Raise StudyFileError unless a study's parts have different names, and nothing else of it names a loss or view.
 
@@ -96,9 +111,6 @@ def check_parts(where: str, study: Study, settings: Sequence[str]) -> None:
         study: the study, which has parts.
         settings: the options that are no arguments of a loss.
     """
-    for part in study.parts:
-        if not isinstance(part, Part):
-            raise StudyFileError(f"{where}: parts contains {part!r}; declare each as Part(name, loss, view)")
     names = [part.name for part in study.parts]
     twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
     if twice is not None:

@@ -18,7 +18,16 @@ from harness.identity import digest
 from harness.spec.arguments import unknown
 from harness.spec.losses import Loss, label
 from harness.spec.names import FOLDER_NAME, names_a_folder
-from harness.spec.parts import Mixing, Part, check_declared, check_fit, check_mixing, check_parts
+from harness.spec.parts import (
+    Mixing,
+    Part,
+    check_declared,
+    check_fit,
+    check_mixing,
+    check_parts,
+    check_source,
+    listed_parts,
+)
 from harness.spec.settings import Sampler, Settings
 from harness.spec.space import Choice, Dimension, LogUniform, Point, Value, as_choice
 from harness.spec.views import Mining, View, named
@@ -93,7 +102,7 @@ class Study:
         where = f"study {self.name!r}"
         if self.name == UNTRAINED or not names_a_folder(self.name):
             raise StudyFileError(f"{where}: the name is used for folders: {FOLDER_NAME}; {UNTRAINED!r} is reserved")
-        object.__setattr__(self, "parts", tuple(self.parts))
+        object.__setattr__(self, "parts", listed_parts(where, self.parts))
         check_mixing(where, self.mixing, bool(self.parts))
         if self.parts:
             check_parts(where, self, SETTINGS)
@@ -128,8 +137,7 @@ class Study:
             raise StudyFileError(f"{where}: pooling={self.pooling!r}; choose from {', '.join(POOLINGS)}")
         if self.rows is not None and self.rows < 1:
             raise StudyFileError(f"{where}: rows={self.rows!r}; training needs at least 1")
-        if self.source is not None and not isinstance(self.source, Source):
-            raise StudyFileError(f"{where}: source={self.source!r}; give e.g. sources.file(PATH)")
+        check_source(where, self.source)
         if self.sampler not in (None, *SAMPLERS):
             raise StudyFileError(f"{where}: sampler={self.sampler!r}; choose from {', '.join(SAMPLERS)}")
         if isinstance(self.frozen, str):
@@ -146,7 +154,7 @@ class Study:
             raise StudyFileError(f"{where}: it has nothing to train; give loss= and view=, or parts=[Part(...), ...]")
         if self.view is None:
             raise StudyFileError(f'{where}: it has no view; give view=columns(...) or view="pair"')
-        check_declared(where, self.loss, self.view, self.source)
+        check_declared(where, self.loss, self.view)
 
     def _check_tuned_settings(self, where: str) -> None:
         """Raise StudyFileError if a tuned setting has a value that no training can have."""
@@ -188,10 +196,10 @@ class Study:
 
     @property
     def by_title(self) -> dict[str, Part]:
-        """Its parts by the words that findings name them by; a study without parts is its only part."""
+        """Its parts by what findings call them, "study/part"; a study without parts is its only part, by its name."""
         if self.parts:
             own = (replace(part, source=part.source or self.source) for part in self.parts)
-            return {f"{self.name}, part {part.name}": part for part in own}
+            return {f"{self.name}/{part.name}": part for part in own}
         assert self.loss is not None
         assert self.view is not None
         return {self.name: Part(self.name, self.loss, self.view, self.source, self.prompts)}

@@ -135,7 +135,7 @@ def test_every_part_is_audited_and_its_own_loss_tried(model: Path, tmp_path: Pat
     found = audit(declared(model, replace(BOTH, parts=spoilt)), tmp_path / "store").of("error")
     assert {(finding.what, finding.where) for finding in found} == {
         ("pairs of test in the training rows", "testbed two"),
-        ("ignored label", "study both, part scored"),
+        ("ignored label", "study both/scored"),
     }
 
 

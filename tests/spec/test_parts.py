@@ -53,6 +53,7 @@ BAD_STUDIES: list[tuple[dict[str, Any], str]] = [
     ({"parts": [pairs, replace(scored, name="pairs")]}, "two of its parts are named 'pairs'"),
     ({"parts": [pairs, plain]}, r"parts contains Study\(.*declare each as Part"),
     ({"parts": [pairs, ("scored", COSENT)]}, "parts contains .*declare each as Part"),
+    ({"parts": pairs}, r"parts=Part\(.* is not a list; write parts="),
     ({"mixing": "alternating"}, "mixing='alternating'; choose from proportional, round_robin"),
     ({"parts": (), "loss": MNR, "view": "pair", "mixing": "round_robin"}, r"is for a study with parts"),
     ({"prompts": {"question": "query: "}}, r"give it to the parts: Part\(\.\.\., prompts"),
@@ -105,7 +106,7 @@ def test_what_an_ablation_refuses() -> None:
     with pytest.raises(StudyFileError, match=r"mined by 'both'; choose 'untrained' or .*: plain"):
         ablation(both, plain, Study("mined", loss=MNR, view=views.mined("pair-of-triplet", by="both")))
     same_name = replace(columns("answer", "question"), name=columns("question", "answer").name)
-    with pytest.raises(StudyFileError, match=r"study 'both, part pairs': its view has the name .* makes other rows"):
+    with pytest.raises(StudyFileError, match=r"study 'both/pairs': its view has the name .* makes other rows"):
         ablation(plain, replace(both, parts=[replace(pairs, view=same_name), scored]))
 
 
@@ -116,7 +117,7 @@ def test_tables_and_findings_name_the_parts() -> None:
     assert study.label == "pairs: MultipleNegativesRankingLoss + scored: CoSENTLoss(scale=10)"
     assert study.reads.startswith("pairs (question, answer) + scored (one, two")
     assert study.reads.endswith(f"{SCORED}, prompt 'q: ' for one), mixed round_robin")
-    assert list(study.by_title) == ["both, part pairs", "both, part scored"]
+    assert list(study.by_title) == ["both/pairs", "both/scored"]
     assert list(plain.by_title) == ["plain"]
     assert (plain.label, plain.reads) == ("MultipleNegativesRankingLoss", "question, answer")
 
