@@ -8,6 +8,7 @@ from harness.spec import losses, views
 from harness.spec.ablation import Ablation
 from harness.spec.budget import Budget
 from harness.spec.expectations import at_least, beats, in_order, keeps, within
+from harness.spec.parts import Part
 from harness.spec.settings import Settings
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import Study
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Ablation",
     "Budget",
+    "Part",
     "Point",
     "Settings",
     "Space",

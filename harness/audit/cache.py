@@ -18,9 +18,9 @@ from harness.files import as_json, write_atomically
 from harness.planning.plan import RECIPE, Plan
 from harness.spec import losses
 from harness.spec.ablation import Ablation
+from harness.spec.parts import Part
 from harness.spec.space import Choice
 from harness.spec.study import Study
-from harness.spec.views import named
 from harness.texts.near import BANDS, PER_BAND, SHINGLE, THRESHOLD
 
 FILE = "audit.json"
@@ -101,7 +101,7 @@ def still_holds(audit: Audit, ablation: Ablation, missing: Collection[str]) -> b
 
 def only(ablation: Ablation, names: Collection[str]) -> Ablation:
     """Return the ablation with only these studies and those that mine for them; all of it for no names."""
-    selected = {name for study in names for name in (study, named(ablation.study(study).view).miner)}
+    selected = {name for study in names for name in (study, ablation.study(study).miner)}
     studies = [study for study in ablation.studies if study.name in selected]
     return ablation if len(studies) in (0, len(ablation.studies)) else replace(ablation, studies=studies, expect=())
 
@@ -118,14 +118,19 @@ def of_plan(plan: Plan) -> Audit | None:
 
 
 def own_losses(ablation: Ablation) -> list[Study]:
-    """Return the studies whose loss is a callable of the study file and not one of the library's."""
+    """Return the studies with a loss that is a callable of the study file and not one of the library's."""
+    return [study for study in ablation.studies if own_parts(study)]
+
+
+def own_parts(study: Study) -> dict[str, Part]:
+    """Return the parts of a study with such a loss, by title."""
     library = (losses.softmax, losses.gist, losses.cached_gist)
-    return [
-        study
-        for study in ablation.studies
-        if not isinstance(study.loss, losses.Loss | losses.Wrapped | losses.Regularized)
-        and not any(study.loss is each for each in library)
-    ]
+    return {
+        title: part
+        for title, part in study.by_title.items()
+        if not isinstance(part.loss, losses.Loss | losses.Wrapped | losses.Regularized)
+        and not any(part.loss is each for each in library)
+    }
 
 
 def smallest_batch(ablation: Ablation, study: Study) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -19,7 +19,8 @@ from harness.reading import beir, materials
 from harness.reading.rows import read
 from harness.spec.ablation import Ablation
 from harness.spec.losses import inputs_of
-from harness.spec.study import UNTRAINED, Study
+from harness.spec.parts import Part
+from harness.spec.study import UNTRAINED
 from harness.spec.views import View, named
 from harness.testbeds import fetching
 from harness.testbeds.measure_kinds import Retrieval, Sts
@@ -44,29 +45,29 @@ def examine(
     bed = ablation.testbed
     built: list[tuple[View, pd.DataFrame]] = []
     findings: list[Finding] = []
-    groups: dict[tuple[View, Source, int], list[Study]] = {}
+    groups: dict[tuple[View, Source, int], dict[str, Part]] = {}
     for study in ablation.studies:
-        own = ablation.testbed_of(study.name)
-        groups.setdefault((named(study.view), own.source, own.limit), []).append(study)
+        for title, part in study.by_title.items():
+            own = ablation.testbed_of_part(study.name, part)
+            groups.setdefault((named(part.view), own.source, own.limit), {})[title] = part
     findings += _base_model(ablation, tell)
     for source, limit in dict.fromkeys((source, limit) for _, source, limit in groups):
         read_rows = read(source)
         nulls = [row for row in read_rows.null_labels if row < limit]
         findings += of_null_labels(nulls, min(limit, len(read_rows.rows)), bed.name, bed.max_dropped)
-    for (view, source, limit), studies in groups.items():
+    for (view, source, limit), parts in groups.items():
         tell(f"view {view}")
         built_rows = view.build(materials.load_rows(source), limit)
         rows, dropped = clean(view, built_rows)
-        names = [study.name for study in studies]
-        findings += of_dropped(view, dropped, len(built_rows), names, bed.max_dropped)
+        findings += of_dropped(view, dropped, len(built_rows), list(parts), bed.max_dropped)
         if view.mining is not None:
-            view, rows, notes = _mined(ablation, view, rows, studies)
+            view, rows, notes = _mined(ablation, view, rows, list(parts))
             findings += notes
         built.append((view, rows))
-        findings += _of_view(ablation, view, rows, studies)
+        findings += _of_view(ablation, view, rows, parts)
         if view.has_plain_label:
-            for study in studies:
-                findings += of_labels(view, rows[view.columns[-1]], study.name, study.loss)
+            for title, part in parts.items():
+                findings += of_labels(view, rows[view.columns[-1]], title, part.loss)
     sets: dict[str, overlaps.Held] = {}
     for measure in bed.measures:
         if measure.name in missing:
@@ -125,10 +126,10 @@ def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding
 
 
 def _mined(
-    ablation: Ablation, view: View, pairs: pd.DataFrame, studies: list[Study]
+    ablation: Ablation, view: View, pairs: pd.DataFrame, studies: list[str]
 ) -> tuple[View, pd.DataFrame, list[Finding]]:
     """Mine a view's negatives if the base model mines; if a study does, audit only the pairs."""
-    where = f"{'study' if len(studies) == 1 else 'studies'} {', '.join(study.name for study in studies)}"
+    where = f"{'study' if len(studies) == 1 else 'studies'} {', '.join(studies)}"
     assert view.mining is not None
     if view.miner != UNTRAINED:
         text = (
@@ -148,7 +149,7 @@ def _mined(
     from harness.model.loading import fresh_model
 
     be_quiet()
-    bed = ablation.testbed_of(studies[0].name).sealed()
+    bed = ablation.testbed_of(studies[0]).sealed()
     base = base_of(bed)
     rows = with_negatives(view, pairs, base, lambda: fresh_model(bed))
     at_random = count_drawn(view, pairs, base)
@@ -160,21 +161,20 @@ def _mined(
     return view, rows, [note] if at_random else []
 
 
-def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, studies: list[Study]) -> list[Finding]:
-    """Audit a view for its studies, with false negatives at each batch size if a loss uses in-batch negatives."""
-    names, drawing = [study.name for study in studies], [study.name for study in studies if in_batch(study)]
-    sizes = cache.batch_sizes(ablation) if drawing else ()
+def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, parts: Mapping[str, Part]) -> list[Finding]:
+    """Audit a view for its studies or parts, by title, with false negatives at each batch size if a loss draws them."""
+    sizes = cache.batch_sizes(ablation) if any(map(in_batch, parts.values())) else ()
     bed = ablation.testbed
-    return of_view(view, rows, names, lengths.most_tokens(bed), lengths.counter(bed), sizes)
+    return of_view(view, rows, list(parts), lengths.most_tokens(bed), lengths.counter(bed), sizes)
 
 
-def in_batch(study: Study) -> bool:
-    """Return whether a study's loss uses other rows of the batch as negatives.
+def in_batch(part: Part) -> bool:
+    """Return whether the loss of a study or part uses other rows of the batch as negatives.
 
     A loss that reads two texts and no label has no other negatives, except one that restores a damaged text. Assumed
     true for callables that do not declare their inputs.
     """
-    inputs, name = inputs_of(study.loss), getattr(innermost(study.loss)[0], "name", "")
-    if named(study.view).label != "none" or name == "DenoisingAutoEncoderLoss":
+    inputs, name = inputs_of(part.loss), getattr(innermost(part.loss)[0], "name", "")
+    if named(part.view).label != "none" or name == "DenoisingAutoEncoderLoss":
         return False
     return inputs is None or inputs.fewest == 2

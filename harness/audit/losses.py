@@ -27,6 +27,7 @@ from harness.provenance import without_secrets
 from harness.reading import materials
 from harness.spec.ablation import Ablation
 from harness.spec.beside import last_line
+from harness.spec.parts import Part
 from harness.spec.study import Study
 from harness.spec.views import View, named
 from harness.testbeds import Testbed
@@ -39,15 +40,21 @@ LONGEST = 300
 
 
 def try_loss(ablation: Ablation, name: str, folder: str | None = None) -> list[Finding]:
-    """Try a study's loss on a batch of its view, and test whether it reads its labels.
+    """Try a study's own losses on a batch of their views, and test whether they read their labels.
 
     Args:
         ablation: the ablation.
         name: the study.
         folder: the study file's folder; a finding names the line of its files where the loss raised an exception.
     """
-    study, bed = ablation.study(name), ablation.testbed_of(name)
-    view = named(study.view)
+    study = ablation.study(name)
+    own = cache.own_parts(study).items()
+    return [finding for title, part in own for finding in _try_part(ablation, study, title, part, folder)]
+
+
+def _try_part(ablation: Ablation, study: Study, title: str, part: Part, folder: str | None) -> list[Finding]:
+    """Try the loss of one part of a study."""
+    bed, view = ablation.testbed_of_part(study.name, part), named(part.view)
     from harness.executors.library_output import be_quiet, warnings_collected
 
     be_quiet()
@@ -64,23 +71,23 @@ def try_loss(ablation: Ablation, name: str, folder: str | None = None) -> list[F
     try:  # of the testbed's rows, so that studies with other rows share the loaded model
         model = fresh_model(replace(ablation.testbed, pooling=bed.pooling).sealed())
     except RunFailed:
-        return [untried_loss("note", study, "the base model cannot be loaded")]
+        return [untried_loss("note", title, part, "the base model cannot be loaded")]
     try:
         with warnings_collected({}):  # its runs record them
             set_seed(1)
-            loss = study.loss(model, **study.at(ablation.default_point(study))[0])
+            loss = part.loss(model, **study.at(ablation.default_point(study))[0])
             fault = fault_of(model, loss, *_inputs(view, batch))
     except (Exception, SystemExit) as problem:  # a study file's loss may raise anything
         if ran_out_of_memory(problem):
-            return [untried_loss("warning", study, f"{len(batch)} rows ran out of memory")]
-        raising = raising_loss(study, len(batch), _raised(problem, folder))
-        return [raising, *([_unprobed(study, view, problem)] if view.has_plain_label else [])]
+            return [untried_loss("warning", title, part, f"{len(batch)} rows ran out of memory")]
+        raising = raising_loss(title, part, len(batch), _raised(problem, folder))
+        return [raising, *([_unprobed(title, view, problem)] if view.has_plain_label else [])]
     if fault is not None:
-        return [unfit_loss(study, len(batch), fault.kind, fault.value)]
-    return _probed(study, view, rows, model, loss) if view.has_plain_label else []
+        return [unfit_loss(title, part, len(batch), fault.kind, fault.value)]
+    return _probed(title, view, rows, model, loss) if view.has_plain_label else []
 
 
-def _probed(study: Study, view: View, rows: pd.DataFrame, model: Any, loss: Any) -> list[Finding]:
+def _probed(title: str, view: View, rows: pd.DataFrame, model: Any, loss: Any) -> list[Finding]:
     """Test on a few rows with different labels whether a loss reads its labels."""
     few = _with_each_label(view, rows, PROBED)
     if few[view.columns[-1]].nunique() < 2:
@@ -91,12 +98,12 @@ def _probed(study: Study, view: View, rows: pd.DataFrame, model: Any, loss: Any)
         texts, labels = _inputs(view, few)
         read = reads_labels(model, loss, texts, labels or [])
     except (Exception, SystemExit) as problem:  # e.g. a loss that needs gradients or a smaller batch
-        return [_unprobed(study, view, problem)]
-    return [] if read else [ignored_label(study.name, view, len(rows))]
+        return [_unprobed(title, view, problem)]
+    return [] if read else [ignored_label(title, view, len(rows))]
 
 
-def _unprobed(study: Study, view: View, problem: BaseException) -> Finding:
-    return unprobed_label(study.name, view, f"{type(problem).__name__} was raised")
+def _unprobed(title: str, view: View, problem: BaseException) -> Finding:
+    return unprobed_label(title, view, f"{type(problem).__name__} was raised")
 
 
 @lru_cache(maxsize=8)

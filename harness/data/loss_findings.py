@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.data.findings import Finding, Severity
 from harness.spec.losses import inputs_of
-from harness.spec.study import Study
+from harness.spec.parts import Part
 from harness.spec.views import View, named
 
 PROBED = 32
@@ -30,49 +30,52 @@ FAULTS = {
 """What a loss did, and how to fix it, by the kind of fault (`harness.training.loss_trial.Fault`)."""
 
 
-def raising_loss(study: Study, rows: int, raised: str) -> Finding:
+def raising_loss(title: str, part: Part, rows: int, raised: str) -> Finding:
     """Return the finding that a loss raised an exception.
 
     Args:
-        study: the study.
+        title: its study, with the part of it if it has parts.
+        part: loss and view.
         rows: number of rows of the batch.
         raised: type, message and place of the exception.
     """
-    view = named(study.view)
+    view = named(part.view)
     advice = "Fix the loss"
     of_inputs = raised.partition(":")[0] in ("IndexError", "RuntimeError", "TypeError", "ValueError")
-    if of_inputs and inputs_of(study.loss) is None:  # otherwise the view fits what the loss declares
+    if of_inputs and inputs_of(part.loss) is None:  # otherwise the view fits what the loss declares
         other = "triplet" if (view.label, view.texts) == ("none", 2) else "pair"
         advice += f', or give the study a view that it can read, e.g. view="{other}"'
-    what = f"The loss of study {study.name!r} raised {raised} on {batch(view, rows)}. {advice}."
-    return Finding("error", f"study {study.name}", RAISES, rows, rows, what)
+    what = f"The loss of study {title!r} raised {raised} on {batch(view, rows)}. {advice}."
+    return Finding("error", f"study {title}", RAISES, rows, rows, what)
 
 
-def unfit_loss(study: Study, rows: int, fault: str, value: str) -> Finding:
+def unfit_loss(title: str, part: Part, rows: int, fault: str, value: str) -> Finding:
     """Return the finding that a loss raises nothing, but cannot train the model.
 
     Args:
-        study: the study.
+        title: its study, with the part of it if it has parts.
+        part: loss and view.
         rows: number of rows of the batch.
         fault: kind of fault, one of `FAULTS`.
         value: what the loss is, or what it returned.
     """
-    what = FAULTS[fault].format(value=value, batch=batch(named(study.view), rows))
-    return Finding("error", f"study {study.name}", UNFIT, rows, rows, f"The loss of study {study.name!r} {what}")
+    what = FAULTS[fault].format(value=value, batch=batch(named(part.view), rows))
+    return Finding("error", f"study {title}", UNFIT, rows, rows, f"The loss of study {title!r} {what}")
 
 
-def untried_loss(severity: Severity, study: Study, why: str) -> Finding:
+def untried_loss(severity: Severity, title: str, part: Part, why: str) -> Finding:
     """Return the finding that it is not known whether a study's runs can use its loss.
 
     Args:
         severity: a warning if the runs may end in the same way, otherwise a note.
-        study: the study.
+        title: its study, with the part of it if it has parts.
+        part: loss and view.
         why: the reason.
     """
-    what = f"The loss of study {study.name!r} could not be tried on a batch of view {named(study.view).name!r}: {why}."
+    what = f"The loss of study {title!r} could not be tried on a batch of view {named(part.view).name!r}: {why}."
     if severity == "warning":
         what += " Its runs may end in the same way."
-    return Finding(severity, f"study {study.name}", "loss not tried", 0, 0, what)
+    return Finding(severity, f"study {title}", "loss not tried", 0, 0, what)
 
 
 def batch(view: View, rows: int) -> str:

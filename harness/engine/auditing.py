@@ -107,7 +107,8 @@ def _of_losses(ablation: Ablation, pickled: bytes, limit: float) -> list[Finding
                 findings += executor.submit(try_loss, pickled, study.name, folder_beside()).result()
             except Exception as problem:  # the loss ended the process, or memory ran out
                 why = str(problem).partition(";")[0] if isinstance(problem, WorkerDied) else type(problem).__name__
-                findings.append(untried_loss("warning", study, why))
+                own = cache.own_parts(study).items()
+                findings += [untried_loss("warning", title, part, why) for title, part in own]
     finally:
         executor.stop()
     return findings

@@ -31,7 +31,6 @@ from harness.provenance import without_secrets
 from harness.spec.ablation import Ablation
 from harness.spec.loading import folder_beside
 from harness.spec.study import UNTRAINED
-from harness.spec.views import named
 from harness.store.artifacts import clear, drop_models, keep_only_best, publish
 from harness.store.folder import Store
 from harness.store.records import Record, completed
@@ -173,9 +172,9 @@ class Driver:
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir()
         # Only the run's study and its miner's: sending a large ablation would take longer than a short run.
-        miners = {named(study.view).miner for study in ablation.studies if study.name == run.study}
+        miners = {study.miner for study in ablation.studies if study.name == run.study}
         studies = [study for study in ablation.studies if study.name in {run.study, *miners}]
-        studies = studies or [study for study in ablation.studies if named(study.view).miner in (None, UNTRAINED)][:1]
+        studies = studies or [study for study in ablation.studies if study.miner in (None, UNTRAINED)][:1]
         job = Job(
             run=replace(run, record=None),
             ablation=replace(ablation, testbed=bed.sealed() if tuning else bed, studies=studies, expect=()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,13 +28,46 @@ from harness.training.precision import precision_here
 from harness.training.train import Schedule, train
 
 
+def part_rows(ablation: Ablation, name: str) -> dict[str, DataFrame]:
+    """Return the rows that a study trains on by the names of its parts; of a study without parts, by its own name.
+
+    Raises:
+        RunFailed: a part has no rows, or the model that mines is not known.
+    """
+    study = ablation.study(name)
+    if not study.parts:
+        return {name: study_rows(ablation, name)}
+    beds = part_testbeds(ablation, name)
+    return {part.name: view_rows(beds[part.name].sealed(), named(part.view)) for part in study.parts}
+
+
+def part_testbeds(ablation: Ablation, name: str) -> dict[str, Testbed]:
+    """Return a study's testbed with the source of each of its parts, by the names of `part_rows`."""
+    if name == UNTRAINED:
+        return {name: ablation.testbed}
+    return {part.name: ablation.testbed_of_part(name, part) for part in ablation.study(name).all_parts}
+
+
+def rows_by_part(beds: Mapping[str, Testbed], told: Callable[[Testbed], Mapping[str, str]]) -> dict[str, str]:
+    """Return what is told of the rows of several parts, as one text under "rows"; nothing if there is one testbed.
+
+    Args:
+        beds: the testbeds, as `part_testbeds` returns them.
+        told: `Testbed.revisions` or `Testbed.hashes`.
+    """
+    by_name = {name: told(bed).get("rows") for name, bed in beds.items()}
+    if len(beds) == 1 or None in by_name.values():
+        return {}
+    return {"rows": " + ".join(f"{name}: {text}" for name, text in by_name.items())}
+
+
 def study_rows(ablation: Ablation, name: str) -> DataFrame:
-    """Return the rows that a study trains on, with mined negatives if its view has them.
+    """Return the rows that a study without parts trains on, with mined negatives if its view has them.
 
     Raises:
         RunFailed: there are no rows, or the model that mines is not known.
     """
-    bed, view = ablation.testbed_of(name).sealed(), named(ablation.study(name).view)
+    bed, view = ablation.testbed_of(name).sealed(), named(ablation.study(name).all_parts[0].view)
     rows = view_rows(bed, view)
     if view.mining is None:
         return rows
@@ -46,7 +80,7 @@ def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
     Raises:
         RunFailed: the ablation does not contain the best trial; only a plan with that study's trials does.
     """
-    mining = named(ablation.study(name).view).mining
+    mining = ablation.study(name).mining
     assert mining is not None
     if mining.by == UNTRAINED:
         return fresh_model(ablation.testbed_of(name).sealed())
@@ -56,7 +90,7 @@ def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
             f"finish the trials of {mining.by!r} first"
         )
     source = ablation.study(mining.by)
-    rows = study_rows(ablation, source.name)
+    rows, loss = study_rows(ablation, source.name), source.all_parts[0].loss  # a miner has no parts
     set_seed(TUNE_SEED)
     model = fresh_model(ablation.testbed_of(source.name).sealed())
     (options, settings), columns = source.at(mining.point), Dataset.from_pandas(rows, preserve_index=False)
@@ -65,13 +99,13 @@ def _miner(ablation: Ablation, name: str) -> SentenceTransformer:
     with TemporaryDirectory() as folder:
         train(
             model,
-            source.loss(model, **options),
+            loss(model, **options),
             columns,
             mining.point,
             Schedule(ablation.budget.epochs, ablation.budget.examples),
             seed=TUNE_SEED,
             precision=precision,
-            way=certify(model, source.loss, options, columns, precision, source.prompts).path,
+            way=certify(model, loss, options, columns, precision, source.prompts).path,
             settings=settings,
             sampler=source.sampler,
             prompts=source.prompts,

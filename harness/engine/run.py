@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ from harness import provenance
 from harness.engine import testing
 from harness.engine.job import Job
 from harness.engine.progress import Reporter
-from harness.engine.rows import study_rows
+from harness.engine.rows import part_rows, part_testbeds, rows_by_part
 from harness.errors import Diverged, OutOfMemory, RunFailed, TokensWanted
 from harness.evaluation import scoring
 from harness.executors import library_output
@@ -98,12 +98,13 @@ def execute(job: Job) -> Record:
 
 def _run(job: Job, record: Record) -> Record:
     """Train and evaluate. Training reads a sealed testbed in every stage, so that all stages share the caches."""
-    verify(job.ablation.testbed_of(job.run.study))
+    for bed in part_testbeds(job.ablation, job.run.study).values():
+        verify(bed)
     curve: list[tuple[float, float]] = []
     pruned = False
     with _memory_errors():
         # rows before seeding: mining may train a model, which uses random numbers
-        rows = None if job.run.stage == "untrained" else study_rows(job.ablation, job.run.study)
+        rows = None if job.run.stage == "untrained" else part_rows(job.ablation, job.run.study)
         set_seed(job.run.seed)  # before model and loss are built, because heads are initialised at random
         bed_of_study = job.ablation.testbed_of(job.run.study).sealed()
         model = _prepared(job, bed_of_study)
@@ -117,7 +118,7 @@ def _run(job: Job, record: Record) -> Record:
                 model = _prepared(job, bed_of_study)
                 training, pruned, certificate = _train(job, model, rows, curve, Certificate.plain(str(reason)))
             forward = {**certificate.as_record(), "passes": training.passes}
-            record = replace(record, rows=len(rows), forward=forward, **_cost(training))
+            record = replace(record, rows=sum(map(len, rows.values())), forward=forward, **_cost(training))
         model.eval()
         began = time.perf_counter()
         encoder = scoring.Encoder(model, tf32=job.ablation.precision != "fp32")
@@ -143,7 +144,7 @@ def _run(job: Job, record: Record) -> Record:
 def _train(
     job: Job,
     model: SentenceTransformer,
-    rows: DataFrame,
+    rows: Mapping[str, DataFrame],
     curve: list[tuple[float, float]],
     certificate: Certificate | None = None,
 ) -> tuple[Training, bool, Certificate]:
@@ -152,7 +153,7 @@ def _train(
     Args:
         job: the job of the run.
         model: the model.
-        rows: training rows, with the columns in the loss's order.
+        rows: training rows of each part of the study by name, with the columns in its loss's order.
         curve: receives (share of the training, score that tuning maximises) pairs.
         certificate: decides the forward path; computed if None.
 
@@ -186,14 +187,17 @@ def _train(
     looks = TENTHS if keeper is not None else looks if job.rivals is None else CHECKPOINTS
 
     options, settings = study.at(run.point)
-    columns = Dataset.from_pandas(rows, preserve_index=False)
+    columns = {name: Dataset.from_pandas(frame, preserve_index=False) for name, frame in rows.items()}
     precision = precision_here(ablation.precision)
-    certificate = certificate or certify(model, study.loss, options, columns, precision, study.prompts)
-    loss = study.loss(model, **options)
+    parts = {part.name: part for part in study.all_parts}
+    certificate = certificate or Certificate.of_all(
+        {n: certify(model, part.loss, options, columns[n], precision, part.prompts) for n, part in parts.items()}
+    )
+    losses = {name: part.loss(model, **options) for name, part in parts.items()}
     training = train(
         model,
-        loss,
-        columns,
+        losses if study.parts else losses[study.name],
+        columns if study.parts else columns[study.name],
         run.point,
         Schedule(ablation.budget.epochs, ablation.budget.examples, looks),
         seed=run.seed,
@@ -201,7 +205,8 @@ def _train(
         way=certificate.path,
         settings=settings,
         sampler=study.sampler,
-        prompts=study.prompts,
+        prompts={name: part.prompts for name, part in parts.items()} if study.parts else study.prompts,
+        mixing=study.mixing,
         folder=job.staging / "trainer",
         report_to=job.report_to,
         run_name=f"{run.study}-{run.stage}-{run.id}",
@@ -242,15 +247,16 @@ def _cost(training: Training) -> dict[str, Any]:
 
 
 def _provenance(job: Job) -> dict[str, Any]:
-    bed = job.ablation.testbed_of(job.run.study)
+    beds = part_testbeds(job.ablation, job.run.study)
+    bed = next(iter(beds.values()))
     return {
         **(job.provenance or {}),
         "versions": provenance.versions(),
         "hardware": provenance.hardware(),
-        "revisions": bed.revisions(),
-        "contents": bed.hashes(),
+        "revisions": {**bed.revisions(), **rows_by_part(beds, Testbed.revisions)},
+        "contents": {**bed.hashes(), **rows_by_part(beds, Testbed.hashes)},
         "measures": {measure.name: bed.content_of(measure) for measure in bed.besides if bed.content_of(measure)},
-        "rows_asked": bed.max_rows,
+        "rows_asked": None if bed.max_rows is None else bed.max_rows * len(beds),
         "hub": None if bed.base.repo == EMBEDDED or bed.base.local else provenance.without_secrets(hub.endpoint()),
         "precision": precision_here(job.ablation.precision),
         "threads": torch.get_num_threads(),

@@ -55,6 +55,25 @@ class Certificate:
         library_output.notify_listeners([f"a fast forward is not taken: {reason}"])
         return cls("plain", refused=(reason,))
 
+    @classmethod
+    def of_all(cls, certificates: Mapping[str, Certificate]) -> Certificate:
+        """Return the certificate of a run that trains several parts, from that of each, by name.
+
+        It takes a fast path only if it is the path of each part; the differences are those of the part that came
+        nearest to its bound.
+        """
+        each = certificates.values()
+        seconds = sum(certificate.seconds for certificate in each)
+        refused = tuple(dict.fromkeys(reason for certificate in each for reason in certificate.refused))
+        paths = list(dict.fromkeys(certificate.path for certificate in each))
+        if len(paths) > 1:
+            listed = ", ".join(f"{name} by {certificate.path!r}" for name, certificate in certificates.items())
+            refused = (*refused, f"the parts differ in the path that is exact for them: {listed}")
+            library_output.notify_listeners([f"a fast forward is not taken: {refused[-1]}"])
+            return cls("plain", seconds=seconds, refused=refused)
+        worst = max(each, key=lambda certificate: certificate.difference / (certificate.bound or 1.0))
+        return replace(worst, seconds=seconds, refused=refused)
+
     def as_record(self) -> dict[str, Any]:
         """Return the certificate as JSON's types, for `Record.forward`."""
         plain: dict[str, Any] = {

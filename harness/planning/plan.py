@@ -15,7 +15,6 @@ from harness.files import as_json
 from harness.spec.ablation import Ablation
 from harness.spec.space import Point, Value
 from harness.spec.study import UNTRAINED, Study
-from harness.spec.views import named
 from harness.store.designs import Design
 from harness.store.records import Record, Stage
 
@@ -205,7 +204,7 @@ def _decides(ablation: Ablation, study: str, stage: Stage, seed: int) -> dict[st
             "examples": ablation.budget.examples,
             **({} if ablation.budget.checkpoint == "last" else {"checkpoint": ablation.budget.checkpoint}),
         }
-        mining = named(declared.view).mining
+        mining = declared.mining
         if mining is not None and mining.by != UNTRAINED:
             decides["mined_by"] = mining.trial
     return decides

@@ -65,7 +65,7 @@ class Planner:
         assert ablation.testbed.headline  # raises StudyFileError for a testbed without test measure
         self.ablation = ablation
         self.only = tuple(only)
-        selected = {name for study in only for name in (study, named(ablation.study(study).view).miner)}
+        selected = {name for study in only for name in (study, ablation.study(study).miner)}
         self.studies = (UNTRAINED, *(s.name for s in ablation.studies if not only or s.name in selected))
         self.seeds: Mapping[str, int] = {}
         self.designs: tuple[Design, ...] = ()
@@ -78,7 +78,7 @@ class Planner:
         self._parts: dict[str, Plan] = {}
         self._mined_by: dict[str, list[str]] = {}
         for study in ablation.studies:
-            self._mined_by.setdefault(named(study.view).miner or UNTRAINED, []).append(study.name)
+            self._mined_by.setdefault(study.miner or UNTRAINED, []).append(study.name)
         for record in records:
             self.add(record)
 
@@ -96,16 +96,16 @@ class Planner:
 
     def ablation_of(self, name: str) -> Ablation:
         """Return the ablation with the trial that mines for this study in its view, if it is known."""
-        view = None if name == UNTRAINED else named(self.ablation.study(name).view)
-        mining = view.mining if view is not None else None
-        if view is None or mining is None or mining.by == UNTRAINED:
+        study = None if name == UNTRAINED else self.ablation.study(name)
+        mining = study.mining if study is not None else None
+        if study is None or study.view is None or mining is None or mining.by == UNTRAINED:
             return self.ablation
         trials = self.part(mining.by).of(mining.by, "tune")
         ended = all(run.state in ("done", "failed") for run in trials)
         winner = best(run.record for run in trials if run.record is not None) if ended else None
         if winner is None:
             return self.ablation
-        with_trial = replace(view, mining=replace(mining, trial=winner.id, point=winner.point))
+        with_trial = replace(named(study.view), mining=replace(mining, trial=winner.id, point=winner.point))
         studies = [replace(s, view=with_trial) if s.name == name else s for s in self.ablation.studies]
         return replace(self.ablation, studies=studies)
 
@@ -177,7 +177,7 @@ class Planner:
 
 
 def _waits_for_its_miner(study: Study) -> bool:
-    mining = named(study.view).mining
+    mining = study.mining
     return mining is not None and mining.by != UNTRAINED and mining.trial is None
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from harness.planning.plan import Plan, PlannedRun
 from harness.report.edges import Edge, edge_of
-from harness.spec import losses
 from harness.spec.space import Point
 from harness.spec.study import UNTRAINED
 from harness.store.records import Record, best
@@ -259,7 +258,7 @@ def gather(plan: Plan) -> Facts:
     rows += [
         Row(
             study.name,
-            losses.label(study.loss),
+            study.label,
             study.reads,
             tuple(plan.of(study.name, "tune")),
             tuple(plan.of(study.name, "final", "best")),

@@ -9,13 +9,16 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from harness.errors import StudyFileError
-from harness.identity import Unstable, digest, paths_in
+from harness.identity import paths_in
 from harness.spec.budget import Budget
+from harness.spec.decisions import decisions, of_view
 from harness.spec.expectations import Beats, Expectation, InOrder
 from harness.spec.mistakes import listed_expectations, listed_studies
+from harness.spec.names import FOLDER_NAME, names_a_folder
+from harness.spec.parts import Part
 from harness.spec.space import BOOK_DEFAULT, Choice, Dimension, LogUniform, Point, Space, Value
-from harness.spec.study import FOLDER_NAME, UNTRAINED, Study, names_a_folder
-from harness.spec.views import VIEWS, View, named
+from harness.spec.study import UNTRAINED, Study
+from harness.spec.views import VIEWS, named
 from harness.testbeds import Testbed
 from harness.testbeds.sources import Source
 
@@ -85,6 +88,7 @@ class Ablation:
                 f"ablation {self.name!r}: precision={self.precision!r}; choose from {', '.join(PRECISIONS)}"
             )
         self._check_views()
+        self._check_budget()
         for study in self.studies:
             self._check_mining(study)
         for expectation in self.expect:
@@ -125,55 +129,58 @@ class Ablation:
     def _check_views(self) -> None:
         """Raise StudyFileError if two different views have the same name, as tables could not distinguish them."""
         by_name = dict(VIEWS)
-        for study in self.studies:
-            view = named(study.view)
+        for title, part in (item for study in self.studies for item in study.by_title.items()):
+            view = named(part.view)
             other = by_name.setdefault(view.name, view)
-            if view is not other and _decides(study, view) != _decides(study, other):
+            if view is not other and of_view(title, view) != of_view(title, other):
                 owner = "a built-in view" if view.name in VIEWS else "another view of this ablation"
                 raise StudyFileError(
-                    f"study {study.name!r}: its view has the name {view.name!r} of {owner}, but makes other rows; "
+                    f"study {title!r}: its view has the name {view.name!r} of {owner}, but makes other rows; "
                     "give it a unique name"
+                )
+
+    def _check_budget(self) -> None:
+        """Raise StudyFileError for a budget of examples and a study with parts, whose batches differ in size."""
+        for study in self.studies:
+            has_epochs = study.settings.epochs is not None or "epochs" in study.options
+            if study.parts and self.budget.examples is not None and not has_epochs:
+                raise StudyFileError(
+                    f"study {study.name!r}: budget: examples={self.budget.examples!r} cannot be divided among its "
+                    "parts; give the budget in epochs, or this study settings=Settings(epochs=1)"
                 )
 
     def _check_mining(self, study: Study) -> None:
         """Raise StudyFileError if negatives are mined by an unknown study, or by one whose negatives are also mined."""
-        miner = named(study.view).miner
+        miner = study.miner
         if miner in (None, UNTRAINED):
             return
-        plain = [other.name for other in self.studies if named(other.view).miner in (None, UNTRAINED)]
+        plain = [other.name for other in self.studies if other.miner in (None, UNTRAINED) and not other.parts]
         if miner not in plain:
             raise StudyFileError(
                 f"study {study.name!r}: its negatives are mined by {miner!r}; choose {UNTRAINED!r} or a study of this "
                 f"ablation whose own negatives are not mined by a study: {', '.join(plain) or 'there is none'}"
             )
 
-    def decides(self, study: Study) -> dict[str, str]:
-        """Return the digests of a study's loss and view, and what else it declares of its training.
+    def decides(self, study: Study) -> dict[str, Any]:
+        """Return the digests of a study's losses and views, and what else it declares of its training.
 
         Raises:
-            StudyFileError: the loss or the view has no content that other processes can find again.
+            StudyFileError: a loss or a view has no content that other processes can find again.
         """
         if study.name not in self._decided:
-            try:
-                loss = digest(study.loss, self.files)
-            except Unstable as problem:
-                raise _refused(study, "loss", problem) from problem
-            try:
-                other = study.varies()
-            except Unstable as problem:
-                raise _refused(study, "adapters", problem) from problem
-            self._decided[study.name] = {"loss": loss, "view": _decides(study, named(study.view), self.files), **other}
+            self._decided[study.name] = decisions(study, self.testbed, self.files)
         return self._decided[study.name]
 
     @cached_property
-    def _decided(self) -> dict[str, dict[str, str]]:
+    def _decided(self) -> dict[str, dict[str, Any]]:
         return {}
 
     def names_files(self) -> list[str]:
         """Return the names of files, models and hub repositories that the studies' losses and views may read."""
         for study in self.studies:
             self.decides(study)  # raises StudyFileError for a loss without a digest
-        things = [thing for study in self.studies for thing in (study.loss, named(study.view).build)]
+        parts = [part for study in self.studies for part in study.all_parts]
+        things = [thing for part in parts for thing in (part.loss, named(part.view).build)]
         return sorted({path for thing in things for path in paths_in(thing)})
 
     def study(self, name: str) -> Study:
@@ -189,21 +196,29 @@ class Ablation:
         return {study.name: study for study in self.studies}
 
     def testbed_of(self, name: str) -> Testbed:
-        """Return the testbed with the source, the pooling and the number of rows of a study (or "untrained")."""
+        """Return the testbed with the source, the pooling and the number of rows of a study (or "untrained").
+
+        Of a study with parts, the source is that of the first (`testbed_of_part` has each).
+        """
         if name == UNTRAINED:
             return self.testbed
         study, bed = self.study(name), self.testbed
         return replace(
             bed,
-            source=study.source or bed.source,
+            source=study.all_parts[0].source or bed.source,
             pooling=study.pooling or bed.pooling,
             max_rows=min((rows for rows in (study.rows, bed.max_rows) if rows is not None), default=None),
         )
 
+    def testbed_of_part(self, name: str, part: Part) -> Testbed:
+        """Return the testbed of a study with the source of one of its parts, of `Study.all_parts`."""
+        return replace(self.testbed_of(name), source=part.source or self.testbed.source)
+
     @property
     def sources(self) -> tuple[Source, ...]:
         """The sources that studies have of their own."""
-        return tuple(dict.fromkeys(study.source for study in self.studies if study.source is not None))
+        parts = [part for study in self.studies for part in study.all_parts]
+        return tuple(dict.fromkeys(part.source for part in parts if part.source is not None))
 
     def dimensions(self, study: Study) -> dict[str, Dimension]:
         """Return everything that a study is tuned over on this testbed, by name: batch_size, lr, its own options."""
@@ -248,21 +263,6 @@ class Ablation:
     def trials(self, study: Study) -> int:
         """Return how many trials a study gets: the budget's, or fewer where its space has no more points."""
         return int(min(self.budget.trials, self.distinct_points(study)))
-
-
-def _decides(study: Study, view: View, files: Mapping[str, str] | None = None) -> str:
-    try:
-        return view.decides(files)
-    except Unstable as problem:
-        raise _refused(study, "view", problem) from problem
-
-
-def _refused(study: Study, what: str, problem: Unstable) -> StudyFileError:
-    words = str(problem).removeprefix("it, ")
-    return StudyFileError(
-        f"study {study.name!r}: its {what} contains an object that another process cannot recreate: {words}. Create "
-        f"the object inside the function of the {what}, or pass the plain values that it is made from."
-    )
 
 
 def restrict(

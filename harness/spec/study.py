@@ -7,7 +7,6 @@ sentence-transformers or optuna: a mistake in a study file is reported in millis
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -17,10 +16,21 @@ from typing import Any, get_args
 from harness.errors import StudyFileError
 from harness.identity import digest
 from harness.spec.arguments import unknown
-from harness.spec.losses import Loss, fitting, inputs_of
+from harness.spec.losses import Loss, label
+from harness.spec.names import FOLDER_NAME, names_a_folder
+from harness.spec.parts import (
+    Mixing,
+    Part,
+    check_declared,
+    check_fit,
+    check_mixing,
+    check_parts,
+    check_source,
+    listed_parts,
+)
 from harness.spec.settings import Sampler, Settings
 from harness.spec.space import Choice, Dimension, LogUniform, Point, Value, as_choice
-from harness.spec.views import VIEWS, View, named
+from harness.spec.views import Mining, View, named
 from harness.testbeds import POOLINGS, Pooling
 from harness.testbeds.sources import Source
 
@@ -57,10 +67,10 @@ class Study:
 
     name: str
     """Name in tables and of folders."""
-    loss: Callable[..., Any]
-    """A loss of `harness.losses`, or a function that takes the model and returns the loss module."""
-    view: str | View
-    """Name of a built-in view, or a view made by `harness.views`."""
+    loss: Callable[..., Any] | None = None
+    """A loss of `harness.losses`, or a function that takes the model and returns the loss module; None with `parts`."""
+    view: str | View | None = None
+    """Name of a built-in view, or a view made by `harness.views`; None with `parts`."""
     options: Mapping[str, Dimension] = field(default_factory=dict)
     """Further dimensions to tune, passed to the loss by name, e.g. `scale`."""
     fixed: Mapping[str, Value] = field(default_factory=dict)
@@ -81,6 +91,10 @@ class Study:
     """A configuration of peft, e.g. LoraConfig(...): only these adapters are trained, not the base model."""
     frozen: Sequence[str] = ()
     """Beginnings of names of parameters that are not trained, e.g. "0.model.embeddings"."""
+    parts: Sequence[Part] = ()
+    """Several data sets to train on at once, each with its own loss and view, instead of `loss` and `view`."""
+    mixing: Mixing = "proportional"
+    """How the batches of the parts follow each other."""
     swept: Swept | None = None
     """Set by `sweep`, for the report's curves."""
 
@@ -88,17 +102,12 @@ class Study:
         where = f"study {self.name!r}"
         if self.name == UNTRAINED or not names_a_folder(self.name):
             raise StudyFileError(f"{where}: the name is used for folders: {FOLDER_NAME}; {UNTRAINED!r} is reserved")
-        if not callable(self.loss):
-            raise StudyFileError(
-                f"{where}: loss={self.loss!r} is not callable; give losses.NAME or a function of the model"
-            )
-        if _is_built(self.loss):
-            raise StudyFileError(
-                f"{where}: its loss is an object of {type(self.loss).__name__}; give the class or a function of the "
-                "model, not a built loss, because every run builds its own"
-            )
-        if isinstance(self.view, str) and self.view not in VIEWS:
-            raise StudyFileError(f"{where}: unknown view {self.view!r}; choose from {', '.join(VIEWS)}")
+        object.__setattr__(self, "parts", listed_parts(where, self.parts))
+        check_mixing(where, self.mixing, bool(self.parts))
+        if self.parts:
+            check_parts(where, self, SETTINGS)
+        else:
+            self._check_loss_and_view(where)
         for name, dimension in self.options.items():
             if not isinstance(dimension, (Choice, LogUniform)) or name in TUNED:
                 raise StudyFileError(
@@ -108,8 +117,6 @@ class Study:
         if not isinstance(self.settings, Settings):
             raise StudyFileError(f"{where}: settings={self.settings!r}; write Settings(warmup=0.05)")
         self._check_tuned_settings(where)
-        if problem := unknown(self.loss, [name for name in self.options if name not in SETTINGS]):
-            raise StudyFileError(f"{where}: {problem}")
         for name, value in self.fixed.items():
             if name not in TUNED:
                 near = get_close_matches(name, TUNED, 1)
@@ -130,25 +137,24 @@ class Study:
             raise StudyFileError(f"{where}: pooling={self.pooling!r}; choose from {', '.join(POOLINGS)}")
         if self.rows is not None and self.rows < 1:
             raise StudyFileError(f"{where}: rows={self.rows!r}; training needs at least 1")
-        if self.source is not None and not isinstance(self.source, Source):
-            raise StudyFileError(f"{where}: source={self.source!r}; give e.g. sources.file(PATH)")
+        check_source(where, self.source)
         if self.sampler not in (None, *SAMPLERS):
             raise StudyFileError(f"{where}: sampler={self.sampler!r}; choose from {', '.join(SAMPLERS)}")
         if isinstance(self.frozen, str):
             raise StudyFileError(f"{where}: frozen={self.frozen!r}; give a list of names: [{self.frozen!r}]")
-        inputs, view = inputs_of(self.loss), named(self.view)
-        strange = [column for column in self.prompts if column not in view.columns[: view.texts]]
-        if strange:
-            texts = ", ".join(view.columns[: view.texts])
-            raise StudyFileError(
-                f"{where}: prompts names no text column {strange[0]!r}; view {view.name!r} has {texts}"
-            )
-        if inputs is not None and not view.feeds(inputs):
-            built_in = next((f'view="{other.name}"' for other in VIEWS.values() if other.feeds(inputs)), "another loss")
-            fix = built_in if view.name in VIEWS else fitting(inputs)
-            raise StudyFileError(
-                f"{where}: the loss needs {inputs}; view {view.name!r} has {', '.join(view.columns)}. Use {fix}."
-            )
+        if self.loss is not None and self.view is not None:
+            arguments = [name for name in self.options if name not in SETTINGS]
+            if problem := unknown(self.loss, arguments):
+                raise StudyFileError(f"{where}: {problem}")
+            check_fit(where, self.loss, self.view, self.prompts)
+
+    def _check_loss_and_view(self, where: str) -> None:
+        """Raise StudyFileError unless a study without parts has a loss and a view."""
+        if self.loss is None and self.view is None:
+            raise StudyFileError(f"{where}: it has nothing to train; give loss= and view=, or parts=[Part(...), ...]")
+        if self.view is None:
+            raise StudyFileError(f'{where}: it has no view; give view=columns(...) or view="pair"')
+        check_declared(where, self.loss, self.view)
 
     def _check_tuned_settings(self, where: str) -> None:
         """Raise StudyFileError if a tuned setting has a value that no training can have."""
@@ -170,7 +176,8 @@ class Study:
     @property
     def reads(self) -> str:
         """The view's name and the settings that override the testbed's, for tables."""
-        own = [f"{self.pooling}-pooled"] if self.pooling else []
+        own = [f"mixed {self.mixing}"] if self.parts else []
+        own += [f"{self.pooling}-pooled"] if self.pooling else []
         own += [f"{self.rows:,} rows"] if self.rows else []
         own += [str(self.source)] if self.source else []
         own += [f"sampler {self.sampler}"] if self.sampler else []
@@ -178,7 +185,39 @@ class Study:
         own += [f"adapters {type(self.adapters).__name__}"] if self.adapters is not None else []
         own += [f"{', '.join(self.frozen)} frozen"] if self.frozen else []
         own += [f"prompt {text!r} for {column}" for column, text in self.prompts.items()]
-        return ", ".join([named(self.view).name, *own])
+        return ", ".join([" + ".join(map(_reads, self.parts)) or named(self.all_parts[0].view).name, *own])
+
+    @property
+    def label(self) -> str:
+        """The loss's name for tables; those of the parts' losses, with the parts' names, if there are parts."""
+        if self.parts:
+            return " + ".join(f"{part.name}: {label(part.loss)}" for part in self.parts)
+        return label(self.all_parts[0].loss)
+
+    @property
+    def by_title(self) -> dict[str, Part]:
+        """Its parts by what findings call them, "study/part"; a study without parts is its only part, by its name."""
+        if self.parts:
+            own = (replace(part, source=part.source or self.source) for part in self.parts)
+            return {f"{self.name}/{part.name}": part for part in own}
+        assert self.loss is not None
+        assert self.view is not None
+        return {self.name: Part(self.name, self.loss, self.view, self.source, self.prompts)}
+
+    @property
+    def all_parts(self) -> tuple[Part, ...]:
+        """Its parts; a study without parts is its only part."""
+        return tuple(self.by_title.values())
+
+    @property
+    def mining(self) -> Mining | None:
+        """How its view's negatives are mined; None if they are not."""
+        return None if self.view is None else named(self.view).mining
+
+    @property
+    def miner(self) -> str | None:
+        """Whose model mines its negatives: a study's name or "untrained"; None if nothing is mined."""
+        return self.mining.by if self.mining else None
 
     def varies(self) -> dict[str, str]:
         """Return what this study declares of its training beside loss, view and point, by name, for its runs' ids."""
@@ -191,8 +230,8 @@ class Study:
         """Return one study per value, or per combination of values, named after them: "mnr scale=20".
 
         Args:
-            values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`, `source`, `sampler`),
-                of `batch_size` or `lr`, of one of its settings, or else of an argument of the loss.
+            values: by name, the values of one of this study's fields (`view`, `pooling`, `rows`, `source`, `sampler`,
+                `mixing`), of `batch_size` or `lr`, of one of its settings, or else of an argument of the loss.
 
         Raises:
             StudyFileError: there are no values, or the loss does not take such an argument.
@@ -223,11 +262,18 @@ class Study:
         )
 
 
+def _reads(part: Part) -> str:
+    """Return a part's view and what it declares of its rows, for tables."""
+    own = [str(part.source)] if part.source else []
+    own += [f"prompt {text!r} for {column}" for column, text in part.prompts.items()]
+    return f"{part.name} ({', '.join([named(part.view).name, *own])})"
+
+
 def _differs(study: Study, name: str) -> bool:
     return bool(getattr(study.settings, name) != getattr(DEFAULTS, name))
 
 
-FIELDS = ("view", "pooling", "rows", "source", "sampler")
+FIELDS = ("view", "pooling", "rows", "source", "sampler", "mixing")
 """The fields that a sweep may vary."""
 
 TUNED = ("batch_size", "lr")
@@ -236,23 +282,13 @@ TUNED = ("batch_size", "lr")
 
 def _given(study: Study, arguments: Mapping[str, Any]) -> Callable[..., Any]:
     """Return a study's loss with these arguments."""
+    if study.loss is None:
+        raise StudyFileError(
+            f"study {study.name!r}: it is not known which part's loss {', '.join(arguments)} is for; declare a study "
+            "with other parts for each value"
+        )
     if isinstance(study.loss, Loss):
         return study.loss.given(**arguments)
     if problem := unknown(study.loss, arguments):
         raise StudyFileError(f"study {study.name!r}: {problem}")
     return partial(study.loss, **arguments)
-
-
-def _is_built(loss: object) -> bool:
-    """Return whether a loss is a module of torch; there is none as long as nobody has imported torch."""
-    module = getattr(getattr(sys.modules.get("torch"), "nn", None), "Module", None)
-    return module is not None and isinstance(loss, module)
-
-
-FOLDER_NAME = "1 to 100 printable characters, none of / \\ |, no leading dot"
-"""Names that are safe as folders in stores and reports: they cannot point outside."""
-
-
-def names_a_folder(name: str) -> bool:
-    """Return whether a name is safe as the name of a folder."""
-    return 0 < len(name.encode()) <= 100 and name.isprintable() and name[0] != "." and not set(name) & set("/\\|")

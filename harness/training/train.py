@@ -23,9 +23,11 @@ from transformers import PrinterCallback
 from harness.errors import Diverged, FrozenLoss, FrozenModel, RunFailed
 from harness.model.dropout import quick_dropout
 from harness.model.fast import FastSentenceTransformer, Way
+from harness.spec.parts import Mixing
 from harness.spec.settings import Sampler, Settings
 from harness.spec.space import Point
-from harness.training.feeding import as_argument, batches_an_epoch, check_prompts
+from harness.training.feeding import as_argument
+from harness.training.lessons import lessons_of
 from harness.training.trainer import Trainer, Watch
 
 LOGS = 50
@@ -80,8 +82,8 @@ class Training:
 
 def train(
     model: SentenceTransformer,
-    loss: nn.Module,
-    rows: Dataset,
+    loss: nn.Module | Mapping[str, nn.Module],
+    rows: Dataset | Mapping[str, Dataset],
     point: Point,
     schedule: Schedule,
     *,
@@ -91,7 +93,8 @@ def train(
     way: Way = "plain",
     settings: Settings = DEFAULTS,
     sampler: Sampler | None = None,
-    prompts: Mapping[str, str] = MappingProxyType({}),
+    prompts: Mapping[str, Any] = MappingProxyType({}),
+    mixing: Mixing = "proportional",
     report_to: Sequence[str] = (),
     run_name: str = "",
     on_step: Callable[[float], None] = lambda share: None,
@@ -101,8 +104,8 @@ def train(
 
     Args:
         model: the model.
-        loss: the loss of this model.
-        rows: training rows, with the columns in the loss's order.
+        loss: the loss of this model; several of them, by name, if it trains on several data sets at once.
+        rows: training rows, with the columns in the loss's order; by the same names if there are several losses.
         point: batch size and learning rate.
         schedule: length of the training, and when the dev set is scored.
         seed: seed of shuffling and dropout. The caller must also seed before building model and loss.
@@ -112,7 +115,9 @@ def train(
         settings: warm-up, scheduler and the like; its `max_seq_length` stays in the model, and its `epochs` replaces
             the schedule's epochs and examples.
         sampler: how batches are drawn; at random if None.
-        prompts: text that is put before all texts of a column, by column; `certify` has to be given the same.
+        prompts: text that is put before all texts of a column, by column; of several data sets by
+            name and column. `certify` has to be given the same.
+        mixing: how the batches of several data sets follow each other.
         report_to: integrations of the trainer: "tensorboard", "wandb", "mlflow".
         run_name: name of the run in these.
         on_step: called after each step with the share of the steps that are done, from 0 to 1.
@@ -125,19 +130,16 @@ def train(
         Diverged: the loss became NaN or infinite.
         FrozenLoss: a trainable parameter that belongs to the loss did not change.
         FrozenModel: no parameter of the model changed.
-        RunFailed: the rows do not suit the sampler or the prompts.
+        RunFailed: the rows do not suit the sampler or the prompts, or one of several data sets had no batch.
     """
     if settings.epochs is not None:
         schedule = replace(schedule, epochs=settings.epochs, examples=None)
     if settings.max_seq_length is not None:
         model.max_seq_length = settings.max_seq_length
-    check_prompts(model, rows, prompts, way)
-    steps = schedule.steps(
-        len(rows),
-        point.batch_size,
-        settings.accumulation,
-        batches_an_epoch(rows, point.batch_size, sampler, schedule.examples),
-    )
+    lessons = lessons_of(loss, rows, prompts, mixing)
+    lessons.check_prompts(model, way)
+    batches = lessons.batches(point.batch_size, sampler, schedule.examples)
+    steps = schedule.steps(lessons.rows, point.batch_size, settings.accumulation, batches)
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         run_name=run_name or None,
@@ -152,7 +154,7 @@ def train(
         gradient_accumulation_steps=settings.accumulation,
         max_grad_norm=settings.max_grad_norm,
         batch_sampler=as_argument(sampler),
-        prompts=dict(prompts) or None,
+        **lessons.of_arguments(),
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=not torch.cuda.is_available(),
@@ -169,10 +171,9 @@ def train(
         accelerator_config={"non_blocking": torch.cuda.is_available()},
     )
     watch = Watch(schedule.looks, on_step, on_look)
-    owned = _owned_parameters(model, loss)
-    before = {name: parameter.detach().clone() for name, parameter in owned.items()}
+    before = {name: _values(_owned_parameters(model, each.loss)) for name, each in lessons.by_name.items()}
     untrained = _sums(model)
-    trainer = Trainer(model=model, args=arguments, train_dataset=rows, loss=loss, callbacks=[watch])
+    trainer = Trainer(model=model, args=arguments, callbacks=[watch], **lessons.of_trainer())
     trainer.remove_callback(PrinterCallback)
     began = time.perf_counter()
     with _cached_parameters(model), _forward_path(model, way) as ran, quick_dropout():
@@ -182,21 +183,19 @@ def train(
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     if not math.isfinite(result.training_loss):
         raise Diverged(f"the mean training loss is {result.training_loss}; lower the learning rate")
-    frozen = [name for name, parameter in owned.items() if torch.equal(parameter.detach(), before[name])]
-    if frozen:
-        raise FrozenLoss(
-            f"{type(loss).__name__}: its parameters {', '.join(frozen)} did not change in {steps} steps, so the "
-            "optimizer does not update them; make them parameters of the loss module, and use them in its forward"
-        )
+    if not watch.stopped:
+        lessons.require_all(trainer.last_step, steps)
+    for name in lessons.changed(trainer.last_step):
+        _require_change(model, lessons.by_name[name].loss, before[name], steps)
     if torch.equal(_sums(model), untrained):
-        one_row = min(len(rows), point.batch_size) == 1
+        one_row = min(lessons.rows, point.batch_size) == 1
         fix = (
             "each batch has one row, so there are no in-batch negatives; give more rows or a larger batch"
             if one_row
             else "let the loss compute its value from the embeddings that it receives, with their gradients"
         )
         raise FrozenModel(
-            f"{type(loss).__name__}: no parameter of the model changed in {steps} steps, so its scores would be those "
+            f"{lessons.losses}: no parameter of the model changed in {steps} steps, so its scores would be those "
             f"of the untrained model; {fix}"
         )
     done = int(trainer.state.global_step)
@@ -238,6 +237,21 @@ def _forward_path(model: SentenceTransformer, way: Way) -> Iterator[Mapping[Any,
         yield model.ran
     finally:
         model.way = before
+
+
+def _require_change(model: SentenceTransformer, loss: nn.Module, before: Mapping[str, Tensor], steps: int) -> None:
+    """Raise FrozenLoss if a parameter of a loss has the value from before the training."""
+    owned = _owned_parameters(model, loss)
+    frozen = [name for name, parameter in owned.items() if torch.equal(parameter.detach(), before[name])]
+    if frozen:
+        raise FrozenLoss(
+            f"{type(loss).__name__}: its parameters {', '.join(frozen)} did not change in {steps} steps, so the "
+            "optimizer does not update them; make them parameters of the loss module, and use them in its forward"
+        )
+
+
+def _values(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
 
 def _sums(model: nn.Module) -> Tensor:

@@ -55,6 +55,11 @@ class Trainer(SentenceTransformerTrainer):
     rows_seen = 0
     """Rows on which the model was trained, over all epochs."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.last_step: dict[str | None, int] = {}
+        """The step, from 0, of the last batch of each data set by its name; None if there is only one."""
+        super().__init__(*arguments, **options)
+
     def get_data_collator(self, model: Any, args: Any, processing_class: Any = None) -> Any:
         """Return the collator; it puts a prompt before the texts if that is all that the model does with it."""
         collator = super().get_data_collator(model, args, processing_class)
@@ -75,6 +80,7 @@ class Trainer(SentenceTransformerTrainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
         self.rows_seen += inputs.pop(ROWS)
+        self.last_step[inputs.get("dataset_name")] = int(self.state.global_step)
         # the fast model merges all columns itself and needs each of them; the library merges only some
         merges = isinstance(self.model, FastSentenceTransformer) and self.model.way != "plain"
         with column_merging_disabled() if merges else nullcontext():

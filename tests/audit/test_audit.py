@@ -19,7 +19,7 @@ from hub import nli_rows, sts_pairs
 from rich.console import Console
 from torch import Tensor, nn
 
-from harness import Budget, Space, Study, api, choice, log_uniform, measures, sources, testbeds
+from harness import Budget, Part, Space, Study, api, choice, log_uniform, measures, sources, testbeds
 from harness.audit import cache as kept
 from harness.audit import outcome
 from harness.audit.examine import in_batch
@@ -166,7 +166,7 @@ def test_only_losses_that_have_no_other_negatives_draw_them_from_the_batch() -> 
         (losses.CosineSimilarityLoss, "pair-score", False),
         (losses.softmax, "pair-class", False),
     ]
-    assert [in_batch(Study("s", loss, view)) for loss, view, _ in kinds] == [drawn for *_, drawn in kinds]
+    assert [in_batch(Part("s", loss, view)) for loss, view, _ in kinds] == [drawn for *_, drawn in kinds]
 
 
 def test_normalising_takes_case_width_punctuation_and_spaces_alone() -> None:

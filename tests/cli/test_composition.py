@@ -76,7 +76,7 @@ def test_files_of_one_name_in_two_folders_are_two_files(tmp_path: Path) -> None:
         (folder / "own.py").write_text(OWN.replace("30.0", scale), encoding="utf-8")
         (folder / "more.py").write_text(EXTENDED, encoding="utf-8")
         loaded = load_study_file(folder / "more.py")
-        scales.append(loaded.study("own").loss.__globals__["SCALE"])
+        scales.append(loaded.study("own").all_parts[0].loss.__globals__["SCALE"])
         assert [study.name for study in loaded.studies] == ["softmax", "cosine", "mnr", "mnr+hard", "own"]
     assert scales == [2.0, 3.0]
 
@@ -85,7 +85,7 @@ def test_a_sweep_is_a_study_a_value_named_after_it() -> None:
     swept = MNR.sweep(scale=[20, 0.5], pooling=["cls"])
 
     assert [study.name for study in swept] == ["mnr scale=20 pooling=cls", "mnr scale=0.5 pooling=cls"]
-    assert [losses.label(study.loss) for study in swept] == [
+    assert [study.label for study in swept] == [
         "MultipleNegativesRankingLoss(scale=20)",
         "MultipleNegativesRankingLoss(scale=0.5)",
     ]
@@ -104,7 +104,7 @@ def test_a_sweep_of_a_function_hands_it_the_argument_and_keeps_what_it_reads() -
     softmax = Study("softmax", losses.softmax, "pair-class")
     swept = softmax.sweep(concatenation_sent_rep=[False])[0]
 
-    assert losses.label(swept.loss) == "softmax(concatenation_sent_rep=False)"
+    assert swept.label == "softmax(concatenation_sent_rep=False)"
     assert digest(swept.loss) != digest(softmax.loss)
     with pytest.raises(StudyFileError, match="the loss needs"):
         replace(swept, view="pair")

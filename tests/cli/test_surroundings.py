@@ -128,6 +128,7 @@ def test_what_a_loss_imports_when_called_is_of_the_study_file_loaded_last(tmp_pa
             },
         )
         loss = load_study_file(tmp_path / number / "study.py").study("cosine").loss
+        assert loss is not None
         found.append(loss(None))
         assert sys.path[-1] == str(tmp_path / number)
     assert found == [1, 2]

@@ -170,7 +170,7 @@ def test_a_study_waits_for_the_trials_of_the_one_that_mines_and_its_runs_are_tol
     ready = make_plan(ablation, records)
     assert {run.state for run in ready.of("mined", "tune")} == {"to do"}
     winner = max(records, key=lambda r: r.scores["stsb-dev/spearman_cosine"])
-    mining = named(ready.ablation.study("mined").view).mining
+    mining = ready.ablation.study("mined").mining
     assert mining is not None
     assert (mining.trial, mining.point) == (winner.id, winner.point)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness import Ablation, Budget, Settings, Space, Study, views
+from harness import Ablation, Budget, Part, Settings, Space, Study, views
 from harness.cli.main import main
 from harness.spec.loading import load_study_file
 from harness.testbeds import Testbed
@@ -37,7 +37,7 @@ def default_of(field: Field[Any]) -> str:
 def test_the_table_has_every_field_with_its_default() -> None:
     rows = re.findall(r"^\| `(\w+\.\w+)` \| .+ \| (.+) \|$", PAGE, re.MULTILINE)
 
-    classes = (Ablation, Study, Settings, Space, Budget, Testbed)
+    classes = (Ablation, Study, Part, Settings, Space, Budget, Testbed)
     assert rows == [(f"{cls.__name__}.{field.name}", default_of(field)) for cls in classes for field in fields(cls)]
 
 
@@ -65,6 +65,7 @@ def test_the_loss_of_the_page_computes_a_gradient(folder: Path) -> None:
     import torch
 
     study = load_study_file(folder / "my_loss.py").study("in-batch 30")
+    assert study.loss is not None
     loss = study.loss(torch.nn.Identity())
     texts = [{"sentence_embedding": torch.randn(4, 8, requires_grad=True)} for _ in range(2)]
     value = loss(texts, None)
