@@ -21,6 +21,7 @@ from harness.spec.ablation import Ablation
 from harness.spec.parts import Part
 from harness.spec.space import Choice
 from harness.spec.study import Study
+from harness.spec.views import named
 from harness.texts.near import BANDS, PER_BAND, SHINGLE, THRESHOLD
 
 FILE = "audit.json"
@@ -118,18 +119,21 @@ def of_plan(plan: Plan) -> Audit | None:
 
 
 def own_losses(ablation: Ablation) -> list[Study]:
-    """Return the studies with a loss that is a callable of the study file and not one of the library's."""
+    """Return the studies whose loss is tried: a callable of the study file, or one that reads several labels a row."""
     return [study for study in ablation.studies if own_parts(study)]
 
 
 def own_parts(study: Study) -> dict[str, Part]:
-    """Return the parts of a study with such a loss, by title."""
+    """Return the parts of a study with such a loss, by title; a teacher's embeddings may not fit the model."""
     library = (losses.softmax, losses.gist, losses.cached_gist)
     return {
         title: part
         for title, part in study.by_title.items()
-        if not isinstance(part.loss, losses.Loss | losses.Wrapped | losses.Regularized)
-        and not any(part.loss is each for each in library)
+        if named(part.view).label in ("scores", "embedding")
+        or (
+            not isinstance(part.loss, losses.Loss | losses.Wrapped | losses.Regularized)
+            and not any(part.loss is each for each in library)
+        )
     }
 
 

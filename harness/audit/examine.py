@@ -11,9 +11,9 @@ from harness.audit import cache, lengths, overlaps
 from harness.data.checks import of_dropped, of_null_labels, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding
+from harness.data.measured_sets import of_classification, of_retrieval
 from harness.data.overlap import of_overlap
 from harness.data.ranges import innermost, of_labels, of_scores
-from harness.data.retrieval_sets import of_retrieval
 from harness.errors import RunFailed
 from harness.reading import beir, materials
 from harness.reading.rows import read
@@ -23,7 +23,7 @@ from harness.spec.parts import Part
 from harness.spec.study import UNTRAINED
 from harness.spec.views import View, named
 from harness.testbeds import fetching
-from harness.testbeds.measure_kinds import Retrieval, Sts
+from harness.testbeds.measure_kinds import Classification, Retrieval, Sts
 from harness.testbeds.refs import EMBEDDED
 from harness.testbeds.sources import Source
 
@@ -78,6 +78,8 @@ def examine(
             findings += of_scores(measure.name, (pairs.sentence1, pairs.sentence2), pairs.gold, measure.range, bed.name)
         if isinstance(measure, Retrieval):
             findings += of_retrieval(measure.name, beir.load(measure), bed.name)
+        if isinstance(measure, Classification):
+            findings += of_classification(measure, bed.name)
         sets |= overlaps.of_measure(measure)
     tasks, left_out = overlaps.of_tasks(bed.tasks, missing, tell)
     shared = list(overlaps.between(bed, built, sets, tasks, tell))
@@ -163,7 +165,11 @@ def _mined(
 
 def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, parts: Mapping[str, Part]) -> list[Finding]:
     """Audit a view for its studies or parts, by title, with false negatives at each batch size if a loss draws them."""
-    sizes = cache.batch_sizes(ablation) if any(map(in_batch, parts.values())) else ()
+    without_duplicates = {
+        title for study in ablation.studies if (study.sampler or "").startswith("no_dup") for title in study.by_title
+    }
+    drawing = [title for title, part in parts.items() if in_batch(part) and title not in without_duplicates]
+    sizes = cache.batch_sizes(ablation) if drawing else ()
     bed = ablation.testbed
     return of_view(view, rows, list(parts), lengths.most_tokens(bed), lengths.counter(bed), sizes)
 

@@ -15,7 +15,7 @@ from harness.reading import materials
 from harness.reading.items import texts_of
 from harness.spec.views import View
 from harness.testbeds import Testbed
-from harness.testbeds.measure_kinds import Measure
+from harness.testbeds.measure_kinds import Measure, Retrieval
 from harness.texts.near import near_duplicates
 from harness.texts.normal import PairKey, normalise, pair_keys
 
@@ -38,12 +38,12 @@ def of_measure(measure: Measure) -> dict[str, Held]:
     """Return what a measure is scored with, by the name of each part; nothing for one whose texts are not known."""
     texts = texts_of(measure)
     keys = tuple(pair_keys(*zip(*texts.pairs, strict=True))) if texts.pairs else ()
-    if texts.queries:
+    if isinstance(measure, Retrieval):
         answers = frozenset(normalise(answer) for _, answer in texts.pairs)
         queries = frozenset(map(normalise, texts.queries))
         return {measure.name: Held(keys, queries), f"{measure.name} (relevant documents)": Held((), answers)}
-    singles = frozenset(map(normalise, texts.single))
-    held = Held(keys, singles | {text for key in keys for text in key})
+    alone = tuple((single, single) for single in map(normalise, texts.single))  # a text and its label belong together
+    held = Held.of_pairs((*keys, *alone))
     return {measure.name: held} if held.sentences else {}
 
 
@@ -98,6 +98,8 @@ def between(
     for view, rows in built:
         first, *others = view.columns[: view.texts]
         in_rows.update(map(normalise, rows[first]))
+        if not others:
+            trained.update((single, single) for single in map(normalise, rows[first]))
         for other in others:
             trained.update(pair_keys(rows[first].tolist(), rows[other].tolist()))
     in_rows |= {sentence for key in trained for sentence in key}

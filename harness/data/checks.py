@@ -26,7 +26,7 @@ LABELS = 10
 MUCH_CUT = 0.01
 """Share of truncated texts above which they are a warning."""
 
-ALLOW_MORE = "fix them, or allow more in the study file: testbed=replace(testbeds.NAME, max_dropped=SHARE)"
+ALLOW_MORE = "fix them, leave them out with source.where(...), or allow more: max_dropped=SHARE of the testbed"
 
 
 def of_view(

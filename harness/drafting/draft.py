@@ -202,18 +202,16 @@ def _notes(wanted: Wanted, studies: int) -> tuple[str, ...]:
 
 
 def fed(rows: Recognised) -> list[str]:
-    """Return which losses of sentence-transformers rows feed, and what the others need, a line each."""
+    """Return which losses of sentence-transformers rows feed, and where it stands what the others need."""
     label: Label = {"scored pairs": "score", "labelled pairs": "score", "labelled texts": "class", "nli": "class"}.get(
         rows.form, "none"
     )  # type: ignore[assignment]
     texts = len(rows.texts)
     feeds = [name for name, inputs in INPUTS.items() if inputs.accept(label, texts)]
-    other: dict[str, list[str]] = {}
-    for name, inputs in INPUTS.items():
-        if name not in feeds:
-            other.setdefault(str(inputs), []).append(name)
-    lines = [f"losses that these rows feed: {', '.join(feeds)}"]
-    return lines + [f"not: {', '.join(names)} (need {needs})" for needs, names in other.items()]
+    return [
+        f"losses that these rows feed: {', '.join(feeds)}",
+        f"the other {len(INPUTS) - len(feeds)} losses need other columns: docs/losses.md says which",
+    ]
 
 
 def relative(path: Path, folder: Path) -> str:

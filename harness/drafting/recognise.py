@@ -21,6 +21,12 @@ POSITIVES = (
 SCORES = ("score", "similarity", "similarity_score", "relevance", "rating", "gold")
 CLASSES = ("label", "class", "category", "intent", "topic", "tag", "target", "is_duplicate")
 
+FEWEST = 10
+"""Smallest number of rows of which a part can be kept for dev and another for test."""
+
+ALIKE = {"1", "0", "yes", "no", "true", "false", "duplicate", "not duplicate", "y", "n", "match", "no match"}
+"""Texts that say of a pair whether it is alike."""
+
 MOST_CLASSES = 0.05
 """Texts are names of classes if they have at most this share of distinct values, or at most 20 of them."""
 
@@ -65,6 +71,10 @@ def recognise(rows: pd.DataFrame, where: str) -> Recognised:
     Raises:
         AuditFailed: there is no column of texts.
     """
+    if len(rows) < FEWEST:
+        raise AuditFailed(
+            f"{where}: only {len(rows)} row{'s' * (len(rows) != 1)}; give at least {FEWEST}, to divide them"
+        )
     columns = tuple(_column(rows[name]) for name in rows)
     texts = [column.name for column in columns if column.kind == "text"]
     if not texts:
@@ -83,6 +93,12 @@ def recognise(rows: pd.DataFrame, where: str) -> Recognised:
         return Recognised("scored pairs", columns, pair, number, low, high)
     if len(pair) == 2 and kind and set(rows[kind].dropna().unique()) <= {0, 1}:
         return Recognised("labelled pairs", columns, pair, kind)
+    doubtful = [name for name in _classes(columns) if {str(v).lower() for v in rows[name].dropna().unique()} <= ALIKE]
+    if len(pair) == 2 and doubtful:
+        raise AuditFailed(
+            f"{where}: column {doubtful[0]!r} seems to say which pairs are alike, and without it all pairs would count "
+            "as alike. Write 1 and 0 into it, as numbers, or remove the column"
+        )
     if len(pair) == 2:
         return Recognised("pairs", columns, pair)
     return Recognised("labelled texts" if kind else "texts", columns, pair, kind)
@@ -100,6 +116,7 @@ def _column(values: pd.Series[Any]) -> Column:
     if there.empty:
         return Column(name, "unused", "empty")
     distinct = there.map(repr).nunique()
+    empty = f", {1 - len(there) / len(values):.0%} empty" if len(there) < len(values) else ""
     if is_bool_dtype(there) or (is_numeric_dtype(there) and set(there.unique()) <= {0, 1}):
         return Column(name, "number" if _named(name, SCORES) else "class", "0 or 1")
     if is_numeric_dtype(there):
@@ -114,11 +131,10 @@ def _column(values: pd.Series[Any]) -> Column:
     words = there.map(lambda text: len(text.split()))
     if distinct <= max(20, MOST_CLASSES * len(there)) and words.max() <= 5 and distinct < len(there):
         return Column(name, "class", f"{distinct} different short texts")
-    if words.max() == 1 and distinct == len(there):
+    if words.max() == 1 and distinct == len(there) and there.map(str.isascii).all():  # Chinese has no spaces
         return Column(name, "unused", "a different single word in each row, as ids are")
-    return Column(
-        name, "text", f"texts of {words.median():g} words in the median, {distinct / len(there):.0%} distinct"
-    )
+    what = f"texts of {words.median():g} words in the median, {distinct / len(there):.0%} distinct{empty}"
+    return Column(name, "text", what)
 
 
 def _named(name: str, names: tuple[str, ...]) -> bool:
@@ -133,6 +149,10 @@ def _in_roles(texts: list[str]) -> tuple[str, ...]:
     first = anchor or (rest.pop(0) if rest else None)
     second = positive or (rest.pop(0) if rest else None)
     return tuple(name for name in (first, second) if name is not None)
+
+
+def _classes(columns: tuple[Column, ...]) -> list[str]:
+    return [column.name for column in columns if column.kind == "class"]
 
 
 def _label(columns: tuple[Column, ...], kind: Kind) -> str | None:

@@ -236,9 +236,13 @@ class Driver:
             )
         # added here because the worker of a tuning run has a testbed without test set
         bed = self.ablation.testbed
+        measures = {} if record.stage == "tune" else {each.name: bed.content_of(each) for each in bed.besides}
         training = trained(self._planner.ablation_of(run.study), run.study)
         record = replace(
-            record, provenance={**record.provenance, **training}, objective=bed.objective, headline=bed.headline
+            record,
+            provenance={**record.provenance, **training, "measures": measures},
+            objective=bed.objective,
+            headline=bed.headline,
         )
         record = completed(self.records.get(run.id), record)
         staging = self._staging / run.id
@@ -250,7 +254,8 @@ class Driver:
         self._planner.add(record)  # again, with the predictions left on disk
         shutil.rmtree(staging, ignore_errors=True)
         self.board.line(_sentence(record))
-        for line in record.warnings:
+        new = [f"{name}: {why}" for name, why in record.missing.items() if name not in self.missing]
+        for line in (*(f"no score by {each}" for each in new), *record.warnings):
             if line not in self._warned:
                 self._warned.add(line)
                 self.board.line(f"warning: {record.study}: {line}")

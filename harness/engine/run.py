@@ -255,7 +255,6 @@ def _provenance(job: Job) -> dict[str, Any]:
         "hardware": provenance.hardware(),
         "revisions": {**bed.revisions(), **rows_by_part(beds, Testbed.revisions)},
         "contents": {**bed.hashes(), **rows_by_part(beds, Testbed.hashes)},
-        "measures": {measure.name: bed.content_of(measure) for measure in bed.besides if bed.content_of(measure)},
         "rows_asked": None if bed.max_rows is None else bed.max_rows * len(beds),
         "hub": None if bed.base.repo == EMBEDDED or bed.base.local else provenance.without_secrets(hub.endpoint()),
         "precision": precision_here(job.ablation.precision),

@@ -60,7 +60,10 @@ def _finite(value: Any, where: str) -> float:
     if not isinstance(number, Real) or not math.isfinite(number):
         what = f"{number!r:.80}" if isinstance(number, Real) else f"a {type(value).__name__}"
         raise RunFailed(f"{where} {what}; return finite numbers, of which more is better")
-    return float(number)
+    score = float(number)
+    if not -1 <= score <= 1:
+        raise RunFailed(f"{where} {score:g}; return scores between -1 and 1: reports print them times 100")
+    return score
 
 
 def _fingerprint(model: SentenceTransformer) -> str:
@@ -87,10 +90,16 @@ def _in_eval_mode(model: SentenceTransformer) -> Iterator[None]:
 
 @contextmanager
 def _same_random_state(device: torch.device) -> Iterator[None]:
-    """Restore the random states of Python, numpy and torch, also that of the device, at the end."""
+    """Start the random generators of Python, numpy and torch at one place, and restore their states at the end.
+
+    So a function that draws items draws the same ones for every model.
+    """
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
+            random.seed(0)
+            np.random.seed(0)
+            torch.manual_seed(0)
             yield
         finally:
             random.setstate(states[0])

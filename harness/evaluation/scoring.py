@@ -8,6 +8,7 @@ subsets (mostly languages) has no clear meaning, so each subset is a separate fi
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from harness.reading import materials
 from harness.scores import UNFIT
 from harness.stats import intervals
 from harness.store.items import Items, Pairs, Values
-from harness.testbeds.measure_kinds import Measure, Mteb, Sts
+from harness.testbeds.measure_kinds import Measure, Mteb, Own, Sts
 from harness.texts.normal import PairKey, pair_keys
 
 __all__ = ["DECIMALS", "Encoder", "subsets", "task", "task_pairs", "task_refs"]
@@ -64,7 +65,9 @@ def score_measure(encoder: Encoder, measure: Measure, in_full: bool = False) -> 
         predictions, figures = score_sts(encoder, sts)
         figures |= score_truncated(encoder, sts) if in_full else {}
         return MeasureScores(_named(measure, figures), predictions if in_full else None)
-    scored = measures.score(measure, encoder, encoder.model)
+    # a copy, because a measure of one's own must not change what the following measures see, nor what is saved
+    model = copy.deepcopy(encoder.model) if isinstance(measure, Own) else encoder.model
+    scored = measures.score(measure, encoder, model)
     values = Values(scored.ids, scored.values) if scored.values else None
     return MeasureScores(_named(measure, scored.figures), (scored.pairs or values) if in_full else None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,7 +122,9 @@ def described(model: SentenceTransformer) -> str:
     modules = ", ".join(f"Pooling ({m.pooling_mode})" if isinstance(m, Pooling) else type(m).__name__ for m in model)
     source = "pooling added: it has no modules.json" if model.module_kwargs is None else "as its modules.json says"
     prompts = f"; prompt {model.default_prompt_name!r} by default" if model.default_prompt_name else ""
-    return f"{modules}; at most {model.max_seq_length} tokens{prompts}; {source}"
+    longest = model.max_seq_length
+    length = "any number of" if longest is None or math.isinf(longest) else f"at most {longest}"
+    return f"{modules}; {length} tokens{prompts}; {source}"
 
 
 def _no_code_and_no_pickle(folder: Path) -> None:

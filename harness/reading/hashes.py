@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from harness.errors import AuditFailed, RunFailed, TestbedUnavailable
-from harness.reading import beir, materials
+from harness.identity import paths_in
+from harness.reading import beir, items, materials
 from harness.testbeds import Testbed, described, fetching, hub
 from harness.testbeds.fetching import Part
-from harness.testbeds.measure_kinds import Classification, Mteb, Own, Retrieval, Sts
+from harness.testbeds.measure_kinds import Classification, Mteb, Own, Retrieval, Sts, Triplets
 from harness.testbeds.refs import Ref
 from harness.testbeds.sources import Source
 
@@ -133,10 +134,22 @@ def _content(part: Part, state: tuple[tuple[str, int, int], ...]) -> str | None:
         return of_sts(materials.load_sts(part))
     if isinstance(part, Retrieval):
         return beir.load(part).content
-    if isinstance(part, (Mteb, Own)):  # mteb pins its tasks' data; a function is hashed by what it computes
+    if isinstance(part, Mteb):  # mteb pins its tasks' data
         return None
-    sources = (part.train, part.test) if isinstance(part, Classification) else (part.source,)
-    return hashlib.sha256(" ".join(of_frame(materials.load_rows(source)) for source in sources).encode()).hexdigest()
+    if isinstance(part, Own):
+        named = {path: of_named(path) for path in paths_in(part.function)}
+        return hashlib.sha256(f"{part!r} {sorted(named.items())}".encode()).hexdigest()
+    if isinstance(part, Classification):
+        read: list[tuple[Source, tuple[str, ...]]] = [
+            (part.train, (part.text, part.label)),
+            (part.test, (part.text, part.label)),
+        ]
+    elif isinstance(part, Triplets):
+        read = [(part.source, (part.anchor, part.positive, part.negative))]
+    else:
+        read = [(part.source, (part.text1, part.text2, part.label))]
+    hashes = [of_frame(items.rows_with(source, names, f"measure {part.name!r}")[[*names]]) for source, names in read]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def of_names(names: Iterable[str]) -> dict[str, str]:

@@ -79,7 +79,7 @@ def columns(source: Source, names: Sequence[str], where: str, empty: bool = Fals
     Raises:
         AuditFailed: there are no rows, a column is missing, or a value is not a text or an empty one.
     """
-    rows = _rows(source, names, where)
+    rows = rows_with(source, names, where)
     found = [[None if value is None or value != value else value for value in rows[name].tolist()] for name in names]
     for name, values in zip(names, found, strict=True):
         for row, value in enumerate(values, 1):
@@ -90,7 +90,7 @@ def columns(source: Source, names: Sequence[str], where: str, empty: bool = Fals
     return [[value or "" for value in values] for values in found]
 
 
-def _rows(source: Source, names: Sequence[str], where: str) -> DataFrame:
+def rows_with(source: Source, names: Sequence[str], where: str) -> DataFrame:
     from harness.reading.rows import read
 
     rows: DataFrame = read(source).rows
@@ -110,7 +110,7 @@ def labelled(source: Source, names: Sequence[str], label: str, where: str) -> tu
         AuditFailed: as `columns` does, and for a label that is neither.
     """
     texts = columns(source, names, where)
-    found = [_label(value) for value in _rows(source, (*names, label), where)[label].tolist()]
+    found = [_label(value) for value in rows_with(source, (*names, label), where)[label].tolist()]
     place = next((row for row, value in enumerate(found) if value is None), None)
     if place is not None:
         raise AuditFailed(

@@ -197,15 +197,17 @@ class Facts:
 
     @cached_property
     def missing(self) -> dict[str, str]:
-        """The tasks that a finished final run, or the untrained model's, lacks, each with a reason."""
+        """The tasks and further measures that a finished final run, or the untrained one, lacks, each with a reason."""
         reasons: dict[str, str] = {}
+        besides = [measure.name for measure in self.plan.ablation.testbed.besides]
         for record in self._tested:
+            reasons |= {name: record.missing[name] for name in besides if name in record.missing}
             for task in self.tasks:
                 if f"mteb/{task}" not in record.scores:
                     reasons.setdefault(task, "not evaluated yet")
                     why = record.missing.get(task) or record.missing.get(task.partition(":")[0])
                     reasons[task] = why or reasons[task]
-        return {task: reasons[task] for task in self.tasks if task in reasons}
+        return {name: reasons[name] for name in (*besides, *self.tasks) if name in reasons}
 
     def task_mean(self, row: Row) -> float | None:
         """Return the mean over the common tasks of a row's mean scores."""

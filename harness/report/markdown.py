@@ -122,6 +122,8 @@ def budget_line(facts: Facts) -> str:
         if budget.examples is not None
         else f"{budget.epochs:g} epoch{'s' * (budget.epochs != 1)}"
     )
+    if any(study.settings.epochs is not None or "epochs" in study.options for study in ablation.studies):
+        length = f"{length} (studies with `epochs` of their own excepted)"
     numbers = sorted({len(row.trials) for row in facts.studies})
     trials = f"{' or '.join(map(str, numbers)) or 'no'} trial{'s' * (numbers != [1])}"
     firsts = {str(ablation.default_point(study)) for study in ablation.studies}
@@ -146,7 +148,7 @@ def _result(facts: Facts) -> Iterable[str]:
     yield explain.without_gain(facts)
     yield "Minutes cover training and evaluation of all runs of the study."
     if facts.missing:
-        yield f"Missing tasks: {', '.join(map(escape, facts.missing))}. The section Tasks gives the reasons."
+        yield f"Missing scores: {', '.join(map(escape, facts.missing))}. The section Tasks gives the reasons."
     left = [f"{escape(row.name)} {n} of {len(row.runs)}" for row in facts.rows if (n := len(row.runs) - row.done)]
     if left:
         yield f"Runs not done: {', '.join(left)}."
@@ -169,7 +171,11 @@ def _steps(facts: Facts) -> Iterable[str]:
     lines = []
     for step in facts.steps[1:]:
         a, b = step.before, step.after
-        meant = [name for name, differs in (("the loss", a.loss != b.loss), ("the view", a.view != b.view)) if differs]
+        meant = [
+            name
+            for name, differs in (("the loss", a.loss != b.loss), ("the view or the settings", a.view != b.view))
+            if differs
+        ]
         also = [
             words
             for field, words in (("rows", "rows"), ("steps", "steps"), ("examples_seen", "examples seen"))
@@ -216,7 +222,7 @@ def _tasks(facts: Facts, figures: Collection[str]) -> Iterable[str]:
         yield f"Some tasks have subsets that are scored separately. Their languages: {named}."
     if facts.missing:
         yield "\n".join(
-            ["Missing tasks:", ""]
+            ["Missing scores:", ""]
             + [f"- {escape(t)}: {escape(without_paths(why))}" for t, why in facts.missing.items()]
         )
     if any(row.ended for row in facts.rows):

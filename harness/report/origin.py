@@ -28,7 +28,7 @@ def data_and_model(facts: Facts) -> Iterable[str]:
         )
     parts = {
         **bed.revisions(),
-        **{part: text for revisions, _ in facts.provenance("revisions") for part, text in revisions.items()},
+        **{name: text for run in facts.untrained.records for name, text in run.provenance.get("revisions", {}).items()},
     }
     lines = tuple((part, escape(without_paths(str(text)))) for part, text in parts.items())
     yield tables.Table(("part", f"testbed {escape(bed.name)}"), lines, left=2).markdown()

@@ -173,8 +173,10 @@ def of(function: Callable[[SentenceTransformer], Any], name: str) -> Own:
     """Return a measure of one's own.
 
     Args:
-        function: function of the model that returns one number, of which more is better; or one number for each item,
-            as a list or as a dictionary by the items' names, whose mean is the score. Its code enters the run id.
+        function: function of the model that returns one number between -1 and 1, of which more is better; or one for
+            each item, as a list or as a dictionary by the items' names, whose mean is the score. It gets a copy of the
+            model, and random generators start at the same place for every model. Its code and the files that it names
+            enter the run id. The score is named "NAME/value".
         name: name of the measure.
 
     Raises:

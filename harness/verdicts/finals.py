@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from harness.planning.plan import Plan, PlannedRun
 from harness.spec.study import UNTRAINED
+from harness.store.items import Pairs
 from harness.verdicts.predictions import Predictions, flaw, predictions_of
 
 NO_SPREAD = 0.0001
@@ -91,9 +92,15 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
 
 
 def _repeated(study: str, runs: Iterable[PlannedRun], headline: str) -> tuple[str, ...]:
-    """Describe which seeds of a study gave identical predictions for the test items."""
+    """Describe which seeds of a study gave identical predictions for the test pairs.
+
+    Equal values of other items say nothing: two models may rank all queries' documents alike.
+    """
     alike: dict[Hashable, list[int]] = defaultdict(list)
     ended = [(run.seed, run.record) for run in runs if run.record is not None and run.record.outcome == "ok"]
+    ended = [
+        (seed, record) for seed, record in ended if isinstance(record.items.get(headline.partition("/")[0]), Pairs)
+    ]
     for seed, record in ended:
         predicted = predictions_of(record, headline)
         if predicted is not None:

@@ -110,6 +110,8 @@ def test_rows_that_say_nothing_of_quality_need_a_measure(
         (["mine.py", "--source", "rows.csv", "--dev", ".", "--test", "."], "has no corpus.jsonl"),
         (["mine.py", "--source", "numbers.csv"], "no column of texts was recognised; it has a (0 or 1)"),
         (["mine.py", "--source", "empty.csv"], "empty.csv"),
+        (["mine.py", "--source", "one.csv"], "only 1 row"),
+        (["mine.py", "--source", "likes.csv"], "column 'is_duplicate' seems to say which pairs are alike"),
     ],
 )
 def test_what_cannot_become_a_study_file_is_refused(
@@ -122,9 +124,26 @@ def test_what_cannot_become_a_study_file_is_refused(
     monkeypatch.chdir(tmp_path)
     write(tmp_path, "pairs").rename("rows.csv")
     Path("there.py").write_text("mine = 1\n", encoding="utf-8")
-    Path("numbers.csv").write_text("a\n0\n1\n", encoding="utf-8")
+    Path("numbers.csv").write_text("a\n" + "0\n1\n" * 9, encoding="utf-8")
+    Path("one.csv").write_text("a,b\nx y,z u\n", encoding="utf-8")
+    likes = "".join(f"the dog {n},a cat {n},{'yes' if n % 2 else 'no'}\n" for n in range(20))
+    Path("likes.csv").write_text("text1,text2,is_duplicate\n" + likes, encoding="utf-8")
     Path("empty.csv").write_text("", encoding="utf-8")
     assert main(["new", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert Path("there.py").read_text(encoding="utf-8") == "mine = 1\n"
     assert not Path("mine.py").exists()
+
+
+def test_texts_without_spaces_are_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"質問": f"これは質問番号{n}ですか", "回答": f"はい、これは{n}番目の回答です" if n % 5 else None}
+        for n in range(30)
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (tmp_path / "japanese.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert main(["new", str(tmp_path / "mine.py"), "--source", str(tmp_path / "japanese.jsonl")]) == 0
+    told = capsys.readouterr().out
+    assert "The rows are pairs." in told
+    assert "20% empty" in told
+    assert load_study_file(tmp_path / "mine.py").studies[0].view.columns == ("質問", "回答")  # type: ignore[union-attr]

@@ -268,7 +268,7 @@ def test_a_file_that_changes_while_its_runs_are_made_fails_them(folder: Path, tm
     """All in one process: what it has read and hashed before must not hide the change."""
     own = tmp_path / "files"
     shutil.copytree(folder, own)
-    changed = []
+    changed: list[bool] = []
 
     def changing(model: SentenceTransformer) -> nn.Module:
         if changed:  # the first call is the audit's, the second the trial's

@@ -1,9 +1,12 @@
-"""Audit rules for retrieval sets: what of them is not scored."""
+"""Audit rules for the sets of measures: what is not scored, and what leaks inside a measure."""
 
 from __future__ import annotations
 
 from harness.data.findings import Finding
 from harness.reading.beir import RetrievalSet
+from harness.reading.items import columns
+from harness.testbeds.measure_kinds import Classification
+from harness.texts.normal import normalise
 
 
 def of_retrieval(name: str, read: RetrievalSet, testbed: str) -> list[Finding]:
@@ -26,3 +29,19 @@ def of_retrieval(name: str, read: RetrievalSet, testbed: str) -> list[Finding]:
         for what, count, of, words in notes
         if count
     ]
+
+
+def of_classification(measure: Classification, testbed: str) -> list[Finding]:
+    """Return an error if texts that a classifier is scored on are among those that it is fitted on."""
+    where = f"measure {measure.name!r}"
+    fitted = {normalise(text) for text in columns(measure.train, (measure.text,), where)[0]}
+    tested = [normalise(text) for text in columns(measure.test, (measure.text,), where)[0]]
+    shared = sum(text in fitted for text in tested)
+    if not shared:
+        return []
+    words = (
+        f"{shared:,} of the {len(tested):,} texts on which the classifier of {measure.name} is scored are among those "
+        "on which it is fitted. Divide them, e.g. by source.split(by=...)."
+    )
+    what = f"texts of {measure.name} in its own training texts"
+    return [Finding("error", f"testbed {testbed}", what, shared, len(tested), words)]
