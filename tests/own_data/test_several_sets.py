@@ -116,7 +116,7 @@ def test_both_mixings_run_to_the_report(model: Path, tmp_path: Path) -> None:
     assert r"mixed round\_robin" in page
 
     swapped = replace(BOTH, parts=[BOTH.parts[1], BOTH.parts[0]])
-    assert {run.state for run in plan(declared(model, swapped), store).of("both")} == {"to do"}
+    assert "done" not in {run.state for run in plan(declared(model, swapped), store).of("both")}
 
 
 def test_every_part_is_audited_and_its_own_loss_tried(model: Path, tmp_path: Path) -> None:
