@@ -64,7 +64,7 @@ def counted(rows: DataFrame, meaning: dict[str, Frame]) -> tuple[int, int, int, 
 
 def with_margin(ablation: Ablation, name: str, margin: float) -> Ablation:
     """Return the ablation with another margin for a study's mining, by the same model."""
-    before = named(ablation.study(name).view).mining
+    before = ablation.study(name).mining
     assert before is not None
     view = views.mined(by=before.by, negatives=before.negatives, margin=margin)
     study = replace(ablation.study(name), view=replace(view, mining=replace(before, margin=margin)))
@@ -73,13 +73,13 @@ def with_margin(ablation: Ablation, name: str, margin: float) -> Ablation:
 
 def margins(ablation: Ablation, name: str) -> tuple[float | None, ...]:
     """Return the margins to try: several where the base model mines, the study's own where a model is trained."""
-    mined = named(ablation.study(name).view).mining
+    mined = ablation.study(name).mining
     return (None,) if mined is None else MARGINS if mined.trial is None else (mined.margin,)
 
 
 def random_rows(ablation: Ablation, name: str) -> int:
     """Return the number of rows with a random negative; the study's negatives must have been mined."""
-    bed, view = ablation.testbed_of(name).sealed(), named(ablation.study(name).view)
+    bed, view = ablation.testbed_of(name).sealed(), named(ablation.study(name).view or "pair")
     return mining.count_drawn(view, view_rows(bed, view), base_of(bed))
 
 
@@ -96,7 +96,7 @@ def main() -> None:
         "study", "margin", "negatives", "false", "similarity 4 of 5 or more", "mean similarity", "random rows"
     )
     for study in ablation.studies:
-        if "negative" not in " ".join(named(study.view).columns):
+        if "negative" not in " ".join(named(study.view or "pair").columns):
             continue
         for margin in margins(ablation, study.name):
             changed = ablation if margin is None else with_margin(ablation, study.name, margin)

@@ -58,6 +58,7 @@ def plain_script(file: Path, run: dict[str, Any], tasks: Sequence[str]) -> dict[
         set_seed(run["seed"])
         rows = Dataset.from_pandas(frame, preserve_index=False)
         folder = Path(tempfile.mkdtemp())
+        assert study.loss is not None
         loss = study.loss(model)
         train_plainly(model, loss, rows, run["batch_size"], run["lr"], folder, "cpu", run["seed"])
     sets = {each.name: materials.load_sts(each) for each in bed.measures[: 2 if final else 1] if isinstance(each, Sts)}

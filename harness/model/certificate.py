@@ -95,7 +95,7 @@ def certify(
 ) -> Certificate:
     """Return the fastest forward path by which `model` may train on `rows`.
 
-    A process certifies each combination of model, loss, options and precision once and remembers the result. Only a
+    A process certifies each combination of model, loss, options, columns, prompts and precision once and remembers the result. Only a
     copy of the model is compared, so that the model and the state of the random generators do not change.
 
     Args:
@@ -115,7 +115,8 @@ def certify(
         return Certificate.plain("prompts are given, and the model's pooling leaves their tokens out")
     began = time.perf_counter()
     kinds = tuple(sorted((name, repr(value)) for name, value in options.items()))  # an option may turn off a term
-    key = (_content(model), digest(loss), kinds, precision, str(model.device))
+    columns = (tuple(rows.column_names), tuple(sorted(prompts.items())))
+    key = (_content(model), digest(loss), kinds, columns, precision, str(model.device))
     certificate = _CERTIFICATES.get(key)
     if certificate is None:
         with _random_state_restored(model.device):

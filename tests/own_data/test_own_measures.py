@@ -83,8 +83,7 @@ def test_an_edited_measure_is_scored_again(base: Path, tmp_path: Path) -> None:
         assert record.scores["own/value"] == pytest.approx(-before[record.id]["own/value"])
         assert record.scores["test/ndcg@10"] == before[record.id]["test/ndcg@10"]
     (verdict,) = judge(plan(of(-1.0), tmp_path / "store"))
-    fresh = driven(of(-1.0), tmp_path / "fresh")
-    assert "own" in fresh
+    driven(of(-1.0), tmp_path / "fresh")
     assert verdict.difference == pytest.approx(judge(plan(of(-1.0), tmp_path / "fresh"))[0].difference)
 
 
