@@ -96,7 +96,7 @@ def certify(
     """Return the fastest forward path by which `model` may train on `rows`.
 
     A process certifies each combination of model, loss, options, columns, prompts and precision once and remembers the
-    result. Only a copy of the model is compared, so that the model and the state of the random generators do not change.
+    result. Only a copy of the model is compared, so the model and the state of the random generators do not change.
 
     Args:
         model: the model that the run will train.
