@@ -236,7 +236,8 @@ class Driver:
             )
         # added here because the worker of a tuning run has a testbed without test set
         bed = self.ablation.testbed
-        measures = {} if record.stage == "tune" else {each.name: bed.content_of(each) for each in bed.besides}
+        contents = {} if record.stage == "tune" else {each.name: bed.content_of(each) for each in bed.besides}
+        measures = {name: content for name, content in contents.items() if content is not None}
         training = trained(self._planner.ablation_of(run.study), run.study)
         record = replace(
             record,

@@ -187,9 +187,9 @@ class Testbed:
         by_text = dict(self.contents)
         return {part: by_text[text] for part, text in self.declared().items() if text in by_text}
 
-    def content_of(self, measure: Measure) -> str:
-        """Return the content hash of a measure, or what it declares if nothing of it was read."""
-        return dict(self.contents).get(repr(measure), repr(measure))
+    def content_of(self, measure: Measure) -> str | None:
+        """Return the content hash of a measure, None if it was not read, or is a task of mteb, which pins its data."""
+        return dict(self.contents).get(repr(measure))
 
     def identity(self) -> dict[str, str]:
         """Return what decides a run's training and its dev and test scores, by part: its content where it is known."""

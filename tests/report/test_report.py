@@ -173,7 +173,7 @@ def test_troubles_are_told(tmp_path: Path) -> None:
     for words in (
         "**Incomplete: 3 of 3 incomplete",
         "2 of 3 seeds",
-        "Missing tasks: SICK-R",
+        "Missing scores: SICK-R",
         "- SICK-R: not on the hub",
         "1 pruned, 1 infeasible, 1 diverged, 7 failed",
         "Pruning stopped 1 trials after 1.0 minutes of training and saved 3.0.",
