@@ -171,11 +171,12 @@ def _steps(facts: Facts) -> Iterable[str]:
     lines = []
     for step in facts.steps[1:]:
         a, b = step.before, step.after
-        meant = [
-            name
-            for name, differs in (("the loss", a.loss != b.loss), ("the view or the settings", a.view != b.view))
-            if differs
-        ]
+        varied = any(facts.plan.ablation.study(row.name).varies() for row in (a, b))
+        changes = (
+            ("the loss", a.loss != b.loss),
+            ("the view or the settings" if varied else "the view", a.view != b.view),
+        )
+        meant = [name for name, differs in changes if differs]
         also = [
             words
             for field, words in (("rows", "rows"), ("steps", "steps"), ("examples_seen", "examples seen"))
