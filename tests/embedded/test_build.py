@@ -55,9 +55,9 @@ def test_importing_the_package_is_cheap() -> None:
 def test_fetching_the_testbed_waits_for_no_heavy_import() -> None:
     """The first thing a newcomer's command does; what would be fetched is left out here."""
     code = (
-        "import sys\nfrom harness.engine import worker\nfrom harness.testbeds import embedded, materials\n"
-        "materials._fetch_one = lambda *what, **how: None\n"
-        "print(worker.fetch(embedded), sorted({'mteb', 'torch', 'sentence_transformers'} & {*sys.modules}))"
+        "import sys, cloudpickle\nfrom harness.engine import worker\nfrom harness.testbeds import embedded, fetching\n"
+        "fetching._fetch_one = lambda *what, **how: None\n"
+        "print(worker.fetch(cloudpickle.dumps((embedded, ()))), sorted({'mteb', 'torch', 'sentence_transformers'} & {*sys.modules}))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "{} []"
