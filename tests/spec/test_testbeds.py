@@ -187,15 +187,16 @@ def test_the_contents_of_sources_are_read_once_each_and_those_of_measures_that_a
     frames = {
         name: sources.frame(pd.DataFrame({"sentence1": ["a"], "sentence2": [name], "score": [0.5]})) for name in "dt"
     }
+    mine = measures.of(first, "mine")
     made = bed(
         model=testbeds.embedded.base,
         source=frame("y"),
         dev=measures.sts(frames["d"], "dev"),
         test=measures.sts(frames["t"], "test"),
-        also=(more, measures.of(first, "mine")),
+        also=(more, mine),
     )
     found = contents_of(made, [own])
-    assert set(found) == {repr(part) for part in (made.base, made.source, own, made.dev, made.test)}
+    assert set(found) == {repr(part) for part in (made.base, made.source, own, made.dev, made.test, mine)}
     assert len(set(found.values())) == len(found)
     assert found[repr(own)] != found[repr(made.source)]
     assert found[repr(own)] == contents_of(made, [frame("x")])[repr(own)]
