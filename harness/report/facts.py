@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.planning.pairing import share_seeds
 from harness.planning.plan import Plan, PlannedRun
 from harness.report.edges import Edge, edge_of
 from harness.spec.space import Point
@@ -271,7 +272,10 @@ def gather(plan: Plan) -> Facts:
         for study in plan.ablation.studies
         if study.name in planned
     ]
-    steps = (Step(a, b, difference(b.finals, a.finals)) for a, b in pairwise(rows))
+    steps = (
+        Step(a, b, difference(b.finals, a.finals, paired=share_seeds(plan.ablation, a.name, b.name)))
+        for a, b in pairwise(rows)
+    )
     return Facts(plan, tuple(rows), tuple(steps), tuple(judge(plan)))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.report import titles
 from harness.report.facts import Facts, Row, Step, without_paths
-from harness.stats import intervals
+from harness.stats import estimates, intervals
 from harness.store.records import Record
 
 NONE = "–"
@@ -115,7 +115,7 @@ def mean_over_seeds(row: Row) -> str:
         return NONE
     text = score(float(np.mean(scores)))
     if not row.finals.constant:
-        spread = intervals.t_interval(scores)
+        spread = estimates.interval(scores)
         text += f"<br>({interval(spread, signs=False)})" if spread else "<br>(one seed)"
     if len(scores) < row.finals.planned:
         text += f"<br>{len(scores)} of {row.finals.planned} seeds"

@@ -13,7 +13,7 @@ from harness.report.figures.canvas import draw
 from harness.report.figures.ranks import ranks
 from harness.report.tables import NONE, Table, escape, interval, score, signed
 from harness.spec.study import UNTRAINED
-from harness.stats import intervals
+from harness.stats import estimates, intervals
 from harness.verdicts.rules import Verdict
 from harness.verdicts.transfer import Agreement, Side, coefficient
 
@@ -116,7 +116,7 @@ def _scores(sides: Sequence[Side]) -> Table:
         for side, place in zip(sides, places, strict=True):
             values = list(side.of(name).scores.values())
             mean = score(float(np.mean(values))) if values else NONE
-            spread = intervals.t_interval(values) if name != UNTRAINED else None
+            spread = estimates.interval(values) if name != UNTRAINED else None
             cells += [f"{mean}<br>({interval(spread, signs=False)})" if spread else mean, str(place.get(name, NONE))]
         rows.append(tuple(cells))
     return Table(tuple(header), tuple(rows))

@@ -34,44 +34,52 @@ def looks_between(first: int, last: int) -> tuple[int, ...]:
     return tuple(range(max(2, first), last + 1))
 
 
-def spent(p_value: float, looks: Sequence[int]) -> float:
+def spent(p_value: float, looks: Sequence[int], samples: int = 1) -> float:
     """Return the probability under the null hypothesis that any of the looks gives a two-sided p at most this small.
 
     Args:
         p_value: the p-value.
         looks: numbers of seeds in increasing order, each at least two; with fewer than two looks, `p_value` is
             returned.
+        samples: 1 for a mean over seeds, 2 for a difference between two studies with independent seeds.
     """
     if len(looks) < 2:
         return p_value
-    below = int(np.searchsorted(_smallest_p(tuple(looks)), p_value, side="right"))
+    below = int(np.searchsorted(_smallest_p(tuple(looks), samples), p_value, side="right"))
     return (1 + below) / (PATHS + 1)
 
 
-def nominal(alpha: float, looks: Sequence[int]) -> float:
+def nominal(alpha: float, looks: Sequence[int], samples: int = 1) -> float:
     """Return the level of the intervals at each look: p is at most this level exactly if spent(p) is at most alpha."""
     if len(looks) < 2:
         return alpha
     allowed = math.floor(alpha * (PATHS + 1) + 1e-9) - 1
-    return 0.0 if allowed < 0 else float(np.nextafter(_smallest_p(tuple(looks))[allowed], 0.0))
+    return 0.0 if allowed < 0 else float(np.nextafter(_smallest_p(tuple(looks), samples)[allowed], 0.0))
 
 
 @lru_cache(maxsize=16)
-def _smallest_p(looks: tuple[int, ...]) -> Floats:
-    """Return the smallest two-sided p of the t tests at all looks, for each of many samples with mean 0, sorted."""
+def _smallest_p(looks: tuple[int, ...], samples: int) -> Floats:
+    """Return the smallest two-sided p of the t tests at all looks, for many draws under the null hypothesis, sorted.
+
+    With two samples the test is Welch's, and both have the same variance: with unequal ones it is closer to the test
+    of one sample, whose looks share as much.
+    """
     from scipy.special import stdtr
 
     random = np.random.default_rng(0)
     smallest = []
     for start in range(0, PATHS, _AT_ONCE):
         size = min(_AT_ONCE, PATHS - start)
-        sample = random.standard_normal((looks[-1], size))
-        sums, squares = sample.cumsum(axis=0), (sample**2).cumsum(axis=0)
+        sample = random.standard_normal((samples, looks[-1], size))
+        sums, squares = sample.cumsum(axis=1), (sample**2).cumsum(axis=1)
         least = np.ones(size)
         for n in looks:
-            total = sums[n - 1]
-            error = np.sqrt((squares[n - 1] - total**2 / n) / (n * (n - 1)))
-            np.minimum(least, 2 * stdtr(n - 1, -np.abs(total / n) / error), out=least)
+            totals = sums[:, n - 1]
+            variances = (squares[:, n - 1] - totals**2 / n) / (n * (n - 1))
+            variance = variances.sum(axis=0)
+            freedom = (n - 1) * variance**2 / (variances**2).sum(axis=0)
+            mean = (totals[0] - totals[1:].sum(axis=0)) / n
+            np.minimum(least, 2 * stdtr(freedom, -np.abs(mean) / np.sqrt(variance)), out=least)
         smallest.append(least)
     smallest_sorted: Floats = np.sort(np.concatenate(smallest))
     smallest_sorted.flags.writeable = False

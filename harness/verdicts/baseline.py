@@ -27,7 +27,7 @@ from harness.errors import UsageError
 from harness.planning.mixing import of_studies
 from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
-from harness.stats import intervals
+from harness.stats import estimates, intervals
 from harness.verdicts.claims import Claim
 from harness.verdicts.finals import finals
 from harness.verdicts.rules import Judgement, Verdict, verdict
@@ -184,7 +184,7 @@ class _Sides:
         if self.same or self.constant:
             return 0.0
         now, then = self.values
-        return min(1.0, 2 * min(intervals.welch_p(now, then, -tolerance), intervals.welch_p(then, now, tolerance)))
+        return min(1.0, 2 * min(estimates.p_below(-tolerance, now, then), estimates.p_below(tolerance, then, now)))
 
 
 def _claim(study: str, figure: str, baseline: Baseline, tolerance: float, headline: str) -> Claim:
@@ -226,7 +226,7 @@ def _judge(claim: Claim, sides: _Sides | str, alpha: float, note: str) -> Verdic
     if isinstance(sides, str):
         return verdict(claim, "incomplete", f"Nothing to compare: {sides}.{note}")
     chance = not (sides.same or sides.constant)
-    over_seeds = intervals.welch_interval(*sides.values, alpha) if chance else None
+    over_seeds = estimates.interval(*sides.values, alpha) if chance else None
     judgement, reason = _apply(claim.margin, sides, over_seeds)
     if over_seeds is not None:
         reason += "".join(
@@ -241,6 +241,7 @@ def _judge(claim: Claim, sides: _Sides | str, alpha: float, note: str) -> Verdic
         seeds=len(sides.now),
         level=None if over_seeds is None else 1 - alpha,
         difference=sides.difference,
+        interval=over_seeds,
         over_seeds=over_seeds,
     )
 

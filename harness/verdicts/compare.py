@@ -17,7 +17,7 @@ from harness.errors import UsageError
 from harness.planning import unlocking
 from harness.planning.mixing import mixed
 from harness.spec.study import UNTRAINED
-from harness.stats import intervals
+from harness.stats import estimates
 from harness.store.designs import Design
 from harness.store.folder import Store
 from harness.store.records import Record, best, by_trial
@@ -65,7 +65,7 @@ def compare(left: Store, right: Store) -> pd.DataFrame:
         for metric in _metrics([a[key][s] for s in seeds], [b[key][s] for s in seeds]):
             xs, ys = ([_value(group[key][seed], metric) for seed in seeds] for group in (a, b))
             change = np.subtract(ys, xs)
-            interval = intervals.t_interval(change)
+            interval = estimates.interval(change)
             low, high = (interval.low, interval.high) if interval else (np.nan, np.nan)
             rows.append((*key, metric, np.mean(xs), np.mean(ys), change.mean(), low, high, len(seeds), *unpaired))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,185 +1,209 @@
-"""Evidence for verdicts: paired differences between two studies, and a study's distance from a target score.
+"""Evidence for verdicts: the difference between two studies, or a study's distance from a target score.
 
-Differences are paired: seed 1 of one study with seed 1 of the other, and both on the same resamples of the test items.
+All studies are scored on the same resamples of the test items, so differences over items are paired. Seeds are paired
+only if the two studies share them (`harness.planning.pairing`), which is decided by what they declare and never by the
+scores. A final run that diverged gives no model that can be used, so it counts as a score of 0.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from harness.stats import intervals
+from harness.stats import estimates, intervals
 from harness.verdicts.finals import Finals
 from harness.verdicts.predictions import Predictions, mean_resampled
 
+TOGETHER = "seeds and test items"
+"""What the deciding interval is over where there are both uncertainties."""
+
 
 @dataclass(frozen=True)
-class Difference:
-    """Study `better` minus study `worse` in one figure, on a 0 to 1 scale."""
+class Evidence:
+    """Study `better` minus study `worse`, or minus a target score, in one figure, on a 0 to 1 scale."""
 
-    by_seed: tuple[float, ...]
-    """The difference for each seed that both studies have finished."""
+    new: tuple[float, ...]
+    """One number per seed: the scores of `better`; the differences if seeds are paired; the distances from a target."""
+    old: tuple[float, ...] | None
+    """The scores of `worse` per seed; None if `new` has differences."""
     resampled: intervals.Floats | None
-    """The mean difference over these seeds in each bootstrap resample of the items; None without predictions."""
+    """The mean difference in each bootstrap resample of the items; None without predictions."""
     notes: tuple[str, ...] = ()
     """Sentences about the runs that belong to the verdict's reason."""
     unit: str = "test pairs"
     """What the items are, for texts."""
-    differing: tuple[int, int] | None = None
-    """How many items have another mean over seeds in the two studies, and how many there are; None for pairs."""
+    items: int | None = None
+    """Number of items; None without predictions."""
+    differing: int | None = None
+    """How many items have another mean over seeds in the two studies; None for pairs."""
+    constant: bool = False
+    """True if no side depends on a seed: the untrained model's distance from a target."""
 
     @property
     def mean(self) -> float:
-        return float(np.mean(self.by_seed))
-
-    def over_items(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
-        return None if self.resampled is None else intervals.percentile_interval(self.resampled, alpha, self.unit)
-
-    def over_seeds(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
-        return intervals.t_interval(self.by_seed, alpha)
-
-    def p_value(self, margin: float) -> float:
-        """Return the two-sided p-value of the claim: the largest over pairs, over seeds, and over both at once."""
-        below, resampled = -min(margin, 0.0), self.resampled
-        reached = _one_sided(self.by_seed, resampled, margin)
-        missed = _one_sided(np.negative(self.by_seed), None if resampled is None else -resampled, below)
-        return min(1.0, 2 * min(reached, missed))
-
-    def detectable(self, alpha: float = intervals.ALPHA) -> float | None:
-        """Return the smallest difference detectable with these seeds and items together; None for one seed."""
-        if len(self.by_seed) < 2:
-            return None
-        over_seeds = intervals.detectable(len(self.by_seed), float(np.std(self.by_seed, ddof=1)), alpha)
-        if self.resampled is None:
-            return over_seeds
-        return math.hypot(over_seeds, intervals.detectable_over_items(float(np.std(self.resampled, ddof=1)), alpha))
-
-
-def _one_sided(by_seed: ArrayLike, resampled: intervals.Floats | None, least: float) -> float:
-    """Return the largest of the one-sided p-values of "below `least`"."""
-    if resampled is None:
-        return intervals.t_p(by_seed, least)
-    over_items, over_seeds = intervals.bootstrap_p(resampled, least), intervals.t_p(by_seed, least)
-    return max(over_items, over_seeds, intervals.together_p(by_seed, resampled, least))
-
-
-@dataclass(frozen=True)
-class Distance:
-    """A study's figure minus a target score, on a 0 to 1 scale."""
-
-    by_seed: tuple[float, ...]
-    """The distance for each seed that the study has finished."""
-    resampled: intervals.Floats | None
-    """The mean distance over these seeds in each bootstrap resample of the items; None without predictions."""
-    constant: bool
-    """True for the untrained model, whose figure does not depend on the seed."""
-    notes: tuple[str, ...] = ()
-    """Sentences about the runs that belong to the verdict's reason."""
-    unit: str = "test pairs"
-    """What the items are, for texts."""
+        """The observed difference."""
+        return float(np.mean(self.new)) - (0.0 if self.old is None else float(np.mean(self.old)))
 
     @property
-    def mean(self) -> float:
-        return float(np.mean(self.by_seed))
+    def seeds(self) -> int:
+        """Number of seeds, of the study that has fewer."""
+        return len(self.new) if self.old is None else min(len(self.new), len(self.old))
 
     @property
     def undecidable(self) -> bool:
         """True for one seed of a trained study: the spread over seeds cannot be estimated."""
-        return not self.constant and len(self.by_seed) < 2
+        return not self.constant and self.seeds < 2
+
+    @property
+    def identical(self) -> bool:
+        """Whether both sides have exactly the same scores and predictions."""
+        same = not any(self.new) if self.old is None else sorted(self.new) == sorted(self.old)
+        return same and (self.resampled is None or not self.resampled.any())
+
+    @property
+    def estimate(self) -> estimates.Estimate | None:
+        """The difference over seeds; None for one seed, or if no side depends on a seed."""
+        return None if self.constant else estimates.over_seeds(self.new, self.old)
 
     def over_items(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
+        """Return the interval over test items, for other items of the same kind."""
         return None if self.resampled is None else intervals.percentile_interval(self.resampled, alpha, self.unit)
 
     def over_seeds(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
-        return None if self.constant else intervals.t_interval(self.by_seed, alpha)
+        """Return the interval over seeds, for other trainings of the same kind."""
+        return None if self.estimate is None else self.estimate.interval(alpha)
+
+    def deciding(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
+        """Return the interval that decides: the smallest that contains those over items, over seeds, and over both."""
+        each = [self.over_items(alpha), self.over_seeds(alpha)]
+        if self._both is not None:
+            each.append(self._both.interval(alpha))
+        known = [interval for interval in each if interval is not None]
+        if not known or self.undecidable:
+            return None
+        return known[0] if len(known) == 1 else intervals.hull(known, TOGETHER.replace("test items", self.unit))
+
+    @property
+    def _both(self) -> estimates.Estimate | None:
+        """The difference with both variances added up."""
+        if self.resampled is None or self.estimate is None:
+            return None
+        return self.estimate.plus(estimates.error_over_items(self.resampled), max(1, (self.items or 1000) - 1))
+
+    def p_value(self, margin: float) -> float:
+        """Return the two-sided p-value of "it reaches `margin`": `deciding(p)` just excludes it, or 0 from above."""
+        if self.undecidable:
+            return 1.0
+        reached, missed = self._p_below(margin), self._negative()._p_below(-min(margin, 0.0))
+        return min(1.0, 2 * min(reached, missed))
 
     def p_within(self, tolerance: float) -> float:
         """Return the two-sided p-value of "it is at most `tolerance` from 0", of agreement or of disagreement.
 
-        Only over seeds: a published score is of the same items, so the distance has no sampling error over pairs.
+        Only over seeds: a published score is of the same items, so the distance has no sampling error over items.
         """
         if self.undecidable:
             return 1.0
         if self.constant:
             return 0.0
-        above, below = intervals.t_p(self.by_seed, tolerance), intervals.t_p(np.negative(self.by_seed), tolerance)
-        inside = intervals.t_p(self.by_seed, -tolerance), intervals.t_p(np.negative(self.by_seed), -tolerance)
+        above, below = self._p_seeds(tolerance), self._negative()._p_seeds(tolerance)
+        inside = self._p_seeds(-tolerance), self._negative()._p_seeds(-tolerance)
         return min(1.0, 2 * min(max(inside), above, below))
 
-    def p_reaches(self) -> float:
-        """Return the two-sided p-value of "it is at least 0": the largest over pairs, over seeds, and over both."""
-        if self.undecidable:
-            return 1.0
-        return min(1.0, 2 * min(self._reaches(1.0), self._reaches(-1.0)))
-
-    def _reaches(self, sign: float) -> float:
-        """Return the one-sided p-value of "it is below 0", or, if `sign` is -1, of "it is above 0"."""
-        resampled, by_seed = self.resampled, np.multiply(self.by_seed, sign)
-        p_values = [0.0] if self.constant else [intervals.t_p(by_seed, 0.0)]
-        if resampled is not None:
-            p_values.append(intervals.bootstrap_p(resampled * sign, 0.0))
-            if not self.constant:
-                p_values.append(intervals.together_p(by_seed, resampled * sign, 0.0))
-        return max(p_values)
-
     def detectable(self, alpha: float = intervals.ALPHA) -> float | None:
-        """Return the smallest distance detectable with pairs and seeds together; None if neither is known."""
+        """Return the smallest difference detectable with these seeds and items together; None if neither is known."""
         parts = []
         if self.resampled is not None:
-            parts.append(intervals.detectable_over_items(float(np.std(self.resampled, ddof=1)), alpha))
-        if not self.constant and len(self.by_seed) > 1:
-            parts.append(intervals.detectable(len(self.by_seed), float(np.std(self.by_seed, ddof=1)), alpha))
+            parts.append(intervals.detectable_over_items(estimates.error_over_items(self.resampled), alpha))
+        if self.estimate is not None:
+            parts.append(self.estimate.detectable(alpha))
         return math.hypot(*parts) if parts and not self.undecidable else None
 
+    def _negative(self) -> Evidence:
+        return replace(
+            self,
+            new=tuple(-value for value in self.new),
+            old=None if self.old is None else tuple(-value for value in self.old),
+            resampled=None if self.resampled is None else -self.resampled,
+        )
 
-def difference(better: Finals, worse: Finals) -> Difference | None:
-    """Return better - worse over the seeds that both have finished; None without them or if items differ."""
+    def _p_seeds(self, least: float) -> float:
+        return estimates.p_below(least, self.new, self.old)
+
+    def _p_below(self, least: float) -> float:
+        """Return the largest of the one-sided p-values of "below `least`"."""
+        p_values = [0.0 if self.constant else self._p_seeds(least)]
+        if self.resampled is not None:
+            p_values.append(intervals.bootstrap_p(self.resampled, least))
+        if self._both is not None:
+            p_values.append(self._both.p_below(least))
+        return max(p_values)
+
+
+def difference(better: Finals, worse: Finals, *, paired: bool = False) -> Evidence | None:
+    """Return better - worse; None without seeds of both, or if their items differ.
+
+    Args:
+        better: the final runs of one study.
+        worse: the final runs of the other.
+        paired: whether the studies share their seeds; only seeds of both then count.
+    """
     if better.constant and worse.constant:
         return None
-    varying = [side for side in (better, worse) if not side.constant]
-    seeds = sorted(
-        seed for seed in varying[0].scores if seed is not None and all(seed in side.scores for side in varying)
-    )
-    if not seeds or any(side.constant and None not in side.scores for side in (better, worse)):
+    sides = [better, worse]
+    if paired:
+        common = [seed for seed in better.ended if seed in worse.ended]
+        sides = [side.at_seeds(common) for side in sides]
+    if not all(side.ended for side in sides):
         return None
-    sides = [[side.predictions.get(seed) for seed in ([None] if side.constant else seeds)] for side in (better, worse)]
-    resampled, differing = None, None
-    if all(each is not None for side in sides for each in side):
-        if len({each.items for side in sides for each in side if each is not None}) > 1:
+    scores = [side.counted for side in sides]
+    one_sample = paired or better.constant or worse.constant
+    resampled, items, differing = None, None, None
+    if all(side.has_predictions for side in sides):
+        of_sides = [list(side.predictions.values()) for side in sides]
+        if len({each.items for side in of_sides for each in side}) > 1:
             return None
-        left, right = (mean_resampled([each for each in side if each is not None]) for side in sides)
-        differing = _differing(*([each for each in side if each is not None] for side in sides))
-        assert left is not None
-        assert right is not None
-        resampled = left - right
-    notes = tuple(dict.fromkeys((*better.repeated, *worse.repeated)))
-    return Difference(
-        tuple(better.at(seed) - worse.at(seed) for seed in seeds), resampled, notes, better.unit, differing
-    )
+        resampled = _mean(sides[0]) - _mean(sides[1])
+        items = next((len(each.values) for side in of_sides for each in side), None)
+        differing = _differing(*of_sides)
+    if one_sample:
+        longest = max(map(len, scores))
+        new, old = (np.broadcast_to(np.asarray(side), (longest,)) for side in scores)
+        scores = [tuple(float(a - b) for a, b in zip(new, old, strict=True)), ()]
+    notes = tuple(dict.fromkeys((*better.repeated, *worse.repeated, *better.losses, *worse.losses)))
+    return Evidence(scores[0], None if one_sample else scores[1], resampled, notes, better.unit, items, differing)
 
 
-def _differing(left: Sequence[Predictions], right: Sequence[Predictions]) -> tuple[int, int] | None:
+def distance(study: Finals, number: float) -> Evidence | None:
+    """Return the study's figure minus `number`; None if no run has it, or its runs' items differ."""
+    if not study.ended:
+        return None
+    resampled, items = None, None
+    if study.has_predictions:
+        if len({each.items for each in study.predictions.values()}) > 1:
+            return None
+        resampled = _mean(study) - number
+        items = next((len(each.values) for each in study.predictions.values()), None)
+    new = tuple(score - number for score in study.counted)
+    notes = (*study.repeated, *study.losses)
+    return Evidence(new, None, resampled, notes, study.unit, items, constant=study.constant)
+
+
+def _mean(side: Finals) -> intervals.Floats:
+    """Return the mean over a study's seeds in each resample of the items; diverged seeds count as 0."""
+    share = len(side.predictions) / len(side.ended)
+    resampled = mean_resampled(list(side.predictions.values()))
+    assert resampled is not None
+    mean: intervals.Floats = share * resampled
+    return mean
+
+
+def _differing(left: Sequence[Predictions], right: Sequence[Predictions]) -> int | None:
     """Count the items whose mean over seeds differs; None for pairs, whose values are no scores of their own."""
-    if not all(isinstance(item, str) for item in left[0].items):
+    if not (left and right) or not all(isinstance(item, str) for item in left[0].items):
         return None
     means = [np.mean([each.values for each in side], axis=0) for side in (left, right)]
-    return int(np.sum(np.abs(means[0] - means[1]) > 1e-9)), len(means[0])
-
-
-def distance(study: Finals, number: float) -> Distance | None:
-    """Return the study's figure minus `number`; None if no run has it, or its runs' items differ."""
-    if not study.scores:
-        return None
-    seeds = sorted(study.scores, key=lambda seed: seed or 0)
-    resampled = None
-    if all(seed in study.predictions for seed in seeds):
-        resampled = mean_resampled([study.predictions[seed] for seed in seeds])
-        if resampled is None:
-            return None
-        resampled = resampled - number
-    by_seed = tuple(study.scores[seed] - number for seed in seeds)
-    return Distance(by_seed, resampled, study.constant, study.repeated, study.unit)
+    return int(np.sum(np.abs(means[0] - means[1]) > 1e-9))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from harness.planning.plan import Plan, PlannedRun
 from harness.spec.study import UNTRAINED
@@ -38,14 +38,48 @@ class Finals:
     """The part of `lacking` that is about runs that ended without an error."""
     repeated: tuple[str, ...] = ()
     """Sentences about seeds that hardly affected the scores, e.g. because their predictions are identical."""
+    diverged: tuple[int, ...] = ()
+    """The seeds whose training diverged: they have no scores and count as 0."""
 
     @property
     def constant(self) -> bool:
         """True for the untrained model, whose scores do not depend on the seed."""
         return self.study == UNTRAINED
 
-    def at(self, seed: int | None) -> float:
-        return self.scores[None if self.constant else seed]
+    @property
+    def ended(self) -> tuple[int | None, ...]:
+        """The seeds that can be compared, in order: those with a score, and those that diverged."""
+        return tuple(sorted((*self.scores, *self.diverged), key=lambda seed: seed or 0))
+
+    @property
+    def counted(self) -> tuple[float, ...]:
+        """The score of each seed of `ended`; 0 for a seed that diverged, because it gave no model."""
+        return tuple(self.scores.get(seed, 0.0) for seed in self.ended)
+
+    @property
+    def has_predictions(self) -> bool:
+        """Whether there are predictions, and for every seed with a score."""
+        return bool(self.predictions) and self.predictions.keys() == self.scores.keys()
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """A sentence about the seeds that diverged; empty if none did."""
+        if not self.diverged:
+            return ()
+        seeds = f"seed{'s' * (len(self.diverged) > 1)} {', '.join(map(str, self.diverged))}"
+        return (
+            f"{self.study} diverged in {len(self.diverged)} of {self.planned} final runs ({seeds}): each counts as a "
+            "score of 0.",
+        )
+
+    def at_seeds(self, seeds: Collection[int | None]) -> Finals:
+        """Return only the final runs of these seeds."""
+        return replace(
+            self,
+            scores={seed: score for seed, score in self.scores.items() if seed in seeds},
+            predictions={seed: each for seed, each in self.predictions.items() if seed in seeds},
+            diverged=tuple(seed for seed in self.diverged if seed in seeds),
+        )
 
 
 def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None) -> Finals:
@@ -61,11 +95,15 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
     runs = plan.of(study, "untrained") if study == UNTRAINED else plan.of(study, "final", role)
     scores: dict[int | None, float] = {}
     predictions: dict[int | None, Predictions] = {}
+    diverged: list[int] = []
     unfit, kept = [], plan.ablation.testbed.needs_items(figure)
     at = " at a best point" if role == "best" and plan.of(study, "tune") else ""
     lacking = [] if runs else [f"{study} has no final runs{at} ({_why_none(plan, study)})"]
     for run in runs:
         seed = None if study == UNTRAINED else run.seed
+        if seed is not None and run.record is not None and run.record.outcome == "diverged":
+            diverged.append(seed)
+            continue
         reason = problem(run, figure, kept)
         if reason is None and run.record is not None:
             scores[seed] = run.record.scores[figure]
@@ -88,6 +126,7 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
         "items" if measure is None else f"test {measure.items}",
         tuple(unfit),
         repeated,
+        tuple(diverged),
     )
 
 

@@ -2,38 +2,38 @@
 
 The score is the testbed's headline, or the figure that a claim names, at each study's best point; a claim made with
 `at="default"` is about the runs at the untuned default point instead. Items are what the measure scores one by one:
-pairs, queries, triplets or texts. For each claim "A beats B by m":
+pairs, queries, triplets or texts.
 
-- holds: the lower ends of both intervals of the difference A - B, the one over test items and the one over seeds, reach
-  m. If m is 0 they must exceed it: a study does not beat an identical one. In addition, the test with both variances
-  added up must be significant at the same level (`intervals.together_p`), here and for "violated".
-- violated: the upper ends of both intervals are below 0 (below m, if m is negative).
+A claim is decided by one interval: the smallest that contains the interval over test items (paired bootstrap), the one
+over seeds (Welch's t), and the one with both variances added up. For each claim "A beats B by m":
+
+- holds: its lower end reaches m. If m is 0 it must exceed it: a study does not beat an identical one.
+- violated: its upper end is below 0 (below m, if m is negative).
 - inconclusive: neither. One final seed has no interval over seeds, so it decides nothing.
 - incomplete: a planned final run of either study is missing, failed, or lacks its predictions; or runs of the two were
   made with different versions of code or libraries that affect scores, or in different precisions
-  (`harness.planning.mixing`).
+  (`harness.planning.mixing`). A run that diverged is a result: it counts as a score of 0.
 
 "A keeps B within t" is judged over seeds only, because it is about these very items: it holds if the lower end of the
 interval of A - B is at least -t, and is violated if its upper end is below -t.
 
-"A within t of s" and "A at least s" are about any figure of a record, and about A's mean over its final seeds. Its two
-intervals are over test items (bootstrap) and over seeds (Student's t). Figures whose predictions are not stored, those
-of mteb's tasks, have no interval over items; the untrained model, one deterministic run, has none over seeds.
+"A within t of s" and "A at least s" are about any figure of a record, and about A's mean over its final seeds. Figures
+whose predictions are not stored, those of mteb's tasks, have no interval over items; the untrained model, one
+deterministic run, has none over seeds.
 
 - within holds: the interval over seeds is inside s - t to s + t, which is an equivalence test. It is violated if that
   interval is entirely outside. Items do not count: a published score is of the same items, so both numbers share
   their sampling error.
-- at least holds: the lower ends of both intervals reach s and, as above, the test with both variances added up is
-  significant. It is violated if both upper ends are below s.
+- at least holds: the lower end of the deciding interval reaches s. It is violated if the upper end is below s.
 - If there is no interval, as for the untrained model, the number itself is compared.
 
 The intervals have level 95 percent after Holm's correction over all claims of the ablation, incomplete ones included,
 so that the chance of any wrong decision stays at 5 percent however many claims there are: the strongest evidence is
-judged first, at 1 - 0.05/m, the next at 1 - 0.05/(m - 1), and so on. Claims are ordered by the largest of their
-p-values, because all tests have to agree. Seeds are paired: seed 1 of one study with seed 1 of the other. The untrained
-model has one deterministic run; its score is a constant over seeds. If seeds are added until decided, the claims are
-judged repeatedly (each time is a look): p is replaced by the probability of a p that small at any look, and the level
-of the intervals is chosen such that all looks together have Holm's level.
+judged first, at 1 - 0.05/m, the next at 1 - 0.05/(m - 1), and so on. Seeds of two studies are independent, unless both
+train the same loss on the same rows (`harness.planning.pairing`); then seed 1 of one is compared with seed 1 of the
+other. The untrained model has one deterministic run; its score is a constant over seeds. If seeds are added until
+decided, the claims are judged repeatedly (each time is a look): p is replaced by the probability of a p that small at
+any look, and the level of the intervals is chosen such that all looks together have Holm's level.
 """
 
 from __future__ import annotations
@@ -42,29 +42,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.planning.mixing import WAYS_OUT, of_studies
+from harness.planning.pairing import share_seeds
 from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals, repeated_looks
 from harness.store.records import Record
 from harness.verdicts.claims import Claim, claims
-from harness.verdicts.evidence import Difference, Distance, difference, distance
+from harness.verdicts.evidence import Evidence, difference, distance
 from harness.verdicts.finals import Finals, finals
 from harness.verdicts.hindsight import of_claim, uncounted
-from harness.verdicts.rules import Refused, Verdict, verdict_on
+from harness.verdicts.rules import Refused, Verdict, p_value, verdict_on
 
 
 def judge(plan: Plan) -> list[Verdict]:
     """Judge every claim of the ablation, in the order of its study file, by the rules of the module's docstring."""
     stated = claims(plan.ablation)
     evidence = [_evidence(plan, claim) for claim in stated]
-    p_values = [_p_value(claim, each) for claim, each in zip(stated, evidence, strict=True)]
-    p_values += [1.0] * uncounted(plan)  # claims that were withdrawn, or could have been made instead
-    holm = intervals.holm_levels([repeated_looks.spent(p_value, plan.looks) for p_value in p_values])
-    levels = [repeated_looks.nominal(level, plan.looks) for level in holm]
-    judged = [
-        (claim, verdict_on(claim, each, level)) for claim, each, level in zip(stated, evidence, levels, strict=False)
+    samples = [1 if isinstance(each, str) or each.old is None else 2 for each in evidence]
+    spent = [
+        1.0 if isinstance(each, str) else repeated_looks.spent(p_value(claim, each), plan.looks, number)
+        for claim, each, number in zip(stated, evidence, samples, strict=True)
     ]
-    return [replace(verdict, late=_late(plan, claim), unequal=_unequal(plan, claim)) for claim, verdict in judged]
+    spent += [1.0] * uncounted(plan)  # claims that were withdrawn, or could have been made instead
+    levels = intervals.holm_levels(spent)
+    return [
+        replace(
+            verdict_on(claim, each, repeated_looks.nominal(level, plan.looks, number)),
+            late=_late(plan, claim),
+            unequal=_unequal(plan, claim),
+            paired=_paired(plan, claim),
+        )
+        for claim, each, number, level in zip(stated, evidence, samples, levels, strict=False)
+    ]
+
+
+def _paired(plan: Plan, claim: Claim) -> bool:
+    return claim.worse is not None and share_seeds(plan.ablation, claim.better, claim.worse)
 
 
 def _unequal(plan: Plan, claim: Claim) -> str:
@@ -89,25 +102,30 @@ def _late(plan: Plan, claim: Claim) -> tuple[str, ...]:
     return tuple(of_claim(plan, claim.logged, studies))
 
 
-def _evidence(plan: Plan, claim: Claim) -> Difference | Distance | str:
+def _evidence(plan: Plan, claim: Claim) -> Evidence | str:
     """Return a claim's evidence if all planned runs of its studies are done, else a text that says what is missing."""
     differing = None if plan.allow_mixed else of_studies(plan, filter(None, (claim.better, claim.worse)))
     if differing is not None:
         return Refused(f"Its runs were made under different conditions: {differing}. {WAYS_OUT}.")
     better = finals(plan, claim.better, claim.at, claim.figure)
     if claim.worse is not None:
-        return _complete_difference(better, finals(plan, claim.worse, claim.at, claim.figure), claim)
+        worse = finals(plan, claim.worse, claim.at, claim.figure)
+        return _complete_difference(better, worse, claim, paired=_paired(plan, claim))
     if better.lacking:
         return _in_words(better.lacking)
     evidence = distance(better, claim.target or 0.0)
-    return "its seeds were scored on different test items" if evidence is None else evidence
+    if evidence is None:
+        return "its seeds were scored on different test items"
+    if claim.kind == "within":
+        return replace(evidence, resampled=None)  # the published score is of the same items
+    return evidence
 
 
-def _complete_difference(better: Finals, worse: Finals, claim: Claim) -> Difference | str:
+def _complete_difference(better: Finals, worse: Finals, claim: Claim, *, paired: bool) -> Evidence | str:
     lacking = (*better.lacking, *(worse.lacking if worse.study != better.study else ()))
     if lacking:
         return _in_words(lacking)
-    evidence = difference(better, worse)
+    evidence = difference(better, worse, paired=paired)
     if evidence is None:
         return "the studies have no common seeds that were scored on the same test items"
     if claim.kind == "keeps":
@@ -123,14 +141,6 @@ def _complete_difference(better: Finals, worse: Finals, claim: Claim) -> Differe
 def _in_words(lacking: Sequence[str]) -> str:
     more = f", and {len(lacking) - 3} more" if len(lacking) > 3 else ""
     return "; ".join(lacking[:3]) + more
-
-
-def _p_value(claim: Claim, evidence: Difference | Distance | str) -> float:
-    if isinstance(evidence, str):
-        return 1.0
-    if isinstance(evidence, Difference):
-        return evidence.p_value(claim.margin)
-    return evidence.p_within(claim.margin) if claim.kind == "within" else evidence.p_reaches()
 
 
 def exit_code(verdicts: Sequence[Verdict], plan: Plan, strict: bool = False) -> int:
@@ -153,7 +163,7 @@ def unfinished(plan: Plan) -> list[str]:
     """Return one line for everything that the plan still lacks; empty if nothing is missing.
 
     That is: a planned run that is not done or failed; a final run, or the untrained model's, that ended without scores
-    or lacks a test task or measure; a study that was tuned and has no best point.
+    (unless it diverged) or lacks a test task or measure; a study that was tuned and has no best point.
     """
     lines = []
     for run in plan.runs:
@@ -167,8 +177,13 @@ def unfinished(plan: Plan) -> list[str]:
 
 
 def _lacks(record: Record | None, plan: Plan) -> bool:
-    """Return whether a run that should have been tested lacks its scores or those of a task of the testbed."""
+    """Return whether a run that should have been tested lacks its scores or those of a task of the testbed.
+
+    A run that diverged lacks nothing: it would diverge again, and claims count it.
+    """
     bed = plan.ablation.testbed
+    if record is not None and record.outcome == "diverged":
+        return False
     if record is None or record.outcome != "ok" or any(record.lacks(task) for task in bed.tasks):
         return True
     return any(record.lacks_measure(measure.name, bed.content_of(measure)) for measure in bed.besides)

@@ -1,16 +1,15 @@
 """The probability that an order holds as a whole: each step may be likely while all of them together are not.
 
-There are two separate figures, each the joint counterpart of one of the two intervals of a step:
+There are two separate figures:
 
 - over test items: the share of the paired bootstrap's resamples in which every study beats the one before it (bootstrap
   support; Felsenstein, 1985; Efron and Tibshirani, 1998). All studies are scored on the same resamples, so variation
   that they share cancels.
-- over seeds: the posterior probability that all steps are positive, given the differences seed by seed. With normal
-  differences and the prior under which each step by itself has Student's t (Geisser and Cornfield, 1963), the
-  steps' true means follow a multivariate t about the observed means, with covariance S / n and n - 1 degrees of
-  freedom, S being the differences' covariance over the n seeds. Neighbouring steps share a study, so S is far from
-  diagonal; multiplying the steps' own probabilities would be wrong. For one step the figure is 1 - p of the one-sided t
-  test. Hotelling's prior would leave n - k degrees of freedom for k steps, none with 3 seeds and 3 steps.
+- over seeds: the posterior probability that all steps are positive. With normal scores and the usual flat prior, each
+  study's true mean follows Student's t about its observed mean, with n - 1 degrees of freedom, and those of different
+  studies are independent (Behrens and Fisher). Neighbouring steps share a study, so multiplying the steps' own
+  probabilities would be wrong. Studies that share their seeds vary less against each other than is assumed here, so
+  that the figure is then too close to a half.
 
 Neither is a p-value and no verdict rests on them: studies that are all equal give an order of k steps 1 / (k + 1)! on
 average, and other values by chance.
@@ -19,7 +18,7 @@ average, and other values by chance.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -29,12 +28,10 @@ from harness.planning.mixing import of_studies
 from harness.planning.plan import Plan
 from harness.spec.expectations import InOrder
 from harness.verdicts.evidence import difference
-from harness.verdicts.finals import Finals, finals
+from harness.verdicts.finals import finals
 
 DRAWS = 99_999
 """Draws from the posterior over seeds; the Monte Carlo standard error is at most 0.0016."""
-
-_AT_ONCE = 20_000  # draws held in memory
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Order:
     over_seeds: float | None = None
     """Posterior probability that every step is positive; None for one seed or if runs are missing."""
     seeds: int = 0
-    """Number of final seeds that all studies of the order have."""
+    """Number of final seeds that every study of the order has at least."""
 
     def __str__(self) -> str:
         if self.over_items is None:
@@ -76,34 +73,16 @@ def _order(plan: Plan, expectation: InOrder) -> Order:
     sides = [finals(plan, name, expectation.at, expectation.figure) for name in expectation.studies]
     if any(side.lacking for side in sides) or (not plan.allow_mixed and of_studies(plan, expectation.studies)):
         return Order(str(expectation))
-    steps = [difference(after, before) for before, after in pairwise(_at_common_seeds(sides))]
-    complete = [step for step in steps if step is not None]
-    resampled = [step.resampled for step in complete if step.resampled is not None]
+    steps = [difference(after, before) for before, after in pairwise(sides)]
+    resampled = [step.resampled for step in steps if step is not None and step.resampled is not None]
     if len(resampled) < len(steps):
         return Order(str(expectation))
-    by_seed = np.array([step.by_seed for step in complete])
     return Order(
         str(expectation),
         all_positive(resampled),
-        posterior_all_positive(by_seed),
-        by_seed.shape[1],
+        posterior_in_order([side.counted for side in sides], [side.constant for side in sides]),
+        min(len(side.counted) for side in sides if not side.constant),
     )
-
-
-def _at_common_seeds(sides: Sequence[Finals]) -> list[Finals]:
-    """Keep only the seeds that all studies have; the untrained model is unchanged."""
-    varying = [side for side in sides if not side.constant]
-    common = [seed for seed in varying[0].scores if all(seed in side.scores for side in varying)] if varying else []
-    return [
-        side
-        if side.constant
-        else replace(
-            side,
-            scores={s: side.scores[s] for s in common},
-            predictions={s: side.predictions[s] for s in common if s in side.predictions},
-        )
-        for side in sides
-    ]
 
 
 def all_positive(resampled: Sequence[ArrayLike]) -> float:
@@ -111,29 +90,25 @@ def all_positive(resampled: Sequence[ArrayLike]) -> float:
     return float(np.mean(np.all(np.asarray(resampled, float) > 0, axis=0)))
 
 
-def posterior_all_positive(by_seed: ArrayLike, draws: int = DRAWS, seed: int = 0) -> float | None:
-    """Return the posterior probability that the means of k quantities are all positive; None for fewer than two seeds.
-
-    Draws from the multivariate t of the module's docstring: normal weights on the centred observations have their
-    covariance, whether or not it is singular, and a chi-squared divisor turns the normal into a t. The same arguments
-    give the same result.
+def posterior_in_order(
+    scores: Sequence[ArrayLike], constant: Sequence[bool], draws: int = DRAWS, seed: int = 0
+) -> float | None:
+    """Return the posterior probability that the studies' true means increase; None if a study has one seed.
 
     Args:
-        by_seed: k x n; column j has the observations of seed j.
-        draws: number of draws from the posterior.
+        scores: each study's scores by seed, in the order that is claimed.
+        constant: which studies have one deterministic score.
+        draws: number of draws from the posterior; the same arguments give the same result.
         seed: seed of the random generator.
     """
-    values = np.atleast_2d(np.asarray(by_seed, float))
-    n = values.shape[1]
-    if n < 2:
+    samples = [np.asarray(each, float) for each in scores]
+    if any(len(sample) < 2 and not fixed for sample, fixed in zip(samples, constant, strict=True)):
         return None
-    mean = values.mean(axis=1)
-    scaled = (values - mean[:, None]) / np.sqrt(n * (n - 1))
     random = np.random.default_rng(seed)
-    above = 0
-    for start in range(0, draws, _AT_ONCE):
-        size = min(_AT_ONCE, draws - start)
-        normal = random.standard_normal((size, n)) @ scaled.T
-        divisor = np.sqrt(random.chisquare(n - 1, size) / (n - 1))
-        above += int(np.sum(np.all(mean + normal / divisor[:, None] > 0, axis=1)))
-    return above / draws
+    means = [
+        np.full(draws, sample.mean())
+        if fixed
+        else sample.mean() + sample.std(ddof=1) / len(sample) ** 0.5 * random.standard_t(len(sample) - 1, draws)
+        for sample, fixed in zip(samples, constant, strict=True)
+    ]
+    return float(np.mean(np.all(np.diff(means, axis=0) > 0, axis=0)))

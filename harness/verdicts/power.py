@@ -1,23 +1,25 @@
 """Power analysis: how many final seeds are needed to detect a difference with the tests of `harness.verdicts.judge`.
 
-A claim holds when the lower ends of two intervals exceed its margin (see `harness.verdicts.judge`). Over seeds, n
-paired final runs show a true difference d beyond the margin with probability P(T > t), T being noncentral t with n - 1
-degrees of freedom and noncentrality d sqrt(n) / s, t Student's quantile at 1 - alpha / 2, s the standard deviation of
-the differences seed by seed (Cohen, 1988, chapter 2). More seeds do not narrow the interval over test items: if the
-smallest difference p that the pairs can show is larger than d, no number of seeds suffices. If it is smaller, the
-number of seeds is computed for a difference of sqrt(d squared - p squared), because the two variances add up.
+A claim holds when the lower end of its interval exceeds its margin. Over seeds, n final runs of each study show a true
+difference d beyond the margin with probability P(T > t), T being noncentral t with Welch's degrees of freedom f and
+noncentrality d / e, t Student's quantile with f degrees of freedom at 1 - alpha / 2, e the standard error of the
+difference (Cohen, 1988, chapter 2). More seeds do not narrow the interval over test items: if the smallest difference p
+that the items can show is larger than d, no number of seeds suffices. If it is smaller, the number of seeds is computed
+for a difference of sqrt(d squared - p squared), because the two variances add up.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.errors import UsageError
+from harness.planning.pairing import share_seeds
 from harness.planning.plan import Plan
-from harness.stats import intervals
+from harness.stats import estimates, intervals
 from harness.verdicts.claims import Claim, claims
 from harness.verdicts.evidence import difference
 from harness.verdicts.finals import finals
@@ -30,13 +32,13 @@ MOST = 1000
 _UPPER = 0.8  # level of the pilot's upper limit, as Browne (1995) advises
 
 
-def power(n: int, size: float, spread: float, alpha: float = intervals.ALPHA) -> float:
-    """Return the probability that the lower end of the t interval over n seeds exceeds 0.
+def power(n: int, size: float, spreads: Sequence[float], alpha: float = intervals.ALPHA) -> float:
+    """Return the probability that the lower end of the interval over n seeds exceeds 0.
 
     Args:
         n: number of seeds, at least two.
         size: true mean difference on a 0 to 1 scale.
-        spread: standard deviation of the paired differences per seed, on a 0 to 1 scale.
+        spreads: standard deviations over seeds: of both studies' scores, or of their differences if seeds are paired.
         alpha: the interval has level 1 - alpha.
 
     Raises:
@@ -44,28 +46,40 @@ def power(n: int, size: float, spread: float, alpha: float = intervals.ALPHA) ->
     """
     from scipy.special import nctdtr, stdtrit
 
-    if n < 2:
-        raise ValueError(f"n={n}: a paired t needs at least two seeds")
-    if spread == 0:
+    expected = _expected(n, spreads)
+    if not expected.error:
         return float(size > 0)
-    return float(1 - nctdtr(n - 1, size / spread * math.sqrt(n), stdtrit(n - 1, 1 - alpha / 2)))
+    critical = stdtrit(expected.freedom, 1 - alpha / 2)
+    return float(1 - nctdtr(expected.freedom, size / expected.error, critical))
 
 
-def seeds_needed(size: float, spread: float, alpha: float = intervals.ALPHA, target: float = POWER) -> int | None:
+def seeds_needed(
+    size: float, spreads: Sequence[float], alpha: float = intervals.ALPHA, target: float = POWER
+) -> int | None:
     """Return the smallest number of seeds that detects a true difference with a given power.
 
     Args:
         size: true mean difference on a 0 to 1 scale.
-        spread: standard deviation of the paired differences per seed.
+        spreads: standard deviations over seeds: of both studies' scores, or of their differences if seeds are paired.
         alpha: the interval has level 1 - alpha.
         target: the power.
 
     Returns:
         The number of seeds, None if it exceeds `MOST`.
     """
-    if spread == 0:
+    if not any(spreads):
         return 2
-    return next((n for n in range(2, MOST + 1) if intervals.detectable(n, spread, alpha, target) <= size), None)
+    return next((n for n in range(2, MOST + 1) if _expected(n, spreads).detectable(alpha, target) <= size), None)
+
+
+def _expected(n: int, spreads: Sequence[float]) -> estimates.Estimate:
+    """Return the estimate that n seeds give if the standard deviations over seeds are these."""
+    if n < 2:
+        raise ValueError(f"n={n}: a t test needs at least two seeds")
+    variances = [spread**2 / n for spread in spreads]
+    squares = sum(variance**2 for variance in variances)
+    freedom = (n - 1) * sum(variances) ** 2 / squares if squares else math.inf
+    return estimates.Estimate(0.0, math.sqrt(sum(variances)), freedom)
 
 
 def upper_spread(spread: float, n: int, level: float = _UPPER) -> float:
@@ -86,7 +100,7 @@ class Detection:
     alpha: float
     """Significance level of the claim that Holm's correction judges first, which is enough for any claim."""
     spread: float
-    """Standard deviation of the paired differences per seed: the pilot's, or the stated one."""
+    """Standard deviation of a difference between two seeds, one of each study: the pilot's, or from the stated one."""
     pilot: int
     """Number of seeds of the pilot; 0 if the spread was stated."""
     seeds: int | None
@@ -101,25 +115,23 @@ class Detection:
         return self.over_items is not None and self.over_items > self.size
 
     def __str__(self) -> str:
+        points = f"{100 * self.size:g} points"
+        if self.limited_by_pairs:
+            return (
+                f"{self.claim}: no number of seeds suffices for {points}, because the smallest difference that the "
+                f"test items can show is {100 * (self.over_items or 0):.2f} points. Use a larger test set."
+            )
         many = f"more than {MOST}"
         source = f"estimated from {self.pilot} seeds" if self.pilot else "as given by --sd"
         text = (
-            f"{self.claim}: {100 * self.size:g} points need {self.seeds or many} final seeds (80 % power with "
-            f"{100 * (1 - self.alpha):.4g} % intervals; sd of the differences {100 * self.spread:.3g} points, {source}"
+            f"{self.claim}: {points} need {self.seeds or many} final seeds (80 % power with "
+            f"{100 * (1 - self.alpha):.4g} % intervals; sd of a difference {100 * self.spread:.3g} points, {source}"
         )
-        if self.careful is not None and self.pilot:
-            text += f"; {self.careful} seeds if the sd is at its upper 80 % confidence limit"
-        elif self.pilot:
-            text += f"; {many} seeds if the sd is at its upper 80 % confidence limit"
+        if self.pilot:
+            text += f"; {self.careful or many} seeds if the sd is at its upper 80 % confidence limit"
         text += ")"
         if self.over_items is not None:
-            if self.limited_by_pairs:
-                text += (
-                    ". No number of seeds suffices: the smallest difference that the test items can show is "
-                    f"{100 * self.over_items:.2f} points"
-                )
-            else:
-                text += f". The test items suffice: they can show differences of {100 * self.over_items:.2f} points"
+            text += f". The test items suffice: they can show differences of {100 * self.over_items:.2f} points"
         return text + "."
 
 
@@ -127,9 +139,9 @@ def detections(plan: Plan, size: float, stated: float | None = None) -> list[Det
     """Return for every claim between two studies how many final seeds are needed to detect a difference of `size`.
 
     Args:
-        plan: its finished final runs are the pilot: for each claim, the seeds that both studies have finished.
+        plan: its finished final runs are the pilot.
         size: the difference to detect, on a 0 to 1 scale.
-        stated: a standard deviation of the paired differences per seed to use instead of the pilot's.
+        stated: a standard deviation of each study's score over seeds to use instead of the pilot's.
 
     Raises:
         UsageError: a size or spread is not between 0 and 1, or there is neither a pilot of two seeds nor a stated
@@ -142,32 +154,37 @@ def detections(plan: Plan, size: float, stated: float | None = None) -> list[Det
             )
     differences = [claim for claim in claims(plan.ablation) if claim.worse is not None]
     alpha = intervals.ALPHA / max(1, len(judge(plan)))
-    if not differences:
-        if stated is None:
-            raise UsageError(
-                "--detect: the study file claims no difference between studies, so there is no pilot; give --sd"
-            )
-        needed = seeds_needed(size, stated, alpha)
-        return [Detection("any one claim", size, alpha, stated, 0, needed, None, None)]
-    return [_detection(plan, claim, size, alpha, stated) for claim in differences]
+    if differences:
+        return [_detection(plan, claim, size, alpha, stated) for claim in differences]
+    if stated is None:
+        raise UsageError(
+            "--detect: the study file claims no difference between studies, so there is no pilot; give --sd"
+        )
+    needed = seeds_needed(size, (stated, stated), alpha)
+    return [Detection("any one claim", size, alpha, math.sqrt(2) * stated, 0, needed, None, None)]
 
 
 def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: float | None) -> Detection:
     assert claim.worse is not None
-    words = claim.words
-    pilot = difference(*(finals(plan, study, claim.at, claim.figure) for study in (claim.better, claim.worse)))
-    n = len(pilot.by_seed) if pilot is not None else 0
+    paired = share_seeds(plan.ablation, claim.better, claim.worse)
+    sides = [finals(plan, study, claim.at, claim.figure) for study in (claim.better, claim.worse)]
+    pilot = difference(*sides, paired=paired)
     over_items = None
     if pilot is not None and pilot.resampled is not None and claim.kind == "beats":
-        over_items = intervals.detectable_over_items(float(np.std(pilot.resampled, ddof=1)), alpha)
+        over_items = intervals.detectable_over_items(estimates.error_over_items(pilot.resampled), alpha)
     left = math.sqrt(size**2 - over_items**2) if over_items is not None and over_items < size else size
     if stated is not None:
-        return Detection(words, size, alpha, stated, 0, seeds_needed(left, stated, alpha), None, over_items)
-    if pilot is None or n < 2:
+        spreads = [stated for side in sides if not side.constant]
+        needed = seeds_needed(left, spreads, alpha)
+        return Detection(claim.words, size, alpha, math.hypot(*spreads), 0, needed, None, over_items)
+    if pilot is None or pilot.seeds < 2:
         raise UsageError(
-            f"--detect: '{words}' has no pilot: the store holds {n} final seeds of both studies, and two are needed to "
-            "estimate the standard deviation over seeds; do more final runs, or give it, e.g. --sd 0.008"
+            f"--detect: '{claim.words}' has no pilot: the store holds {0 if pilot is None else pilot.seeds} final seeds "
+            "of both studies, and two are needed to estimate the standard deviation over seeds; do more final runs, or "
+            "give it, e.g. --sd 0.008"
         )
-    spread = float(np.std(pilot.by_seed, ddof=1))
-    careful = seeds_needed(left, upper_spread(spread, n), alpha)
-    return Detection(words, size, alpha, spread, n, seeds_needed(left, spread, alpha), careful, over_items)
+    samples = [np.asarray(side) for side in (pilot.new, pilot.old) if side is not None]
+    spreads = [float(sample.std(ddof=1)) for sample in samples]
+    upper = [upper_spread(spread, len(sample)) for spread, sample in zip(spreads, samples, strict=True)]
+    needed, careful = (seeds_needed(left, each, alpha) for each in (spreads, upper))
+    return Detection(claim.words, size, alpha, math.hypot(*spreads), pilot.seeds, needed, careful, over_items)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from harness.spec.expectations import At
 from harness.stats import intervals
 from harness.verdicts.claims import Claim, Kind
-from harness.verdicts.evidence import Difference, Distance
+from harness.verdicts.evidence import Evidence
 
 Judgement: TypeAlias = Literal["holds", "violated", "inconclusive", "incomplete"]
 
@@ -41,13 +41,15 @@ class Verdict:
     reason: str
     """Why it was judged so, in sentences."""
     seeds: int = 0
-    """Number of (paired) final seeds."""
+    """Number of final seeds, of the study that has fewer."""
     level: float | None = None
     """Level of the intervals after Holm's correction."""
     difference: float | None = None
     """Mean of `better` minus that of `worse`, or minus `target`."""
+    interval: intervals.Interval | None = None
+    """The interval that decides, over seeds and test items together."""
     over_items: intervals.Interval | None = None
-    """Interval of the difference over test items; "within" and "baseline" have none."""
+    """Interval of the difference over test items; "within", "keeps" and "baseline" have none."""
     over_seeds: intervals.Interval | None = None
     """Interval of the difference over seeds."""
     detectable: float | None = None
@@ -66,6 +68,8 @@ class Verdict:
     """Which final runs were compared."""
     unequal: str = ""
     """Which point values one of the two studies had fixed and the other had not."""
+    paired: bool = False
+    """Whether the two studies share their seeds, so that they are compared seed by seed."""
 
     def __str__(self) -> str:
         numbers = "" if self.difference is None else f" ({self._measured()})"
@@ -88,7 +92,7 @@ class Verdict:
         return f"{text}; {100 * self.level:.4g} % {intervals}" if intervals and self.level is not None else text
 
 
-def verdict_on(claim: Claim, evidence: Difference | Distance | str, alpha: float) -> Verdict:
+def verdict_on(claim: Claim, evidence: Evidence | str, alpha: float) -> Verdict:
     """Judge a claim.
 
     Args:
@@ -100,53 +104,54 @@ def verdict_on(claim: Claim, evidence: Difference | Distance | str, alpha: float
         return verdict(claim, "incomplete", evidence)
     if isinstance(evidence, str):
         return verdict(claim, "incomplete", f"Runs are missing: {evidence}.")
-    if claim.kind == "within" and isinstance(evidence, Distance):
-        evidence = replace(evidence, resampled=None)  # the published score is of the same pairs
-    over_items, over_seeds = evidence.over_items(alpha), evidence.over_seeds(alpha)
-    detectable = evidence.detectable(alpha)
-    if isinstance(evidence, Distance):
-        judgement, reason = _judge_score(claim, evidence, over_items, over_seeds, detectable)
-        p_value = evidence.p_within(claim.margin) if claim.kind == "within" else evidence.p_reaches()
+    interval, detectable = evidence.deciding(alpha), evidence.detectable(alpha)
+    if evidence.undecidable:
+        judgement: Judgement = "inconclusive"
+        reason = ONE_SEED
+    elif claim.kind == "within":
+        judgement, reason = _judge_within(claim.margin, evidence.mean, interval)
+    elif interval is None:  # the untrained model's figure without stored predictions
+        judgement, reason = "holds" if evidence.mean >= claim.margin else "violated", ONE_RUN
+    elif claim.kind == "at least":
+        judgement, reason = _judge_score(interval, detectable)
     else:
-        judgement, reason = _judge_difference(claim, evidence, over_items, over_seeds, detectable)
-        p_value = evidence.p_value(claim.margin)
-    if judgement in ("holds", "violated") and over_items and over_seeds and p_value > alpha:
-        judgement = "inconclusive"
-        reason = (
-            "Each interval by itself would decide, but the variances over seeds and over test items added up do not "
-            f"exclude chance{_beyond(detectable, 'a true value', 'beyond the limit of the claim')}."
-        )
+        judgement, reason = _judge_difference(claim, evidence, interval, detectable)
     return verdict(
         claim,
         judgement,
         " ".join((reason, *_notes(evidence))),
-        seeds=len(evidence.by_seed),
+        seeds=evidence.seeds,
         level=1 - alpha,
         difference=evidence.mean,
-        over_items=over_items,
-        over_seeds=over_seeds,
+        interval=interval,
+        over_items=evidence.over_items(alpha),
+        over_seeds=evidence.over_seeds(alpha),
         detectable=detectable,
     )
 
 
-def _notes(evidence: Difference | Distance) -> tuple[str, ...]:
+def p_value(claim: Claim, evidence: Evidence) -> float:
+    """Return the two-sided p-value of a claim: it is decided at level 1 - alpha exactly if this is at most alpha."""
+    return evidence.p_within(claim.margin) if claim.kind == "within" else evidence.p_value(claim.margin)
+
+
+def _notes(evidence: Evidence) -> tuple[str, ...]:
     """Return notes about the items that differ, and about seeds that had no effect, or none on this figure."""
-    if isinstance(evidence, Difference) and evidence.differing is not None and evidence.resampled is not None:
-        number, of = evidence.differing
-        return (f"{number:,} of {of:,} {evidence.unit.removeprefix('test ')} differ.", *_of_seeds(evidence))
+    if evidence.differing is not None and evidence.resampled is not None:
+        items = evidence.unit.removeprefix("test ")
+        return (f"{evidence.differing:,} of {evidence.items:,} {items} differ.", *_of_seeds(evidence))
     return _of_seeds(evidence)
 
 
-def _of_seeds(evidence: Difference | Distance) -> tuple[str, ...]:
+def _of_seeds(evidence: Evidence) -> tuple[str, ...]:
     """Return notes about seeds that had no effect, or none on this figure."""
-    same = len(evidence.by_seed) > 1 and math.isclose(min(evidence.by_seed), max(evidence.by_seed), abs_tol=1e-12)
-    if (
-        evidence.notes
-        or not same
-        or (isinstance(evidence, Difference) and evidence.resampled is not None and not evidence.resampled.any())
-    ):
+    sides = [side for side in (evidence.new, evidence.old) if side is not None]
+    same = evidence.seeds > 1 and any(math.isclose(min(side), max(side), abs_tol=1e-12) for side in sides)
+    if evidence.notes or not same or evidence.identical:
         return evidence.notes
-    return ("All seeds give the same value: the interval over seeds has no width and does not describe new seeds.",)
+    return (
+        "All seeds of a study give the same value, so the interval over seeds is too narrow to describe new seeds.",
+    )
 
 
 def _beyond(detectable: float | None, what: str, of_what: str) -> str:
@@ -164,6 +169,7 @@ def verdict(
     seeds: int = 0,
     level: float | None = None,
     difference: float | None = None,
+    interval: intervals.Interval | None = None,
     over_items: intervals.Interval | None = None,
     over_seeds: intervals.Interval | None = None,
     detectable: float | None = None,
@@ -179,6 +185,7 @@ def verdict(
         seeds=seeds,
         level=level,
         difference=difference,
+        interval=interval,
         over_items=over_items,
         over_seeds=over_seeds,
         detectable=detectable,
@@ -201,73 +208,40 @@ def misses(interval: intervals.Interval, margin: float) -> bool:
 
 
 def _judge_difference(
-    claim: Claim,
-    evidence: Difference,
-    over_items: intervals.Interval | None,
-    over_seeds: intervals.Interval | None,
-    detectable: float | None,
+    claim: Claim, evidence: Evidence, interval: intervals.Interval, detectable: float | None
 ) -> tuple[Judgement, str]:
     """Apply the rule for "A beats B by `margin`", or for "A keeps B", which has no interval over items."""
-    if over_seeds is None or detectable is None:
-        return "inconclusive", ONE_SEED
-    both = [interval for interval in (over_items, over_seeds) if interval is not None]
-    margin, mean = claim.margin, evidence.mean
-    floor = min(0.0, margin)
-    short = [interval.over for interval in both if not reaches(interval, margin)]
-    above = [interval.over for interval in both if not misses(interval, margin)]
-    if not short:
-        reached = f"{'reach' if len(both) > 1 else 'reaches'} the margin of {100 * margin:g}"
-        return "holds", f"{_named(both)} {reached if margin else 'are above 0'}."
-    if not above:
-        return "violated", f"{_named(both)} {'are' if len(both) > 1 else 'is'} below {100 * floor:g}."
-    if not any(evidence.by_seed) and (evidence.resampled is None or not evidence.resampled.any()):
+    margin, floor = claim.margin, min(0.0, claim.margin)
+    over = f"The interval over {interval.over}"
+    if reaches(interval, margin):
+        return "holds", f"{over} {f'reaches the margin of {100 * margin:g}' if margin else 'is above 0'}."
+    if misses(interval, margin):
+        return "violated", f"{over} is below {100 * floor:g}."
+    if evidence.identical:
         return "inconclusive", "Both studies have identical scores."
-    named = " and that over ".join(above if mean < floor else short)
-    limit = f"below {100 * floor:g}" if mean < floor else f"above {100 * margin:g}"
-    return "inconclusive", (
-        f"The interval over {named} is not entirely {limit}{_beyond(detectable, 'a true difference', limit)}."
-    )
+    limit = f"below {100 * floor:g}" if evidence.mean < floor else f"above {100 * margin:g}"
+    return "inconclusive", f"{over} is not entirely {limit}{_beyond(detectable, 'a true difference', limit)}."
 
 
-def _judge_score(
-    claim: Claim,
-    evidence: Distance,
-    over_items: intervals.Interval | None,
-    over_seeds: intervals.Interval | None,
-    detectable: float | None,
-) -> tuple[Judgement, str]:
-    """Apply the rule for "A's score is within ... of, or at least, the target"."""
-    if evidence.undecidable:
-        return "inconclusive", ONE_SEED
-    if claim.kind == "within":
-        return _judge_within(claim.margin, evidence.mean, over_seeds)
-    intervals = [interval for interval in (over_items, over_seeds) if interval is not None]
-    if not intervals:  # the untrained model's figure without stored predictions
-        return "holds" if evidence.mean >= 0 else "violated", ONE_RUN
-    short = [interval.over for interval in intervals if not interval.low >= 0]
-    above = [interval.over for interval in intervals if not interval.high < 0]
-    if not short:
-        return "holds", f"{_named(intervals)} {'reach' if len(intervals) > 1 else 'reaches'} the score."
-    if not above:
-        return "violated", f"{_named(intervals)} {'are' if len(intervals) > 1 else 'is'} below the score."
-    named = " and that over ".join(above if evidence.mean < 0 else short)
-    beyond = _beyond(detectable, "a true score", "above or below it")
-    return "inconclusive", f"The interval over {named} contains the score{beyond}."
+def _judge_score(interval: intervals.Interval, detectable: float | None) -> tuple[Judgement, str]:
+    """Apply the rule for "A's score is at least the target"."""
+    over = f"The interval over {interval.over}"
+    if interval.low >= 0:
+        return "holds", f"{over} reaches the score."
+    if interval.high < 0:
+        return "violated", f"{over} is below the score."
+    return "inconclusive", f"{over} contains the score{_beyond(detectable, 'a true score', 'above or below it')}."
 
 
-def _judge_within(tolerance: float, distance: float, over_seeds: intervals.Interval | None) -> tuple[Judgement, str]:
+def _judge_within(tolerance: float, distance: float, interval: intervals.Interval | None) -> tuple[Judgement, str]:
     """Apply the rule for "A's score is within `tolerance` of the target", which is of the same test items."""
-    if over_seeds is None:
+    if interval is None:
         return "holds" if abs(distance) <= tolerance else "violated", ONE_RUN
     band = f"the tolerance of {100 * tolerance:g} points"
-    if over_seeds.low >= -tolerance and over_seeds.high <= tolerance:
+    if interval.low >= -tolerance and interval.high <= tolerance:
         return "holds", f"The interval over seeds is within {band}."
-    if over_seeds.low > tolerance or over_seeds.high < -tolerance:
+    if interval.low > tolerance or interval.high < -tolerance:
         return "violated", f"The interval over seeds is entirely outside {band}."
     return "inconclusive", (
         f"The interval over seeds is partly inside {band}; more seeds, or a wider tolerance, could decide."
     )
-
-
-def _named(intervals: list[intervals.Interval]) -> str:
-    return "Both intervals" if len(intervals) > 1 else f"The interval over {intervals[0].over}"

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kendalltau
 
 from harness.errors import UsageError
+from harness.planning.pairing import share_seeds
 from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals
@@ -146,11 +147,11 @@ def _done(of: Side, study: str) -> bool:
 
 def _sign(of: Side, a: str, b: str) -> int:
     """Return 1 if `a` beats `b` significantly on a testbed, -1 if `b` beats `a`, 0 if neither."""
-    evidence = difference(of.of(a), of.of(b))
-    intervals = [] if evidence is None else [evidence.over_items(), evidence.over_seeds()]
-    if all(interval is not None and interval.low > 0 for interval in intervals) and intervals:
-        return 1
-    return -1 if intervals and all(interval is not None and interval.high < 0 for interval in intervals) else 0
+    evidence = difference(of.of(a), of.of(b), paired=share_seeds(of.plan.ablation, a, b))
+    interval = None if evidence is None else evidence.deciding()
+    if interval is None or interval.low <= 0 <= interval.high:
+        return 0
+    return 1 if interval.low > 0 else -1
 
 
 def rho(x: ArrayLike, y: ArrayLike) -> float:

@@ -13,7 +13,7 @@ from harness.report import titles
 from harness.report.facts import Facts
 from harness.report.figures.canvas import WIDTH, legend, legend_height, look, new, short, untrained_line
 from harness.report.tables import MINUS
-from harness.stats import intervals
+from harness.stats import estimates
 
 _PAIRS: dict[str, Any] = {"color": "#000000", "marker": "o", "linewidth": 2.2, "solid_capstyle": "butt"}
 _SEEDS: dict[str, Any] = {"color": "#8c8c8c", "marker": "s", "linewidth": 2.2, "solid_capstyle": "butt"}
@@ -90,7 +90,7 @@ def cost(facts: Facts) -> Figure | None:
     panels = figure.subplots(1, 2, sharey=True)
     for index, row in rows:
         scores = list(row.finals.scores.values())
-        interval = intervals.t_interval(scores)
+        interval = estimates.interval(scores)
         mean = 100 * float(np.mean(scores))
         error = None if interval is None else [[mean - 100 * interval.low], [100 * interval.high - mean]]
         marked = look(index) | {"linestyle": "none"}

@@ -9,7 +9,7 @@ from harness.report import titles
 from harness.report.facts import Facts
 from harness.report.figures.canvas import legend, legend_height, look, new, short, untrained_line
 from harness.report.sweeps import sweeps as found_sweeps
-from harness.stats import intervals
+from harness.stats import estimates
 
 _LABELS = {"rows": "rows trained on", "lr": "peak learning rate", "batch_size": "batch size"}
 
@@ -30,7 +30,7 @@ def sweeps(facts: Facts) -> Figure | None:
             xs = [point.place for point in sweep.points]
             scores = [list(point.row.finals.scores.values()) for point in sweep.points]
             means = [100 * float(np.mean(values)) for values in scores]
-            over_seeds = [intervals.t_interval(values) for values in scores]
+            over_seeds = [estimates.interval(values) for values in scores]
             reach = [0.0 if spread is None else 50 * (spread.high - spread.low) for spread in over_seeds]
             axes.errorbar(xs, means, yerr=reach, label=short(sweep.study), capsize=3, **looks[short(sweep.study)])
             places += xs
