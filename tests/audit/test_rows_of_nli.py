@@ -279,7 +279,7 @@ def test_scores_in_their_range_are_no_error_and_a_range_too_wide_is_doubted(cach
 
 
 def test_scores_that_are_text_are_refused(cache: Path) -> None:
-    with pytest.raises(AuditFailed, match="column 'score' of planted/words .* holds a value that is no number"):
+    with pytest.raises(AuditFailed, match=r"column 'score' of planted/words .* holds a value that is no number"):
         materials.load_sts(sts(cache, "words", score=["much"] * 40))
 
 
