@@ -28,14 +28,14 @@ from harness.spec.budget import Budget
 from harness.spec.expectations import beats, in_order
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import Study
-from harness.stats import intervals, repeated_looks
+from harness.stats import estimates, intervals, repeated_looks
 from harness.stats.bootstrap import RESAMPLES, resampled_spearman
+from harness.stats.power import power
 from harness.store.items import Pairs
 from harness.store.records import Record
-from harness.verdicts.evidence import Difference, Distance
+from harness.verdicts.evidence import Evidence
 from harness.verdicts.judge import judge
-from harness.verdicts.order import posterior_all_positive
-from harness.verdicts.power import power
+from harness.verdicts.order import posterior_in_order
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ NAMES = ("a", "b", "c", "d")
 
 
 def coverage_over_seeds(seeds: int, spread: float, samples: int, collapses: float = 0.0) -> float:
-    """Return how often the 95 percent t interval holds the true mean difference of two studies.
+    """Return how often the 95 percent Welch interval holds the true mean difference of two studies.
 
     Args:
         collapses: chance that one training ends five standard deviations low; the t interval assumes that none does.
@@ -58,7 +58,7 @@ def coverage_over_seeds(seeds: int, spread: float, samples: int, collapses: floa
     random = np.random.default_rng(seeds)
     scores = random.normal(0, spread, (samples, 2, seeds))
     scores -= 5 * spread * (random.random(scores.shape) < collapses)
-    found = [intervals.t_interval(difference) for difference in 0.01 + scores[:, 1] - scores[:, 0]]
+    found = [estimates.interval(0.01 + new, old) for old, new in scores]
     return float(np.mean([i is not None and i.low <= 0.01 <= i.high for i in found]))
 
 
@@ -163,7 +163,8 @@ def family_wise(
         scores = by_pairs + random.normal(0, over_seeds, (studies, seeds))
         resampled = scores.mean(axis=1)[:, None] + random.normal(0, over_items, (studies, 399))
         claims = [
-            Difference(tuple(scores[i] - scores[i - 1]), resampled[i] - resampled[i - 1]) for i in range(1, studies)
+            Evidence(tuple(scores[i]), tuple(scores[i - 1]), resampled[i] - resampled[i - 1], items=1379)
+            for i in range(1, studies)
         ]
         p_values = [claim.p_value(0.0) if together else _two_intervals_p(claim) for claim in claims]
         levels = intervals.holm_levels(p_values) if holm else [intervals.ALPHA] * len(claims)
@@ -189,11 +190,11 @@ def wrong_about_a_score(
         off = 0.01 if kind == "within" else random.normal(0, over_items)
         by_seed = tuple(off + random.normal(0, over_seeds, seeds))
         resampled = np.mean(by_seed) + random.normal(0, over_items, 999)
-        known = Distance(by_seed, resampled, constant=False)
+        known = Evidence(by_seed, None, resampled, items=1379)
         if kind == "within":
             wrong += known.p_within(0.01) <= intervals.ALPHA
         elif together:
-            wrong += known.p_reaches() <= intervals.ALPHA
+            wrong += known.p_value(0.0) <= intervals.ALPHA
         else:
             wrong += all(i is not None and i.low >= 0 for i in (known.over_items(), known.over_seeds())) or all(
                 i is not None and i.high < 0 for i in (known.over_items(), known.over_seeds())
@@ -201,10 +202,12 @@ def wrong_about_a_score(
     return wrong / samples
 
 
-def _two_intervals_p(claim: Difference) -> float:
+def _two_intervals_p(claim: Evidence) -> float:
     assert claim.resampled is not None
-    sides = ((claim.by_seed, claim.resampled), (np.negative(claim.by_seed), -claim.resampled))
-    return 2 * min(max(intervals.bootstrap_p(pairs, 0.0), intervals.t_p(seeds, 0.0)) for seeds, pairs in sides)
+    assert claim.old is not None
+    seeds = estimates.p_below(0.0, claim.new, claim.old), estimates.p_below(0.0, claim.old, claim.new)
+    pairs = intervals.bootstrap_p(claim.resampled, 0.0), intervals.bootstrap_p(-claim.resampled, 0.0)
+    return 2 * min(map(max, seeds, pairs))
 
 
 @dataclass(frozen=True)
@@ -233,7 +236,7 @@ def until_decided(
     claim holds at the end, and `wrong` the share in which another claim is decided (any claim if `size` is 0).
 
     Args:
-        spread: standard deviation of the differences over seeds.
+        spread: standard deviation of a difference between two seeds, one of each study.
         over_items: standard error of each difference over pairs, which further seeds do not change.
         spend: use the levels for repeated looks; otherwise each look uses the level of a single look.
     """
@@ -242,16 +245,15 @@ def until_decided(
     wrong, right, seeds = 0, 0, 0.0
     for _ in range(ablations):
         scores = random.normal(0, spread / np.sqrt(2), (claims + 1, last))
-        differences = scores[1:] - scores[:1]
-        differences[0] += size
-        luck = random.normal(0, over_items, (claims, 1))
-        differences += luck
+        scores[1] += size
+        scores[1:] += random.normal(0, over_items, (claims, 1))
+        least = scores[0]
         resampled = random.normal(0, over_items, (claims, RESAMPLES))  # fewer cannot reach small levels
         counts, decided = [first] * claims, [False] * claims
         while True:
             p_values = [
-                repeated_looks.spent(Difference(tuple(d[:n]), d[:n].mean() + r).p_value(0.0), looks)
-                for d, r, n in zip(differences, resampled, counts, strict=True)
+                repeated_looks.spent(_at_look(new[:n], least[:n], luck).p_value(0.0), looks, samples=2)
+                for new, luck, n in zip(scores[1:], resampled, counts, strict=True)
             ]
             decided = [p <= level for p, level in zip(p_values, intervals.holm_levels(p_values), strict=True)]
             grown = [n if done else min(last, n + 1) for n, done in zip(counts, decided, strict=True)]
@@ -259,17 +261,21 @@ def until_decided(
                 break
             counts = grown
         seeds += sum(counts) / claims
-        positive = bool(differences[0, : counts[0]].mean() > 0)
+        positive = bool((scores[1] - least)[: counts[0]].mean() > 0)
         right += decided[0] and positive and size > 0
         wrong += any(decided[1:]) or (decided[0] and not (size > 0 and positive))
     return Looking(wrong / ablations, right / ablations, seeds / ablations)
+
+
+def _at_look(new: Floats, old: Floats, luck: Floats) -> Evidence:
+    return Evidence(tuple(new), tuple(old), new.mean() - old.mean() + luck, items=1379)
 
 
 def sure_of_equals(ablations: int, *, studies: int, seeds: int) -> tuple[float, float]:
     """Return the mean probability over seeds of an order of equal studies, and how often it is above 0.95."""
     random = np.random.default_rng(studies)
     found = [
-        posterior_all_positive(np.diff(random.normal(0, 0.008, (studies, seeds)), axis=0), 1999, seed) or 0.0
+        posterior_in_order(list(random.normal(0, 0.008, (studies, seeds))), [False] * studies, 1999, seed) or 0.0
         for seed in range(ablations)
     ]
     return float(np.mean(found)), float(np.mean(np.array(found) > 0.95))
@@ -282,7 +288,7 @@ def power_figure(spreads: Sequence[float]) -> Figure:
     sizes = np.linspace(0, 0.04, 161)
     for axes, spread in zip(panels, spreads, strict=True):
         for index, seeds in enumerate(SEEDS):
-            shown = [100 * power(seeds, float(size), spread * np.sqrt(2)) for size in sizes]
+            shown = [100 * power(seeds, float(size), (spread, spread)) for size in sizes]
             axes.plot(
                 100 * sizes, shown, color=COLOURS[index], marker=MARKERS[index], markevery=16, label=f"{seeds} seeds"
             )
@@ -362,7 +368,7 @@ def print_tables() -> None:
     show(table(header, rows))
     show("Power in percent: true difference in points, standard deviation a study in points\n")
     rows = [
-        [f"{100 * spread:g}", f"{100 * size:g}", *(percent(power(n, size, spread * 2**0.5)) for n in SEEDS)]
+        [f"{100 * spread:g}", f"{100 * size:g}", *(percent(power(n, size, (spread, spread))) for n in SEEDS)]
         for spread in SPREADS
         for size in (0.005, 0.01, 0.02, 0.03)
     ]
@@ -382,7 +388,7 @@ def print_tables() -> None:
     for first, last in ((3, 10), (5, 10), (5, 20)):
         for size in (0.0, 0.005, 0.01, 0.02):
             found = until_decided(4000, first=first, last=last, size=size)
-            fixed = [percent(power(n, size, 0.008)) if size else "" for n in (first, last)]
+            fixed = [percent(power(n, size, (0.008 / 2**0.5,) * 2)) if size else "" for n in (first, last)]
             rows.append([f"{first} to {last}", f"{100 * size:g}", f"{found.seeds:.1f}", percent(found.right), *fixed])
     head = ["seeds", "difference", "mean seeds used", "power", "power, the fewest fixed", "power, the most fixed"]
     show(table(head, rows))

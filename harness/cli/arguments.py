@@ -36,6 +36,12 @@ def study_and_store(parser: argparse.ArgumentParser, *, trains: bool = True) -> 
     rows = "train on the first N rows of the testbed" if trains else "use the runs with --rows N"
     parser.add_argument("--trials", metavar="N", type=int, help=f"{of_runs}N tuning trials per study")
     parser.add_argument("--seeds", metavar="N", type=int, help=f"{of_runs}N final seeds of each study")
+    parser.add_argument(
+        "--tunings",
+        metavar="N",
+        type=int,
+        help=f"{of_runs}N tunings per study, each followed by its own final runs: claims are then about tuning itself",
+    )
     parser.add_argument("--rows", metavar="N", type=int, help=rows)
     parser.add_argument("--epochs", metavar="X", type=float, help=f"{of_runs}X epochs per run, e.g. 0.5")
     parser.add_argument(

@@ -45,11 +45,12 @@ def command(options: argparse.Namespace) -> int:
 
     from harness.audit import cache
     from harness.files import write_atomically
-    from harness.verdicts import hindsight
+    from harness.verdicts import hindsight, words
     from harness.verdicts.baseline import TOLERANCE, against, read_baseline
     from harness.verdicts.judge import exit_code, judge, unfinished
     from harness.verdicts.junit import junit_xml
     from harness.verdicts.order import orders
+    from harness.verdicts.results import results
 
     for name in ("tolerance", "figures"):
         if options.baseline is None and getattr(options, name) is not None:
@@ -67,7 +68,8 @@ def command(options: argparse.Namespace) -> int:
         audited = cache.of_plan(plan)
         document = {
             "audit": None if audited is None else [asdict(finding) for finding in audited.findings],
-            "verdicts": [asdict(verdict) for verdict in verdicts],
+            "results": [asdict(line) for line in results(plan)],
+            "verdicts": [asdict(verdict) | {"outcome": words.outcome(verdict)} for verdict in verdicts],
             "unfinished": unfinished(plan),
             "orders": [asdict(order) for order in orders(plan)],
             "looks": plan.looks,
@@ -79,7 +81,9 @@ def command(options: argparse.Namespace) -> int:
         if baseline is not None:
             print(f"against {options.baseline}:")
         for regression in regressions:
-            print(regression)
+            print(words.line(regression))
+            if regression.verdict != "holds":
+                print(f"  {regression.full_reason}")
     if options.junit is not None:
         write_atomically(options.junit, junit_xml(plan, [*verdicts, *regressions], options.strict))
     return exit_code([*verdicts, *regressions], plan, options.strict)

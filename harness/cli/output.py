@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
+    from harness.verdicts.rules import Verdict
 
 
 def print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
@@ -23,15 +24,33 @@ def print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
     return 0
 
 
-def print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
+def print_verdicts(verdicts: Sequence[Verdict], plan: Plan) -> None:
+    """Print the result table, the answer in sentences, one line a claim, and the reasons of undecided claims."""
+    from harness.cli.tables import result_table
     from harness.planning.mixing import condition_notes
-    from harness.verdicts import hindsight
+    from harness.verdicts import hindsight, tuning_luck, words
     from harness.verdicts.order import orders
+    from harness.verdicts.results import answer, results
     from harness.verdicts.until_decided import saved
 
+    table = results(plan)
+    print_table(result_table(table, plan))
+    for sentence in answer(plan, table):
+        print(sentence)
+    print()
+    for verdict in verdicts:
+        print(words.line(verdict))
+        if verdict.verdict != "holds" or verdict.late:
+            print(f"  {' '.join((verdict.full_reason, *verdict.late))}")
     economy = saved(plan)
-    notes = [*hindsight.notes(plan), *condition_notes(plan), *([f"until decided: {economy}"] if economy else [])]
-    for line in (*verdicts, *orders(plan), *(f"note: {note}" for note in notes)):
+    luck = tuning_luck.note(plan)
+    notes = [
+        *([luck] if luck else []),
+        *hindsight.notes(plan),
+        *condition_notes(plan),
+        *([f"until decided: {economy}"] if economy else []),
+    ]
+    for line in (*orders(plan), *(f"note: {note}" for note in notes)):
         print(line)
     for run in plan.runs:
         if run.state == "failed" and run.record is not None:

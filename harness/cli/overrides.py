@@ -25,10 +25,11 @@ OVERRIDES: dict[str, type] = {
     "tasks": str,
     "precision": str,
     "max_seeds": int,
+    "tunings": int,
 }
 """Options that affect results, with their types; a store remembers those of its last run."""
 
-BUDGET = ("epochs", "trials", "seeds", "max_seeds")
+BUDGET = ("epochs", "trials", "seeds", "max_seeds", "tunings")
 """Options that replace numbers of the budget."""
 
 
@@ -55,7 +56,8 @@ def _restricted(options: argparse.Namespace) -> Ablation:
     ablation = load_study_file(options.file)
     tasks = getattr(options, "tasks", None)
     numbers = {
-        name: getattr(options, name, None) for name in ("rows", "epochs", "trials", "seeds", "precision", "max_seeds")
+        name: getattr(options, name, None)
+        for name in ("rows", "epochs", "trials", "seeds", "precision", "max_seeds", "tunings")
     }
     if numbers["rows"] is not None and numbers["rows"] < 1:
         raise UsageError(f"--rows {numbers['rows']}: training needs at least 1 row")

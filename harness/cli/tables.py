@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from harness.data.findings import SEVERITIES, Audit
 from harness.engine.progress import spell
 from harness.evaluation.published import Row
 from harness.planning.plan import Plan
+from harness.spec.study import UNTRAINED
+from harness.stats.intervals import Interval
 from harness.store.records import Record
+from harness.verdicts.results import Result
+from harness.verdicts.words import bounds
 
 
 def plan_as_dict(plan: Plan) -> dict[str, Any]:
@@ -143,6 +148,36 @@ def records_table(records: Sequence[Record]) -> Table:
             r.id, r.study, r.stage, trial, str(r.seed), str(r.point or ""), r.outcome, dev, test, str(r.steps), cost
         )
     return table
+
+
+def result_table(lines: Sequence[Result], plan: Plan) -> Table:
+    """Return the result table, best study first; scores multiplied by 100, 95 percent intervals in brackets."""
+    headline = plan.ablation.testbed.headline
+    table = Table(title=f"{headline} × 100, final runs at each study's best point", title_justify="left")
+    table.add_column("study", overflow="fold")
+    for column in ("mean", "to the best", "at default", "seeds", "minutes"):
+        table.add_column(column, justify="right")
+    for line in lines:
+        seeds = "" if line.study == UNTRAINED else str(line.seeds)
+        if line.seeds < line.planned:
+            seeds = f"{line.seeds} of {line.planned}"
+        if line.diverged:
+            seeds += f", {line.diverged} diverged"
+        table.add_row(
+            Text(line.study, style="bold" if line.rank == 1 else ""),
+            _with_bounds(line.mean, line.interval, ".1f"),
+            _with_bounds(line.to_best, line.to_best_interval, "+.1f"),
+            "" if line.default is None else f"{100 * line.default:.1f}",
+            seeds,
+            f"{line.minutes:.1f}",
+        )
+    return table
+
+
+def _with_bounds(value: float | None, interval: Interval | None, form: str) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:{form}}" + (f" {bounds(interval)}" if interval is not None else "")
 
 
 def audit_table(audit: Audit, testbed: str) -> Table:

@@ -29,6 +29,7 @@ from harness.planning.plan import Plan, PlannedRun, run_id, trained
 from harness.planning.planner import Planner
 from harness.provenance import without_secrets
 from harness.spec.ablation import Ablation
+from harness.spec.budget import TUNING_STEP
 from harness.spec.loading import folder_beside
 from harness.spec.study import UNTRAINED
 from harness.store.artifacts import clear, drop_models, keep_only_best, publish
@@ -148,8 +149,9 @@ class Driver:
         if run.point is not None or run.trial is None:
             return run
         ablation = self._planner.ablation_of(run.study)
-        earlier = [t.record for t in self._planner.part(run.study).of(run.study, "tune")[: run.trial] if t.record]
-        point = search.ask(ablation, ablation.study(run.study), earlier)
+        trials = self._planner.part(run.study).trials(run.study, run.tuning)
+        earlier = [trial.record for trial in trials[: run.trial] if trial.record]
+        point = search.ask(ablation, ablation.study(run.study), earlier, run.tuning)
         return replace(run, point=point, id=run_id(ablation, run.study, "tune", run.seed, point), state="to do")
 
     def _log_design(self) -> None:
@@ -212,7 +214,7 @@ class Driver:
 
     def _rivals(self, run: PlannedRun) -> tuple[tuple[tuple[float, float], ...], ...]:
         """Return the dev curves that a trial is pruned against: those of its study's earlier trials."""
-        tuned = self._planner.part(run.study).of(run.study, "tune")
+        tuned = self._planner.part(run.study).trials(run.study, run.tuning)
         earlier = [t.record for t in tuned if t.record and (t.trial or 0) < (run.trial or 0)]
         return tuple(record.curve for record in earlier if record.outcome == "ok" and len(record.curve) > 1)
 
@@ -273,7 +275,9 @@ def _sentence(record: Record) -> str:
     if record.trial is not None:
         what += f" trial {record.trial}"
     elif record.stage == "final":
-        what += f" seed {record.seed}"
+        what += f" seed {record.seed % TUNING_STEP}"
+    if record.tuning:
+        what += f" of tuning {record.tuning + 1}"
     where = f" ({record.point})" if record.point else ""
     if record.outcome != "ok":
         return (

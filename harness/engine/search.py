@@ -35,7 +35,7 @@ BROKEN = (SQLAlchemyError, StorageInternalError)
 """Exceptions of optuna when its database fails."""
 
 
-def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
+def ask(ablation: Ablation, study: Study, earlier: Sequence[Record], tuning: int = 0) -> Point:
     """Choose the point of the next trial by TPE (Bergstra et al., 2011; multivariate, as implemented by optuna).
 
     The sampler's seed depends on the ablation's name and the number of the trial. Points that were tried are not
@@ -44,14 +44,16 @@ def ask(ablation: Ablation, study: Study, earlier: Sequence[Record]) -> Point:
     Args:
         ablation: the ablation.
         study: the study whose search this is.
-        earlier: the records of all earlier trials, in the order of the trials.
+        earlier: the records of all earlier trials of this tuning, in the order of the trials.
+        tuning: number of the tuning, which has a sampler of its own.
     """
     dimensions = ablation.dimensions(study)
     history = [
         frozen(ablation, study, record) for record in earlier if record.point and _inside(dimensions, record.point)
     ]
     earlier_points = {record.point for record in earlier}
-    seed = int.from_bytes(hashlib.sha256(f"{ablation.name}/{len(earlier)}".encode()).digest()[:4], "big")
+    sampler_name = f"{ablation.name}/{len(earlier)}" + (f"/{tuning}" if tuning else "")
+    seed = int.from_bytes(hashlib.sha256(sampler_name.encode()).digest()[:4], "big")
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=START_UP)
     sampling = optuna.create_study(direction="maximize", sampler=sampler)
     sampling.add_trials(history)

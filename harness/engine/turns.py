@@ -19,7 +19,7 @@ class Turns:
         self._planner = planner
         self._position = {study: position for position, study in enumerate(planner.studies)}
         self._next: dict[str, tuple[int, int, PlannedRun]] = {}
-        self._taken: set[str | tuple[str, int]] = set()
+        self._taken: set[str | tuple[str, int, int]] = set()
         self.refresh(*planner.studies)
 
     def refresh(self, *studies: str) -> None:
@@ -41,18 +41,18 @@ class Turns:
         return run
 
 
-def _first_ready(part: Plan, taken: Collection[str | tuple[str, int]]) -> tuple[int, PlannedRun] | None:
+def _first_ready(part: Plan, taken: Collection[str | tuple[str, int, int]]) -> tuple[int, PlannedRun] | None:
     """Return a study's first run that can start, and its index among the study's runs."""
-    tuned = True
+    waiting: set[int] = set()  # tunings of which an earlier trial has not ended
     for index, run in enumerate(part.runs):
-        waits = run.state == "waiting" and (run.trial is None or run.point is not None or not tuned)
+        waits = run.state == "waiting" and (run.trial is None or run.point is not None or run.tuning in waiting)
         if run.state in ("to do", "waiting") and not waits and _key(run) not in taken:
             return index, run
-        if run.stage == "tune":
-            tuned = tuned and run.state in ("done", "failed")
+        if run.stage == "tune" and run.state not in ("done", "failed"):
+            waiting.add(run.tuning)
     return None
 
 
-def _key(run: PlannedRun) -> str | tuple[str, int]:
-    """Return a run's id or, if the sampler has not chosen its point yet, its study and trial."""
-    return run.id or (run.study, run.trial or 0)
+def _key(run: PlannedRun) -> str | tuple[str, int, int]:
+    """Return a run's id or, if the sampler has not chosen its point yet, its study, tuning and trial."""
+    return run.id or (run.study, run.tuning, run.trial or 0)

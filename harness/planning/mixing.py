@@ -20,9 +20,12 @@ WAYS_OUT = (
 
 
 def mixed(records: Iterable[Record]) -> str | None:
-    """Describe the versions and precisions in which records differ, with their studies; None if there are none."""
+    """Describe the versions and precisions in which records differ, with their studies; None if there are none.
+
+    A failed run has no scores to compare, and none of these if its worker died.
+    """
     studies_by_value: dict[str, dict[str, set[str]]] = {}
-    for record in records:
+    for record in (record for record in records if record.outcome != "failed"):
         for what, value in _making(record).items():
             studies_by_value.setdefault(what, {}).setdefault(value, set()).add(record.study)
     texts = [

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from harness.data.findings import Audit
 from harness.files import as_json
 from harness.spec.ablation import Ablation
+from harness.spec.budget import TUNING_STEP
 from harness.spec.space import Point, Value
 from harness.spec.study import UNTRAINED, Study
 from harness.store.designs import Design
@@ -22,7 +23,7 @@ RECIPE = 8
 """Increased by hand when training or evaluation changes the result of a run: all runs are then new."""
 
 TUNE_SEED = 0
-"""Every trial of every study trains with this seed; final runs use 1, 2, ..."""
+"""Every trial of every study trains with this seed; final runs use 1, 2, ... Later tunings add `TUNING_STEP`."""
 
 START_UP = 8
 """Trials whose points are fixed in advance and the same for every study; the sampler decides the later ones."""
@@ -52,6 +53,11 @@ class PlannedRun:
     """What a final run is for: the "best" point, the "default" point, or both at once."""
     record: Record | None = None
     """The record of the run, None if there is none."""
+
+    @property
+    def tuning(self) -> int:
+        """Number of the tuning that the run belongs to, from 0."""
+        return self.seed // TUNING_STEP
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,10 @@ class Plan:
         """Return a study's runs, of one stage or final role if given."""
         runs = self._by_study.get(study, [])
         return [run for run in runs if stage in (None, run.stage) and (role is None or role in run.roles)]
+
+    def trials(self, study: str, tuning: int = 0) -> list[PlannedRun]:
+        """Return the trials of one of a study's tunings, the first unless another is asked for."""
+        return [run for run in self.of(study, "tune") if run.tuning == tuning]
 
     @cached_property
     def _by_study(self) -> dict[str, list[PlannedRun]]:
@@ -141,11 +151,11 @@ def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point
     if point is not None:
         decides["point"] = point.as_dict()
     if stage == "tune":
-        decides["search"] = search_id(ablation, study)
+        decides["search"] = search_id(ablation, study, seed // TUNING_STEP)
     return _hashed(decides)
 
 
-def search_id(ablation: Ablation, study: str) -> str:
+def search_id(ablation: Ablation, study: str, tuning: int = 0) -> str:
     """Hash what decides the points of a study's trials: another space, default or option is another search.
 
     It is part of the ids of its trials, so a trial belongs to one search only. The number of trials is not part of it:
@@ -159,6 +169,7 @@ def search_id(ablation: Ablation, study: str) -> str:
             "dimensions": dimensions,
             "default": ablation.default_point(declared).as_dict(),
             "start_up": START_UP,
+            **({"tuning": tuning} if tuning else {}),
         }
     )
 
@@ -210,24 +221,34 @@ def _decides(ablation: Ablation, study: str, stage: Stage, seed: int) -> dict[st
     return decides
 
 
-def start_up_points(ablation: Ablation, study: Study) -> list[Point]:
+def start_up_points(ablation: Ablation, study: Study, tuning: int = 0) -> list[Point]:
     """Return the default point, then points that fill the space evenly, the same for every study of the ablation.
 
     They are a Kronecker sequence (multiples of an irrational number modulo 1, one number a dimension): unlike a Latin
-    hypercube its first points stay the same when the budget grows, so amended ablations repeat nothing.
+    hypercube its first points stay the same when the budget grows, so amended ablations repeat nothing. Each further
+    tuning shifts them at random (Cranley and Patterson, 1976), so that tunings are independent of each other.
     """
     points = [ablation.default_point(study)]
     dimensions = ablation.dimensions(study)
     irrational = dict(zip(dimensions, _irrationals(), strict=False))
+    shifts = {name: _shift(f"{ablation.name}/{name}", tuning) for name in dimensions}
     number = min(START_UP, ablation.trials(study))
     step = 3  # the golden ratio's multiples from here on begin with the larger learning rates, which waste fewer trials
     while len(points) < number:
-        values: dict[str, Value] = {name: d.at(step * irrational[name] % 1) for name, d in dimensions.items()}
+        values: dict[str, Value] = {
+            name: d.at((step * irrational[name] + shifts[name]) % 1) for name, d in dimensions.items()
+        }
         point = Point.from_dict(values)
         if point not in points:
             points.append(point)
         step += 1
     return points
+
+
+def _shift(name: str, tuning: int) -> float:
+    """Return a number from 0 to 1 for a dimension of a tuning; 0 for the first tuning."""
+    digest = hashlib.sha256(f"{name}/{tuning}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48 if tuning else 0.0
 
 
 def _irrationals() -> Iterator[float]:

@@ -10,6 +10,7 @@ from functools import cache, cached_property, partial
 from harness.planning.plan import TUNE_SEED, Plan, PlannedRun, State, run_id, start_up_points
 from harness.planning.unlocking import design, scored
 from harness.spec.ablation import Ablation
+from harness.spec.budget import TUNING_STEP
 from harness.spec.space import Point
 from harness.spec.study import UNTRAINED, Study
 from harness.spec.views import named
@@ -100,7 +101,7 @@ class Planner:
         mining = study.mining if study is not None else None
         if study is None or study.view is None or mining is None or mining.by == UNTRAINED:
             return self.ablation
-        trials = self.part(mining.by).of(mining.by, "tune")
+        trials = self.part(mining.by).trials(mining.by)
         ended = all(run.state in ("done", "failed") for run in trials)
         winner = best(run.record for run in trials if run.record is not None) if ended else None
         if winner is None:
@@ -172,8 +173,11 @@ class Planner:
         if _waits_for_its_miner(study):
             return _waiting(ablation, study)
         id_of = self._id if ablation is self.ablation else partial(run_id, ablation)
-        trials = _trials(ablation, study, records, self._state, id_of)
-        return trials + _finals(ablation, study, records, self._state, id_of, trials, self.seeds.get(name, 0))
+        tunings = [
+            _trials(ablation, study, records, self._state, id_of, tuning) for tuning in range(ablation.budget.tunings)
+        ]
+        trials = list(itertools.chain.from_iterable(tunings))
+        return trials + _finals(ablation, study, records, self._state, id_of, tunings, self.seeds.get(name, 0))
 
 
 def _waits_for_its_miner(study: Study) -> bool:
@@ -183,15 +187,24 @@ def _waits_for_its_miner(study: Study) -> bool:
 
 def _waiting(ablation: Ablation, study: Study) -> list[PlannedRun]:
     """Plan a study whose negatives cannot be mined yet: all its runs wait, without ids."""
-    points: list[Point | None] = [*start_up_points(ablation, study)]
-    points += [None] * (ablation.trials(study) - len(points))
-    runs = [PlannedRun(study.name, "tune", TUNE_SEED, "waiting", point, trial) for trial, point in enumerate(points)]
-    for role in ("best", "default"):
+    runs = []
+    for tuning in range(ablation.budget.tunings):
+        points: list[Point | None] = [*start_up_points(ablation, study, tuning)]
+        points += [None] * (ablation.trials(study) - len(points))
+        seed = TUNE_SEED + TUNING_STEP * tuning
+        runs += [PlannedRun(study.name, "tune", seed, "waiting", point, trial) for trial, point in enumerate(points)]
+    for tuning, role in [*((tuning, "best") for tuning in range(ablation.budget.tunings)), (0, "default")]:
         runs += [
             PlannedRun(study.name, "final", seed, "waiting", roles=(role,))
-            for seed in range(1, ablation.budget.seeds + 1)
+            for seed in _final_seeds(tuning, ablation.budget.seeds)
         ]
     return runs
+
+
+def _final_seeds(tuning: int, number: int) -> range:
+    """Return the seeds of the final runs after a tuning."""
+    first = TUNING_STEP * tuning + 1
+    return range(first, first + number)
 
 
 @dataclass(frozen=True)
@@ -223,22 +236,27 @@ class _StateOf:
 
 
 def _trials(
-    ablation: Ablation, study: Study, records: dict[str, Record], state: _StateOf, id_of: Callable[..., str]
+    ablation: Ablation,
+    study: Study,
+    records: dict[str, Record],
+    state: _StateOf,
+    id_of: Callable[..., str],
+    tuning: int,
 ) -> list[PlannedRun]:
-    """Plan a study's trials: fixed points first, then points chosen by the sampler, then points not chosen yet."""
-    runs = []
-    for trial, point in enumerate(start_up_points(ablation, study)):
-        key = id_of(study.name, "tune", TUNE_SEED, point)
-        record = _own(records.get(key), "tune", TUNE_SEED, point, trial)
-        runs.append(PlannedRun(study.name, "tune", TUNE_SEED, state(record), point, trial, key, record=record))
-    own = [r for r in records.values() if r.id == id_of(study.name, "tune", TUNE_SEED, r.point)]
+    """Plan the trials of a tuning: fixed points first, then points chosen by the sampler, then points not chosen yet."""
+    runs, seed = [], TUNE_SEED + TUNING_STEP * tuning
+    for trial, point in enumerate(start_up_points(ablation, study, tuning)):
+        key = id_of(study.name, "tune", seed, point)
+        record = _own(records.get(key), "tune", seed, point, trial)
+        runs.append(PlannedRun(study.name, "tune", seed, state(record), point, trial, key, record=record))
+    own = [r for r in records.values() if r.id == id_of(study.name, "tune", seed, r.point)]
     for trial, of_trial in itertools.groupby(by_trial(own, study.name), lambda record: record.trial):
         if trial == len(runs) < ablation.trials(study):
             record = _deciding(of_trial)
-            planned = PlannedRun(study.name, "tune", TUNE_SEED, state(record), record.point, trial, record.id)
+            planned = PlannedRun(study.name, "tune", seed, state(record), record.point, trial, record.id)
             runs.append(replace(planned, record=record))
     while len(runs) < ablation.trials(study):
-        runs.append(PlannedRun(study.name, "tune", TUNE_SEED, "waiting", trial=len(runs)))
+        runs.append(PlannedRun(study.name, "tune", seed, "waiting", trial=len(runs)))
     return runs
 
 
@@ -266,32 +284,43 @@ def _finals(
     records: dict[str, Record],
     state: _StateOf,
     id_of: Callable[..., str],
-    trials: list[PlannedRun],
+    tunings: Sequence[Sequence[PlannedRun]],
     more: int,
 ) -> list[PlannedRun]:
-    """Plan a study's final runs at its best point, once all its trials have ended, and at its default point.
+    """Plan a study's final runs: at the best point of each tuning, once its trials have ended, and at the default point.
 
     Seeds beyond the budget's, up to `more`, are only for the best point, which the claims are about.
     """
-    roles: dict[Point | None, tuple[str, ...]] = {}
-    if all(run.state in ("done", "failed") for run in trials):
-        winner = best(run.record for run in trials if run.record is not None)
-        if winner is not None:
-            roles[winner.point] = ("best",)
-    else:
-        roles[None] = ("best",)
-    default = ablation.default_point(study)
-    roles[default] = (*roles.get(default, ()), "default")
-    runs = []
-    for point, role in roles.items():
-        planned = ablation.budget.seeds
-        for seed in range(1, (max(planned, more) if "best" in role else planned) + 1):
-            if seed > planned:
-                role = ("best",)
-            if point is None:
-                runs.append(PlannedRun(study.name, "final", seed, "waiting", roles=role))
-                continue
-            key = id_of(study.name, "final", seed, point)
-            record = _own(records.get(key), "final", seed, point)
-            runs.append(PlannedRun(study.name, "final", seed, state(record), point, None, key, role, record))
-    return runs
+    default, planned = ablation.default_point(study), ablation.budget.seeds
+    runs: dict[tuple[Point | None, int], tuple[str, ...]] = {}
+    for tuning, trials in enumerate(tunings):
+        for point in _best_points(trials):
+            runs |= {(point, seed): ("best",) for seed in _final_seeds(tuning, max(planned, more))}
+    for seed in _final_seeds(0, planned):
+        runs[default, seed] = (*runs.get((default, seed), ()), "default")
+    return [_final(study, point, seed, role, records, state, id_of) for (point, seed), role in runs.items()]
+
+
+def _best_points(trials: Sequence[PlannedRun]) -> list[Point | None]:
+    """Return the best point of a tuning: None while trials are left, nothing if no trial succeeded."""
+    if not all(run.state in ("done", "failed") for run in trials):
+        return [None]
+    winner = best(run.record for run in trials if run.record is not None)
+    return [] if winner is None else [winner.point]
+
+
+def _final(
+    study: Study,
+    point: Point | None,
+    seed: int,
+    roles: tuple[str, ...],
+    records: dict[str, Record],
+    state: _StateOf,
+    id_of: Callable[..., str],
+) -> PlannedRun:
+    """Plan a final run; it waits if its point is not known."""
+    if point is None:
+        return PlannedRun(study.name, "final", seed, "waiting", roles=roles)
+    key = id_of(study.name, "final", seed, point)
+    record = _own(records.get(key), "final", seed, point)
+    return PlannedRun(study.name, "final", seed, state(record), point, None, key, roles, record)

@@ -71,6 +71,7 @@ def design(ablation: Ablation, records: Iterable[Record] = (), at: str = "", stu
         len(stored),
         at,
         study_file,
+        ablation.budget.tunings,
     )
 
 
@@ -93,7 +94,9 @@ def read(folder: Path) -> tuple[Design, ...]:
 
 
 def _read(entry: Mapping[str, Any]) -> Design:
-    plain = {field.name: entry[field.name] for field in fields(Design)}
+    plain = {
+        field.name: entry[field.name] for field in fields(Design) if field.name in entry or field.name != "tunings"
+    }
     studies = {
         str(name): Declared(str(declared["subject"]), str(declared["search"]), int(declared["trials"]))
         for name, declared in plain.pop("studies").items()

@@ -19,7 +19,7 @@ from harness.spec.space import Point
 from harness.spec.study import UNTRAINED
 from harness.store.records import Record, best
 from harness.testbeds.measure_kinds import headline
-from harness.verdicts.evidence import Difference, difference
+from harness.verdicts.evidence import Evidence, difference
 from harness.verdicts.finals import Finals, finals
 from harness.verdicts.judge import judge
 from harness.verdicts.rules import Verdict
@@ -107,7 +107,7 @@ class Step:
     """The row of the first study, or the untrained model's."""
     after: Row
     """The row of the second study."""
-    difference: Difference | None
+    difference: Evidence | None
     """After minus before; None if no common seeds can be compared."""
 
 
@@ -263,7 +263,7 @@ def gather(plan: Plan) -> Facts:
             study.name,
             study.label,
             study.reads,
-            tuple(plan.of(study.name, "tune")),
+            tuple(plan.trials(study.name)),
             tuple(plan.of(study.name, "final", "best")),
             tuple(plan.of(study.name, "final", "default")),
             finals(plan, study.name),

@@ -276,6 +276,7 @@ def restrict(
     epochs: float | None = None,
     precision: Precision | None = None,
     max_seeds: int | None = None,
+    tunings: int | None = None,
 ) -> Ablation:
     """Return the ablation with options of the command line in place of its own values.
 
@@ -289,10 +290,17 @@ def restrict(
         epochs: epochs per run.
         precision: training precision.
         max_seeds: maximum number of final seeds.
+        tunings: how often each study is tuned.
     """
     bed = testbed or ablation.testbed
     bed = replace(bed if tasks is None else bed.with_tasks(tasks), max_rows=bed.max_rows if rows is None else rows)
-    changes: dict[str, Any] = {"trials": trials, "seeds": seeds, "epochs": epochs, "max_seeds": max_seeds}
+    changes: dict[str, Any] = {
+        "trials": trials,
+        "seeds": seeds,
+        "epochs": epochs,
+        "max_seeds": max_seeds,
+        "tunings": tunings,
+    }
     if testbed is not None:
         own = {"trials": testbed.trials, "seeds": testbed.seeds}
         changes |= {name: number for name, number in own.items() if changes[name] is None}

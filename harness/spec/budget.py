@@ -8,6 +8,9 @@ from typing import Literal, TypeAlias, get_args
 
 from harness.errors import StudyFileError
 
+TUNING_STEP = 1000
+"""The seeds of tuning number t are t times this: its trials have this very seed, its final runs the next ones."""
+
 Checkpoint: TypeAlias = Literal["last", "best"]
 
 
@@ -27,6 +30,8 @@ class Budget:
     """Seeds of the final runs."""
     examples: int | None = None
     """Training examples per run instead of `epochs`."""
+    tunings: int = 1
+    """How often each study is tuned, with other start-up points and seeds; `seeds` final runs follow each tuning."""
     max_seeds: int | None = None
     """Add final seeds up to this number while a verdict is inconclusive; verdicts then use stricter levels."""
 
@@ -38,7 +43,7 @@ class Budget:
             raise StudyFileError(
                 f"budget: checkpoint={self.checkpoint!r}; choose from {', '.join(get_args(Checkpoint))}"
             )
-        for name, least in (("trials", 1), ("seeds", 1)):
+        for name, least in (("trials", 1), ("seeds", 1), ("tunings", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise StudyFileError(f"budget: {name}={value!r}; every study needs at least {least}")
@@ -52,3 +57,10 @@ class Budget:
             raise StudyFileError(
                 f"budget: max_seeds={self.max_seeds!r}; give at least the {self.seeds} seeds that are planned at first"
             )
+        if self.max_seeds is not None and self.tunings > 1:
+            raise StudyFileError(
+                f"budget: max_seeds={self.max_seeds} with tunings={self.tunings}; further seeds of the same tunings "
+                "cannot decide a claim about tuning. Give more tunings instead"
+            )
+        if max(self.seeds, self.max_seeds or 0) >= TUNING_STEP:
+            raise StudyFileError(f"budget: seeds={self.seeds}; a study has at most {TUNING_STEP - 1} final seeds")

@@ -8,8 +8,12 @@ from typing import Literal, TypeAlias, get_args
 
 from harness.errors import StudyFileError
 
-At: TypeAlias = Literal["best", "default"]
-"""Which final runs a claim is about: at each study's best point, or at the untuned default point."""
+At: TypeAlias = Literal["best", "default", "tuned"]
+"""What a claim is about.
+
+"best": the best points that this tuning found. "default": the untuned default point. "tuned": the studies as they are
+after tuning with this budget, whatever points another tuning would find; it needs `Budget(tunings=2)` or more.
+"""
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,11 @@ class AtLeast(_OfScore):
         return f"{self.study} at least {self.score:g}{self._particulars()}"
 
 
+_WHERE: dict[At, str] = {"best": "", "default": " at the default point", "tuned": " after tuning"}
+
+
 def _where(at: At, figure: str | None) -> str:
-    return (" at the default point" if at == "default" else "") + (f" ({figure})" if figure else "")
+    return _WHERE[at] + (f" ({figure})" if figure else "")
 
 
 Expectation: TypeAlias = InOrder | Beats | Keeps | Within | AtLeast
@@ -135,7 +142,8 @@ def in_order(*studies: str, at: At = "best", figure: str | None = None) -> InOrd
 
     Args:
         studies: names of the studies, worst first.
-        at: "best" compares the studies at their best points, "default" untuned at their default points.
+        at: "best" compares the studies at their best points, "default" untuned at their default points, "tuned" after
+            several tunings (`Budget(tunings=...)`), so that the luck of tuning counts.
         figure: a score with values per item, e.g. "medquad-test/mrr@10"; the testbed's headline if None.
 
     Raises:
@@ -155,7 +163,8 @@ def beats(better: str, worse: str, by: float = 0.0, *, at: At = "best", figure: 
         better: name of the study with the higher score.
         worse: name of the study with the lower score, or "untrained".
         by: the smallest difference, on a 0 to 1 scale: one point of a table is 0.01. A negative value tolerates a loss.
-        at: "best" compares the studies at their best points, "default" untuned at their default points.
+        at: "best" compares the studies at their best points, "default" untuned at their default points, "tuned" after
+            several tunings (`Budget(tunings=...)`), so that the luck of tuning counts.
         figure: a score with values per item, e.g. "medquad-test/mrr@10"; the testbed's headline if None.
 
     Raises:
@@ -181,7 +190,8 @@ def keeps(better: str, worse: str, *, within: float, figure: str | None = None, 
         worse: name of the study whose score it should keep, mostly "untrained".
         within: the largest loss that counts as kept, on a 0 to 1 scale; more than 0.
         figure: any score that records have, e.g. "mteb/STSBenchmark"; the testbed's headline if None.
-        at: "best" compares the studies at their best points, "default" untuned at their default points.
+        at: "best" compares the studies at their best points, "default" untuned at their default points, "tuned" after
+            several tunings (`Budget(tunings=...)`), so that the luck of tuning counts.
 
     Raises:
         StudyFileError: both are the same study, or `within`, `at` or `figure` is out of range.

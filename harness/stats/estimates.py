@@ -41,6 +41,8 @@ class Estimate:
 
         if not self.error:
             return 0.0 if self.mean >= least else 1.0
+        if not math.isfinite(self.error):
+            return 1.0
         return float(stdtr(self.freedom, (least - self.mean) / self.error))
 
     def plus(self, error: float, freedom: float) -> Estimate:

@@ -28,6 +28,7 @@ class Design:
         claims: the claims as `unlocking.claims` writes them, each with its studies.
         seeds: number of final seeds.
         max_seeds: maximum number of final seeds if they are added until decided.
+        tunings: how often each study is tuned.
         scored: the studies that already had test scores, so that this design was not blind to them.
         records: number of records in the store.
         at: the time (UTC, ISO 8601); reports do not print it.
@@ -43,3 +44,4 @@ class Design:
     records: int = 0
     at: str = ""
     study_file: str | None = None
+    tunings: int = 1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 from harness.errors import DamagedRecord
 from harness.files import as_json
 from harness.scores import HEADLINE, OBJECTIVE, UNFIT
+from harness.spec.budget import TUNING_STEP
 from harness.spec.space import Point
 from harness.store import items
 from harness.store.items import Items
@@ -82,6 +83,11 @@ class Record:
     """Peak memory of the process, or of the GPU, during this run."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Versions, hardware, commit and what was trained."""
+
+    @property
+    def tuning(self) -> int:
+        """Number of the tuning that the run belongs to, from 0."""
+        return self.seed // TUNING_STEP
 
     @property
     def dev_score(self) -> float | None:

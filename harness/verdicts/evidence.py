@@ -17,16 +17,13 @@ from harness.stats import estimates, intervals
 from harness.verdicts.finals import Finals
 from harness.verdicts.predictions import Predictions, mean_resampled
 
-TOGETHER = "seeds and test items"
-"""What the deciding interval is over where there are both uncertainties."""
-
 
 @dataclass(frozen=True)
 class Evidence:
     """Study `better` minus study `worse`, or minus a target score, in one figure, on a 0 to 1 scale."""
 
     new: tuple[float, ...]
-    """One number per seed: the scores of `better`; the differences if seeds are paired; the distances from a target."""
+    """One number per seed or tuning: the scores of `better`; the differences if seeds are paired; the distances from a target."""
     old: tuple[float, ...] | None
     """The scores of `worse` per seed; None if `new` has differences."""
     resampled: intervals.Floats | None
@@ -39,6 +36,8 @@ class Evidence:
     """Number of items; None without predictions."""
     differing: int | None = None
     """How many items have another mean over seeds in the two studies; None for pairs."""
+    over: str = "seeds"
+    """What each number of `new` is of: "seeds", or "tunings" with their final seeds."""
     constant: bool = False
     """True if no side depends on a seed: the untrained model's distance from a target."""
 
@@ -74,17 +73,17 @@ class Evidence:
 
     def over_seeds(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
         """Return the interval over seeds, for other trainings of the same kind."""
-        return None if self.estimate is None else self.estimate.interval(alpha)
+        return None if self.estimate is None else self.estimate.interval(alpha, self.over)
 
     def deciding(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
         """Return the interval that decides: the smallest that contains those over items, over seeds, and over both."""
         each = [self.over_items(alpha), self.over_seeds(alpha)]
         if self._both is not None:
-            each.append(self._both.interval(alpha))
+            each.append(self._both.interval(alpha, self.over))
         known = [interval for interval in each if interval is not None]
         if not known or self.undecidable:
             return None
-        return known[0] if len(known) == 1 else intervals.hull(known, TOGETHER.replace("test items", self.unit))
+        return known[0] if len(known) == 1 else intervals.hull(known, f"{self.over} and {self.unit}")
 
     @property
     def _both(self) -> estimates.Estimate | None:
@@ -171,10 +170,12 @@ def difference(better: Finals, worse: Finals, *, paired: bool = False) -> Eviden
         differing = _differing(*of_sides)
     if one_sample:
         longest = max(map(len, scores))
-        new, old = (np.broadcast_to(np.asarray(side), (longest,)) for side in scores)
-        scores = [tuple(float(a - b) for a, b in zip(new, old, strict=True)), ()]
+        aligned = [side if len(side) == longest else side * longest for side in scores]  # a constant is repeated
+        scores = [tuple(a - b for a, b in zip(*aligned, strict=True)), ()]
     notes = tuple(dict.fromkeys((*better.repeated, *worse.repeated, *better.losses, *worse.losses)))
-    return Evidence(scores[0], None if one_sample else scores[1], resampled, notes, better.unit, items, differing)
+    over = worse.repeated_over if better.constant else better.repeated_over
+    old = None if one_sample else scores[1]
+    return Evidence(scores[0], old, resampled, notes, better.unit, items, differing, over)
 
 
 def distance(study: Finals, number: float) -> Evidence | None:
@@ -189,7 +190,7 @@ def distance(study: Finals, number: float) -> Evidence | None:
         items = next((len(each.values) for each in study.predictions.values()), None)
     new = tuple(score - number for score in study.counted)
     notes = (*study.repeated, *study.losses)
-    return Evidence(new, None, resampled, notes, study.unit, items, constant=study.constant)
+    return Evidence(new, None, resampled, notes, study.unit, items, over=study.repeated_over, constant=study.constant)
 
 
 def _mean(side: Finals) -> intervals.Floats:

@@ -7,7 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from harness.planning.plan import Plan, PlannedRun
+from harness.spec.budget import TUNING_STEP
 from harness.spec.study import UNTRAINED
 from harness.store.items import Pairs
 from harness.verdicts.predictions import Predictions, flaw, predictions_of
@@ -40,6 +43,8 @@ class Finals:
     """Sentences about seeds that hardly affected the scores, e.g. because their predictions are identical."""
     diverged: tuple[int, ...] = ()
     """The seeds whose training diverged: they have no scores and count as 0."""
+    tunings: int = 1
+    """Number of tunings that the runs follow; 1 also for the default point."""
 
     @property
     def constant(self) -> bool:
@@ -53,8 +58,20 @@ class Finals:
 
     @property
     def counted(self) -> tuple[float, ...]:
-        """The score of each seed of `ended`; 0 for a seed that diverged, because it gave no model."""
-        return tuple(self.scores.get(seed, 0.0) for seed in self.ended)
+        """The scores that are independent repetitions: one per seed, or per tuning the mean over its seeds.
+
+        A seed that diverged gave no model and counts as 0.
+        """
+        by_repetition: dict[int | None, list[float]] = defaultdict(list)
+        for seed in self.ended:
+            key = seed if self.tunings == 1 or seed is None else seed // TUNING_STEP
+            by_repetition[key].append(self.scores.get(seed, 0.0))
+        return tuple(float(np.mean(scores)) for scores in by_repetition.values())
+
+    @property
+    def repeated_over(self) -> str:
+        """What the repetitions are, for texts."""
+        return "tunings" if self.tunings > 1 else "seeds"
 
     @property
     def has_predictions(self) -> bool:
@@ -111,7 +128,7 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
             if predicted is not None:
                 predictions[seed] = predicted
         else:
-            lacking.append(f"{study}{'' if seed is None else f' seed {seed}'} {reason}")
+            lacking.append(f"{study}{'' if seed is None else _numbered(seed)} {reason}")
             if run.record is not None and run.record.outcome == "ok":
                 unfit.append(lacking[-1])
     repeated = _repeated(study, runs, plan.ablation.testbed.headline)
@@ -127,7 +144,14 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
         tuple(unfit),
         repeated,
         tuple(diverged),
+        plan.ablation.budget.tunings if role == "best" and study != UNTRAINED else 1,
     )
+
+
+def _numbered(seed: int) -> str:
+    """Return how texts name a seed."""
+    tuning = seed // TUNING_STEP
+    return f" seed {seed % TUNING_STEP}" + (f" of tuning {tuning + 1}" if tuning else "")
 
 
 def _repeated(study: str, runs: Iterable[PlannedRun], headline: str) -> tuple[str, ...]:

@@ -4,6 +4,10 @@ The score is the testbed's headline, or the figure that a claim names, at each s
 `at="default"` is about the runs at the untuned default point instead. Items are what the measure scores one by one:
 pairs, queries, triplets or texts.
 
+With one tuning, a claim is about the points that this tuning found. With several (`Budget(tunings=...)`) it is about
+tuning with this budget: the mean over the final seeds after each tuning is one number, and what is said of seeds below
+holds for tunings. A claim made with `at="tuned"` asks for several.
+
 A claim is decided by one interval: the smallest that contains the interval over test items (paired bootstrap), the one
 over seeds (Welch's t), and the one with both variances added up. For each claim "A beats B by m":
 
@@ -71,6 +75,7 @@ def judge(plan: Plan) -> list[Verdict]:
             late=_late(plan, claim),
             unequal=_unequal(plan, claim),
             paired=_paired(plan, claim),
+            about="procedures" if plan.ablation.budget.tunings > 1 and claim.at != "default" else "points",
         )
         for claim, each, number, level in zip(stated, evidence, samples, levels, strict=False)
     ]
@@ -107,9 +112,14 @@ def _evidence(plan: Plan, claim: Claim) -> Evidence | str:
     differing = None if plan.allow_mixed else of_studies(plan, filter(None, (claim.better, claim.worse)))
     if differing is not None:
         return Refused(f"Its runs were made under different conditions: {differing}. {WAYS_OUT}.")
-    better = finals(plan, claim.better, claim.at, claim.figure)
+    if claim.at == "tuned" and plan.ablation.budget.tunings < 2:
+        return Refused(
+            "It is about tuning, and one tuning shows no spread of tunings. Use Budget(tunings=3), or --tunings 3."
+        )
+    role = "default" if claim.at == "default" else "best"
+    better = finals(plan, claim.better, role, claim.figure)
     if claim.worse is not None:
-        worse = finals(plan, claim.worse, claim.at, claim.figure)
+        worse = finals(plan, claim.worse, role, claim.figure)
         return _complete_difference(better, worse, claim, paired=_paired(plan, claim))
     if better.lacking:
         return _in_words(better.lacking)

@@ -70,7 +70,10 @@ def orders(plan: Plan) -> list[Order]:
 
 
 def _order(plan: Plan, expectation: InOrder) -> Order:
-    sides = [finals(plan, name, expectation.at, expectation.figure) for name in expectation.studies]
+    sides = [
+        finals(plan, name, "default" if expectation.at == "default" else "best", expectation.figure)
+        for name in expectation.studies
+    ]
     if any(side.lacking for side in sides) or (not plan.allow_mixed and of_studies(plan, expectation.studies)):
         return Order(str(expectation))
     steps = [difference(after, before) for before, after in pairwise(sides)]

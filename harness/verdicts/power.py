@@ -1,17 +1,12 @@
 """Power analysis: how many final seeds are needed to detect a difference with the tests of `harness.verdicts.judge`.
 
-A claim holds when the lower end of its interval exceeds its margin. Over seeds, n final runs of each study show a true
-difference d beyond the margin with probability P(T > t), T being noncentral t with Welch's degrees of freedom f and
-noncentrality d / e, t Student's quantile with f degrees of freedom at 1 - alpha / 2, e the standard error of the
-difference (Cohen, 1988, chapter 2). More seeds do not narrow the interval over test items: if the smallest difference p
-that the items can show is larger than d, no number of seeds suffices. If it is smaller, the number of seeds is computed
-for a difference of sqrt(d squared - p squared), because the two variances add up.
+The pilot's standard deviations over seeds and its interval over test items give the number of final seeds with which
+the lower end of a claim's interval exceeds its margin with 80 percent power (`harness.stats.power`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,73 +15,11 @@ from harness.errors import UsageError
 from harness.planning.pairing import share_seeds
 from harness.planning.plan import Plan
 from harness.stats import estimates, intervals
+from harness.stats.power import MOST, seeds_needed, upper_spread
 from harness.verdicts.claims import Claim, claims
 from harness.verdicts.evidence import difference
 from harness.verdicts.finals import finals
 from harness.verdicts.judge import judge
-
-POWER = 0.8
-MOST = 1000
-"""Maximum number of seeds that is considered."""
-
-_UPPER = 0.8  # level of the pilot's upper limit, as Browne (1995) advises
-
-
-def power(n: int, size: float, spreads: Sequence[float], alpha: float = intervals.ALPHA) -> float:
-    """Return the probability that the lower end of the interval over n seeds exceeds 0.
-
-    Args:
-        n: number of seeds, at least two.
-        size: true mean difference on a 0 to 1 scale.
-        spreads: standard deviations over seeds: of both studies' scores, or of their differences if seeds are paired.
-        alpha: the interval has level 1 - alpha.
-
-    Raises:
-        ValueError: n is less than 2.
-    """
-    from scipy.special import nctdtr, stdtrit
-
-    expected = _expected(n, spreads)
-    if not expected.error:
-        return float(size > 0)
-    critical = stdtrit(expected.freedom, 1 - alpha / 2)
-    return float(1 - nctdtr(expected.freedom, size / expected.error, critical))
-
-
-def seeds_needed(
-    size: float, spreads: Sequence[float], alpha: float = intervals.ALPHA, target: float = POWER
-) -> int | None:
-    """Return the smallest number of seeds that detects a true difference with a given power.
-
-    Args:
-        size: true mean difference on a 0 to 1 scale.
-        spreads: standard deviations over seeds: of both studies' scores, or of their differences if seeds are paired.
-        alpha: the interval has level 1 - alpha.
-        target: the power.
-
-    Returns:
-        The number of seeds, None if it exceeds `MOST`.
-    """
-    if not any(spreads):
-        return 2
-    return next((n for n in range(2, MOST + 1) if _expected(n, spreads).detectable(alpha, target) <= size), None)
-
-
-def _expected(n: int, spreads: Sequence[float]) -> estimates.Estimate:
-    """Return the estimate that n seeds give if the standard deviations over seeds are these."""
-    if n < 2:
-        raise ValueError(f"n={n}: a t test needs at least two seeds")
-    variances = [spread**2 / n for spread in spreads]
-    squares = sum(variance**2 for variance in variances)
-    freedom = (n - 1) * sum(variances) ** 2 / squares if squares else math.inf
-    return estimates.Estimate(0.0, math.sqrt(sum(variances)), freedom)
-
-
-def upper_spread(spread: float, n: int, level: float = _UPPER) -> float:
-    """Return the one-sided upper confidence limit of a standard deviation that n normal observations gave."""
-    from scipy.special import chdtri
-
-    return spread * math.sqrt((n - 1) / float(chdtri(n - 1, level)))
 
 
 @dataclass(frozen=True)
@@ -167,7 +100,10 @@ def detections(plan: Plan, size: float, stated: float | None = None) -> list[Det
 def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: float | None) -> Detection:
     assert claim.worse is not None
     paired = share_seeds(plan.ablation, claim.better, claim.worse)
-    sides = [finals(plan, study, claim.at, claim.figure) for study in (claim.better, claim.worse)]
+    sides = [
+        finals(plan, study, "default" if claim.at == "default" else "best", claim.figure)
+        for study in (claim.better, claim.worse)
+    ]
     pilot = difference(*sides, paired=paired)
     over_items = None
     if pilot is not None and pilot.resampled is not None and claim.kind == "beats":
@@ -177,14 +113,14 @@ def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: floa
         spreads = [stated for side in sides if not side.constant]
         needed = seeds_needed(left, spreads, alpha)
         return Detection(claim.words, size, alpha, math.hypot(*spreads), 0, needed, None, over_items)
-    if pilot is None or pilot.seeds < 2:
+    seeds = 0 if pilot is None else pilot.seeds
+    if pilot is None or seeds < 2:
         raise UsageError(
-            f"--detect: '{claim.words}' has no pilot: the store holds {0 if pilot is None else pilot.seeds} final seeds "
-            "of both studies, and two are needed to estimate the standard deviation over seeds; do more final runs, or "
-            "give it, e.g. --sd 0.008"
+            f"--detect: '{claim.words}' has no pilot: the store holds {seeds} final seeds of both studies, and two are "
+            "needed to estimate the standard deviation over seeds; do more final runs, or give it, e.g. --sd 0.008"
         )
     samples = [np.asarray(side) for side in (pilot.new, pilot.old) if side is not None]
     spreads = [float(sample.std(ddof=1)) for sample in samples]
     upper = [upper_spread(spread, len(sample)) for spread, sample in zip(spreads, samples, strict=True)]
     needed, careful = (seeds_needed(left, each, alpha) for each in (spreads, upper))
-    return Detection(claim.words, size, alpha, math.hypot(*spreads), pilot.seeds, needed, careful, over_items)
+    return Detection(claim.words, size, alpha, math.hypot(*spreads), seeds, needed, careful, over_items)

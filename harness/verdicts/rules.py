@@ -6,12 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from harness.spec.expectations import At
-from harness.stats import intervals
+from harness.stats import intervals, power
 from harness.verdicts.claims import Claim, Kind
 from harness.verdicts.evidence import Evidence
 
 Judgement: TypeAlias = Literal["holds", "violated", "inconclusive", "incomplete"]
+
+About: TypeAlias = Literal["points", "procedures"]
+
+SAME = 0.005
+"""A difference that is too small to matter, on a 0 to 1 scale: half a point of a table."""
 
 ONE_SEED = "With one final seed the spread over seeds is unknown; use two or more seeds."
 ONE_RUN = "This is one deterministic run without an interval: the score itself is compared."
@@ -70,6 +77,10 @@ class Verdict:
     """Which point values one of the two studies had fixed and the other had not."""
     paired: bool = False
     """Whether the two studies share their seeds, so that they are compared seed by seed."""
+    needs: int | None = None
+    """If undecided: final seeds that show half a point with 80 percent power; None if no number does."""
+    about: About = "points"
+    """Whether the claim is about the points that were trained, or about tuning with this budget."""
 
     def __str__(self) -> str:
         numbers = "" if self.difference is None else f" ({self._measured()})"
@@ -127,7 +138,17 @@ def verdict_on(claim: Claim, evidence: Evidence | str, alpha: float) -> Verdict:
         over_items=evidence.over_items(alpha),
         over_seeds=evidence.over_seeds(alpha),
         detectable=detectable,
+        needs=_needed(evidence, alpha) if judgement == "inconclusive" else None,
     )
+
+
+def _needed(evidence: Evidence, alpha: float) -> int | None:
+    """Return how many final seeds would show a difference of `SAME`; None if no number would, or for one seed."""
+    if evidence.undecidable:
+        return None
+    samples = [np.asarray(side) for side in (evidence.new, evidence.old) if side is not None]
+    spreads = [float(sample.std(ddof=1)) for sample in samples] if not evidence.constant else []
+    return power.seeds_needed(power.beyond_items(SAME, evidence.resampled, alpha), spreads, alpha)
 
 
 def p_value(claim: Claim, evidence: Evidence) -> float:
@@ -173,6 +194,7 @@ def verdict(
     over_items: intervals.Interval | None = None,
     over_seeds: intervals.Interval | None = None,
     detectable: float | None = None,
+    needs: int | None = None,
 ) -> Verdict:
     """Return a claim's verdict with the numbers that it rests on."""
     return Verdict(
@@ -189,6 +211,7 @@ def verdict(
         over_items=over_items,
         over_seeds=over_seeds,
         detectable=detectable,
+        needs=needs,
         kind=claim.kind,
         figure=claim.figure,
         target=claim.target,

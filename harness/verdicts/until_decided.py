@@ -77,7 +77,7 @@ def looks(ablation: Ablation, log: Sequence[Design] = ()) -> tuple[int, ...]:
 def _all_ended(plan: Plan) -> bool:
     """Return whether this look is complete: every final run that a claim is about has ended, successfully or not."""
     named = {(name, claim.at) for claim in claims(plan.ablation) for name in (claim.better, claim.worse) if name}
-    runs = [run for study, at in named for run in plan.of(study, "final", at)]
+    runs = [run for study, at in named for run in plan.of(study, "final", "default" if at == "default" else "best")]
     tuned = all(run.state in ("done", "failed") for run in plan.runs if run.stage != "final")
     return tuned and all(run.state in ("done", "failed") for run in runs)
 

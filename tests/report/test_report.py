@@ -28,7 +28,7 @@ from harness.report.threats import threats
 from harness.scores import HEADLINE
 from harness.spec.expectations import beats
 from harness.spec.space import choice, log_uniform
-from harness.stats import intervals
+from harness.stats import estimates
 from harness.store.records import Record
 
 TESTS = Path(__file__).parent
@@ -125,7 +125,7 @@ def test_headline_holds_the_means_intervals_and_differences_of_the_records() -> 
     }
     scores = {name: [record.scores[HEADLINE] for record in records[name]] for name in records}
     mnr, hard = (sum(values) / 3 for values in scores.values())
-    interval = intervals.t_interval([b - a for a, b in zip(scores["mnr"], scores["mnr+hard"], strict=True)])
+    interval = estimates.interval(scores["mnr+hard"], scores["mnr"])
     last = table.rows[-1]
     assert interval is not None
     assert last[3].startswith(f"{100 * hard:.2f}<br>(")

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from harness.stats import intervals
+from harness.stats import estimates, intervals
 from harness.stats.bootstrap import resampled_spearman
 
 Floats = NDArray[np.float64]
@@ -86,7 +86,7 @@ def test_t_interval_equals_scipy() -> None:
     sample = [0.731, 0.744, 0.728, 0.751, 0.739]
     for alpha in (0.05, 0.0125):
         expected = scipy.stats.ttest_1samp(sample, 0).confidence_interval(1 - alpha)
-        found = intervals.t_interval(sample, alpha)
+        found = estimates.interval(sample, alpha=alpha)
         assert found is not None
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
         assert (found.level, found.over) == (1 - alpha, "seeds")
@@ -95,10 +95,10 @@ def test_t_interval_equals_scipy() -> None:
 def test_t_p_equals_scipy_and_needs_two_seeds() -> None:
     sample = [0.01, 0.03, 0.02]
     expected = scipy.stats.ttest_1samp(sample, 0.005, alternative="greater").pvalue
-    assert intervals.t_p(sample, 0.005) == pytest.approx(expected)
-    assert intervals.t_p([0.5], 0.0) == 1.0
-    assert intervals.t_interval([0.5]) is None
-    assert (intervals.t_p([0.1, 0.1], 0.0), intervals.t_p([0.1, 0.1], 0.2)) == (0.0, 1.0)
+    assert estimates.p_below(0.005, sample) == pytest.approx(expected)
+    assert estimates.p_below(0.0, [0.5]) == 1.0
+    assert estimates.interval([0.5]) is None
+    assert (estimates.p_below(0.0, [0.1, 0.1]), estimates.p_below(0.2, [0.1, 0.1])) == (0.0, 1.0)
 
 
 def test_percentile_interval_excludes_what_its_p_value_rejects() -> None:
@@ -127,12 +127,10 @@ def test_percentile_interval_agrees_with_scipys_bootstrap() -> None:
 
 def test_detectable_difference_is_shown_with_the_power_it_promises() -> None:
     for n, alpha, power in ((3, 0.05, 0.8), (5, 0.05, 0.8), (10, 0.01, 0.9)):
-        found = intervals.detectable(n, 0.004, alpha, power)
+        found = estimates.Estimate(0.0, 0.004 / math.sqrt(n), n - 1).detectable(alpha, power)
         critical = scipy.stats.t.ppf(1 - alpha / 2, n - 1)
         assert scipy.stats.nct.sf(critical, n - 1, found / 0.004 * math.sqrt(n)) == pytest.approx(power, abs=1e-6)
     assert intervals.detectable_over_items(1.0) == pytest.approx(1.959964 + 0.841621, abs=1e-5)
-    with pytest.raises(ValueError, match="two seeds"):
-        intervals.detectable(1, 0.004)
 
 
 def test_holm_judges_the_smallest_first_and_stops_at_the_first_that_fails() -> None:
@@ -145,7 +143,7 @@ def test_holm_judges_the_smallest_first_and_stops_at_the_first_that_fails() -> N
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_t_interval_covers_95_percent(seeds: int) -> None:
     random = np.random.default_rng(seeds)
-    drawn = [intervals.t_interval(random.normal(0.01, 0.004, seeds)) for _ in range(4000)]
+    drawn = [estimates.interval(random.normal(0.01, 0.004, seeds)) for _ in range(4000)]
     coverage = np.mean([found is not None and found.low <= 0.01 <= found.high for found in drawn])
     assert 0.93 <= coverage <= 0.97
 

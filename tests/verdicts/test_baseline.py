@@ -23,7 +23,7 @@ from harness.scores import HEADLINE
 from harness.spec.ablation import Ablation
 from harness.spec.expectations import Expectation, beats
 from harness.spec.study import UNTRAINED
-from harness.stats import intervals
+from harness.stats import estimates
 from harness.store.folder import create
 from harness.store.records import Record
 from harness.verdicts.baseline import Baseline, against, read_baseline
@@ -132,11 +132,11 @@ def test_welch_p_is_scipys() -> None:
     a, b = [0.71, 0.74, 0.73], [0.70, 0.69, 0.72, 0.695]
     for least in (-0.01, 0.0, 0.03):
         known = scipy.stats.ttest_ind(np.subtract(a, least), b, equal_var=False, alternative="greater").pvalue
-        assert intervals.welch_p(a, b, least) == pytest.approx(known)
-    assert intervals.welch_p([0.7, 0.7], [0.6, 0.6], 0.05) == 0.0
-    assert intervals.welch_p([0.7, 0.7], [0.6, 0.6], 0.15) == 1.0
-    assert intervals.welch_p([0.7], [0.6, 0.6], 0.0) == 1.0
-    assert intervals.welch_interval([0.7], [0.6, 0.6]) is None
+        assert estimates.p_below(least, a, b) == pytest.approx(known)
+    assert estimates.p_below(0.05, [0.7, 0.7], [0.6, 0.6]) == 0.0
+    assert estimates.p_below(0.15, [0.7, 0.7], [0.6, 0.6]) == 1.0
+    assert estimates.p_below(0.0, [0.7], [0.6, 0.6]) == 1.0
+    assert estimates.interval([0.7], [0.6, 0.6]) is None
 
 
 def test_unchanged_scores_hold_however_much_seeds_differ(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from harness.planning import unlocking
 from harness.planning.plan import PlannedRun, trained
 from harness.scores import HEADLINE
 from harness.spec.ablation import Ablation
-from harness.stats import intervals
+from harness.stats import estimates
 from harness.store.folder import Store, create
 from harness.store.records import Record
 from harness.verdicts.compare import as_text, compare, provenance_differences, trained_differences
@@ -43,7 +43,7 @@ def test_differences_are_right_minus_left_and_paired_by_seed(tmp_path: Path) -> 
     rows = {row["study"]: row for row in tested.to_dict("records")}
     assert len(rows) == len(tested) == 2
     assert set(frame.loc[frame["stage"] == "final", "runs"]) == {"best"}  # the default point, once
-    expected = intervals.t_interval([0.01, 0.02, 0.03])
+    expected = estimates.interval([0.01, 0.02, 0.03])
     assert expected is not None
     assert rows["mnr"]["difference"] == pytest.approx(0.02)
     assert (rows["mnr"]["low"], rows["mnr"]["high"]) == pytest.approx((expected.low, expected.high))

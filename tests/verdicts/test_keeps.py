@@ -15,7 +15,7 @@ from harness.errors import StudyFileError
 from harness.planning.plan import Plan, PlannedRun
 from harness.spec.ablation import Ablation
 from harness.spec.expectations import Expectation
-from harness.stats import intervals
+from harness.stats import estimates
 from harness.store.items import Values
 from harness.store.records import Record
 from harness.verdicts.finals import finals
@@ -87,7 +87,7 @@ def test_what_is_kept_is_judged_by_the_interval_over_seeds(case: str, itemised: 
     assert verdict.over_items is None
     assert verdict.over_seeds is not None
     scores = [mean + spread * shift - 0.5 for shift in (1, -1, 2, -2)]
-    assert verdict.over_seeds == intervals.t_interval(scores, 0.05)
+    assert verdict.over_seeds == estimates.interval(scores, alpha=0.05)
     if expected == "holds":
         assert verdict.reason == "The interval over seeds reaches the margin of -2."
     elif expected == "violated":

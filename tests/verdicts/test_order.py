@@ -9,42 +9,40 @@ import synthetic
 
 from harness.planning.planner import make_plan
 from harness.spec.expectations import in_order
-from harness.stats import intervals
-from harness.verdicts.order import all_positive, orders, posterior_all_positive, probability
+from harness.verdicts.order import all_positive, orders, posterior_in_order, probability
 
 WIDE = {"untrained": 0.40, "softmax": 0.50, "cosine": 0.65, "mnr": 0.78}
 
 
-def test_one_step_over_seeds_is_students_t() -> None:
-    sample = [0.012, -0.004, 0.009, 0.003]
-    expected = scipy.stats.t.cdf(np.mean(sample) / (np.std(sample, ddof=1) / 2), 3)
-    assert posterior_all_positive([sample]) == pytest.approx(expected, abs=0.005)
-    assert posterior_all_positive([sample]) == pytest.approx(1 - intervals.t_p(sample, 0.0), abs=0.005)
+def test_one_step_against_a_constant_is_students_t() -> None:
+    sample = [0.512, 0.496, 0.509, 0.503]
+    expected = scipy.stats.t.cdf((np.mean(sample) - 0.5) / (np.std(sample, ddof=1) / 2), 3)
+    assert posterior_in_order([[0.5], sample], [True, False]) == pytest.approx(expected, abs=0.005)
+    assert posterior_in_order([sample, [0.5]], [False, True]) == pytest.approx(1 - expected, abs=0.005)
 
 
-@pytest.mark.parametrize("n", [3, 6, 12])
-def test_two_steps_over_seeds_are_scipys_multivariate_t(n: int) -> None:
-    random = np.random.default_rng(n)
-    scores = random.normal([[0.70], [0.704], [0.707]], 0.005, (3, n))
-    steps = np.diff(scores, axis=0)
-    below_zero = scipy.stats.multivariate_t(-steps.mean(axis=1), np.cov(steps) / n, df=n - 1, allow_singular=True)
-    assert posterior_all_positive(steps) == pytest.approx(below_zero.cdf([0.0, 0.0]), abs=0.005)
+def test_one_step_between_two_studies_is_behrens_and_fishers_integral() -> None:
+    low, high = [0.50, 0.52, 0.51], [0.515, 0.53, 0.522, 0.519]
+    means = [np.mean(low), np.mean(high)]
+    errors = [np.std(low, ddof=1) / 3**0.5, np.std(high, ddof=1) / 2]
+    grid = np.linspace(0.3, 0.7, 40_001)
+    above = scipy.stats.t.sf((grid - means[1]) / errors[1], 3)
+    expected = np.trapezoid(scipy.stats.t.pdf((grid - means[0]) / errors[0], 2) / errors[0] * above, grid)
+    assert posterior_in_order([low, high], [False, False]) == pytest.approx(expected, abs=0.005)
 
 
 def test_neighbouring_steps_share_a_study_so_their_probabilities_do_not_multiply() -> None:
-    middle = np.array([0.01, -0.012, 0.008, -0.006, 0.001])  # one noisy study between two steady ones
-    steps = np.stack([0.001 + middle, 0.001 - middle])
-    apart = [posterior_all_positive([step]) for step in steps]
-    together = posterior_all_positive(steps)
+    steady = [0.5 + value for value in (-0.001, 0.0, 0.001, 0.0, 0.0)]
+    noisy = [0.501 + value for value in (0.01, -0.012, 0.008, -0.006, 0.001)]
+    above = [0.502 + value for value in (-0.001, 0.0, 0.001, 0.0, 0.0)]
+    apart = [posterior_in_order(pair, [False] * 2) for pair in ([steady, noisy], [noisy, above])]
+    together = posterior_in_order([steady, noisy, above], [False] * 3)
     assert together is not None
     assert together < np.prod(np.array(apart, float)) - 0.05
 
 
-def test_one_seed_knows_nothing_and_more_steps_than_seeds_are_allowed() -> None:
-    assert posterior_all_positive([[0.01]]) is None
-    found = posterior_all_positive([[0.01, 0.02], [0.02, 0.01], [0.03, 0.01]])
-    assert found is not None
-    assert 0.5 < found < 1
+def test_one_seed_knows_nothing() -> None:
+    assert posterior_in_order([[0.01], [0.02, 0.03]], [False, False]) is None
 
 
 def test_over_pairs_is_the_share_of_resamples_in_which_all_steps_are_positive() -> None:

@@ -18,39 +18,44 @@ from harness.errors import UsageError
 from harness.planning.planner import make_plan
 from harness.scores import HEADLINE
 from harness.spec.expectations import beats, in_order
-from harness.stats import intervals
-from harness.verdicts.power import MOST, detections, power, seeds_needed, upper_spread
+from harness.stats import estimates
+from harness.stats.power import MOST, power, seeds_needed, upper_spread
+from harness.verdicts.power import detections
 
 
 def test_power_equals_scipys_noncentral_t() -> None:
-    for n, size, spread, alpha in ((3, 0.01, 0.005, 0.05), (10, 0.005, 0.008, 0.0125)):
-        critical = scipy.stats.t.ppf(1 - alpha / 2, n - 1)
-        expected = scipy.stats.nct.sf(critical, n - 1, size / spread * math.sqrt(n))
-        assert power(n, size, spread, alpha) == pytest.approx(expected, abs=1e-8)
+    for n, size, spreads, alpha in ((3, 0.01, (0.005, 0.005), 0.05), (10, 0.005, (0.008,), 0.0125)):
+        freedom = len(spreads) * (n - 1)  # of equal variances
+        error = math.hypot(*spreads) / math.sqrt(n)
+        critical = scipy.stats.t.ppf(1 - alpha / 2, freedom)
+        expected = scipy.stats.nct.sf(critical, freedom, size / error)
+        assert power(n, size, spreads, alpha) == pytest.approx(expected, abs=1e-8)
     with pytest.raises(ValueError, match="two seeds"):
-        power(1, 0.01, 0.005)
+        power(1, 0.01, (0.005,))
 
 
 def test_power_is_the_share_of_intervals_that_lie_above_zero() -> None:
     random = np.random.default_rng(0)
-    over_seeds = [intervals.t_interval(random.normal(0.005, 0.008, 10), 0.05) for _ in range(4000)]
+    over_seeds = [estimates.interval(random.normal(0.005, 0.004, 10), random.normal(0, 0.007, 10)) for _ in range(4000)]
     share = np.mean([found is not None and found.low > 0 for found in over_seeds])
-    assert power(10, 0.005, 0.008) == pytest.approx(share, abs=0.025)
+    assert power(10, 0.005, (0.004, 0.007)) == pytest.approx(share, abs=0.025)
 
 
 @pytest.mark.parametrize(
-    ("size", "spread", "alpha"), [(0.005, 0.008, 0.05), (0.01, 0.005, 0.0125), (0.02, 0.001, 0.05)]
+    ("size", "spreads", "alpha"), [(0.005, (0.008,), 0.05), (0.01, (0.005, 0.003), 0.0125), (0.02, (0.001,), 0.05)]
 )
-def test_seeds_needed_is_the_smallest_number_that_has_the_power(size: float, spread: float, alpha: float) -> None:
-    n = seeds_needed(size, spread, alpha)
+def test_seeds_needed_is_the_smallest_number_that_has_the_power(
+    size: float, spreads: tuple[float, ...], alpha: float
+) -> None:
+    n = seeds_needed(size, spreads, alpha)
     assert n is not None
-    assert power(n, size, spread, alpha) >= 0.8
-    assert n == 2 or power(n - 1, size, spread, alpha) < 0.8
+    assert power(n, size, spreads, alpha) >= 0.8
+    assert n == 2 or power(n - 1, size, spreads, alpha) < 0.8
 
 
 def test_out_of_reach_is_none_not_a_large_number() -> None:
-    assert seeds_needed(0.0001, 0.01) is None
-    assert seeds_needed(0.005, 0.0) == 2
+    assert seeds_needed(0.0001, (0.01,)) is None
+    assert seeds_needed(0.005, (0.0, 0.0)) == 2
 
 
 def test_upper_spread_is_exceeded_by_the_true_one_in_a_fifth_of_pilots() -> None:
@@ -69,13 +74,13 @@ def test_detections_take_the_pilots_spread_and_holms_level() -> None:
             name: [r.record.scores[HEADLINE] for r in plan.of(name, "final", "best") if r.record]
             for name in (better, worse)
         }
-        spread = np.std(np.subtract(scores[better], scores[worse]), ddof=1)
-        assert detection.spread == pytest.approx(spread)
+        spreads = [float(np.std(scores[name], ddof=1)) for name in (better, worse)]
+        assert detection.spread == pytest.approx(math.hypot(*spreads))
         assert (detection.alpha, detection.pilot) == (0.025, 3)
-        assert detection.seeds == seeds_needed(0.005, float(spread), 0.025)
         assert detection.over_items is not None
+        assert detection.seeds == seeds_needed(0.005, spreads, 0.025)
         assert detection.limited_by_pairs == (detection.over_items > 0.005)
-        assert "No number of seeds suffices" in str(detection)  # 400 pairs do not show half a point
+        assert "no number of seeds suffices" in str(detection)  # 400 pairs do not show half a point
 
 
 def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by_pairs() -> None:

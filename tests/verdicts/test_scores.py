@@ -24,7 +24,7 @@ from harness.stats.bootstrap import resampled_pearson
 from harness.store.items import Pairs
 from harness.store.records import Record
 from harness.verdicts.claims import Claim
-from harness.verdicts.evidence import Distance, distance
+from harness.verdicts.evidence import Evidence, distance
 from harness.verdicts.finals import finals
 from harness.verdicts.judge import exit_code, judge
 from harness.verdicts.rules import Verdict, verdict_on
@@ -253,8 +253,8 @@ def test_the_p_value_is_the_level_at_which_the_intervals_decide(kind: Any, pairs
     for _ in range(60):
         centre = random.uniform(-0.04, 0.04)
         resampled = centre + random.normal(0, 0.004, 999) if pairs else None
-        known = Distance(tuple(centre + random.normal(0, 0.006, 4)), resampled, constant=False)
-        p = known.p_within(0.02) if kind == "within" else known.p_reaches()
+        known = Evidence(tuple(centre + random.normal(0, 0.006, 4)), None, resampled)
+        p = known.p_within(0.02) if kind == "within" else known.p_value(0.0)
         assert verdict_on(claim, known, min(p + 0.004, 0.999)).verdict != "inconclusive" or p > 0.99
         assert verdict_on(claim, known, p - 0.004).verdict == "inconclusive" or p < 0.005
         decided += p < 0.05
@@ -267,7 +267,7 @@ def test_wrong_verdicts_are_rare_and_right_ones_common(truth: float) -> None:
     random = np.random.default_rng(7)
     claim = Claim("", "a", None, 0.02, "mteb/STS12", "within", 0.6)
     verdicts = [
-        verdict_on(claim, Distance(tuple(truth + random.normal(0, 0.005, 5)), None, constant=False), 0.05).verdict
+        verdict_on(claim, Evidence(tuple(truth + random.normal(0, 0.005, 5)), None, None), 0.05).verdict
         for _ in range(2000)
     ]
     share = {name: verdicts.count(name) / len(verdicts) for name in ("holds", "violated")}

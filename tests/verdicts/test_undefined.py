@@ -22,11 +22,11 @@ from harness.reading.materials import StsPairs
 from harness.report import write_report
 from harness.scores import HEADLINE, UNFIT
 from harness.spec.expectations import Expectation, at_least, beats, in_order, within
-from harness.stats import intervals
+from harness.stats import estimates, intervals
 from harness.stats.bootstrap import is_defined, resampled_spearman
 from harness.store.items import Pairs
 from harness.store.records import Record
-from harness.verdicts.evidence import Difference
+from harness.verdicts.evidence import Evidence
 from harness.verdicts.finals import finals
 from harness.verdicts.judge import exit_code, judge, unfinished
 from harness.verdicts.order import orders
@@ -131,11 +131,10 @@ def test_no_statistic_takes_what_is_not_a_number_for_evidence() -> None:
     assert intervals.bootstrap_p(odd, 0.0) == intervals.bootstrap_p(-odd, 0.0) - 3 / 5 == 2 / 5
     with pytest.raises(ValueError, match="not numbers"):
         intervals.percentile_interval(odd)
-    assert intervals.t_interval(odd) is None
-    assert intervals.welch_interval(odd, [0.1, 0.2]) is None
-    assert intervals.t_p(odd, 0.0) == intervals.welch_p(odd, [0.1, 0.2], 0.0) == 1.0
-    assert intervals.together_p([0.5, 0.6], odd, 0.0) == intervals.together_p(odd, [0.5, 0.6], 0.0) == 1.0
-    assert Difference((0.5, 0.6), odd).p_value(0.0) == 1.0
+    assert estimates.interval(odd) is None
+    assert estimates.interval(odd, [0.1, 0.2]) is None
+    assert estimates.p_below(0.0, odd) == estimates.p_below(0.0, odd, [0.1, 0.2]) == 1.0
+    assert Evidence((0.5, 0.6), None, odd).p_value(0.0) == Evidence((0.5, 0.6), (0.1, 0.2), odd).p_value(0.0) == 1.0
     assert math.isnan(intervals.pearson([0.1, 0.2, 0.3], [0.1] * 3))
     assert math.isnan(intervals.pearson([float(i) for i in range(60)], [0.1] * 60)), "their mean is not 0.1"
 
@@ -175,7 +174,7 @@ def test_a_figure_that_is_the_same_at_every_seed_is_said_to_be() -> None:
 
     (found,) = judge(plan_of(of_mnr(same_task), at_least("mnr", 0.6, figure="mteb/STS12")))
     assert found.verdict == "holds"
-    assert "All seeds give the same value" in found.reason
+    assert "All seeds of a study give the same value" in found.reason
 
 
 def test_twins_are_said_to_be_equal_and_nothing_is_promised_of_differences_of_0() -> None:

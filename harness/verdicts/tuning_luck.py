@@ -1,0 +1,41 @@
+"""What claims at best points owe to the luck of tuning, as long as each study was tuned once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.planning.plan import Plan
+from harness.stats.selection import Luck, luck_of_choice
+from harness.verdicts.claims import claims
+
+
+def of_study(plan: Plan, study: str) -> Luck | None:
+    """Estimate the luck of a study's tuning from its trials and from the spread of its final runs' dev scores.
+
+    Returns:
+        The estimate, scores on a 0 to 1 scale; None with fewer than two scored trials or final runs.
+    """
+    trials = [run.record.dev_score for run in plan.trials(study) if run.record is not None]
+    finals = [run.record.dev_score for run in plan.of(study, "final", "best") if run.record is not None]
+    scored = [score for score in trials if score is not None]
+    repeated = [score for score in finals if score is not None]
+    return luck_of_choice(scored, float(np.std(repeated, ddof=1))) if len(repeated) > 1 else None
+
+
+def note(plan: Plan) -> str | None:
+    """Return a sentence on the luck of tuning for the study where it is largest; None if nothing can be said."""
+    if plan.ablation.budget.tunings > 1 or not any(
+        claim.at == "best" and claim.worse for claim in claims(plan.ablation)
+    ):
+        return None
+    known = {study.name: luck for study in plan.ablation.studies if (luck := of_study(plan, study.name)) is not None}
+    if not known:
+        return None
+    name = max(known, key=lambda study: known[study].spread)
+    luck = known[name]
+    return (
+        "Each study was tuned once, so claims at best points are about the points that this tuning found. Another "
+        f"tuning of {name} would choose another point with a probability of about {100 * luck.another:.0f} percent, "
+        f"which moves its score by about {100 * luck.spread:.1f} points (one standard deviation, estimated from its "
+        "trials). --tunings 3 measures it."
+    )
