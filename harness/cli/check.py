@@ -77,9 +77,9 @@ def command(options: argparse.Namespace) -> int:
     else:
         output.print_verdicts(verdicts, plan)
         if baseline is not None:
-            print(f"against {options.baseline}:")
+            output.say(f"against {options.baseline}:")
         for regression in regressions:
-            print(regression)
+            output.say(regression)
     if options.junit is not None:
         write_atomically(options.junit, junit_xml(plan, [*verdicts, *regressions], options.strict))
     return exit_code([*verdicts, *regressions], plan, options.strict)

@@ -28,5 +28,5 @@ def command(options: argparse.Namespace) -> int:
         rows = json.loads(compare.compare(left, right).to_json(orient="records"))
         differing = [dict(zip(("what", "left", "right"), one, strict=True)) for one in compare.differences(left, right)]
         return output.print_json({"differs": compare.what_differs(left, right), "differences": differing, "rows": rows})
-    print(compare.as_text(left, right))
+    output.say(*compare.as_text(left, right).splitlines())
     return 0

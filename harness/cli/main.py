@@ -13,6 +13,7 @@ from harness import __version__, provenance
 from harness.cli import calibrate, check, compare, fetch, new, plan, report, run, show, transfer
 from harness.errors import HarnessError
 from harness.executors import streams
+from harness.text import shown, shown_lines
 
 UNEXPECTED = 70
 """EX_SOFTWARE of <sysexits.h>; 1, Python's code for an uncaught exception, means a violated check here."""
@@ -51,7 +52,7 @@ def _code(arguments: Sequence[str]) -> int:
         code: int = options.command(options)
         return code
     except HarnessError as problem:
-        print(f"error: {provenance.without_secrets(str(problem))}", file=sys.stderr)
+        print(f"error: {shown_lines(provenance.without_secrets(str(problem)))}", file=sys.stderr)
         return problem.exit_code
     except KeyboardInterrupt:
         print("interrupted: finished runs are stored; repeat the command to resume", file=sys.stderr)
@@ -71,7 +72,7 @@ def _unexpected(problem: Exception) -> str:
             file.write(trace)
     except OSError:
         return trace
-    first = f"{type(problem).__name__}: {problem}".splitlines()[0]
+    first = shown(f"{type(problem).__name__}: {problem}".splitlines()[0])
     return (
         f"error: unexpected {provenance.without_secrets(first)}; this is a bug in the harness: please report it "
         f"with the traceback in {file.name}; finished runs are stored"

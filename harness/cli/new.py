@@ -6,7 +6,9 @@ import argparse
 import re
 from pathlib import Path
 
+from harness.cli import output
 from harness.errors import StudyFileError, UsageError
+from harness.text import command as in_shell
 
 HELP = "write a study file for your own rows: columns recognised, losses that they feed, a leak-free division"
 
@@ -67,11 +69,11 @@ def command(options: argparse.Namespace) -> int:
     options.file.write_text(made.text, encoding="utf-8")
     for column in recognised.columns:
         used = column.name in (*recognised.texts, recognised.label)
-        print(f"column {column.name}: {column.why}" + ("" if used else "; not used"))
-    print(f"The rows are {recognised.form}.")
+        output.say(f"column {column.name}: {column.why}" + ("" if used else "; not used"))
+    output.say(f"The rows are {recognised.form}.")
     for line in (*fed(recognised), *made.notes):
-        print(line)
-    print(f"wrote {options.file}; next: harness run {options.file}")
+        output.say(line)
+    output.say(f"wrote {options.file}; next: {in_shell(('harness', 'run', options.file))}")
     return 0
 
 

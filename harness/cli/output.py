@@ -1,14 +1,22 @@
-"""Output of commands on stdout: tables, verdicts, JSON."""
+"""Output of commands on stdout: lines, tables, verdicts, JSON."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from harness.text import in_json, shown
 
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
+
+
+def say(*lines: object, to: TextIO | None = None) -> None:
+    """Print lines to stdout or another stream, with characters that are not printable as escapes."""
+    for line in lines:
+        print(shown(line), file=to)
 
 
 def print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
@@ -17,9 +25,8 @@ def print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
     from harness.planning.mixing import condition_notes
 
     print_table(plan_table(plan))
-    print("\n".join(plan_summary(plan, workers or provenance.default_workers(threads or 1))))
-    for note in condition_notes(plan):
-        print(f"note: {note}")
+    say(*plan_summary(plan, workers or provenance.default_workers(threads or 1)))
+    say(*(f"note: {note}" for note in condition_notes(plan)))
     return 0
 
 
@@ -27,23 +34,19 @@ def print_verdicts(verdicts: Sequence[Any], plan: Plan) -> None:
     from harness.planning.mixing import condition_notes
     from harness.verdicts import hindsight
     from harness.verdicts.order import orders
+    from harness.verdicts.remaining import remaining
     from harness.verdicts.until_decided import saved
 
     economy = saved(plan)
     notes = [*hindsight.notes(plan), *condition_notes(plan), *([f"until decided: {economy}"] if economy else [])]
-    for line in (*verdicts, *orders(plan), *(f"note: {note}" for note in notes)):
-        print(line)
-    for run in plan.runs:
-        if run.state == "failed" and run.record is not None:
-            last = (run.record.error or "").strip().splitlines()[-1:] or [""]
-            print(f"failed: {run.study} {run.stage} {run.id}: {last[0]}")
+    say(*verdicts, *orders(plan), *(f"note: {note}" for note in notes), *remaining(plan))
 
 
 def print_json(document: Any) -> int:
     from harness.files import finite
 
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(finite(document), indent=1, ensure_ascii=not unicode, allow_nan=False))
+    print(in_json(json.dumps(finite(document), indent=1, ensure_ascii=not unicode, allow_nan=False)))
     return 0
 
 

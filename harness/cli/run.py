@@ -123,7 +123,7 @@ def command(options: argparse.Namespace) -> int:
     page = write_report(plan, options.report or api.default_report(ablation), command_line(options))
     verdicts = judge(plan)
     output.print_verdicts(verdicts, plan)
-    print(f"report: {page}")
+    output.say(f"report: {page}")
     return exit_code(verdicts, plan, options.strict)
 
 
@@ -168,5 +168,5 @@ def _audit_only(ablation: Ablation, folder: Path, only: Sequence[str]) -> int:
     output.print_table(audit_table(audit, ablation.testbed.name))
     for finding in audit.findings:
         if finding.severity != "note":
-            print(f"{finding.severity}: {finding.where}: {finding.explain}")
+            output.say(f"{finding.severity}: {finding.where}: {finding.explain}")
     return exit_code(audit)

@@ -7,12 +7,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from harness.data.findings import SEVERITIES, Audit
 from harness.engine.progress import spell
 from harness.evaluation.published import Row
 from harness.planning.plan import Plan
 from harness.store.records import Record
+from harness.text import counted, shown
+
+
+def _table(title: str) -> Table:
+    """Return an empty table; neither its title nor its cells are read as rich's markup."""
+    return Table(title=Text(shown(title)), title_justify="left")
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(shown(cell)) for cell in cells))
 
 
 def plan_as_dict(plan: Plan) -> dict[str, Any]:
@@ -53,9 +64,7 @@ LONG = 400
 
 def plan_table(plan: Plan) -> Table:
     """Return a table of the runs by study, stage, point and state; without the trials' points if there are many."""
-    table = Table(
-        title=f"{plan.ablation.name} on {plan.ablation.testbed.name}: {len(plan.runs)} runs", title_justify="left"
-    )
+    table = _table(f"{plan.ablation.name} on {plan.ablation.testbed.name}: {counted(len(plan.runs), 'run')}")
     for column in ("study", "stage", "point", "seeds", "runs", "state"):
         table.add_column(column, overflow="fold")
     groups: dict[tuple[str, str, str], list[Any]] = {}
@@ -69,7 +78,8 @@ def plan_table(plan: Plan) -> Table:
         seeds = sorted({run.seed for run in runs})
         span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
         states = Counter(run.state for run in runs)
-        table.add_row(
+        _add(
+            table,
             study,
             what,
             point,
@@ -89,12 +99,13 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
         lines.append(
             "no time estimate: this store has no comparable runs yet"
             if seconds is None
-            else f"about {spell(seconds / workers)} with {workers} worker{'s' * (workers > 1)}"
+            else f"about {spell(seconds / workers)} with {counted(workers, 'worker')}"
         )
     for study in plan.ablation.studies:
         if (trials := plan.ablation.trials(study)) < plan.ablation.budget.trials:
             lines.append(
-                f"{study.name}: {trials} trials instead of {plan.ablation.budget.trials}: its space has no more points"
+                f"{study.name}: {counted(trials, 'trial')} instead of {plan.ablation.budget.trials}: "
+                "its space has no more points"
             )
     budget = plan.ablation.budget
     if max(budget.seeds, budget.max_seeds or 0) == 1:
@@ -130,7 +141,7 @@ def records_as_dict(records: Sequence[Record]) -> dict[str, Any]:
 
 def records_table(records: Sequence[Record]) -> Table:
     """Return a table with one row per record: run, outcome, dev and test score x 100, and cost."""
-    table = Table(title=f"{len(records)} records; scores x 100", title_justify="left")
+    table = _table(f"{counted(len(records), 'record')}; scores x 100")
     for column in ("id", "study", "stage", "trial", "seed", "point", "outcome"):
         table.add_column(column, overflow="fold")
     for column in ("dev", "test", "steps", "time"):
@@ -139,22 +150,34 @@ def records_table(records: Sequence[Record]) -> Table:
         dev, test = (f"{100 * r.scores[name]:.2f}" if name in r.scores else "" for name in (r.objective, r.headline))
         trial = "" if r.trial is None else str(r.trial)
         cost = spell(r.train_seconds + r.eval_seconds)
-        table.add_row(
-            r.id, r.study, r.stage, trial, str(r.seed), str(r.point or ""), r.outcome, dev, test, str(r.steps), cost
+        _add(
+            table,
+            r.id,
+            r.study,
+            r.stage,
+            trial,
+            str(r.seed),
+            str(r.point or ""),
+            r.outcome,
+            dev,
+            test,
+            str(r.steps),
+            cost,
         )
     return table
 
 
 def audit_table(audit: Audit, testbed: str) -> Table:
     """Return a table with one row per finding, errors first, and the number of each severity."""
-    numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(audit.of(s))])
-    table = Table(title=f"audit of testbed {testbed}: {numbers}", title_justify="left")
+    numbers = ", ".join(counted(len(audit.of(severity)), severity) for severity in SEVERITIES)
+    table = _table(f"audit of testbed {testbed}: {numbers}")
     for column in ("severity", "where", "what"):
         table.add_column(column, overflow="fold")
     for column in ("count", "of"):
         table.add_column(column, justify="right")
     for finding in audit.findings:
-        table.add_row(
+        _add(
+            table,
             finding.severity,
             finding.where,
             finding.what,
@@ -185,7 +208,8 @@ def calibration_table(rows: Sequence[Row]) -> Table:
         table.add_column(column, overflow="fold", justify="right" if column in _NUMBERS else "left")
     for row in rows:
         comparable = row.published is not None and row.measured is not None
-        table.add_row(
+        _add(
+            table,
             row.model,
             row.figure,
             "" if row.published is None else f"{100 * row.published:.2f}",

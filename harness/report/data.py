@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.files import as_json, finite
 from harness.report.facts import Facts, without_paths
+from harness.text import in_csv, in_json
 
 
 def scores_csv(facts: Facts) -> str:
@@ -25,11 +26,13 @@ def scores_csv(facts: Facts) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     point_columns = ["batch_size", "lr", *options]
-    writer.writerow(["study", "stage", "roles", "seed", "id", "outcome", "subject", *point_columns, *scores])
+    header = ["study", "stage", "roles", "seed", "id", "outcome", "subject", *point_columns, *scores]
+    writer.writerow(map(in_csv, header))
     for run, record in zip(runs, records, strict=True):
         point = record.point.as_dict() if record.point else {}
         writer.writerow(
-            [
+            in_csv(cell)
+            for cell in [
                 record.study,
                 record.stage,
                 "+".join(run.roles),
@@ -53,7 +56,7 @@ def records_json(facts: Facts) -> str:
         plain = replace(record, items={}).as_dict()  # drop the predictions before they are read from disk
         del plain["items"]
         lines.append(as_json(_published(finite(plain))))
-    return head + ",\n".join(lines) + "\n]}\n"
+    return in_json(head + ",\n".join(lines) + "\n]}\n")
 
 
 def _published(value: Any) -> Any:

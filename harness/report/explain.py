@@ -10,8 +10,9 @@ from itertools import groupby
 import numpy as np
 
 from harness.report.facts import Facts, Row
-from harness.report.tables import NONE, Table, count, escape, score
+from harness.report.tables import Table
 from harness.store.items import Pairs
+from harness.text import NONE, count, escape, score
 from harness.verdicts.evidence import difference
 
 BINS = 5

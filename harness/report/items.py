@@ -9,7 +9,8 @@ import numpy as np
 
 from harness.report import titles
 from harness.report.facts import Facts, Row
-from harness.report.tables import Table, escape, score, signed
+from harness.report.tables import Table
+from harness.text import escape, score, signed
 from harness.verdicts.predictions import Predictions
 
 LISTED = 20

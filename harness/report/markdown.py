@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 
 from harness.report import audit, budgets, checks, curves, explain, items, origin, protocol, sweeps, tables, titles
 from harness.report.facts import DRAWN, Facts, Row, without_paths
-from harness.report.figures import ALL
-from harness.report.tables import escape, score
+from harness.report.figures import ALL, by_number
 from harness.report.threats import threats
+from harness.text import counted, escape, score
 from harness.verdicts.rules import Verdict
 
 
@@ -32,6 +32,7 @@ def page(facts: Facts, figures: Collection[str], command: str) -> str:
         "## Differences",
         _figure("differences", figures, "no two consecutive studies have final runs"),
         f"The figures show the first {DRAWN} of {len(facts.studies)} studies." if len(facts.studies) > DRAWN else "",
+        _numbered(facts),
         _explain_intervals(facts),
         *sweeps.section(facts, _figure("sweeps", figures, f"no study of a sweep is among the first {DRAWN}")),
         "## What changed at each step",
@@ -130,7 +131,7 @@ def budget_line(facts: Facts) -> str:
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     return (
         f"Each study has the same budget: {trials} of {length}, scored by "
-        f"{escape(titles.of_score(facts.objective))}, the first at {first}; then {budget.seeds} final "
+        f"{escape(titles.of_score(facts.objective))}, the first at {escape(first)}; then {budget.seeds} final "
         f"run{'s' * (budget.seeds != 1)} "
         "with new seeds at the best point and at the first point. The test measure and all others are scored only in "
         "final runs. All scores are multiplied by 100, and differences are given in those points."
@@ -152,6 +153,12 @@ def _result(facts: Facts) -> Iterable[str]:
     left = [f"{escape(row.name)} {n} of {len(row.runs)}" for row in facts.rows if (n := len(row.runs) - row.done)]
     if left:
         yield f"Runs not done: {', '.join(left)}."
+
+
+def _numbered(facts: Facts) -> str:
+    names = [row.name for row in facts.studies]
+    listed = ", ".join(f"study {names.index(name) + 1} is {escape(name)}" for name in by_number(facts))
+    return f"In the figures, whose font lacks some letters, {listed}." if listed else ""
 
 
 def _explain_intervals(facts: Facts) -> str:
@@ -240,21 +247,21 @@ def _forgetting(facts: Facts, figures: Collection[str]) -> Iterable[str]:
 
 def _unsuccessful(facts: Facts) -> Iterable[str]:
     outcomes: list[str] = [record.outcome for record in facts.records]
-    counted = [f"{outcomes.count(o)} {o}" for o in ("pruned", "infeasible", "diverged", "failed") if outcomes.count(o)]
+    numbers = [f"{outcomes.count(o)} {o}" for o in ("pruned", "infeasible", "diverged", "failed") if outcomes.count(o)]
     reasons = dict.fromkeys(text for row in facts.rows for text in row.finals.unfit + row.untuned.unfit)
     unfit = [f"- {escape(reason)}" for reason in reasons]
     if unfit:
         yield "\n".join(["Final runs that cannot be compared:", "", *unfit])
-    if not counted:
+    if not numbers:
         yield "" if unfit else "None: every finished run has scores."
         return
-    yield f"{', '.join(counted)} of {len(outcomes)} finished runs."
+    yield f"{', '.join(numbers)} of {len(outcomes)} finished runs."
     pruned = [r for r in facts.records if r.outcome == "pruned" and r.curve and 0 < r.curve[-1][0] < 1]
     if pruned:
         spent = sum(r.train_seconds for r in pruned)
         saved = sum(r.train_seconds * (1 / r.curve[-1][0] - 1) for r in pruned)
         minutes = f"{spent / 60:.1f} minutes of training and saved {saved / 60:.1f}"
-        yield f"Pruning stopped {len(pruned)} trials after {minutes}."
+        yield f"Pruning stopped {counted(len(pruned), 'trial')} after {minutes}."
     yield tables.unsuccessful(facts).markdown()
 
 

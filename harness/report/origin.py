@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.report import tables
 from harness.report.facts import PUBLIC_HUB, Facts, without_paths
-from harness.report.tables import escape
 from harness.testbeds.refs import EMBEDDED
+from harness.text import counted, escape
 
 
 def data_and_model(facts: Facts) -> Iterable[str]:
@@ -30,7 +30,7 @@ def data_and_model(facts: Facts) -> Iterable[str]:
         **bed.revisions(),
         **{name: text for run in facts.untrained.records for name, text in run.provenance.get("revisions", {}).items()},
     }
-    lines = tuple((part, escape(without_paths(str(text)))) for part, text in parts.items())
+    lines = tuple((escape(part), escape(without_paths(str(text)))) for part, text in parts.items())
     yield tables.Table(("part", f"testbed {escape(bed.name)}"), lines, left=2).markdown()
     yield tables.rows_used(facts).markdown()
 
@@ -41,15 +41,20 @@ def reproduction(facts: Facts, command: str) -> Iterable[str]:
     lines = []
     for key, what in (("harness_git", "harness"), ("git", "repository of the study file")):
         for git, runs in facts.provenance(key):
-            at = f"at commit {git['commit']}" if git.get("commit") else "not under version control"
-            lines.append(f"{what} {at}{', with uncommitted changes' if git.get('dirty') else ''} ({runs} runs)")
+            at = f"at commit {escape(git['commit'])}" if git.get("commit") else "not under version control"
+            lines.append(
+                f"{what} {at}{', with uncommitted changes' if git.get('dirty') else ''} ({counted(runs, 'run')})"
+            )
     for digest, runs in facts.provenance("study_file"):
-        lines.append(f"study file with SHA-256 {str(digest)[:16]} ({runs} runs)")
+        lines.append(f"study file with SHA-256 {escape(str(digest)[:16])} ({counted(runs, 'run')})")
     for hardware, runs in facts.provenance("hardware"):
-        lines.append(f"{_items(hardware)} ({runs} runs)")
+        lines.append(f"{_items(hardware)} ({counted(runs, 'run')})")
     for key, words in (("precision", "precision"), ("threads", "threads"), ("hub", "hub")):
-        lines += [f"{words} {escape(without_paths(str(value)))} ({runs} runs)" for value, runs in facts.provenance(key)]
-    lines += [f"{_items(versions)} ({runs} runs)" for versions, runs in facts.provenance("versions")]
+        lines += [
+            f"{words} {escape(without_paths(str(value)))} ({counted(runs, 'run')})"
+            for value, runs in facts.provenance(key)
+        ]
+    lines += [f"{_items(versions)} ({counted(runs, 'run')})" for versions, runs in facts.provenance("versions")]
     yield "\n".join(f"- {line}" for line in lines) or "The records contain no provenance."
 
 

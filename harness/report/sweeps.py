@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.report.facts import Facts, Row
-from harness.report.tables import NONE, Table, escape, mean_over_seeds
+from harness.report.tables import Table, mean_over_seeds
+from harness.text import NONE, escape
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,7 @@ from harness.report import titles
 from harness.report.facts import Facts, Row, Step, without_paths
 from harness.stats import intervals
 from harness.store.records import Record
-
-NONE = "–"
-MINUS = "\N{MINUS SIGN}"
+from harness.text import NONE, count, escape, failure, score, signed
 
 
 @dataclass(frozen=True)
@@ -34,23 +31,6 @@ class Table:
         rule = ["---" if column < self.left else "--:" for column in range(len(self.header))]
         rule[-1] = "---" if self.words else rule[-1]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.header, rule, *self.rows))
-
-
-def escape(text: str) -> str:
-    """Escape text so that markdown shows it literally, also within a table."""
-    return re.sub(r"([\\`*_\[\]<>|~$#&])", r"\\\1", " ".join(text.split()))
-
-
-def score(value: float | None) -> str:
-    return NONE if value is None else f"{100 * value:.2f}".replace("-", MINUS)
-
-
-def signed(value: float | None) -> str:
-    return NONE if value is None else f"{100 * value:+.2f}".replace("-", MINUS)
-
-
-def count(value: float | None) -> str:
-    return NONE if value is None else f"{value:,.0f}"
 
 
 def interval(bounds: intervals.Interval | None, signs: bool = True) -> str:
@@ -84,7 +64,7 @@ def headline(facts: Facts) -> Table:
     steps = {step.after.name: step for step in facts.steps}
     rows = []
     for row in facts.rows:
-        point = NONE if row.point is None else str(row.point)
+        point = NONE if row.point is None else escape(row.point)
         rows.append(
             (
                 escape(row.name) + (LESS if row.name in facts.fewer_points else ""),
@@ -167,7 +147,7 @@ def steps(facts: Facts) -> Table:
                     _growth(a.typical(field), b.typical(field))
                     for field in ("rows", "steps", "examples_seen", "train_seconds")
                 ),
-                NONE if None in (a.point, b.point) else _change(str(a.point), str(b.point)),
+                NONE if None in (a.point, b.point) else _change(escape(a.point), escape(b.point)),
                 signed(step.difference.mean if step.difference else None),
             )
         )
@@ -274,5 +254,4 @@ def _why(record: Record) -> str:
     if record.outcome == "pruned" and not record.error:
         share = record.curve[-1][0] if record.curve else 0.0
         return f"stopped after {share:.0%} of its training"
-    lines = [line for line in without_paths(record.error or "").splitlines() if line.strip()]
-    return escape(lines[-1].strip()[:200]) if lines else NONE
+    return escape(without_paths(failure(record.error))) or NONE

@@ -11,9 +11,10 @@ from harness.files import write_atomically
 from harness.report import titles
 from harness.report.figures.canvas import draw
 from harness.report.figures.ranks import ranks
-from harness.report.tables import NONE, Table, escape, interval, score, signed
+from harness.report.tables import Table, interval
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals
+from harness.text import NONE, escape, score, signed
 from harness.verdicts.rules import Verdict
 from harness.verdicts.transfer import Agreement, Side, coefficient
 

@@ -21,6 +21,7 @@ from harness.stats import intervals
 from harness.store.designs import Design
 from harness.store.folder import Store
 from harness.store.records import Record, best, by_trial
+from harness.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,8 +234,8 @@ def as_text(left: Store, right: Store) -> str:
 
 def _title(store: Store) -> str:
     in_plan, stored = len(planned(store)), len(store.records())
-    others = f" ({stored - in_plan} runs of other plans are left out)" if stored > in_plan else ""
-    return f"{store.folder}: {store.ablation} on {store.testbed}, {in_plan} runs{others}"
+    others = f" ({counted(stored - in_plan, 'run')} of other plans left out)" if stored > in_plan else ""
+    return f"{store.folder}: {store.ablation} on {store.testbed}, {counted(in_plan, 'run')}{others}"
 
 
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:

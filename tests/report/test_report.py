@@ -176,7 +176,7 @@ def test_troubles_are_told(tmp_path: Path) -> None:
         "Missing scores: SICK-R",
         "- SICK-R: not on the hub",
         "1 pruned, 1 infeasible, 1 diverged, 7 failed",
-        "Pruning stopped 1 trials after 1.0 minutes of training and saved 3.0.",
+        "Pruning stopped 1 trial after 1.0 minutes of training and saved 3.0.",
         "ValueError: rows.csv holds \\*no\\* \\| rows",
         "Without final runs at both points: cosine.",
         "mnr seed 2 is diverged",

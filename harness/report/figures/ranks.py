@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.report.figures.canvas import COLOURS, GREY, new, short
+from harness.report.figures.canvas import COLOURS, GREY, new
+from harness.text import labels
 from harness.verdicts.transfer import Side
 
 
@@ -18,6 +19,7 @@ def ranks(sides: Sequence[Side]) -> Figure | None:
         return None
     means = [[float(np.mean(list(side.of(name).scores.values()))) for name in names] for side in sides]
     places = [np.argsort(np.argsort([-mean for mean in of_side])) + 1 for of_side in means]
+    short = labels(names)
     figure = new(1.2 + 0.28 * len(names), width=3.0 + 2.5 * len(sides))
     axes = figure.subplots()
     for index, name in enumerate(names):
@@ -25,11 +27,11 @@ def ranks(sides: Sequence[Side]) -> Figure | None:
         moved = max(line) - min(line)
         colour = COLOURS[index % len(COLOURS)] if moved else GREY
         axes.plot(range(len(sides)), line, marker="o", color=colour, linewidth=2.2 if moved > 2 else 1.2)
-        axes.text(-0.06, line[0], f"{short(name)} {100 * means[0][index]:.1f}", ha="right", va="center", fontsize=9)
+        axes.text(-0.06, line[0], f"{short[name]} {100 * means[0][index]:.1f}", ha="right", va="center", fontsize=9)
         axes.text(
             len(sides) - 0.94,
             line[-1],
-            f"{100 * means[-1][index]:.1f} {short(name)}",
+            f"{100 * means[-1][index]:.1f} {short[name]}",
             ha="left",
             va="center",
             fontsize=9,

@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 
 from harness.report import titles
 from harness.report.facts import Facts
-from harness.report.figures.canvas import legend, legend_height, look, new, short, untrained_line
+from harness.report.figures.canvas import legend, legend_height, look, new, untrained_line
 from harness.report.sweeps import sweeps as found_sweeps
 from harness.stats import intervals
+from harness.text import labels
 
 _LABELS = {"rows": "rows trained on", "lr": "peak learning rate", "batch_size": "batch size"}
 
@@ -20,9 +21,9 @@ def sweeps(facts: Facts) -> Figure | None:
     if not shown:
         return None
     numbers = list(dict.fromkeys(sweep.what for sweep in shown))
-    names = list(dict.fromkeys(short(sweep.study) for sweep in shown))
-    looks = {name: look(index) for index, name in enumerate(names)}
-    figure = new(3.4 + legend_height(names))
+    names = labels([sweep.study for sweep in shown])
+    looks = {name: look(index) | {"label": label} for index, (name, label) in enumerate(names.items())}
+    figure = new(3.4 + legend_height(list(names.values())))
     panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
     for axes, what in zip(panels, numbers, strict=True):
         places: list[float] = []
@@ -32,7 +33,7 @@ def sweeps(facts: Facts) -> Figure | None:
             means = [100 * float(np.mean(values)) for values in scores]
             over_seeds = [intervals.t_interval(values) for values in scores]
             reach = [0.0 if spread is None else 50 * (spread.high - spread.low) for spread in over_seeds]
-            axes.errorbar(xs, means, yerr=reach, label=short(sweep.study), capsize=3, **looks[short(sweep.study)])
+            axes.errorbar(xs, means, yerr=reach, capsize=3, **looks[sweep.study])
             places += xs
         if min(places) > 0 and max(places) >= 8 * min(places):
             axes.set_xscale("log")
