@@ -54,6 +54,10 @@ def command(options: argparse.Namespace) -> int:
     for name in ("tolerance", "figures"):
         if options.baseline is None and getattr(options, name) is not None:
             raise UsageError(f"--{name} is used only with a baseline; give --baseline FILE.csv as well")
+    if options.junit is not None and not options.junit.parent.is_dir():
+        raise UsageError(
+            f"--junit {options.junit}: there is no folder {options.junit.parent}; create it, or name another file"
+        )
     baseline = None if options.baseline is None else read_baseline(options.baseline)
     ablation, folder = ablation_and_store(options)
     plan = from_store(ablation, folder, options)

@@ -33,6 +33,7 @@ def command(options: argparse.Namespace) -> int:
     """Run the command: write the file, print what was recognised, and return the exit code."""
     from harness.drafting.draft import Wanted, draft, fed, relative
     from harness.drafting.recognise import recognise
+    from harness.files import write_atomically
     from harness.reading.rows import read
     from harness.testbeds import fetching, hub, sources
 
@@ -65,8 +66,7 @@ def command(options: argparse.Namespace) -> int:
         None if options.test is None else relative(options.test, folder),
     )
     made = draft(wanted)
-    options.file.parent.mkdir(parents=True, exist_ok=True)
-    options.file.write_text(made.text, encoding="utf-8")
+    write_atomically(options.file, made.text)
     for column in recognised.columns:
         used = column.name in (*recognised.texts, recognised.label)
         output.say(f"column {column.name}: {column.why}" + ("" if used else "; not used"))

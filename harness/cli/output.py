@@ -50,10 +50,23 @@ def print_json(document: Any) -> int:
     return 0
 
 
-def print_table(table: Any) -> None:
+PIPED = 160
+"""Width of tables in a file or a pipe, instead of the 80 columns of an unknown terminal."""
+
+
+def width() -> int:
+    """Return the number of characters of a line of stdout."""
     from rich.console import Console
 
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)  # piped: do not fold to the 80 columns of an unknown terminal
+    return console.width if console.is_terminal else PIPED
+
+
+def print_table(table: Any, wide: bool = False) -> None:
+    """Print one of rich's tables to stdout, in the width of the terminal or as wide as it is."""
+    from rich.console import Console
+
+    console = Console(width=width())
+    if wide:
+        console = Console(width=max(PIPED, console.measure(table).maximum))
     console.print(table)

@@ -120,7 +120,8 @@ def command(options: argparse.Namespace) -> int:
     )
     from harness.report import write_report  # matplotlib: loaded while the workers loaded torch, if any run was left
 
-    page = write_report(plan, options.report or api.default_report(ablation), command_line(options))
+    again = command_line(options, plan.ablation.precision)
+    page = write_report(plan, options.report or api.default_report(ablation), again)
     verdicts = judge(plan)
     output.print_verdicts(verdicts, plan)
     output.say(f"report: {page}")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +15,7 @@ from harness.engine.progress import spell
 from harness.evaluation.published import Row
 from harness.planning.plan import Plan
 from harness.store.records import Record
-from harness.text import counted, shown
+from harness.text import counted, failure, shown
 
 
 def _table(title: str) -> Table:
@@ -139,32 +140,51 @@ def records_as_dict(records: Sequence[Record]) -> dict[str, Any]:
     return {"records": plain}
 
 
-def records_table(records: Sequence[Record]) -> Table:
-    """Return a table with one row per record: run, outcome, dev and test score x 100, and cost."""
+ROOM = 120
+"""Columns of characters that the full table of records needs; narrower ones have only what a reader looks for."""
+
+
+def records_table(records: Sequence[Record], width: int) -> Table:
+    """Return a table with one row per record; whatever the width, the scores x 100 and outcomes are never cut.
+
+    Args:
+        records: the records.
+        width: the number of characters that a line has.
+    """
     table = _table(f"{counted(len(records), 'record')}; scores x 100")
-    for column in ("id", "study", "stage", "trial", "seed", "point", "outcome"):
-        table.add_column(column, overflow="fold")
-    for column in ("dev", "test", "steps", "time"):
-        table.add_column(column, justify="right")
+    full = width >= ROOM
+    if not full:
+        table.box, table.caption = SIMPLE_HEAD, "--wide or --json shows ids, points, steps and time"
+    for column in ("id", "study", "stage", "trial", "seed", "point", "outcome") if full else ("study", "run"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("id", "stage", "run", "outcome"))
+    if not full:
+        table.add_column("outcome", no_wrap=True)
+    for column in ("dev", "test", "steps", "time") if full else ("dev", "test"):
+        table.add_column(column, justify="right", no_wrap=True)
     for r in sorted(records, key=lambda r: (r.study, r.stage != "tune", r.trial or 0, str(r.point), r.seed)):
-        dev, test = (f"{100 * r.scores[name]:.2f}" if name in r.scores else "" for name in (r.objective, r.headline))
-        trial = "" if r.trial is None else str(r.trial)
-        cost = spell(r.train_seconds + r.eval_seconds)
-        _add(
-            table,
-            r.id,
-            r.study,
-            r.stage,
-            trial,
-            str(r.seed),
-            str(r.point or ""),
-            r.outcome,
-            dev,
-            test,
-            str(r.steps),
-            cost,
-        )
+        scores = [f"{100 * r.scores[name]:.2f}" if name in r.scores else "" for name in (r.objective, r.headline)]
+        if full:
+            trial, cost = "" if r.trial is None else str(r.trial), spell(r.train_seconds + r.eval_seconds)
+            cells = [r.id, r.study, r.stage, trial, str(r.seed), str(r.point or ""), r.outcome, *scores]
+            _add(table, *cells, str(r.steps), cost)
+        else:
+            _add(table, r.study, _run(r), r.outcome, *scores)
     return table
+
+
+def _run(record: Record) -> str:
+    if record.trial is not None:
+        return f"trial {record.trial}"
+    return "" if record.stage == "untrained" else f"seed {record.seed}"
+
+
+def failures(records: Sequence[Record]) -> list[str]:
+    """Return a line for each record without scores: which run it is, and why it has none."""
+    return [
+        f"{r.outcome}: {' '.join(part for part in (r.study, _run(r), f'({r.id})') if part)}: {failure(r.error)}"
+        for r in sorted(records, key=lambda r: (r.study, r.stage != "tune", r.trial or 0, r.seed))
+        if r.outcome != "ok" and r.error
+    ]
 
 
 def audit_table(audit: Audit, testbed: str) -> Table:

@@ -13,13 +13,11 @@ from harness.text import in_csv, in_json
 
 
 def scores_csv(facts: Facts) -> str:
-    """Return one line per untrained or final run that has scores: its point, and every score on a 0 to 1 scale."""
-    runs = [
-        run
-        for row in facts.rows
-        for run in row.runs
-        if run.stage != "tune" and run.record is not None and run.record.scores
-    ]
+    """Return one line per untrained or final run that has ended: its point, outcome, and scores on a 0 to 1 scale.
+
+    A run that ended without scores has a line as well, so that readers of the file know of the seed that was lost.
+    """
+    runs = [run for row in facts.rows for run in row.runs if run.stage != "tune" and run.record is not None]
     records = [run.record for run in runs if run.record is not None]
     options = sorted({name for r in records if r.point for name in r.point.as_dict()} - {"batch_size", "lr"})
     scores = sorted({name for record in records for name in record.scores})

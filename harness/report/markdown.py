@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from harness.report import audit, budgets, checks, curves, explain, items, origin, protocol, sweeps, tables, titles
+from harness.report import (
+    audit,
+    budgets,
+    checks,
+    curves,
+    explain,
+    items,
+    origin,
+    protocol,
+    ranking,
+    sweeps,
+    tables,
+    titles,
+)
 from harness.report.facts import DRAWN, Facts, Row, without_paths
 from harness.report.figures import ALL, by_number
 from harness.report.threats import threats
-from harness.text import counted, escape, score
+from harness.text import counted, escape
 from harness.verdicts.rules import Verdict
 
 
@@ -84,7 +97,9 @@ def verdict_line(facts: Facts) -> str:
     done = sum(run.state == "done" for run in facts.plan.runs)
     partly = "" if done == len(facts.plan.runs) else f" ({done} of {len(facts.plan.runs)} planned runs are done.)"
     if not facts.verdicts:
-        return _leader(facts) + " The study file states no expectation." + partly
+        return (
+            ranking.leader(facts, titles.of_score(facts.headline)) + " The study file states no expectation." + partly
+        )
     parts = []
     for judgement, words in (
         ("violated", "violated"),
@@ -104,15 +119,7 @@ def verdict_line(facts: Facts) -> str:
         )
         if judgement in by
     )
-    return f"{start}: {'; '.join(parts)}. {_leader(facts)}{partly}"
-
-
-def _leader(facts: Facts) -> str:
-    means = [(mean, row) for row in facts.rows if (mean := row.mean(facts.headline)) is not None]
-    if not means:
-        return f"There is no {titles.of_score(facts.headline)} yet."
-    mean, row = max(means, key=lambda item: item[0])
-    return f"Highest mean: {escape(row.name)}, {escape(titles.of_score(facts.headline))} {score(mean)}."
+    return f"{start}: {'; '.join(parts)}. {ranking.leader(facts, titles.of_score(facts.headline))}{partly}"
 
 
 def budget_line(facts: Facts) -> str:
@@ -146,6 +153,7 @@ def _result(facts: Facts) -> Iterable[str]:
             f"† {listed}: the best point was selected from fewer scored points than in other studies (see Budgets), so "
             "the tuned score is at a disadvantage."
         )
+    yield ranking.explained(facts)
     yield explain.without_gain(facts)
     yield "Minutes cover training and evaluation of all runs of the study."
     if facts.missing:
@@ -206,19 +214,23 @@ def _differs(a: Row, b: Row, field: str) -> bool:
 
 
 def _ranking(facts: Facts) -> Iterable[str]:
-    ranking = tables.ranking(facts)
-    if not ranking.tuned:
+    ranked = tables.ranking(facts)
+    if not ranked.table.rows[1:]:
         yield "No study has final runs at both points yet."
         return
-    if len(ranking.tuned) > 1:
-        tuned, untuned = (" < ".join(map(escape, reversed(order))) for order in (ranking.tuned, ranking.untuned))
+    both = ranked.tuned.keys() & ranked.untuned.keys()
+    if len(both) > 1:
+        tuned, untuned = (
+            ranking.in_words({name: place for name, place in places.items() if name in both})
+            for places in (ranked.tuned, ranked.untuned)
+        )
         changed = f"Tuning changes the ranking: {untuned} at the default point, {tuned} at the best point."
         yield (
-            f"{'Tuning does not change the ranking.' if tuned == untuned else changed} Ranks are by mean score; the "
-            "intervals above show which neighbouring studies differ."
+            f"{'Tuning does not change the ranking.' if tuned == untuned else changed} Ranks are by mean score, and "
+            "equal scores share a rank; the intervals above show which neighbouring studies differ."
         )
-    yield ranking.table.markdown()
-    left = [row.name for row in facts.studies if row.name not in ranking.tuned]
+    yield ranked.table.markdown()
+    left = [row.name for row in facts.studies if not (row.finals.scores and row.untuned.scores)]
     if left:
         yield f"Without final runs at both points: {', '.join(map(escape, left))}."
 

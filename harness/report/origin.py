@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -37,7 +38,12 @@ def data_and_model(facts: Facts) -> Iterable[str]:
 
 def reproduction(facts: Facts, command: str) -> Iterable[str]:
     """Yield the command that reproduces the runs, and the commits, hardware and versions that made them."""
-    yield f"```sh\n{command}\n```"
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+    yield f"{fence}sh\n{command}\n{fence}"
+    yield (
+        "Give this command in the folder that has the study file at this path. It repeats the same runs, with the same "
+        "ids, in a store of its own, if study file, data and base model are those named here."
+    )
     lines = []
     for key, what in (("harness_git", "harness"), ("git", "repository of the study file")):
         for git, runs in facts.provenance(key):

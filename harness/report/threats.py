@@ -7,6 +7,7 @@ from harness.planning.plan import START_UP
 from harness.report import titles
 from harness.report.audit import doubts
 from harness.report.facts import PUBLIC_HUB, Facts
+from harness.report.ranking import seeds_of, unranked
 from harness.text import count, counted, escape, score
 from harness.verdicts import hindsight
 
@@ -17,6 +18,7 @@ def threats(facts: Facts) -> list[str]:
     """Return one sentence or two of markdown for each threat to the validity of this report."""
     texts = [
         *_unfinished(facts),
+        *_lost(facts),
         *_seeds(facts),
         *_pairs(facts),
         *_tuning(facts),
@@ -43,6 +45,15 @@ def _unfinished(facts: Facts) -> list[str]:
         return []
     are = "is" if done == 1 else "are"
     return [f"Only {done} of {counted(len(runs), 'planned run')} {are} done; all means are over these runs."]
+
+
+def _lost(facts: Facts) -> list[str]:
+    return [
+        f"{escape(row.name)} has scores of {seeds_of(row)} only ({escape('; '.join(row.finals.lacking))}). A mean over "
+        "the seeds that did not fail is biased upwards, so the study is not ranked, and its differences are over the "
+        "seeds that both studies have."
+        for row in unranked(facts)
+    ]
 
 
 def _seeds(facts: Facts) -> list[str]:

@@ -104,6 +104,16 @@ def _belongs(record: Record, design: Design) -> bool:
     return provenance.get("search") == declared.search and (record.trial or 0) < declared.trials
 
 
+def lost(store: Store) -> list[str]:
+    """Return the final runs of a store's plan that ended without scores, e.g. "mnr seed 2 diverged"."""
+    finals = sorted((r for r in planned(store) if r.stage == "final" and r.outcome != "ok"), key=_named)
+    return [_named(record) for record in finals]
+
+
+def _named(record: Record) -> str:
+    return f"{record.study} seed {record.seed} {record.outcome}"
+
+
 def trained_differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
     """Return (what, left's values, right's values) for everything that enters a run's id and differs."""
     a, b = ({r.study: dict(_flat(r.provenance.get("trained") or {})) for r in planned(s)} for s in (left, right))
@@ -216,6 +226,10 @@ def as_text(left: Store, right: Store) -> str:
     for side, store in (("left", left), ("right", right)):
         if (within := mixed(planned(store))) is not None:
             lines += [f"the runs of {side} were made under different conditions: {within}", ""]
+    for side, store in (("left", left), ("right", right)):
+        if without := lost(store):
+            named = "; ".join(without)
+            lines += [f"final runs of {side} without scores, so that its means are over the other seeds: {named}", ""]
     a, b = _groups(planned(left)), _groups(planned(right))
     for where, here, there in (("left", a, b), ("right", b, a)):
         unmatched = [" ".join(part for part in key if part) for key in sorted(set(here) - set(there))]

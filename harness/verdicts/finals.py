@@ -44,6 +44,11 @@ class Finals:
         """True for the untrained model, whose scores do not depend on the seed."""
         return self.study == UNTRAINED
 
+    @property
+    def complete(self) -> bool:
+        """Whether every planned run has a score."""
+        return bool(self.scores) and not self.lacking
+
     def at(self, seed: int | None) -> float:
         return self.scores[None if self.constant else seed]
 

@@ -18,6 +18,7 @@ import numpy as np
 from harness.errors import UsageError
 from harness.planning.plan import Plan
 from harness.stats import intervals
+from harness.text import counted
 from harness.verdicts.claims import Claim, claims
 from harness.verdicts.evidence import difference
 from harness.verdicts.finals import finals
@@ -90,7 +91,7 @@ class Detection:
     pilot: int
     """Number of seeds of the pilot; 0 if the spread was stated."""
     seeds: int | None
-    """Seeds needed if `spread` is right; None if more than `MOST`. If pairs are the limit, pairs are ignored here."""
+    """Seeds needed if `spread` is right; None if more than `MOST`, or if no number suffices (`limited_by_pairs`)."""
     careful: int | None
     """Seeds needed if the true spread is the upper 80 percent limit of the pilot's; None as for `seeds`."""
     over_items: float | None
@@ -101,25 +102,23 @@ class Detection:
         return self.over_items is not None and self.over_items > self.size
 
     def __str__(self) -> str:
+        tested = f"80 % power with {100 * (1 - self.alpha):.4g} % intervals"
+        if self.limited_by_pairs:
+            return (
+                f"{self.claim}: no number of final seeds can detect {100 * self.size:g} points ({tested}): the "
+                f"smallest difference that the test items can show is {100 * (self.over_items or 0):.2f} points."
+            )
         many = f"more than {MOST}"
-        source = f"estimated from {self.pilot} seeds" if self.pilot else "as given by --sd"
+        source = f"estimated from {counted(self.pilot, 'seed')}" if self.pilot else "as given by --sd"
         text = (
-            f"{self.claim}: {100 * self.size:g} points need {self.seeds or many} final seeds (80 % power with "
-            f"{100 * (1 - self.alpha):.4g} % intervals; sd of the differences {100 * self.spread:.3g} points, {source}"
+            f"{self.claim}: {100 * self.size:g} points need {self.seeds or many} final seeds ({tested}; sd of the "
+            f"differences {100 * self.spread:.3g} points, {source}"
         )
-        if self.careful is not None and self.pilot:
-            text += f"; {self.careful} seeds if the sd is at its upper 80 % confidence limit"
-        elif self.pilot:
-            text += f"; {many} seeds if the sd is at its upper 80 % confidence limit"
+        if self.pilot:
+            text += f"; {self.careful or many} seeds if the sd is at its upper 80 % confidence limit"
         text += ")"
         if self.over_items is not None:
-            if self.limited_by_pairs:
-                text += (
-                    ". No number of seeds suffices: the smallest difference that the test items can show is "
-                    f"{100 * self.over_items:.2f} points"
-                )
-            else:
-                text += f". The test items suffice: they can show differences of {100 * self.over_items:.2f} points"
+            text += f". The test items suffice: they can show differences of {100 * self.over_items:.2f} points"
         return text + "."
 
 
@@ -160,7 +159,11 @@ def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: floa
     over_items = None
     if pilot is not None and pilot.resampled is not None and claim.kind == "beats":
         over_items = intervals.detectable_over_items(float(np.std(pilot.resampled, ddof=1)), alpha)
-    left = math.sqrt(size**2 - over_items**2) if over_items is not None and over_items < size else size
+    limited = over_items is not None and over_items > size
+    left = math.sqrt(size**2 - over_items**2) if over_items is not None and not limited else size
+    if limited:
+        spread = stated or (float(np.std(pilot.by_seed, ddof=1)) if pilot is not None and n > 1 else 0.0)
+        return Detection(words, size, alpha, spread, n, None, None, over_items)
     if stated is not None:
         return Detection(words, size, alpha, stated, 0, seeds_needed(left, stated, alpha), None, over_items)
     if pilot is None or n < 2:

@@ -280,7 +280,7 @@ def test_tuning_that_changes_the_ranking_is_told(tmp_path: Path) -> None:
     ablation = synthetic.make_ablation(["softmax", "mnr"], expect=[beats("mnr", "softmax")])
     plan = synthetic.make(ablation, change=change)
     ranking = tables.ranking(gather(plan))
-    assert (ranking.tuned, ranking.untuned) == (("softmax", "mnr"), ("mnr", "softmax"))
+    assert (list(ranking.tuned), list(ranking.untuned)) == (["softmax", "mnr"], ["mnr", "softmax"])
     assert (
         "Tuning changes the ranking: softmax < mnr at the default point, mnr < softmax at the best point."
         in page_of(plan, tmp_path)

@@ -14,11 +14,15 @@ from harness.verdicts.transfer import Side
 
 def ranks(sides: Sequence[Side]) -> Figure | None:
     """Draw the ranks of the studies that have a score on every testbed; None for fewer than two."""
-    names = [f.study for f in sides[0].finals if not f.constant and all(s.of(f.study).scores for s in sides)]
+    names = [f.study for f in sides[0].finals if not f.constant and all(s.of(f.study).complete for s in sides)]
     if len(names) < 2:
         return None
     means = [[float(np.mean(list(side.of(name).scores.values()))) for name in names] for side in sides]
-    places = [np.argsort(np.argsort([-mean for mean in of_side])) + 1 for of_side in means]
+    # a line for each place: those of equal scores stand side by side in the order of the study file
+    places = [
+        np.argsort(np.argsort([-round(100 * m, 2) for m in of_side], kind="stable"), kind="stable") + 1
+        for of_side in means
+    ]
     short = labels(names)
     figure = new(1.2 + 0.28 * len(names), width=3.0 + 2.5 * len(sides))
     axes = figure.subplots()
