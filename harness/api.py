@@ -28,6 +28,7 @@ from harness.spec.ablation import Ablation
 from harness.store import contents
 from harness.store.folder import create, load, load_of
 from harness.store.records import Record
+from harness.text import shown
 from harness.verdicts import until_decided
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def run(
 
 
 def _tell(console: Console, line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(shown(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def audit(

@@ -34,7 +34,7 @@ def writing(what: Path) -> Iterator[None]:
         yield
     except OSError as problem:
         reason = problem.strerror or str(problem)
-        raise StoreError(f"{what}: cannot be written ({reason}); free space or choose another --store") from problem
+        raise StoreError(f"{what}: cannot be written ({reason}); free space there, or give another folder") from problem
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -55,6 +55,10 @@ def command(options: argparse.Namespace) -> int:
     for name in ("tolerance", "figures"):
         if options.baseline is None and getattr(options, name) is not None:
             raise UsageError(f"--{name} is used only with a baseline; give --baseline FILE.csv as well")
+    if options.junit is not None and not options.junit.parent.is_dir():
+        raise UsageError(
+            f"--junit {options.junit}: there is no folder {options.junit.parent}; create it, or name another file"
+        )
     baseline = None if options.baseline is None else read_baseline(options.baseline)
     ablation, folder = ablation_and_store(options)
     plan = from_store(ablation, folder, options)
@@ -79,11 +83,11 @@ def command(options: argparse.Namespace) -> int:
     else:
         output.print_verdicts(verdicts, plan)
         if baseline is not None:
-            print(f"against {options.baseline}:")
+            output.say(f"against {options.baseline}:")
         for regression in regressions:
-            print(words.line(regression))
+            output.say(words.line(regression))
             if regression.verdict != "holds":
-                print(f"  {regression.full_reason}")
+                output.say(f"  {regression.full_reason}")
     if options.junit is not None:
         write_atomically(options.junit, junit_xml(plan, [*verdicts, *regressions], options.strict))
     return exit_code([*verdicts, *regressions], plan, options.strict)

@@ -27,6 +27,12 @@ def command(options: argparse.Namespace) -> int:
     if options.json:
         rows = json.loads(compare.compare(left, right).to_json(orient="records"))
         differing = [dict(zip(("what", "left", "right"), one, strict=True)) for one in compare.differences(left, right)]
-        return output.print_json({"differs": compare.what_differs(left, right), "differences": differing, "rows": rows})
-    print(compare.as_text(left, right))
+        document = {
+            "differs": compare.what_differs(left, right),
+            "differences": differing,
+            "lost": {"left": compare.lost(left), "right": compare.lost(right)},
+            "rows": rows,
+        }
+        return output.print_json(document)
+    output.say(*compare.as_text(left, right).splitlines())
     return 0

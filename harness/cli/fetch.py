@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from harness.cli import arguments as of_several
+from harness.cli import output
 from harness.cli.overrides import declared
 
 HELP = "download everything that FILE needs into the hub's cache, for machines without a network"
@@ -22,5 +23,5 @@ def command(options: argparse.Namespace) -> int:
 
     missing = api.fetch(declared(options))
     for task, reason in missing.items():
-        print(f"missing: task {task}: {reason}", file=sys.stderr)
+        output.say(f"missing: task {task}: {reason}", to=sys.stderr)
     return 3 if missing else 0

@@ -10,21 +10,18 @@ import traceback
 from collections.abc import Sequence
 
 from harness import __version__, provenance
-from harness.cli import calibrate, check, compare, fetch, new, plan, report, run, show, transfer
+from harness.cli import calibrate, check, compare, exits, fetch, new, plan, report, run, show, transfer
+from harness.cli.exits import UNEXPECTED
 from harness.errors import HarnessError
 from harness.executors import streams
+from harness.text import shown, shown_lines
 
-UNEXPECTED = 70
-"""EX_SOFTWARE of <sysexits.h>; 1, Python's code for an uncaught exception, means a violated check here."""
-
-EPILOG = """exit codes of all commands:
-  0    success
-  1    violated: an expectation, a comparison with a baseline, or a published score (only run, check and calibrate)
-  2    an error in the arguments, the study file or the data, or the store is locked; nothing was trained
-  3    incomplete: runs failed or are missing, or a store, model or data set cannot be read or written; with --strict
-       also: a verdict is inconclusive, or rests on choices made after test scores were known
-  70   an unexpected error, i.e. a bug in the harness; the message says where its traceback is
-  130  interrupted"""
+REMEMBERING = ("plan", "report", "check", "show")
+REMEMBERED = (
+    "Options that choose which runs are meant (--testbed, --tasks, --rows, --epochs, --trials, --seeds, --precision) "
+    "are by default those of the store's last `harness run`, from its last_run.json; what is taken over is printed."
+)
+"""Said in the help of commands that read what `harness run` left."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +48,7 @@ def _code(arguments: Sequence[str]) -> int:
         code: int = options.command(options)
         return code
     except HarnessError as problem:
-        print(f"error: {provenance.without_secrets(str(problem))}", file=sys.stderr)
+        print(f"error: {shown_lines(provenance.without_secrets(str(problem)))}", file=sys.stderr)
         return problem.exit_code
     except KeyboardInterrupt:
         print("interrupted: finished runs are stored; repeat the command to resume", file=sys.stderr)
@@ -71,7 +68,7 @@ def _unexpected(problem: Exception) -> str:
             file.write(trace)
     except OSError:
         return trace
-    first = f"{type(problem).__name__}: {problem}".splitlines()[0]
+    first = shown(f"{type(problem).__name__}: {problem}".splitlines()[0])
     return (
         f"error: unexpected {provenance.without_secrets(first)}; this is a bug in the harness: please report it "
         f"with the traceback in {file.name}; finished runs are stored"
@@ -81,18 +78,19 @@ def _unexpected(problem: Exception) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="harness",
-        epilog=EPILOG,
+        epilog=exits.epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Compare losses and data for training sentence embeddings, with equal budgets and new seeds.",
     )
     parser.add_argument("--version", action="version", version=f"harness {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (new, plan, run, report, check, show, fetch, calibrate, compare, transfer):
+        name = module.__name__.rpartition(".")[2]
         of_command = subcommands.add_parser(
-            module.__name__.rpartition(".")[2],
+            name,
             help=module.HELP,
-            description=module.HELP,
-            epilog=EPILOG,
+            description=module.HELP + ("" if name not in REMEMBERING else f". {REMEMBERED}"),
+            epilog=exits.epilog(name),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         of_command.set_defaults(command=module.command, parser=of_command)

@@ -6,7 +6,9 @@ import argparse
 import re
 from pathlib import Path
 
+from harness.cli import output
 from harness.errors import StudyFileError, UsageError
+from harness.text import command as in_shell
 
 HELP = "write a study file for your own rows: columns recognised, losses that they feed, a leak-free division"
 
@@ -31,6 +33,7 @@ def command(options: argparse.Namespace) -> int:
     """Run the command: write the file, print what was recognised, and return the exit code."""
     from harness.drafting.draft import Wanted, draft, fed, relative
     from harness.drafting.recognise import recognise
+    from harness.files import write_atomically
     from harness.reading.rows import read
     from harness.testbeds import fetching, hub, sources
 
@@ -63,15 +66,14 @@ def command(options: argparse.Namespace) -> int:
         None if options.test is None else relative(options.test, folder),
     )
     made = draft(wanted)
-    options.file.parent.mkdir(parents=True, exist_ok=True)
-    options.file.write_text(made.text, encoding="utf-8")
+    write_atomically(options.file, made.text)
     for column in recognised.columns:
         used = column.name in (*recognised.texts, recognised.label)
-        print(f"column {column.name}: {column.why}" + ("" if used else "; not used"))
-    print(f"The rows are {recognised.form}.")
+        output.say(f"column {column.name}: {column.why}" + ("" if used else "; not used"))
+    output.say(f"The rows are {recognised.form}.")
     for line in (*fed(recognised), *made.notes):
-        print(line)
-    print(f"wrote {options.file}; next: harness run {options.file}")
+        output.say(line)
+    output.say(f"wrote {options.file}; next: {in_shell(('harness', 'run', options.file))}")
     return 0
 
 

@@ -1,15 +1,23 @@
-"""Output of commands on stdout: tables, verdicts, JSON."""
+"""Output of commands on stdout: lines, tables, verdicts, JSON."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from harness.text import in_json, shown
 
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
     from harness.verdicts.rules import Verdict
+
+
+def say(*lines: object, to: TextIO | None = None) -> None:
+    """Print lines to stdout or another stream, with characters that are not printable as escapes."""
+    for line in lines:
+        print(shown(line), file=to)
 
 
 def print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
@@ -18,9 +26,8 @@ def print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
     from harness.planning.mixing import condition_notes
 
     print_table(plan_table(plan))
-    print("\n".join(plan_summary(plan, workers or provenance.default_workers(threads or 1))))
-    for note in condition_notes(plan):
-        print(f"note: {note}")
+    say(*plan_summary(plan, workers or provenance.default_workers(threads or 1)))
+    say(*(f"note: {note}" for note in condition_notes(plan)))
     return 0
 
 
@@ -30,18 +37,17 @@ def print_verdicts(verdicts: Sequence[Verdict], plan: Plan) -> None:
     from harness.planning.mixing import condition_notes
     from harness.verdicts import hindsight, tuning_luck, words
     from harness.verdicts.order import orders
+    from harness.verdicts.remaining import remaining
     from harness.verdicts.results import answer, results
     from harness.verdicts.until_decided import saved
 
     table = results(plan)
     print_table(result_table(table, plan))
-    for sentence in answer(plan, table):
-        print(sentence)
-    print()
+    say(*answer(plan, table), "")
     for verdict in verdicts:
-        print(words.line(verdict))
+        say(words.line(verdict))
         if verdict.verdict != "holds" or verdict.late:
-            print(f"  {' '.join((verdict.full_reason, *verdict.late))}")
+            say(f"  {' '.join((verdict.full_reason, *verdict.late))}")
     economy = saved(plan)
     luck = tuning_luck.note(plan)
     notes = [
@@ -50,26 +56,34 @@ def print_verdicts(verdicts: Sequence[Verdict], plan: Plan) -> None:
         *condition_notes(plan),
         *([f"until decided: {economy}"] if economy else []),
     ]
-    for line in (*orders(plan), *(f"note: {note}" for note in notes)):
-        print(line)
-    for run in plan.runs:
-        if run.state == "failed" and run.record is not None:
-            last = (run.record.error or "").strip().splitlines()[-1:] or [""]
-            print(f"failed: {run.study} {run.stage} {run.id}: {last[0]}")
+    say(*orders(plan), *(f"note: {note}" for note in notes), *remaining(plan))
 
 
 def print_json(document: Any) -> int:
     from harness.files import finite
 
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(finite(document), indent=1, ensure_ascii=not unicode, allow_nan=False))
+    print(in_json(json.dumps(finite(document), indent=1, ensure_ascii=not unicode, allow_nan=False)))
     return 0
 
 
-def print_table(table: Any) -> None:
+PIPED = 160
+"""Width of tables in a file or a pipe, instead of the 80 columns of an unknown terminal."""
+
+
+def width() -> int:
+    """Return the number of characters of a line of stdout."""
     from rich.console import Console
 
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)  # piped: do not fold to the 80 columns of an unknown terminal
+    return console.width if console.is_terminal else PIPED
+
+
+def print_table(table: Any, wide: bool = False) -> None:
+    """Print one of rich's tables to stdout, in the width of the terminal or as wide as it is."""
+    from rich.console import Console
+
+    console = Console(width=width())
+    if wide:
+        console = Console(width=max(PIPED, console.measure(table).maximum))
     console.print(table)

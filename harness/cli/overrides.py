@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
+import os
+import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cli import output
 from harness.errors import StudyFileError, UsageError
+from harness.text import command
 
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
-    from harness.spec.ablation import Ablation
+    from harness.spec.ablation import Ablation, Precision
 
 OVERRIDES: dict[str, type] = {
     "testbed": str,
@@ -163,9 +167,11 @@ def ablation_and_store(options: argparse.Namespace) -> tuple[Ablation, Path]:
     folder: Path = options.store or default_store(_restricted(options))
     last = folder / "last_run.json"
     if last.is_file():
-        for name, value in _remembered(last).items():
-            if getattr(options, name, None) is None:
-                setattr(options, name, value)
+        taken = {n: v for n, v in _remembered(last).items() if v is not None and getattr(options, n, None) is None}
+        for name, value in taken.items():
+            setattr(options, name, value)
+        if taken:
+            output.say(f"options of the store's last run: {command(_as_options(taken))}", to=sys.stderr)
     return declared(options), folder
 
 
@@ -186,17 +192,34 @@ def _remembered(last: Path) -> dict[str, Any]:
     return values
 
 
-def command_line(options: argparse.Namespace) -> str:
-    """Return the shell command that reproduces the runs, with the options that affect results."""
-    parts = ["harness", "run", str(options.file)]
-    for name in OVERRIDES:
-        value = getattr(options, name, None)
+def command_line(options: argparse.Namespace, precision: Precision = "auto") -> str:
+    """Return the shell command that reproduces the runs, with the options that affect results.
+
+    The study file is named as seen from the current folder, or alone if it lies elsewhere: a report names no folder of
+    the machine.
+
+    Args:
+        options: the command's options.
+        precision: the precision of the runs. "auto" depends on the device, and the precision is part of a run's id.
+    """
+    given = {name: getattr(options, name, None) for name in OVERRIDES}
+    if given["precision"] is None and precision != "auto":
+        given["precision"] = precision
+    given["threads"] = getattr(options, "threads", None)
+    file = os.path.relpath(options.file) if options.file.resolve().is_relative_to(Path.cwd()) else options.file.name
+    start = "./" if file.startswith("-") else ""
+    return command(["harness", "run", f"{start}{file}", *_as_options(given)])
+
+
+def _as_options(values: Mapping[str, Any]) -> list[str]:
+    """Return options as arguments; one whose value begins with a dash has it behind an equals sign."""
+    parts = []
+    for name, value in values.items():
         if value is not None:
+            option = f"--{name.replace('_', '-')}"
             parts += ["--until-decided"] if name == "max_seeds" else []
-            parts += [f"--{name.replace('_', '-')}", str(value)]
-    if getattr(options, "threads", None) is not None:
-        parts += ["--threads", str(options.threads)]
-    return shlex.join(parts)
+            parts += [f"{option}={value}"] if str(value).startswith("-") else [option, str(value)]
+    return parts
 
 
 def from_store(ablation: Ablation, folder: Path, options: argparse.Namespace) -> Plan:

@@ -50,7 +50,7 @@ def command(options: argparse.Namespace) -> int:
         return output.print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in needed]} if needed else {}))
     output.print_plan(plan, options.workers, options.threads)
     for detection in needed:
-        print(detection)
+        output.say(detection)
     return 0
 
 

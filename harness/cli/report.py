@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.cli import arguments as of_several
+from harness.cli import output
 from harness.cli.overrides import ablation_and_store, command_line, from_store
 
 HELP = "write the report from the store, without training"
@@ -24,5 +25,6 @@ def command(options: argparse.Namespace) -> int:
 
     ablation, folder = ablation_and_store(options)
     plan = from_store(ablation, folder, options)
-    print(write_report(plan, options.report or api.default_report(ablation), command_line(options)))
+    command = command_line(options, plan.ablation.precision)
+    output.say(write_report(plan, options.report or api.default_report(ablation), command))
     return 0

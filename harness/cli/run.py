@@ -120,10 +120,11 @@ def command(options: argparse.Namespace) -> int:
     )
     from harness.report import write_report  # matplotlib: loaded while the workers loaded torch, if any run was left
 
-    page = write_report(plan, options.report or api.default_report(ablation), command_line(options))
+    again = command_line(options, plan.ablation.precision)
+    page = write_report(plan, options.report or api.default_report(ablation), again)
     verdicts = judge(plan)
     output.print_verdicts(verdicts, plan)
-    print(f"report: {page}")
+    output.say(f"report: {page}")
     return exit_code(verdicts, plan, options.strict)
 
 
@@ -168,5 +169,5 @@ def _audit_only(ablation: Ablation, folder: Path, only: Sequence[str]) -> int:
     output.print_table(audit_table(audit, ablation.testbed.name))
     for finding in audit.findings:
         if finding.severity != "note":
-            print(f"{finding.severity}: {finding.where}: {finding.explain}")
+            output.say(f"{finding.severity}: {finding.where}: {finding.explain}")
     return exit_code(audit)

@@ -15,16 +15,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     of_several.study_and_store(parser, trains=False)
     of_several.json(parser)
+    parser.add_argument("--wide", action="store_true", help="show all columns, whatever the width of the terminal")
 
 
 def command(options: argparse.Namespace) -> int:
     """Run the command, print to stdout, and return the exit code."""
     from harness import api
-    from harness.cli.tables import records_as_dict, records_table
+    from harness.cli.tables import ROOM, failures, records_as_dict, records_table
 
     _, folder = ablation_and_store(options)
     records = api.load(folder).records()
     if options.json:
         return output.print_json(records_as_dict(records))
-    output.print_table(records_table(records))
+    width = max(ROOM, output.width()) if options.wide else output.width()
+    output.print_table(records_table(records, width), options.wide)
+    output.say(*failures(records))
     return 0

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -16,8 +17,18 @@ from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
 from harness.stats.intervals import Interval
 from harness.store.records import Record
+from harness.text import counted, failure, shown
 from harness.verdicts.results import Result
 from harness.verdicts.words import bounds
+
+
+def _table(title: str) -> Table:
+    """Return an empty table; neither its title nor its cells are read as rich's markup."""
+    return Table(title=Text(shown(title)), title_justify="left")
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(shown(cell)) for cell in cells))
 
 
 def plan_as_dict(plan: Plan) -> dict[str, Any]:
@@ -58,9 +69,7 @@ LONG = 400
 
 def plan_table(plan: Plan) -> Table:
     """Return a table of the runs by study, stage, point and state; without the trials' points if there are many."""
-    table = Table(
-        title=f"{plan.ablation.name} on {plan.ablation.testbed.name}: {len(plan.runs)} runs", title_justify="left"
-    )
+    table = _table(f"{plan.ablation.name} on {plan.ablation.testbed.name}: {counted(len(plan.runs), 'run')}")
     for column in ("study", "stage", "point", "seeds", "runs", "state"):
         table.add_column(column, overflow="fold")
     groups: dict[tuple[str, str, str], list[Any]] = {}
@@ -74,7 +83,8 @@ def plan_table(plan: Plan) -> Table:
         seeds = sorted({run.seed for run in runs})
         span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
         states = Counter(run.state for run in runs)
-        table.add_row(
+        _add(
+            table,
             study,
             what,
             point,
@@ -94,12 +104,13 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
         lines.append(
             "no time estimate: this store has no comparable runs yet"
             if seconds is None
-            else f"about {spell(seconds / workers)} with {workers} worker{'s' * (workers > 1)}"
+            else f"about {spell(seconds / workers)} with {counted(workers, 'worker')}"
         )
     for study in plan.ablation.studies:
         if (trials := plan.ablation.trials(study)) < plan.ablation.budget.trials:
             lines.append(
-                f"{study.name}: {trials} trials instead of {plan.ablation.budget.trials}: its space has no more points"
+                f"{study.name}: {counted(trials, 'trial')} instead of {plan.ablation.budget.trials}: "
+                "its space has no more points"
             )
     budget = plan.ablation.budget
     if max(budget.seeds, budget.max_seeds or 0) == 1:
@@ -133,27 +144,42 @@ def records_as_dict(records: Sequence[Record]) -> dict[str, Any]:
     return {"records": plain}
 
 
-def records_table(records: Sequence[Record]) -> Table:
-    """Return a table with one row per record: run, outcome, dev and test score x 100, and cost."""
-    table = Table(title=f"{len(records)} records; scores x 100", title_justify="left")
-    for column in ("id", "study", "stage", "trial", "seed", "point", "outcome"):
-        table.add_column(column, overflow="fold")
-    for column in ("dev", "test", "steps", "time"):
-        table.add_column(column, justify="right")
+ROOM = 120
+"""Columns of characters that the full table of records needs; narrower ones have only what a reader looks for."""
+
+
+def records_table(records: Sequence[Record], width: int) -> Table:
+    """Return a table with one row per record; whatever the width, the scores x 100 and outcomes are never cut.
+
+    Args:
+        records: the records.
+        width: the number of characters that a line has.
+    """
+    table = _table(f"{counted(len(records), 'record')}; scores x 100")
+    full = width >= ROOM
+    if not full:
+        table.box, table.caption = SIMPLE_HEAD, "--wide or --json shows ids, points, steps and time"
+    for column in ("id", "study", "stage", "trial", "seed", "point", "outcome") if full else ("study", "run"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("id", "stage", "run", "outcome"))
+    if not full:
+        table.add_column("outcome", no_wrap=True)
+    for column in ("dev", "test", "steps", "time") if full else ("dev", "test"):
+        table.add_column(column, justify="right", no_wrap=True)
     for r in sorted(records, key=lambda r: (r.study, r.stage != "tune", r.trial or 0, str(r.point), r.seed)):
-        dev, test = (f"{100 * r.scores[name]:.2f}" if name in r.scores else "" for name in (r.objective, r.headline))
-        trial = "" if r.trial is None else str(r.trial)
-        cost = spell(r.train_seconds + r.eval_seconds)
-        table.add_row(
-            r.id, r.study, r.stage, trial, str(r.seed), str(r.point or ""), r.outcome, dev, test, str(r.steps), cost
-        )
+        scores = [f"{100 * r.scores[name]:.2f}" if name in r.scores else "" for name in (r.objective, r.headline)]
+        if full:
+            trial, cost = "" if r.trial is None else str(r.trial), spell(r.train_seconds + r.eval_seconds)
+            cells = [r.id, r.study, r.stage, trial, str(r.seed), str(r.point or ""), r.outcome, *scores]
+            _add(table, *cells, str(r.steps), cost)
+        else:
+            _add(table, r.study, _run(r), r.outcome, *scores)
     return table
 
 
 def result_table(lines: Sequence[Result], plan: Plan) -> Table:
     """Return the result table, best study first; scores multiplied by 100, 95 percent intervals in brackets."""
     headline = plan.ablation.testbed.headline
-    table = Table(title=f"{headline} × 100, final runs at each study's best point", title_justify="left")
+    table = _table(f"{headline} × 100, final runs at each study's best point")
     table.add_column("study", overflow="fold")
     for column in ("mean", "to the best", "at default", "seeds", "minutes"):
         table.add_column(column, justify="right")
@@ -164,7 +190,7 @@ def result_table(lines: Sequence[Result], plan: Plan) -> Table:
         if line.diverged:
             seeds += f", {line.diverged} diverged"
         table.add_row(
-            Text(line.study, style="bold" if line.rank == 1 else ""),
+            Text(shown(line.study), style="bold" if line.rank == 1 else ""),
             _with_bounds(line.mean, line.interval, ".1f"),
             _with_bounds(line.to_best, line.to_best_interval, "+.1f"),
             "" if line.default is None else f"{100 * line.default:.1f}",
@@ -180,16 +206,32 @@ def _with_bounds(value: float | None, interval: Interval | None, form: str) -> s
     return f"{100 * value:{form}}" + (f" {bounds(interval)}" if interval is not None else "")
 
 
+def _run(record: Record) -> str:
+    if record.trial is not None:
+        return f"trial {record.trial}"
+    return "" if record.stage == "untrained" else f"seed {record.seed}"
+
+
+def failures(records: Sequence[Record]) -> list[str]:
+    """Return a line for each record without scores: which run it is, and why it has none."""
+    return [
+        f"{r.outcome}: {' '.join(part for part in (r.study, _run(r), f'({r.id})') if part)}: {failure(r.error)}"
+        for r in sorted(records, key=lambda r: (r.study, r.stage != "tune", r.trial or 0, r.seed))
+        if r.outcome != "ok" and r.error
+    ]
+
+
 def audit_table(audit: Audit, testbed: str) -> Table:
     """Return a table with one row per finding, errors first, and the number of each severity."""
-    numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(audit.of(s))])
-    table = Table(title=f"audit of testbed {testbed}: {numbers}", title_justify="left")
+    numbers = ", ".join(counted(len(audit.of(severity)), severity) for severity in SEVERITIES)
+    table = _table(f"audit of testbed {testbed}: {numbers}")
     for column in ("severity", "where", "what"):
         table.add_column(column, overflow="fold")
     for column in ("count", "of"):
         table.add_column(column, justify="right")
     for finding in audit.findings:
-        table.add_row(
+        _add(
+            table,
             finding.severity,
             finding.where,
             finding.what,
@@ -220,7 +262,8 @@ def calibration_table(rows: Sequence[Row]) -> Table:
         table.add_column(column, overflow="fold", justify="right" if column in _NUMBERS else "left")
     for row in rows:
         comparable = row.published is not None and row.measured is not None
-        table.add_row(
+        _add(
+            table,
             row.model,
             row.figure,
             "" if row.published is None else f"{100 * row.published:.2f}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harness.cli import output
 from harness.cli.overrides import ablation_and_store
 from harness.errors import UsageError
 
@@ -49,6 +50,6 @@ def command(options: argparse.Namespace) -> int:
     agreed = agreements(sides)
     page = write_transfer(sides, agreed, options.report or Path("reports") / f"{plans[0].ablation.name}-transfer")
     for agreement in agreed:
-        print(agreement)
-    print(f"report: {page}")
+        output.say(agreement)
+    output.say(f"report: {page}")
     return max(exit_code([], plan, False) for plan in plans)

@@ -15,6 +15,7 @@ from harness.executors import WorkerDied
 from harness.spec.ablation import Ablation
 from harness.spec.loading import folder_beside
 from harness.store.folder import Store
+from harness.text import shown
 
 LIMIT = 600.0
 """Seconds after which the trial of a loss is stopped."""
@@ -36,7 +37,7 @@ def require_audit(
     """
     result = audit(ablation, store, missing, only, time_limit)
     for line in outcome.lines(result):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(shown(line), highlight=False, markup=False, soft_wrap=True)
     outcome.refuse_errors(result)
 
 

@@ -35,6 +35,7 @@ from harness.spec.study import UNTRAINED
 from harness.store.artifacts import clear, drop_models, keep_only_best, publish
 from harness.store.folder import Store
 from harness.store.records import Record, completed
+from harness.text import failure
 from harness.verdicts import until_decided
 
 
@@ -280,9 +281,7 @@ def _sentence(record: Record) -> str:
         what += f" of tuning {record.tuning + 1}"
     where = f" ({record.point})" if record.point else ""
     if record.outcome != "ok":
-        return (
-            f"{what}{where}: {record.outcome}: {(record.error or '').strip().splitlines()[-1] if record.error else ''}"
-        )
+        return f"{what}{where}: {record.outcome}: {failure(record.error)}"
     figures = [
         f"{name.split('/')[0]} {record.scores[name]:.4f}"
         for name in (record.objective, record.headline)

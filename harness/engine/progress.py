@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from harness.planning.plan import Plan
+from harness.text import shown
 
 EVERY = 0.5
 """Seconds between two datagrams of a run."""
@@ -69,7 +70,7 @@ class Board:
         self._bars: dict[str, TaskID] = {}
         self._next_drawing = 0.0
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -95,7 +96,7 @@ class Board:
     def line(self, text: str) -> None:
         """Print a line above the bars."""
         with suppress(*LOST):
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(shown(text), highlight=False, markup=False, soft_wrap=True)
 
     def show(self, planned: Callable[[], Plan], running: dict[str, str]) -> None:
         """Draw the plan's state; `running` maps the ids of runs under way to their studies.

@@ -12,6 +12,7 @@ from harness.spec.ablation import Ablation, Precision
 from harness.store import contents
 from harness.store.contents import Contents
 from harness.store.folder import Store
+from harness.text import shown
 
 ATTEMPTS = 3
 """Number of attempts to determine a worker's precision if workers die."""
@@ -57,7 +58,7 @@ def resolved(ablation: Ablation, store: Store, earlier: Contents, precision: str
     current = contents.updated(replace(earlier, precision=auto), parts, files)
     for change in contents.changes(earlier, current, ablation):
         line = f"The data or the device changed since the last run, so the affected runs are new: {change}."
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(shown(line), highlight=False, markup=False, soft_wrap=True)
     contents.write(store.folder, current)
     return contents.resolved(ablation, current)
 

@@ -24,6 +24,7 @@ from harness.store.records import Record
 from harness.testbeds import embedded_task
 from harness.testbeds.measure_kinds import Mteb
 from harness.testbeds.refs import Ref
+from harness.text import shown
 
 PATIENCE = 3.0
 """Seconds after which an audit prints its progress."""
@@ -93,7 +94,7 @@ def fetch(pickled: bytes) -> dict[str, str]:
         return {name: refs[task] for name, task in tasks.items()}
 
     def tell(line: str) -> None:
-        print(provenance.without_secrets(line), file=sys.stderr, flush=True)
+        print(shown(provenance.without_secrets(line)), file=sys.stderr, flush=True)
 
     missing = fetching.fetch(testbed, sources, task_refs, tell)
     return {task: provenance.without_secrets(why) for task, why in missing.items()}

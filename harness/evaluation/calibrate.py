@@ -21,6 +21,7 @@ from harness.scores import HEADLINE
 from harness.testbeds import Testbed
 from harness.testbeds.measure_kinds import Measure
 from harness.testbeds.refs import EMBEDDED, Ref
+from harness.text import shown
 
 if TYPE_CHECKING:
     from harness.evaluation.scoring import Encoder
@@ -69,9 +70,8 @@ def calibrate(models: Sequence[Subject], rows: Sequence[Row], testbed: Testbed, 
                 if row.published is not None:
                     bar.advance(task)
                     if not console.is_terminal:
-                        console.print(
-                            f"{row.model} {row.figure}: {measured[-1].outcome}", highlight=False, soft_wrap=True
-                        )
+                        line = shown(f"{row.model} {row.figure}: {measured[-1].outcome}")
+                        console.print(line, highlight=False, markup=False, soft_wrap=True)
     finally:
         executor.stop()
     return measured
@@ -79,7 +79,7 @@ def calibrate(models: Sequence[Subject], rows: Sequence[Row], testbed: Testbed, 
 
 def _bar(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

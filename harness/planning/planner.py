@@ -243,7 +243,7 @@ def _trials(
     id_of: Callable[..., str],
     tuning: int,
 ) -> list[PlannedRun]:
-    """Plan the trials of a tuning: fixed points first, then points chosen by the sampler, then points not chosen yet."""
+    """Plan the trials of a tuning: fixed points, then points that the sampler chose, then points not chosen yet."""
     runs, seed = [], TUNE_SEED + TUNING_STEP * tuning
     for trial, point in enumerate(start_up_points(ablation, study, tuning)):
         key = id_of(study.name, "tune", seed, point)
@@ -287,7 +287,7 @@ def _finals(
     tunings: Sequence[Sequence[PlannedRun]],
     more: int,
 ) -> list[PlannedRun]:
-    """Plan a study's final runs: at the best point of each tuning, once its trials have ended, and at the default point.
+    """Plan a study's final runs: at each tuning's best point, once its trials have ended, and at the default point.
 
     Seeds beyond the budget's, up to `more`, are only for the best point, which the claims are about.
     """

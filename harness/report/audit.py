@@ -10,7 +10,8 @@ from harness.audit import cache
 from harness.data.findings import SEVERITIES, Finding, Overlap
 from harness.data.overlap import DEV_SET, ROWS
 from harness.report.facts import Facts
-from harness.report.tables import NONE, Table, count, escape, score
+from harness.report.tables import Table
+from harness.text import NONE, count, counted, escape, score
 
 
 def section(facts: Facts) -> Iterable[str]:
@@ -25,7 +26,7 @@ def section(facts: Facts) -> Iterable[str]:
         )
         yield f"Not audited: {why}. Run `harness run FILE --audit-only` to audit the data."
     else:
-        numbers = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES for n in [len(result.of(s))])
+        numbers = ", ".join(counted(len(result.of(severity)), severity) for severity in SEVERITIES)
         yield (
             f"Training rows and evaluation sets were audited before training: {numbers}. A run starts only if the "
             "audit finds no error."
@@ -102,12 +103,12 @@ def _overlaps(overlaps: Iterable[Overlap]) -> Table:
     header = (
         "set",
         "pairs",
-        "in the rows",
-        "in the dev set",
+        "pairs in the rows",
+        "pairs in the dev set",
         "distinct sentences",
-        "in the rows",
-        "nearly in the rows",
-        "in the dev set",
+        "sentences in the rows",
+        "sentences nearly in the rows",
+        "sentences in the dev set",
     )
     return Table(header, tuple(rows))
 

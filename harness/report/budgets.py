@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from harness.report.facts import Facts, Row, succeeded
-from harness.report.tables import NONE, Table, count, escape
+from harness.report.tables import Table
+from harness.text import NONE, count, escape
 
 
 def given(facts: Facts) -> Table:
@@ -21,7 +22,7 @@ def given(facts: Facts) -> Table:
             str(len(succeeded(row.trials))),
             _others(row) or NONE,
             str(len(row.scored_points)),
-            next((str(run.point) for run in row.trials if run.point is not None), NONE),
+            next((escape(run.point) for run in row.trials if run.point is not None), NONE),
             _range([record.examples_seen for record in succeeded(row.trials)]),
             _range([record.steps for record in succeeded(row.trials)]),
             str(facts.plan.strays.get(row.name) or NONE),

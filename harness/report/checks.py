@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from harness.report import protocol
 from harness.report.facts import Facts, without_paths
-from harness.report.tables import NONE, Table, escape, interval, score, signed
+from harness.report.tables import Table, interval
+from harness.text import NONE, escape, score, signed
 from harness.verdicts.rules import Verdict
 
 

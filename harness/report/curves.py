@@ -8,8 +8,9 @@ from itertools import groupby
 from harness.planning.plan import START_UP
 from harness.report import titles
 from harness.report.facts import Facts, Row
-from harness.report.tables import NONE, Table, escape, score
+from harness.report.tables import Table
 from harness.stats.expected_best import expected_best
+from harness.text import NONE, escape, score
 
 
 def best_so_far(row: Row) -> list[tuple[int, float]]:
@@ -129,10 +130,9 @@ def _span(first: int, last: int) -> str:
 
 def edges(facts: Facts) -> str:
     """Return, in markdown, which best points are at an edge of the space or of the tried values; empty before any."""
-    if not any(row.winner for row in facts.studies):
-        return ""
+    searched = [row for row in facts.studies if row.winner and len(row.scored_points) > 1]
     if not facts.edges:
-        return "No best point is at an edge of the space or of the values that were tried."
+        return "No best point is at an edge of the space or of the values that were tried." if searched else ""
     return "\n".join(
         ["These best points are at an edge, so a better point may exist beyond it:", ""]
         + [f"- {escape(e.study)}: {escape(e.dimension)} {e.value:.4g} is {e.why}" for e in facts.edges]

@@ -9,27 +9,28 @@ from typing import Any
 
 from harness.files import as_json, finite
 from harness.report.facts import Facts, without_paths
+from harness.text import in_csv, in_json
 
 
 def scores_csv(facts: Facts) -> str:
-    """Return one line per untrained or final run that has scores: its point, and every score on a 0 to 1 scale."""
-    runs = [
-        run
-        for row in facts.rows
-        for run in row.runs
-        if run.stage != "tune" and run.record is not None and run.record.scores
-    ]
+    """Return one line per untrained or final run that has ended: its point, outcome, and scores on a 0 to 1 scale.
+
+    A run that ended without scores has a line as well, so that readers of the file know of the seed that was lost.
+    """
+    runs = [run for row in facts.rows for run in row.runs if run.stage != "tune" and run.record is not None]
     records = [run.record for run in runs if run.record is not None]
     options = sorted({name for r in records if r.point for name in r.point.as_dict()} - {"batch_size", "lr"})
     scores = sorted({name for record in records for name in record.scores})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     point_columns = ["batch_size", "lr", *options]
-    writer.writerow(["study", "stage", "roles", "seed", "id", "outcome", "subject", *point_columns, *scores])
+    header = ["study", "stage", "roles", "seed", "id", "outcome", "subject", *point_columns, *scores]
+    writer.writerow(map(in_csv, header))
     for run, record in zip(runs, records, strict=True):
         point = record.point.as_dict() if record.point else {}
         writer.writerow(
-            [
+            in_csv(cell)
+            for cell in [
                 record.study,
                 record.stage,
                 "+".join(run.roles),
@@ -53,7 +54,7 @@ def records_json(facts: Facts) -> str:
         plain = replace(record, items={}).as_dict()  # drop the predictions before they are read from disk
         del plain["items"]
         lines.append(as_json(_published(finite(plain))))
-    return head + ",\n".join(lines) + "\n]}\n"
+    return in_json(head + ",\n".join(lines) + "\n]}\n")
 
 
 def _published(value: Any) -> Any:

@@ -10,8 +10,9 @@ from itertools import groupby
 import numpy as np
 
 from harness.report.facts import Facts, Row
-from harness.report.tables import NONE, Table, count, escape, score
+from harness.report.tables import Table, named
 from harness.store.items import Pairs
+from harness.text import NONE, count, escape, score
 from harness.verdicts.evidence import difference
 
 BINS = 5
@@ -97,7 +98,7 @@ def explanation(facts: Facts) -> Iterable[str]:
     )
     rows = tuple(
         (
-            escape(space.row.name),
+            named(space.row),
             score(space.row.mean(facts.objective)),
             *(_plain(space.figure(name)) for name in ("alignment", "uniformity", "anisotropy")),
             count(space.figure("effective_rank")),
@@ -120,10 +121,12 @@ def explanation(facts: Facts) -> Iterable[str]:
 
 def _extremes(facts: Facts, with_separation: Sequence[Space]) -> str:
     """Compare the separation of the studies with the highest and the lowest dev score."""
-    studies = [space for space in with_separation if space.course and space.row.mean(facts.objective) is not None]
-    if len(studies) < 2:
-        return ""
+    complete = [space for space in with_separation if space.course and space.row.finals.complete]
+    studies = [space for space in complete if space.row.mean(facts.objective) is not None]
     ordered = sorted(studies, key=lambda space: space.row.mean(facts.objective) or 0)
+    ends = [score(space.row.mean(facts.objective)) for space in (*ordered[:1], *ordered[-1:])]
+    if len(set(ends)) < 2:  # one study, or all have equal scores
+        return ""
     low, high = ordered[0], ordered[-1]
     untrained = next((space for space in with_separation if not space.course), None)
     before = f" (untrained {_plain(untrained.separation)})" if untrained else ""

@@ -110,6 +110,16 @@ class Step:
     difference: Evidence | None
     """After minus before; None if no common seeds can be compared."""
 
+    @property
+    def over(self) -> str:
+        """Over which seeds the difference is, if not over all that are planned, e.g. "seeds 1 and 3"; else empty."""
+        sides = [row.finals for row in (self.before, self.after) if not row.finals.constant]
+        if all(side.complete for side in sides):
+            return ""
+        seeds = sorted(set.intersection(*(set(map(int, filter(None, side.scores))) for side in sides)))
+        *first, last = map(str, seeds)
+        return f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
+
 
 @dataclass(frozen=True)
 class Facts:

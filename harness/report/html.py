@@ -37,6 +37,8 @@ table { border-collapse: collapse; font-size: .8rem; line-height: 1.35; font-var
 th, td { border: 1px solid #d0d0d0; padding: .3rem .5rem; text-align: left; vertical-align: top; }
 th { background: #f2f2f2; }
 td:first-child { min-width: 6rem; }
+th:first-child, td:first-child { position: sticky; left: 0; background-clip: padding-box; }
+td:first-child { background-color: #fff; }
 .right { text-align: right; }
 td.right { white-space: nowrap; }
 td.prose { min-width: 14rem; }
@@ -45,12 +47,17 @@ code { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace
 pre { background: #f5f5f5; padding: .7rem; overflow-x: auto; }
 summary { cursor: pointer; font-weight: 600; }
 a { color: #0b57a4; }
-@media (max-width: 46rem) { img { max-width: 46rem; } body { margin-top: 1rem; } }
+@media (max-width: 46rem) {
+  img { max-width: 46rem; }
+  body { margin-top: 1rem; }
+  th:first-child, td:first-child { min-width: 0; max-width: 7.5rem; } /* a score fits beside the name */
+}
 @media print {
   @page { size: A4 landscape; margin: 12mm; }
   body { margin: 0; max-width: none; padding: 0; font-size: 9pt; }
   img { width: auto; max-width: 100%; max-height: 165mm; break-inside: avoid; }
   .scroll, pre { overflow: visible; background: none; }
+  th:first-child, td:first-child { position: static; max-width: none; }
   table { width: 100%; font-size: 6.5pt; }
   th, td, td:first-child, td.prose { min-width: 0; padding: 1pt 3pt; overflow-wrap: break-word; }
   td.right { white-space: normal; }

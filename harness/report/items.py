@@ -9,7 +9,8 @@ import numpy as np
 
 from harness.report import titles
 from harness.report.facts import Facts, Row
-from harness.report.tables import Table, escape, score, signed
+from harness.report.tables import Table, named
+from harness.text import escape, score, signed
 from harness.verdicts.predictions import Predictions
 
 LISTED = 20
@@ -66,7 +67,8 @@ def section(facts: Facts) -> Iterable[str]:
     yield f"## Which {facts.items} decide"
     header = ("study", facts.items, f"{figure} higher than untrained", "equal", "lower")
     yield Table(header, tuple(_counts(change) for change in all_changes)).markdown()
-    best = max(all_changes, key=lambda change: float(change.after.mean()))
+    complete = [change for change in all_changes if change.row.finals.complete] or all_changes
+    best = max(complete, key=lambda change: float(change.after.mean()))
     yield (
         f"Counts compare the mean over final seeds with the untrained model. The {facts.items} whose {figure} "
         f"{escape(best.row.name)} changed most are listed by their ids."
@@ -89,4 +91,4 @@ def section(facts: Facts) -> Iterable[str]:
 def _counts(change: Change) -> tuple[str, ...]:
     higher, lower = int((change.gain > SAME).sum()), int((change.gain < -SAME).sum())
     counts = (len(change.ids), higher, len(change.ids) - higher - lower, lower)
-    return (escape(change.row.name), *(f"{count:,}" for count in counts))
+    return (named(change.row), *(f"{count:,}" for count in counts))

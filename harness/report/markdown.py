@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from harness.report import audit, budgets, checks, curves, explain, items, origin, protocol, sweeps, tables, titles
+from harness.report import (
+    audit,
+    budgets,
+    checks,
+    curves,
+    explain,
+    items,
+    origin,
+    protocol,
+    ranking,
+    sweeps,
+    tables,
+    titles,
+)
 from harness.report.facts import DRAWN, Facts, Row, without_paths
-from harness.report.figures import ALL
-from harness.report.tables import escape, score
+from harness.report.figures import ALL, by_number
 from harness.report.threats import threats
+from harness.text import counted, escape
 from harness.verdicts.rules import Verdict
 
 
@@ -32,6 +45,7 @@ def page(facts: Facts, figures: Collection[str], command: str) -> str:
         "## Differences",
         _figure("differences", figures, "no two consecutive studies have final runs"),
         f"The figures show the first {DRAWN} of {len(facts.studies)} studies." if len(facts.studies) > DRAWN else "",
+        _numbered(facts),
         _explain_intervals(facts),
         *sweeps.section(facts, _figure("sweeps", figures, f"no study of a sweep is among the first {DRAWN}")),
         "## What changed at each step",
@@ -83,7 +97,9 @@ def verdict_line(facts: Facts) -> str:
     done = sum(run.state == "done" for run in facts.plan.runs)
     partly = "" if done == len(facts.plan.runs) else f" ({done} of {len(facts.plan.runs)} planned runs are done.)"
     if not facts.verdicts:
-        return _leader(facts) + " The study file states no expectation." + partly
+        return (
+            ranking.leader(facts, titles.of_score(facts.headline)) + " The study file states no expectation." + partly
+        )
     parts = []
     for judgement, words in (
         ("violated", "violated"),
@@ -103,15 +119,7 @@ def verdict_line(facts: Facts) -> str:
         )
         if judgement in by
     )
-    return f"{start}: {'; '.join(parts)}. {_leader(facts)}{partly}"
-
-
-def _leader(facts: Facts) -> str:
-    means = [(mean, row) for row in facts.rows if (mean := row.mean(facts.headline)) is not None]
-    if not means:
-        return f"There is no {titles.of_score(facts.headline)} yet."
-    mean, row = max(means, key=lambda item: item[0])
-    return f"Highest mean: {escape(row.name)}, {escape(titles.of_score(facts.headline))} {score(mean)}."
+    return f"{start}: {'; '.join(parts)}. {ranking.leader(facts, titles.of_score(facts.headline))}{partly}"
 
 
 def budget_line(facts: Facts) -> str:
@@ -130,7 +138,7 @@ def budget_line(facts: Facts) -> str:
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     return (
         f"Each study has the same budget: {trials} of {length}, scored by "
-        f"{escape(titles.of_score(facts.objective))}, the first at {first}; then {budget.seeds} final "
+        f"{escape(titles.of_score(facts.objective))}, the first at {escape(first)}; then {budget.seeds} final "
         f"run{'s' * (budget.seeds != 1)} "
         "with new seeds at the best point and at the first point. The test measure and all others are scored only in "
         "final runs. All scores are multiplied by 100, and differences are given in those points."
@@ -145,6 +153,7 @@ def _result(facts: Facts) -> Iterable[str]:
             f"† {listed}: the best point was selected from fewer scored points than in other studies (see Budgets), so "
             "the tuned score is at a disadvantage."
         )
+    yield ranking.explained(facts)
     yield explain.without_gain(facts)
     yield "Minutes cover training and evaluation of all runs of the study."
     if facts.missing:
@@ -152,6 +161,12 @@ def _result(facts: Facts) -> Iterable[str]:
     left = [f"{escape(row.name)} {n} of {len(row.runs)}" for row in facts.rows if (n := len(row.runs) - row.done)]
     if left:
         yield f"Runs not done: {', '.join(left)}."
+
+
+def _numbered(facts: Facts) -> str:
+    names = [row.name for row in facts.studies]
+    listed = ", ".join(f"study {names.index(name) + 1} is {escape(name)}" for name in by_number(facts))
+    return f"In the figures, whose font lacks some letters, {listed}." if listed else ""
 
 
 def _explain_intervals(facts: Facts) -> str:
@@ -199,19 +214,23 @@ def _differs(a: Row, b: Row, field: str) -> bool:
 
 
 def _ranking(facts: Facts) -> Iterable[str]:
-    ranking = tables.ranking(facts)
-    if not ranking.tuned:
+    ranked = tables.ranking(facts)
+    if not ranked.table.rows[1:]:
         yield "No study has final runs at both points yet."
         return
-    if len(ranking.tuned) > 1:
-        tuned, untuned = (" < ".join(map(escape, reversed(order))) for order in (ranking.tuned, ranking.untuned))
+    both = ranked.tuned.keys() & ranked.untuned.keys()
+    if len(both) > 1:
+        tuned, untuned = (
+            ranking.in_words({name: place for name, place in places.items() if name in both})
+            for places in (ranked.tuned, ranked.untuned)
+        )
         changed = f"Tuning changes the ranking: {untuned} at the default point, {tuned} at the best point."
         yield (
-            f"{'Tuning does not change the ranking.' if tuned == untuned else changed} Ranks are by mean score; the "
-            "intervals above show which neighbouring studies differ."
+            f"{'Tuning does not change the ranking.' if tuned == untuned else changed} Ranks are by mean score, and "
+            "equal scores share a rank; the intervals above show which neighbouring studies differ."
         )
-    yield ranking.table.markdown()
-    left = [row.name for row in facts.studies if row.name not in ranking.tuned]
+    yield ranked.table.markdown()
+    left = [row.name for row in facts.studies if not (row.finals.scores and row.untuned.scores)]
     if left:
         yield f"Without final runs at both points: {', '.join(map(escape, left))}."
 
@@ -240,21 +259,21 @@ def _forgetting(facts: Facts, figures: Collection[str]) -> Iterable[str]:
 
 def _unsuccessful(facts: Facts) -> Iterable[str]:
     outcomes: list[str] = [record.outcome for record in facts.records]
-    counted = [f"{outcomes.count(o)} {o}" for o in ("pruned", "infeasible", "diverged", "failed") if outcomes.count(o)]
+    numbers = [f"{outcomes.count(o)} {o}" for o in ("pruned", "infeasible", "diverged", "failed") if outcomes.count(o)]
     reasons = dict.fromkeys(text for row in facts.rows for text in row.finals.unfit + row.untuned.unfit)
     unfit = [f"- {escape(reason)}" for reason in reasons]
     if unfit:
         yield "\n".join(["Final runs that cannot be compared:", "", *unfit])
-    if not counted:
+    if not numbers:
         yield "" if unfit else "None: every finished run has scores."
         return
-    yield f"{', '.join(counted)} of {len(outcomes)} finished runs."
+    yield f"{', '.join(numbers)} of {len(outcomes)} finished runs."
     pruned = [r for r in facts.records if r.outcome == "pruned" and r.curve and 0 < r.curve[-1][0] < 1]
     if pruned:
         spent = sum(r.train_seconds for r in pruned)
         saved = sum(r.train_seconds * (1 / r.curve[-1][0] - 1) for r in pruned)
         minutes = f"{spent / 60:.1f} minutes of training and saved {saved / 60:.1f}"
-        yield f"Pruning stopped {len(pruned)} trials after {minutes}."
+        yield f"Pruning stopped {counted(len(pruned), 'trial')} after {minutes}."
     yield tables.unsuccessful(facts).markdown()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.report import tables
 from harness.report.facts import PUBLIC_HUB, Facts, without_paths
-from harness.report.tables import escape
 from harness.testbeds.refs import EMBEDDED
+from harness.text import counted, escape
 
 
 def data_and_model(facts: Facts) -> Iterable[str]:
@@ -30,26 +31,36 @@ def data_and_model(facts: Facts) -> Iterable[str]:
         **bed.revisions(),
         **{name: text for run in facts.untrained.records for name, text in run.provenance.get("revisions", {}).items()},
     }
-    lines = tuple((part, escape(without_paths(str(text)))) for part, text in parts.items())
+    lines = tuple((escape(part), escape(without_paths(str(text)))) for part, text in parts.items())
     yield tables.Table(("part", f"testbed {escape(bed.name)}"), lines, left=2).markdown()
     yield tables.rows_used(facts).markdown()
 
 
 def reproduction(facts: Facts, command: str) -> Iterable[str]:
     """Yield the command that reproduces the runs, and the commits, hardware and versions that made them."""
-    yield f"```sh\n{command}\n```"
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+    yield f"{fence}sh\n{command}\n{fence}"
+    yield (
+        "Give this command in the folder that has the study file at this path. It repeats the same runs, with the same "
+        "ids, in a store of its own, if study file, data and base model are those named here."
+    )
     lines = []
     for key, what in (("harness_git", "harness"), ("git", "repository of the study file")):
         for git, runs in facts.provenance(key):
-            at = f"at commit {git['commit']}" if git.get("commit") else "not under version control"
-            lines.append(f"{what} {at}{', with uncommitted changes' if git.get('dirty') else ''} ({runs} runs)")
+            at = f"at commit {escape(git['commit'])}" if git.get("commit") else "not under version control"
+            lines.append(
+                f"{what} {at}{', with uncommitted changes' if git.get('dirty') else ''} ({counted(runs, 'run')})"
+            )
     for digest, runs in facts.provenance("study_file"):
-        lines.append(f"study file with SHA-256 {str(digest)[:16]} ({runs} runs)")
+        lines.append(f"study file with SHA-256 {escape(str(digest)[:16])} ({counted(runs, 'run')})")
     for hardware, runs in facts.provenance("hardware"):
-        lines.append(f"{_items(hardware)} ({runs} runs)")
+        lines.append(f"{_items(hardware)} ({counted(runs, 'run')})")
     for key, words in (("precision", "precision"), ("threads", "threads"), ("hub", "hub")):
-        lines += [f"{words} {escape(without_paths(str(value)))} ({runs} runs)" for value, runs in facts.provenance(key)]
-    lines += [f"{_items(versions)} ({runs} runs)" for versions, runs in facts.provenance("versions")]
+        lines += [
+            f"{words} {escape(without_paths(str(value)))} ({counted(runs, 'run')})"
+            for value, runs in facts.provenance(key)
+        ]
+    lines += [f"{_items(versions)} ({counted(runs, 'run')})" for versions, runs in facts.provenance("versions")]
     yield "\n".join(f"- {line}" for line in lines) or "The records contain no provenance."
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.planning.plan import Plan
-from harness.report.tables import NONE, Table, escape
+from harness.report.tables import Table
+from harness.text import NONE, escape
 from harness.verdicts import hindsight
 from harness.verdicts.order import orders, probability
 from harness.verdicts.until_decided import saved

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.report import titles
 from harness.report.facts import Facts, Row, Step, without_paths
+from harness.report.ranking import LOST, has_lost, places, rank, seeds_of
 from harness.stats import estimates, intervals
 from harness.store.records import Record
-
-NONE = "–"
-MINUS = "\N{MINUS SIGN}"
+from harness.text import NONE, count, escape, failure, score, signed
 
 
 @dataclass(frozen=True)
@@ -36,23 +35,6 @@ class Table:
         return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.header, rule, *self.rows))
 
 
-def escape(text: str) -> str:
-    """Escape text so that markdown shows it literally, also within a table."""
-    return re.sub(r"([\\`*_\[\]<>|~$#&])", r"\\\1", " ".join(text.split()))
-
-
-def score(value: float | None) -> str:
-    return NONE if value is None else f"{100 * value:.2f}".replace("-", MINUS)
-
-
-def signed(value: float | None) -> str:
-    return NONE if value is None else f"{100 * value:+.2f}".replace("-", MINUS)
-
-
-def count(value: float | None) -> str:
-    return NONE if value is None else f"{value:,.0f}"
-
-
 def interval(bounds: intervals.Interval | None, signs: bool = True) -> str:
     show = signed if signs else score
     return NONE if bounds is None else f"{show(bounds.low)} to {show(bounds.high)}"
@@ -64,11 +46,11 @@ LESS = " †"
 
 def headline(facts: Facts) -> Table:
     """Return the main results table: one row per study, the untrained model first."""
-    tasks, named = len(facts.common_tasks), len(facts.tasks)
+    tasks, declared = len(facts.common_tasks), len(facts.tasks)
     others, figure = _others(facts), titles.of_figure(facts.headline.partition("/")[2])
     mean = "mean"
     if tasks:
-        mean += f" of {tasks} task{'s' * (tasks != 1)}" + (f" (of {named})" if tasks < named else "")
+        mean += f" of {tasks} task{'s' * (tasks != 1)}" + (f" (of {declared})" if tasks < declared else "")
     header = (
         "study",
         "loss",
@@ -84,10 +66,10 @@ def headline(facts: Facts) -> Table:
     steps = {step.after.name: step for step in facts.steps}
     rows = []
     for row in facts.rows:
-        point = NONE if row.point is None else str(row.point)
+        point = NONE if row.point is None else escape(row.point)
         rows.append(
             (
-                escape(row.name) + (LESS if row.name in facts.fewer_points else ""),
+                named(row) + (LESS if row.name in facts.fewer_points else ""),
                 escape(row.loss),
                 escape(row.view),
                 mean_over_seeds(row),
@@ -118,7 +100,7 @@ def mean_over_seeds(row: Row) -> str:
         spread = estimates.interval(scores)
         text += f"<br>({interval(spread, signs=False)})" if spread else "<br>(one seed)"
     if len(scores) < row.finals.planned:
-        text += f"<br>{len(scores)} of {row.finals.planned} seeds"
+        text += f"<br>{seeds_of(row)}"
     return text
 
 
@@ -128,7 +110,8 @@ def _difference(step: Step | None, items: str) -> str:
     difference = step.difference
     seeds = difference.over_seeds()
     over_seeds = f"seeds {interval(seeds)}" if seeds else "one seed: no interval over seeds"
-    return f"{signed(difference.mean)}<br>({items} {interval(difference.over_items())};<br>{over_seeds})"
+    over = f"<br>over {step.over}" if step.over else ""
+    return f"{signed(difference.mean)}{over}<br>({items} {interval(difference.over_items())};<br>{over_seeds})"
 
 
 def rows_used(facts: Facts) -> Table:
@@ -167,8 +150,9 @@ def steps(facts: Facts) -> Table:
                     _growth(a.typical(field), b.typical(field))
                     for field in ("rows", "steps", "examples_seen", "train_seconds")
                 ),
-                NONE if None in (a.point, b.point) else _change(str(a.point), str(b.point)),
-                signed(step.difference.mean if step.difference else None),
+                NONE if None in (a.point, b.point) else _change(escape(a.point), escape(b.point)),
+                signed(step.difference.mean if step.difference else None)
+                + (f"<br>over {step.over}" if step.difference and step.over else ""),
             )
         )
     return Table(header, tuple(rows), left=3)
@@ -189,23 +173,23 @@ def _growth(before: float | None, after: float | None) -> str:
 class Ranking:
     """Studies ranked by mean test score at the best and at the default point; only those that have both."""
 
-    tuned: tuple[str, ...]
-    """Names of the studies, the best at its best point first."""
-    untuned: tuple[str, ...]
-    """Names of the studies, the best at its default point first."""
+    tuned: Mapping[str, int]
+    """Ranks at the best point by study, the best study first; without studies that lost a seed there."""
+    untuned: Mapping[str, int]
+    """The same at the default point."""
     table: Table
     """Both ranks and scores of each study."""
 
 
 def ranking(facts: Facts) -> Ranking:
     """Rank the studies with and without tuning, by their means and regardless of the intervals."""
+    rows = {row.name: row for row in facts.studies if row.finals.scores and row.untuned.scores}
     means = {
-        row.name: tuple(float(np.mean(list(side.scores.values()))) for side in (row.finals, row.untuned))
-        for row in facts.studies
-        if row.finals.scores and row.untuned.scores
+        name: tuple(float(np.mean(list(side.scores.values()))) for side in (row.finals, row.untuned))
+        for name, row in rows.items()
     }
-    tuned = tuple(sorted(means, key=lambda name: -means[name][0]))
-    untuned = tuple(sorted(means, key=lambda name: -means[name][1]))
+    tuned = places({name: means[name][0] for name, row in rows.items() if row.finals.complete})
+    untuned = places({name: means[name][1] for name, row in rows.items() if row.untuned.complete})
     figure = titles.of_figure(facts.headline.partition("/")[2])
     header = (
         "study",
@@ -215,19 +199,24 @@ def ranking(facts: Facts) -> Ranking:
         f"{figure} at default point",
         "gain from tuning",
     )
-    rows = [(escape(facts.untrained.name), NONE, NONE, score(facts.untrained.mean(facts.headline)), NONE, NONE)]
-    rows += [
+    lines = [(escape(facts.untrained.name), NONE, NONE, score(facts.untrained.mean(facts.headline)), NONE, NONE)]
+    lines += [
         (
-            escape(name),
-            str(tuned.index(name) + 1),
-            str(untuned.index(name) + 1),
+            named(rows[name]) if rows[name].untuned.complete else escape(name) + LOST,
+            rank(tuned, name),
+            rank(untuned, name),
             score(means[name][0]),
             score(means[name][1]),
             signed(means[name][0] - means[name][1]),
         )
-        for name in tuned
+        for name in (*tuned, *(name for name in rows if name not in tuned))
     ]
-    return Ranking(tuned, untuned, Table(header, tuple(rows)))
+    return Ranking(tuned, untuned, Table(header, tuple(lines)))
+
+
+def named(row: Row) -> str:
+    """Return a study's name as a cell, marked if not all of its planned seeds have a score."""
+    return escape(row.name) + (LOST if has_lost(row) else "")
 
 
 def all_scores(facts: Facts) -> Table:
@@ -236,7 +225,7 @@ def all_scores(facts: Facts) -> Table:
     ordered = [n for n in names if not n.startswith("mteb/")] + [f"mteb/{task}" for task in facts.tasks]
     ordered += [name for name in names if name not in ordered]
     lines = tuple((escape(name), *(score(row.mean(name)) for row in facts.rows)) for name in ordered)
-    return Table(("score", *(escape(row.name) for row in facts.rows)), lines)
+    return Table(("score", *map(named, facts.rows)), lines)
 
 
 def cost(facts: Facts) -> Table:
@@ -274,5 +263,4 @@ def _why(record: Record) -> str:
     if record.outcome == "pruned" and not record.error:
         share = record.curve[-1][0] if record.curve else 0.0
         return f"stopped after {share:.0%} of its training"
-    lines = [line for line in without_paths(record.error or "").splitlines() if line.strip()]
-    return escape(lines[-1].strip()[:200]) if lines else NONE
+    return escape(without_paths(failure(record.error))) or NONE

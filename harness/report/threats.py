@@ -7,7 +7,8 @@ from harness.planning.plan import START_UP
 from harness.report import titles
 from harness.report.audit import doubts
 from harness.report.facts import PUBLIC_HUB, Facts
-from harness.report.tables import count, escape, score
+from harness.report.ranking import seeds_of, unranked
+from harness.text import count, counted, escape, score
 from harness.verdicts import hindsight
 
 FEW_SEEDS = 5
@@ -17,6 +18,7 @@ def threats(facts: Facts) -> list[str]:
     """Return one sentence or two of markdown for each threat to the validity of this report."""
     texts = [
         *_unfinished(facts),
+        *_lost(facts),
         *_seeds(facts),
         *_pairs(facts),
         *_tuning(facts),
@@ -39,11 +41,19 @@ def threats(facts: Facts) -> list[str]:
 def _unfinished(facts: Facts) -> list[str]:
     runs = facts.plan.runs
     done = sum(run.state == "done" for run in runs)
-    return (
-        [f"Only {done} of {len(runs)} planned runs are done; all means are over these runs."]
-        if done < len(runs)
-        else []
-    )
+    if done == len(runs):
+        return []
+    are = "is" if done == 1 else "are"
+    return [f"Only {done} of {counted(len(runs), 'planned run')} {are} done; all means are over these runs."]
+
+
+def _lost(facts: Facts) -> list[str]:
+    return [
+        f"{escape(row.name)} has scores of {seeds_of(row)} only ({escape('; '.join(row.finals.lacking))}). A mean over "
+        "the seeds that did not fail is biased upwards, so the study is not ranked, and its differences are over the "
+        "seeds that both studies have."
+        for row in unranked(facts)
+    ]
 
 
 def _seeds(facts: Facts) -> list[str]:
@@ -86,20 +96,28 @@ def _tuning(facts: Facts) -> list[str]:
     ]
     if 0 < trials <= START_UP:
         texts.append(
-            f"All {trials} trials per study are at points fixed in advance, as the first {START_UP} trials always are. "
+            f"{_all(trials)} fixed in advance, as the first {START_UP} trials always are. "
             "The sampler chose no point, so a better point may well exist."
         )
     counts = {len(row.trials) for row in facts.studies}
     if len(counts) > 1:
         texts.append(
-            f"Studies had between {min(counts)} and {max(counts)} trials, because their search spaces differ in size."
+            f"Studies had between {min(counts)} and {counted(max(counts), 'trial')}, because their search spaces "
+            "differ in size."
         )
     if any(study.options for study in ablation.studies):
         texts.append("Some studies also search options of their loss: a larger space with the same number of trials.")
     pruned = sum(run.record is not None and run.record.outcome == "pruned" for run in facts.plan.runs)
     if pruned:
-        texts.append(f"{pruned} trials were pruned by their dev curve, which is a disadvantage for slow starters.")
+        were = "trial was" if pruned == 1 else "trials were"
+        texts.append(f"{pruned} {were} pruned by the dev curve, which is a disadvantage for slow starters.")
     return texts
+
+
+def _all(trials: int) -> str:
+    return (
+        "The only trial of each study is at a point" if trials == 1 else f"All {trials} trials per study are at points"
+    )
 
 
 def _edges(facts: Facts) -> list[str]:

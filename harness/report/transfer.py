@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from harness.files import write_atomically
-from harness.report import titles
+from harness.report import ranking, titles
 from harness.report.figures.canvas import draw
 from harness.report.figures.ranks import ranks
-from harness.report.tables import NONE, Table, escape, interval, score, signed
+from harness.report.tables import Table, interval
 from harness.spec.study import UNTRAINED
 from harness.stats import estimates, intervals
+from harness.text import NONE, counted, escape, score, signed
 from harness.verdicts.rules import Verdict
 from harness.verdicts.transfer import Agreement, Side, coefficient
 
@@ -117,15 +118,18 @@ def _scores(sides: Sequence[Side]) -> Table:
             values = list(side.of(name).scores.values())
             mean = score(float(np.mean(values))) if values else NONE
             spread = estimates.interval(values) if name != UNTRAINED else None
-            cells += [f"{mean}<br>({interval(spread, signs=False)})" if spread else mean, str(place.get(name, NONE))]
+            of = side.of(name)
+            lost = f"<br>{len(values)} of {counted(of.planned, 'seed')}{ranking.LOST}" if not of.complete else ""
+            cells += [f"{mean}<br>({interval(spread, signs=False)}){lost}" if spread else mean + lost]
+            cells += [ranking.rank(place, name)]
         rows.append(tuple(cells))
     return Table(tuple(header), tuple(rows))
 
 
 def _places(side: Side) -> dict[str, int]:
-    """Return the rank of each study that has a score, 1 for the best; the untrained model is not ranked."""
-    means = {f.study: float(np.mean(list(f.scores.values()))) for f in side.finals if f.scores and not f.constant}
-    return {name: place for place, name in enumerate(sorted(means, key=lambda name: -means[name]), 1)}
+    """Return the rank of each study of which all seeds have a score; the untrained model is not ranked."""
+    ranked = [finals for finals in side.finals if finals.complete and not finals.constant]
+    return ranking.places({finals.study: float(np.mean(list(finals.scores.values()))) for finals in ranked})
 
 
 def _budgets(sides: Sequence[Side]) -> Table:

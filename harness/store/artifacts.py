@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
-
 from harness.files import writing
+from harness.store.card import model_card
 from harness.store.folder import RUN_ID
 from harness.store.records import Record
 
@@ -35,7 +34,7 @@ def publish(store: Path, staging: Path, record: Record, keep_model: bool) -> Non
             logs = store / "logs" / record.study / f"{record.stage}-{record.id}"
             shutil.copytree(staging / "trainer" / "runs", logs, dirs_exist_ok=True)
         if keep_model and record.outcome == "ok" and (staging / "model").is_dir():
-            (staging / "model" / "README.md").write_text(str(_card(record)), encoding="utf-8")
+            (staging / "model" / "README.md").write_text(str(model_card(record)), encoding="utf-8")
             target = model_folder(store, record)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(target, ignore_errors=True)
@@ -67,46 +66,3 @@ def clear(staging: Path) -> None:
             if RUN_ID.fullmatch(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
         staging.rmdir()
-
-
-def _card(record: Record) -> ModelCard:
-    """Return the model card: how the model was trained, and all scores of the run in the hub's metadata."""
-    results = []
-    for name, value in sorted(record.scores.items()):
-        source, _, figure = name.partition("/")
-        test_set, metric = (figure, "main_score") if source == "mteb" else (source, figure)
-        results.append(
-            EvalResult(
-                task_type="sentence-similarity",
-                dataset_type=test_set,
-                dataset_name=test_set,
-                metric_type=metric,
-                metric_value=round(value, 6),
-            )
-        )
-    data = ModelCardData(
-        model_name=f"{record.study} {record.id}",
-        library_name="sentence-transformers",
-        pipeline_tag="sentence-similarity",
-        tags=["sentence-transformers", "sentence-similarity"],
-        eval_results=results,
-    )
-    lines = [
-        f"# {record.study}, seed {record.seed}",
-        "",
-        f"Trained at {record.point} on {record.rows} rows ({record.examples_seen} examples, {record.steps} steps).",
-        "",
-        *(f"- {part}: {text}" for part, text in record.provenance.get("revisions", {}).items()),
-        "",
-        "```python",
-        "from sentence_transformers import SentenceTransformer",
-        "",
-        'model = SentenceTransformer("PATH OF THIS FOLDER")',
-        "```",
-        "",
-        "| score | value |",
-        "|---|---|",
-        *(f"| {name} | {value:.4f} |" for name, value in sorted(record.scores.items())),
-        "",
-    ]
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n".join(lines))

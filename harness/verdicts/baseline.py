@@ -28,6 +28,7 @@ from harness.planning.mixing import of_studies
 from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
 from harness.stats import estimates, intervals
+from harness.text import from_csv
 from harness.verdicts.claims import Claim
 from harness.verdicts.finals import finals
 from harness.verdicts.rules import Judgement, Verdict, verdict
@@ -51,13 +52,15 @@ class Baseline:
     """Names of the scores that the report has."""
     untrained_id: str | None
     """Run id of the untrained model's run; None if the report has none."""
+    lost: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By study, its final runs at the best point that ended without scores, e.g. "seed 2 diverged"."""
     subjects: Mapping[str, str] = field(default_factory=dict)
     """By study, the hash of what it trained and was scored on (`plan.subject_id`), if the report has it."""
 
     @property
     def studies(self) -> tuple[str, ...]:
         """Names of the studies, in the report's order."""
-        return tuple(dict.fromkeys(study for study, _ in self.scores))
+        return tuple(dict.fromkeys([*(study for study, _ in self.scores), *self.lost]))
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -80,10 +83,15 @@ def read_baseline(path: Path) -> Baseline:
     figures = tuple(name for name in columns if "/" in name)
     scores: dict[tuple[str, str], dict[int, float]] = {}
     subjects: dict[str, str] = {}
+    lost: dict[str, list[str]] = {}
     untrained_id = None
     for number, line in enumerate(lines, start=2):
         untrained = line["stage"] == UNTRAINED
-        if not (untrained or "best" in (line["roles"] or "").split("+")) or line["outcome"] != "ok":
+        line["study"] = from_csv(line["study"])
+        if not (untrained or "best" in (line["roles"] or "").split("+")):
+            continue
+        if line["outcome"] != "ok":
+            lost.setdefault(line["study"], []).append(f"seed {_seed(line, path, number)} {line['outcome']}")
             continue
         untrained_id = line["id"] if untrained else untrained_id
         if line.get("subject"):
@@ -97,7 +105,7 @@ def read_baseline(path: Path) -> Baseline:
         raise UsageError(
             f"--baseline {path}: the file has no final run at a best point; give the scores.csv of a finished ablation"
         )
-    return Baseline(scores, figures, untrained_id, subjects)
+    return Baseline(scores, figures, untrained_id, lost, subjects)
 
 
 def _seed(line: Mapping[str, str], path: Path, number: int) -> int:
@@ -199,6 +207,8 @@ def _compared(plan: Plan, claim: Claim, baseline: Baseline) -> _Sides | str:
     then = baseline.scores.get((claim.better, claim.figure))
     if claim.better not in (UNTRAINED, *(study.name for study in plan.ablation.studies)):
         return "the study is in the baseline but not in the ablation; make a new baseline if it was removed on purpose"
+    if lost := baseline.lost.get(claim.better):
+        return f"the baseline lost seeds of it ({', '.join(lost)}), so its mean is over the others; make a new baseline"
     if then is None:
         return "the baseline does not have it; make a new baseline"
     differing = None if plan.allow_mixed else of_studies(plan, [claim.better])

@@ -21,6 +21,7 @@ from harness.stats import estimates
 from harness.store.designs import Design
 from harness.store.folder import Store
 from harness.store.records import Record, best, by_trial
+from harness.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +102,16 @@ def _belongs(record: Record, design: Design) -> bool:
     if record.stage != "tune":
         return True
     return provenance.get("search") == declared.search and (record.trial or 0) < declared.trials
+
+
+def lost(store: Store) -> list[str]:
+    """Return the final runs of a store's plan that ended without scores, e.g. "mnr seed 2 diverged"."""
+    finals = sorted((r for r in planned(store) if r.stage == "final" and r.outcome != "ok"), key=_named)
+    return [_named(record) for record in finals]
+
+
+def _named(record: Record) -> str:
+    return f"{record.study} seed {record.seed} {record.outcome}"
 
 
 def trained_differences(left: Store, right: Store) -> list[tuple[str, str, str]]:
@@ -215,6 +226,10 @@ def as_text(left: Store, right: Store) -> str:
     for side, store in (("left", left), ("right", right)):
         if (within := mixed(planned(store))) is not None:
             lines += [f"the runs of {side} were made under different conditions: {within}", ""]
+    for side, store in (("left", left), ("right", right)):
+        if without := lost(store):
+            named = "; ".join(without)
+            lines += [f"final runs of {side} without scores, so that its means are over the other seeds: {named}", ""]
     a, b = _groups(planned(left)), _groups(planned(right))
     for where, here, there in (("left", a, b), ("right", b, a)):
         unmatched = [" ".join(part for part in key if part) for key in sorted(set(here) - set(there))]
@@ -233,8 +248,8 @@ def as_text(left: Store, right: Store) -> str:
 
 def _title(store: Store) -> str:
     in_plan, stored = len(planned(store)), len(store.records())
-    others = f" ({stored - in_plan} runs of other plans are left out)" if stored > in_plan else ""
-    return f"{store.folder}: {store.ablation} on {store.testbed}, {in_plan} runs{others}"
+    others = f" ({counted(stored - in_plan, 'run')} of other plans left out)" if stored > in_plan else ""
+    return f"{store.folder}: {store.ablation} on {store.testbed}, {counted(in_plan, 'run')}{others}"
 
 
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Evidence:
     """Study `better` minus study `worse`, or minus a target score, in one figure, on a 0 to 1 scale."""
 
     new: tuple[float, ...]
-    """One number per seed or tuning: the scores of `better`; the differences if seeds are paired; the distances from a target."""
+    """One number per seed or tuning: scores of `better`, or differences if seeds are paired or a side is constant."""
     old: tuple[float, ...] | None
     """The scores of `worse` per seed; None if `new` has differences."""
     resampled: intervals.Floats | None

@@ -52,6 +52,11 @@ class Finals:
         return self.study == UNTRAINED
 
     @property
+    def complete(self) -> bool:
+        """Whether every planned run has a score."""
+        return bool(self.scores) and not self.lacking and not self.diverged
+
+    @property
     def ended(self) -> tuple[int | None, ...]:
         """The seeds that can be compared, in order: those with a score, and those that diverged."""
         return tuple(sorted((*self.scores, *self.diverged), key=lambda seed: seed or 0))

@@ -18,6 +18,7 @@ from harness.planning.plan import Plan
 from harness.planning.unlocking import claims
 from harness.spec.study import UNTRAINED
 from harness.store.designs import Declared, Design
+from harness.text import counted
 
 
 def notes(plan: Plan) -> list[str]:
@@ -155,7 +156,8 @@ def _of_search(study: str, present: Design, reference: Design, log: list[Design]
     elif now.search != then.search:
         yield "its search (space, default point, options) was changed"
     elif now.trials > then.trials:
-        yield f"{now.trials - then.trials} of {now.trials} trials were added"
+        added = now.trials - then.trials
+        yield f"{added} of {counted(now.trials, 'trial')} {'was' if added == 1 else 'were'} added"
     elif now.trials < most:
         yield f"its trials were cut from {most} to {now.trials}"
 

@@ -180,13 +180,13 @@ def unfinished(plan: Plan) -> list[str]:
         named = f"{run.study} {run.stage}" + (f" {run.trial}" if run.trial is not None else f" seed {run.seed}")
         if run.state != "done":
             lines.append(f"{named} is {run.state}")
-        elif run.stage != "tune" and _lacks(run.record, plan):
+        elif run.stage != "tune" and lacks_scores(run.record, plan):
             lines.append(f"{named} lacks scores")
     tuned = dict.fromkeys(run.study for run in plan.runs if run.stage == "tune")
     return lines + [f"{study} has no best point" for study in tuned if not plan.of(study, "final", "best")]
 
 
-def _lacks(record: Record | None, plan: Plan) -> bool:
+def lacks_scores(record: Record | None, plan: Plan) -> bool:
     """Return whether a run that should have been tested lacks its scores or those of a task of the testbed.
 
     A run that diverged lacks nothing: it would diverge again, and claims count it.

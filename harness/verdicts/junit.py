@@ -6,17 +6,16 @@ One more test is an error while planned runs are missing. There is no time stamp
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from harness.planning.plan import Plan
+from harness.text import shown
 from harness.verdicts.judge import unfinished
+from harness.verdicts.remaining import remaining
 from harness.verdicts.rules import Verdict
 
 _ELEMENTS = {"violated": "failure", "incomplete": "error", "inconclusive": "skipped"}
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(plan: Plan, verdicts: Sequence[Verdict], strict: bool = False) -> str:
@@ -34,7 +33,7 @@ def junit_xml(plan: Plan, verdicts: Sequence[Verdict], strict: bool = False) -> 
     lacking = unfinished(plan)
     case = _case(suite, "every planned run is done", f"{ablation.name}.plan")
     if lacking:
-        _outcome(case, "error", "incomplete", f"{len(lacking)} not done; resume with `harness run`", "\n".join(lacking))
+        _outcome(case, "error", "incomplete", f"{len(lacking)} not done or without scores", "\n".join(remaining(plan)))
     counts = {"tests": len(suite), "time": 0} | {
         name: sum(child.find(tag) is not None for child in suite)
         for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"))
@@ -59,5 +58,5 @@ def _outcome(case: ElementTree.Element, element: str | None, kind: str, message:
 
 
 def _clean(text: str) -> str:
-    """Return text without the characters that XML cannot hold."""
-    return _NOT_XML.sub("", text)
+    """Return lines of text with the characters that XML cannot hold, and others that hide text, as escapes."""
+    return "\n".join(map(shown, text.split("\n")))

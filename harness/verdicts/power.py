@@ -15,7 +15,8 @@ from harness.errors import UsageError
 from harness.planning.pairing import share_seeds
 from harness.planning.plan import Plan
 from harness.stats import estimates, intervals
-from harness.stats.power import MOST, seeds_needed, upper_spread
+from harness.stats.power import MOST, beyond_items, seeds_needed, upper_spread
+from harness.text import counted
 from harness.verdicts.claims import Claim, claims
 from harness.verdicts.evidence import difference
 from harness.verdicts.finals import finals
@@ -37,7 +38,7 @@ class Detection:
     pilot: int
     """Number of seeds of the pilot; 0 if the spread was stated."""
     seeds: int | None
-    """Seeds needed if `spread` is right; None if more than `MOST`. If pairs are the limit, pairs are ignored here."""
+    """Seeds needed if `spread` is right; None if more than `MOST`, or if no number suffices (`limited_by_pairs`)."""
     careful: int | None
     """Seeds needed if the true spread is the upper 80 percent limit of the pilot's; None as for `seeds`."""
     over_items: float | None
@@ -48,17 +49,17 @@ class Detection:
         return self.over_items is not None and self.over_items > self.size
 
     def __str__(self) -> str:
-        points = f"{100 * self.size:g} points"
+        tested = f"80 % power with {100 * (1 - self.alpha):.4g} % intervals"
         if self.limited_by_pairs:
             return (
-                f"{self.claim}: no number of seeds suffices for {points}, because the smallest difference that the "
-                f"test items can show is {100 * (self.over_items or 0):.2f} points. Use a larger test set."
+                f"{self.claim}: no number of final seeds can detect {100 * self.size:g} points ({tested}): the "
+                f"smallest difference that the test items can show is {100 * (self.over_items or 0):.2f} points."
             )
         many = f"more than {MOST}"
-        source = f"estimated from {self.pilot} seeds" if self.pilot else "as given by --sd"
+        source = f"estimated from {counted(self.pilot, 'seed')}" if self.pilot else "as given by --sd"
         text = (
-            f"{self.claim}: {points} need {self.seeds or many} final seeds (80 % power with "
-            f"{100 * (1 - self.alpha):.4g} % intervals; sd of a difference {100 * self.spread:.3g} points, {source}"
+            f"{self.claim}: {100 * self.size:g} points need {self.seeds or many} final seeds ({tested}; sd of a "
+            f"difference {100 * self.spread:.3g} points, {source}"
         )
         if self.pilot:
             text += f"; {self.careful or many} seeds if the sd is at its upper 80 % confidence limit"
@@ -108,7 +109,7 @@ def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: floa
     over_items = None
     if pilot is not None and pilot.resampled is not None and claim.kind == "beats":
         over_items = intervals.detectable_over_items(estimates.error_over_items(pilot.resampled), alpha)
-    left = math.sqrt(size**2 - over_items**2) if over_items is not None and over_items < size else size
+    left = beyond_items(size, None if over_items is None or pilot is None else pilot.resampled, alpha)
     if stated is not None:
         spreads = [stated for side in sides if not side.constant]
         needed = seeds_needed(left, spreads, alpha)

@@ -142,7 +142,7 @@ def _agreement(left: Side, right: Side) -> Agreement:
 
 def _done(of: Side, study: str) -> bool:
     of_study = [f for f in of.finals if f.study == study]
-    return bool(of_study) and bool(of_study[0].scores) and not of_study[0].lacking
+    return bool(of_study) and of_study[0].complete
 
 
 def _sign(of: Side, a: str, b: str) -> int:

@@ -8,6 +8,9 @@ from harness.planning.plan import Plan
 from harness.stats.selection import Luck, luck_of_choice
 from harness.verdicts.claims import claims
 
+LEAST = 0.0005
+"""A spread that is not worth a number: 0.05 points."""
+
 
 def of_study(plan: Plan, study: str) -> Luck | None:
     """Estimate the luck of a study's tuning from its trials and from the spread of its final runs' dev scores.
@@ -33,9 +36,11 @@ def note(plan: Plan) -> str | None:
         return None
     name = max(known, key=lambda study: known[study].spread)
     luck = known[name]
+    about = "Each study was tuned once, so claims at best points are about the points that this tuning found."
+    if luck.spread < LEAST:
+        return f"{about} The trials do not suggest that another tuning would find others. --tunings 3 would show it."
     return (
-        "Each study was tuned once, so claims at best points are about the points that this tuning found. Another "
-        f"tuning of {name} would choose another point with a probability of about {100 * luck.another:.0f} percent, "
+        f"{about} Another tuning of {name} would choose another point with a probability of about {100 * luck.another:.0f} percent, "
         f"which moves its score by about {100 * luck.spread:.1f} points (one standard deviation, estimated from its "
         "trials). --tunings 3 measures it."
     )

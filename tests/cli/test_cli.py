@@ -14,6 +14,7 @@ from commandline import CLOSED, GUARD, command, harness
 
 from harness.api import load
 from harness.cli.main import main
+from harness.text import escape
 
 STORE = Path("runs", "small-book")
 
@@ -189,7 +190,7 @@ def test_the_best_models_are_kept_and_load(finished: Path) -> None:
         assert (left != right).any()
         card = (kept[0] / "README.md").read_text(encoding="utf-8")
         for name, value in record.scores.items():
-            assert f"| {name} | {value:.4f} |" in card
+            assert f"| {escape(name)} | {value:.4f} |" in card
         assert "model-index" in card
 
 

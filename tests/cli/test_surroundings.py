@@ -19,8 +19,7 @@ import pytest
 from commandline import GUARD, STUDY, command, harness
 
 from harness.api import load
-from harness.cli import main as entry
-from harness.cli import show
+from harness.cli import exits, show
 from harness.cli.main import main
 from harness.executors.processes import in_fresh_process
 from harness.spec.loading import load_study_file
@@ -258,12 +257,12 @@ def test_python_runs_the_package_as_the_command(tmp_path: Path) -> None:
         assert by_module.stdout.startswith(("harness 0", "usage: harness "))
 
 
-def test_every_help_ends_with_the_same_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("plan", "run", "report", "check", "show", "compare", "fetch", "calibrate", "transfer", None):
+def test_every_help_ends_with_the_exit_codes_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in (*exits.COMMANDS, None):
         with pytest.raises(SystemExit) as ended:
             main([name, "--help"] if name else ["--help"])
         assert ended.value.code == 0
-        assert capsys.readouterr().out.rstrip().endswith(entry.EPILOG)
+        assert capsys.readouterr().out.rstrip().endswith(exits.epilog(name))
 
 
 GONE = {
@@ -304,7 +303,7 @@ def test_the_exit_code_is_the_results_whatever_becomes_of_the_output(case: str, 
 
 def test_what_was_lost_on_a_full_disk_is_not_all_well(finished: Path) -> None:
     done = shell(f"{shlex.join(command('plan', 'study.py', '--json'))} > /dev/full", finished)
-    assert done.returncode == entry.UNEXPECTED
+    assert done.returncode == exits.UNEXPECTED
     assert "stdout cannot be written (No space left on device)" in done.stderr
 
 
@@ -350,7 +349,7 @@ def test_an_unexpected_error_has_a_code_and_a_line_of_its_own(
     monkeypatch.setenv("HF_TOKEN", "hf_thisIsNobodysToken")
     monkeypatch.setattr("tempfile.tempdir", str(study.parent))
 
-    assert main(["show", str(study)]) == entry.UNEXPECTED == 70
+    assert main(["show", str(study)]) == exits.UNEXPECTED == 70
     told = capsys.readouterr().err
     assert told.startswith("error: unexpected ZeroDivisionError: nobody foresaw; ")
     assert told.count("\n") == 1
@@ -359,7 +358,7 @@ def test_an_unexpected_error_has_a_code_and_a_line_of_its_own(
     assert "in breaks" in kept.read_text(encoding="utf-8")
     assert "hf_thisIsNobodysToken" not in kept.read_text(encoding="utf-8")
     monkeypatch.setattr("tempfile.tempdir", str(study.parent / "gone"))
-    assert main(["show", str(study)]) == entry.UNEXPECTED
+    assert main(["show", str(study)]) == exits.UNEXPECTED
     assert "in breaks" in capsys.readouterr().err
 
 

@@ -176,7 +176,7 @@ def test_troubles_are_told(tmp_path: Path) -> None:
         "Missing scores: SICK-R",
         "- SICK-R: not on the hub",
         "1 pruned, 1 infeasible, 1 diverged, 7 failed",
-        "Pruning stopped 1 trials after 1.0 minutes of training and saved 3.0.",
+        "Pruning stopped 1 trial after 1.0 minutes of training and saved 3.0.",
         "ValueError: rows.csv holds \\*no\\* \\| rows",
         "Without final runs at both points: cosine.",
         "mnr seed 2 is diverged",
@@ -280,7 +280,7 @@ def test_tuning_that_changes_the_ranking_is_told(tmp_path: Path) -> None:
     ablation = synthetic.make_ablation(["softmax", "mnr"], expect=[beats("mnr", "softmax")])
     plan = synthetic.make(ablation, change=change)
     ranking = tables.ranking(gather(plan))
-    assert (ranking.tuned, ranking.untuned) == (("softmax", "mnr"), ("mnr", "softmax"))
+    assert (list(ranking.tuned), list(ranking.untuned)) == (["softmax", "mnr"], ["mnr", "softmax"])
     assert (
         "Tuning changes the ranking: softmax < mnr at the default point, mnr < softmax at the best point."
         in page_of(plan, tmp_path)

@@ -227,7 +227,7 @@ def test_writing_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(StoreError, match=r"f\.json: cannot be written \(No space left on device\); free space or"):
+    with pytest.raises(StoreError, match=r"f\.json: cannot be written \(No space left on device\); free space"):
         write_atomically(path, "new")
     assert [p.name for p in tmp_path.iterdir()] == ["f.json"]
     assert path.read_text() == "old"

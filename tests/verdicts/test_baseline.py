@@ -333,7 +333,7 @@ def test_junit_has_the_common_shape_and_each_verdict_its_element() -> None:
         for level in (root, suite):
             counts = [int(level.attrib[key]) for key in ("tests", "failures", "errors", "skipped")]
             assert counts == [5, 1 + strict, 1, 1 - strict]
-        assert cases[1][0].attrib == {"message": "because <violated> & so", "type": "violated"}
+        assert cases[1][0].attrib == {"message": "because <violated> & \\x00so", "type": "violated"}
         assert (cases[1][0].text or "").startswith('violated: violated "claim"')
     assert suite.attrib["name"] == "synthetic on book"
 
@@ -344,13 +344,17 @@ def test_junit_tells_runs_that_are_not_done() -> None:
     )
     last = ElementTree.fromstring(junit_xml(plan, judge(plan)).encode())[0][-1]
     assert (last.attrib["name"], last[0].tag) == ("every planned run is done", "error")
-    assert "mnr final seed 2 is to do" in (last[0].text or "")
+    assert (last[0].text or "").startswith("not done: mnr final run seed 2; the same `harness run`")
 
 
 def test_the_command_writes_junit_beside_its_other_output(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lower(stored / "scores.csv", 0.2)
     capsys.readouterr()
-    assert main(["check", "study.py", "--baseline", "scores.csv", "--junit", "out/checks.xml", "--json"]) == 1
+    command = ["check", "study.py", "--baseline", "scores.csv", "--junit", "out/checks.xml", "--json"]
+    assert main(command) == 2
+    assert "--junit out/checks.xml: there is no folder out; create it" in capsys.readouterr().err
+    (stored / "out").mkdir()
+    assert main(command) == 1
     json.loads(capsys.readouterr().out)
     suite = ElementTree.parse(stored / "out" / "checks.xml").getroot()[0]
     assert [case.attrib["classname"] for case in suite] == ["small.beats", *["small.baseline"] * 3, "small.plan"]

@@ -138,7 +138,7 @@ def test_a_store_that_also_holds_other_plans_runs_is_compared_by_its_last_plan(t
     assert len(scores)
     assert (scores["difference"] == 0).all()
     text = as_text(both, alone)
-    assert "of other plans are left out" in text
+    assert "of other plans left out" in text
     assert "nothing that affects scores is known to differ" in text
 
 

@@ -78,9 +78,14 @@ def test_detections_take_the_pilots_spread_and_holms_level() -> None:
         assert detection.spread == pytest.approx(math.hypot(*spreads))
         assert (detection.alpha, detection.pilot) == (0.025, 3)
         assert detection.over_items is not None
-        assert detection.seeds == seeds_needed(0.005, spreads, 0.025)
         assert detection.limited_by_pairs == (detection.over_items > 0.005)
-        assert "no number of seeds suffices" in str(detection)  # 400 pairs do not show half a point
+        assert (detection.seeds, detection.careful) == (None, None)  # 400 pairs do not show half a point
+        assert "no number of final seeds can detect 0.5 points" in str(detection)
+        assert " need " not in str(detection)
+    for detection, over_items in zip(detections(plan, 0.3), (d.over_items for d in found), strict=True):
+        assert over_items is not None
+        left = float(np.sqrt(0.3**2 - over_items**2))
+        assert detection.seeds == seeds_needed(left, (detection.spread / 2**0.5,) * 2, 0.025) == 2
 
 
 def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by_pairs() -> None:

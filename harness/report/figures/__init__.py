@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from harness.report.facts import Facts
-from harness.report.figures.canvas import COLOURS, GREY, MARKERS, draw
+from harness.report.figures.canvas import COLOURS, GREY, MARKERS, by_number, draw
 from harness.report.figures.forgetting import forgetting
 from harness.report.figures.scores import cost, differences, tasks
 from harness.report.figures.spaces import explain
@@ -30,6 +30,7 @@ __all__ = [
     "GREY",
     "MARKERS",
     "Drawing",
+    "by_number",
     "cost",
     "differences",
     "draw",

@@ -15,8 +15,10 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 
 from harness.report.facts import Facts
+from harness.text import labels
 
 # Okabe and Ito's palette (2008), safe for the common kinds of colour blindness; yellow is left out, too pale for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -43,6 +45,7 @@ _STYLE: dict[Any, Any] = {
     "savefig.facecolor": "white",
     "axes.facecolor": "white",
     "svg.fonttype": "path",
+    "text.parse_math": False,  # a name may hold "$"
     "svg.hashsalt": "harness",
     "figure.constrained_layout.h_pad": 0.08,
     "lines.markersize": 6,
@@ -85,9 +88,16 @@ def look(index: int) -> dict[str, Any]:
     }
 
 
-def short(name: str) -> str:
-    """Shorten a long name in its middle: variants of one thing tend to differ at the end."""
-    return name if len(name) <= 24 else f"{name[:12]}…{name[-11:]}"
+def named(facts: Facts, name: str) -> str:
+    """Return the label of a study in all figures, distinct from the others' labels."""
+    rows = [row.name for row in facts.rows]
+    return f"study {rows.index(name)}" if name in by_number(facts) else labels(rows)[name]
+
+
+def by_number(facts: Facts) -> list[str]:
+    """Return the names that the figures' font cannot draw: figures give these studies' numbers instead."""
+    font = get_font(findfont("DejaVu Sans"))
+    return [row.name for row in facts.studies if not all(font.get_char_index(ord(letter)) for letter in row.name)]
 
 
 def untrained_line(axes: Axes, facts: Facts, metric: str) -> None:

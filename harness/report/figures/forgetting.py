@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from harness.report import titles
 from harness.report.facts import Facts
-from harness.report.figures.canvas import GREY, legend, legend_height, look, new, short
+from harness.report.figures.canvas import GREY, legend, legend_height, look, named, new
 
 MOST = 3
 """Maximum number of panels: one for each of the first further measures."""
@@ -20,7 +20,7 @@ def forgetting(facts: Facts) -> Figure | None:
     rows = [(index, row) for index, row in enumerate(facts.studies) if row.mean(facts.headline) is not None]
     if before is None or not names or not rows:
         return None
-    figure = new(3.6 + legend_height([short(row.name) for _, row in rows]))
+    figure = new(3.6 + legend_height([named(facts, row.name) for _, row in rows]))
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
         untrained = facts.untrained.mean(name) or 0.0
@@ -29,7 +29,7 @@ def forgetting(facts: Facts) -> Figure | None:
             if elsewhere is not None:
                 gain = 100 * ((row.mean(facts.headline) or 0.0) - before)
                 marked = look(index) | {"linestyle": "none", "markersize": 9}
-                axes.plot(gain, 100 * (elsewhere - untrained), label=short(row.name), **marked)
+                axes.plot(gain, 100 * (elsewhere - untrained), label=named(facts, row.name), **marked)
         axes.axhline(0, color=GREY, linewidth=1)
         axes.axvline(0, color=GREY, linewidth=1)
         axes.set_xlabel(f"{titles.of_score(facts.headline)}: points gained")

@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 
 from harness.report import titles
 from harness.report.facts import Facts
-from harness.report.figures.canvas import WIDTH, legend, legend_height, look, new, short, untrained_line
-from harness.report.tables import MINUS
+from harness.report.figures.canvas import WIDTH, legend, legend_height, look, named, new, untrained_line
 from harness.stats import estimates
+from harness.text import MINUS
 
 _PAIRS: dict[str, Any] = {"color": "#000000", "marker": "o", "linewidth": 2.2, "solid_capstyle": "butt"}
 _SEEDS: dict[str, Any] = {"color": "#8c8c8c", "marker": "s", "linewidth": 2.2, "solid_capstyle": "butt"}
@@ -37,7 +37,9 @@ def differences(facts: Facts) -> Figure | None:
                 axes.plot([100 * interval.low, 100 * interval.high], [place + shift] * 2, **style | {"marker": ""})
             axes.plot(100 * difference.mean, place + shift, **style, fillstyle="full" if interval else "none")
     axes.axvline(0, color="black", linewidth=1)
-    axes.set_yticks(range(len(steps)), [f"{short(s.after.name)}\nminus {short(s.before.name)}" for s, _ in steps])
+    axes.set_yticks(
+        range(len(steps)), [f"{named(facts, s.after.name)}\nminus {named(facts, s.before.name)}" for s, _ in steps]
+    )
     axes.set_ylim(len(steps) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"{titles.of_score(facts.headline)} × 100, 95 % intervals")
@@ -61,7 +63,7 @@ def tasks(facts: Facts) -> Figure | None:
     figure = new(1.6 + 0.34 * len(names) + (0.8 if tilted else 0), width=min(WIDTH, 4.6 + 1.05 * len(rows)))
     axes = figure.subplots()
     image = axes.imshow(change, cmap="PuOr", vmin=-reach, vmax=reach, aspect="auto")
-    axes.set_xticks(range(len(rows)), [short(row.name) for row in rows])
+    axes.set_xticks(range(len(rows)), [named(facts, row.name) for row in rows])
     if tilted:
         axes.tick_params(axis="x", rotation=35)
         for tick in axes.get_xticklabels():
@@ -75,7 +77,7 @@ def tasks(facts: Facts) -> Figure | None:
         text = "–" if math.isnan(value) else f"{value:.1f}".replace("-", MINUS)
         axes.text(column, line, text, ha="center", va="center", fontsize=9, color="white" if dark else "black")
     bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02)
-    bar.set_label(f"difference to {short(rows[0].name)}")
+    bar.set_label(f"difference to {named(facts, rows[0].name)}")
     bar.outline.set_visible(False)
     axes.set_title("Mean score × 100 at the best point")
     return figure
@@ -86,7 +88,7 @@ def cost(facts: Facts) -> Figure | None:
     rows = [(index, row) for index, row in enumerate(facts.studies) if row.finals.scores]
     if not rows:
         return None
-    figure = new(3.4 + legend_height([short(row.name) for _, row in rows]))
+    figure = new(3.4 + legend_height([named(facts, row.name) for _, row in rows]))
     panels = figure.subplots(1, 2, sharey=True)
     for index, row in rows:
         scores = list(row.finals.scores.values())
@@ -95,7 +97,7 @@ def cost(facts: Facts) -> Figure | None:
         error = None if interval is None else [[mean - 100 * interval.low], [100 * interval.high - mean]]
         marked = look(index) | {"linestyle": "none"}
         for axes, minutes in zip(panels, ((row.typical("train_seconds") or 0) / 60, row.minutes), strict=True):
-            axes.errorbar(minutes, mean, yerr=error, label=short(row.name), capsize=3, **marked)
+            axes.errorbar(minutes, mean, yerr=error, label=named(facts, row.name), capsize=3, **marked)
             axes.set_xlim(0, max(1.1 * minutes, axes.get_xlim()[1] if index else 0))
     for axes, what in zip(panels, ("training one final run", "all runs of the study"), strict=True):
         untrained_line(axes, facts, facts.headline)

@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from harness.report import titles
 from harness.report.explain import BINS, Space, spaces
 from harness.report.facts import Facts
-from harness.report.figures.canvas import GREY, legend, legend_height, look, new, short
+from harness.report.figures.canvas import GREY, legend, legend_height, look, named, new
 
 
 def explain(facts: Facts) -> Figure | None:
@@ -22,12 +22,12 @@ def explain(facts: Facts) -> Figure | None:
         return None
     looks = {row.name: look(index) for index, row in enumerate(facts.studies)}
     looks[facts.untrained.name] = {"color": GREY, "marker": "x", "linestyle": "--", "fillstyle": "full"}
-    names = [short(space.row.name) for space in with_diagnostics]
+    names = [named(facts, space.row.name) for space in with_diagnostics]
     figure = new(3.4 + legend_height(names))
     course, plane, profile = figure.subplots(1, 3)
     untrained = facts.untrained.mean(facts.objective)
     for space in with_diagnostics:
-        style = looks[space.row.name] | {"label": short(space.row.name), "markersize": 5}
+        style = looks[space.row.name] | {"label": named(facts, space.row.name), "markersize": 5}
         _course(course, space, untrained, style)
         _place(plane, space, with_diagnostics[0], style)
         if space.profile is not None:

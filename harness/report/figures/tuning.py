@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from harness.report import titles
 from harness.report.curves import best_against_minutes, best_so_far, expected
 from harness.report.facts import Facts, Row, succeeded
-from harness.report.figures.canvas import GREY, WIDTH, legend, legend_height, look, new, short, untrained_line
+from harness.report.figures.canvas import GREY, WIDTH, legend, legend_height, look, named, new, untrained_line
 from harness.spec.space import Choice
 from harness.store.records import Record
 
@@ -27,12 +27,12 @@ def tuning(facts: Facts) -> Figure | None:
         return None
     means = {row.name: [(k, m) for k, m in enumerate(expected(row), start=1) if m is not None] for _, row, _ in curves}
     points = max((k for points_of in means.values() for k, _ in points_of), default=0)
-    figure = new(3.6 + legend_height([short(row.name) for _, row, _ in curves]))
+    figure = new(3.6 + legend_height([named(facts, row.name) for _, row, _ in curves]))
     panels = figure.subplots(1, 3 if points > 1 else 2, sharey=True)
     for index, row, curve in curves:
         marked = look(index) | {"markersize": 4}
         scores = [100 * score for _, score in curve]
-        panels[0].step([trials for trials, _ in curve], scores, where="post", label=short(row.name), **marked)
+        panels[0].step([trials for trials, _ in curve], scores, where="post", label=named(facts, row.name), **marked)
         panels[1].step([minutes for minutes, _ in best_against_minutes(row)], scores, where="post", **marked)
         if points > 1:
             panels[2].plot([k for k, _ in means[row.name]], [100 * m for _, m in means[row.name]], **marked)
@@ -77,7 +77,7 @@ def learning_rates(facts: Facts) -> Figure | None:
     for axes, row in zip(grid.flat, rows, strict=False):
         _slices(axes, row, looks)
         untrained_line(axes, facts, facts.objective)
-        axes.set_title(short(row.name))
+        axes.set_title(named(facts, row.name))
         _rate_axis(axes, facts, row)
         if axes in grid[:, 0]:
             axes.set_ylabel(f"{titles.of_score(facts.objective)} × 100")

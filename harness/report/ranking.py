@@ -1,0 +1,87 @@
+"""Ranks of studies by mean score: equal is shown as equal, and a study that lost a seed has no rank.
+
+Scores are compared as they are printed, with two decimals, so that no reader sees different ranks of equal numbers. A
+study of which a planned seed has no score is not ranked: a loss that diverges with a bad seed would gain by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from harness.report.facts import Facts, Row
+from harness.text import NONE, counted, escape, score
+
+LOST = " ‡"
+"""Marks a study of which planned seeds have no score: its means are over the others, and it has no rank."""
+
+
+def places(means: Mapping[str, float]) -> dict[str, int]:
+    """Return the rank of each study, best first; 1 is the best, and equal scores share a rank (1, 1, 3)."""
+    printed = {name: round(100 * mean, 2) for name, mean in means.items()}
+    ordered = sorted(printed, key=lambda name: -printed[name])
+    return {name: 1 + sum(other > printed[name] for other in printed.values()) for name in ordered}
+
+
+def leaders(ranks: Mapping[str, int]) -> list[str]:
+    """Return the names of all studies of rank 1."""
+    return [name for name, rank in ranks.items() if rank == 1]
+
+
+def in_words(ranks: Mapping[str, int]) -> str:
+    """Return ranks as markdown, the worst first: "a < b = c"."""
+    text, after = "", 0
+    for name, rank in reversed([*ranks.items()]):
+        text += (" = " if rank == after else " < ") + escape(name) if text else escape(name)
+        after = rank
+    return text
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as markdown: "a", "a and b", "a, b and c"."""
+    *first, last = map(escape, names)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def has_lost(row: Row) -> bool:
+    """Return whether a row has scores, but not of every planned seed."""
+    return bool(row.finals.scores) and not row.finals.complete
+
+
+def unranked(facts: Facts) -> list[Row]:
+    return [row for row in facts.rows if has_lost(row)]
+
+
+def seeds_of(row: Row) -> str:
+    """Return how many of a row's planned seeds have a score."""
+    return f"{len(row.finals.scores)} of {counted(row.finals.planned, 'seed')}"
+
+
+def explained(facts: Facts) -> str:
+    """Return what the mark `LOST` means for each study that has it; empty if none has."""
+    parts = [
+        f"{escape(row.name)} ({seeds_of(row)}: {escape('; '.join(row.finals.lacking))})" for row in unranked(facts)
+    ]
+    if not parts:
+        return ""
+    return (
+        f"{LOST.strip()} {'; '.join(parts)}: not every planned seed has a score. Means are over the other seeds, which "
+        "may be the lucky ones, so there is no rank."
+    )
+
+
+def leader(facts: Facts, title: str) -> str:
+    """Return a sentence with all studies of the highest mean, and those that are not ranked."""
+    means = {row.name: mean for row in facts.rows if (mean := row.mean(facts.headline)) is not None}
+    ranked = places({row.name: means[row.name] for row in facts.rows if row.name in means and row.finals.complete})
+    if not means:
+        return f"There is no {title} yet."
+    best = leaders(ranked)
+    text = f"Highest mean: {listed(best)}, {escape(title)} {score(means[best[0]])}." if best else ""
+    if without := unranked(facts):
+        named = "; ".join(f"{escape(row.name)} ({score(means[row.name])} over {seeds_of(row)})" for row in without)
+        text += f" Not ranked, because seeds have no score: {named}."
+    return text.strip()
+
+
+def rank(ranks: Mapping[str, int], name: str) -> str:
+    return str(ranks.get(name, NONE))
