@@ -18,10 +18,11 @@ def section(facts: Facts) -> Iterable[str]:
         return
     yield _table(facts.verdicts).markdown()
     yield (
-        "A claim that one study beats another holds if the lower ends of both intervals reach its margin, and is "
-        "violated if both upper ends are below 0. In addition, the decision must be significant at the same level when "
-        "the variances over test items and over seeds are added; otherwise the claim is inconclusive. The levels "
-        "follow Holm's correction, which limits the probability of any wrong decision among all claims to 5 percent. "
+        "A claim that one study beats another is decided by one interval: the smallest that contains the interval over "
+        "test items, the one over seeds, and the one with both variances added up. It holds if its lower end reaches "
+        "the margin, and is violated if its upper end is below 0. The levels follow Holm's correction, which limits the "
+        "probability of any wrong decision among all claims to 5 percent. Seeds are compared one by one only where both "
+        "studies train the same loss on the same rows. A run that diverged counts as a score of 0. "
         "*Smallest detectable*: the smallest true difference that these runs would have shown with 80 percent power."
     )
     if any(verdict.kind == "keeps" for verdict in facts.verdicts):
@@ -33,18 +34,19 @@ def section(facts: Facts) -> Iterable[str]:
         yield (
             "If a claim names a score, the difference is the study's mean minus that score. *Within* holds if the "
             "interval over seeds is inside the tolerance, and is violated if it is entirely outside. *At least* holds "
-            "if both lower ends reach the score, and is violated if both upper ends are below it. Scores without "
+            "if the lower end of the interval reaches the score, and is violated if its upper end is below it. Scores without "
             "stored predictions have no interval over test items, and the untrained model has none over seeds."
         )
     yield from protocol.looks(facts.plan)
 
 
 def _table(verdicts: Sequence[Verdict]) -> Table:
-    """Return the verdicts with both intervals at the level that Holm's correction gives each claim."""
+    """Return the verdicts with their intervals at the level that Holm's correction gives each claim."""
     header = (
         "claim",
         "verdict",
         "difference",
+        "interval that decides",
         "over test items",
         "over seeds",
         "level",
@@ -58,6 +60,7 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
             escape(v.expectation),
             f"**{v.verdict}**",
             signed(v.difference),
+            interval(v.interval),
             interval(v.over_items),
             interval(v.over_seeds),
             NONE if v.level is None else f"{100 * v.level:.4g} %",

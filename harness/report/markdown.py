@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 
 from harness.report import (
@@ -14,6 +15,7 @@ from harness.report import (
     origin,
     protocol,
     ranking,
+    result,
     sweeps,
     tables,
     titles,
@@ -22,7 +24,7 @@ from harness.report.facts import DRAWN, Facts, Row, without_paths
 from harness.report.figures import ALL, by_number
 from harness.report.threats import threats
 from harness.text import counted, escape
-from harness.verdicts.rules import Verdict
+from harness.verdicts.rules import Judgement
 
 
 def page(facts: Facts, figures: Collection[str], command: str) -> str:
@@ -37,10 +39,9 @@ def page(facts: Facts, figures: Collection[str], command: str) -> str:
     sections = [
         f"# {escape(ablation.name)} on testbed {escape(ablation.testbed.name)}",
         f"**{verdict_line(facts)}**",
+        *result.section(facts),
         budget_line(facts),
-        "## Data and base model",
-        *origin.data_and_model(facts),
-        "## Result",
+        "## Scores",
         *_result(facts),
         "## Differences",
         _figure("differences", figures, "no two consecutive studies have final runs"),
@@ -73,6 +74,8 @@ def page(facts: Facts, figures: Collection[str], command: str) -> str:
         "## Checks",
         *checks.section(facts),
         *protocol.orders_as_a_whole(facts.plan),
+        "## Data and base model",
+        *origin.data_and_model(facts),
         *audit.section(facts),
         "## Designs and test scores",
         *protocol.designs(facts.plan),
@@ -85,41 +88,23 @@ def page(facts: Facts, figures: Collection[str], command: str) -> str:
 
 
 def verdict_line(facts: Facts) -> str:
-    """Return the outcome in one sentence: violated and incomplete claims first, then those that hold."""
-    by: dict[str, list[Verdict]] = {}
-    for verdict in facts.verdicts:
-        by.setdefault(verdict.verdict, []).append(verdict)
-
-    def named(judgement: str) -> str:
-        marked = [f"{v.expectation}{', chosen in hindsight' * bool(v.late)}" for v in by.get(judgement, [])]
-        return "; ".join(map(escape, marked))
-
+    """Return how many claims are decided and how, in one sentence; the worst outcome first."""
     done = sum(run.state == "done" for run in facts.plan.runs)
-    partly = "" if done == len(facts.plan.runs) else f" ({done} of {len(facts.plan.runs)} planned runs are done.)"
+    partly = "" if done == len(facts.plan.runs) else f" {done} of {counted(len(facts.plan.runs), 'planned run')} done."
     if not facts.verdicts:
-        return (
-            ranking.leader(facts, titles.of_score(facts.headline)) + " The study file states no expectation." + partly
-        )
-    parts = []
-    for judgement, words in (
-        ("violated", "violated"),
-        ("incomplete", "incomplete"),
-        ("inconclusive", "without enough evidence"),
-        ("holds", "holding"),
-    ):
-        if judgement in by:
-            parts.append(f"{len(by[judgement])} of {len(facts.verdicts)} {words} ({named(judgement)})")
-    start = next(
-        text
-        for judgement, text in (
-            ("violated", "Not as expected"),
-            ("incomplete", "Incomplete"),
-            ("inconclusive", "Not enough evidence"),
-            ("holds", "As expected"),
-        )
-        if judgement in by
+        return "The study file states no expectation." + partly
+    numbers = Counter(verdict.verdict for verdict in facts.verdicts)
+    late = sum(bool(verdict.late) for verdict in facts.verdicts)
+    order: tuple[tuple[Judgement, str, str], ...] = (
+        ("violated", "Not as expected", "violated"),
+        ("incomplete", "Incomplete", "incomplete"),
+        ("inconclusive", "Not enough evidence", "undecided"),
+        ("holds", "As expected", "holding"),
     )
-    return f"{start}: {'; '.join(parts)}. {ranking.leader(facts, titles.of_score(facts.headline))}{partly}"
+    start = next(words for judgement, words, _ in order if numbers[judgement])
+    parts = [f"{numbers[judgement]} {word}" for judgement, _, word in order if numbers[judgement]]
+    hindsight = f" {late} chosen in hindsight." if late else ""
+    return f"{start}: of {counted(len(facts.verdicts), 'claim')} {', '.join(parts)}.{hindsight}{partly}"
 
 
 def budget_line(facts: Facts) -> str:
@@ -173,7 +158,7 @@ def _explain_intervals(facts: Facts) -> str:
     return (
         f"The two intervals measure different uncertainties and are kept separate. Over test {facts.items}: the same "
         f"trained models scored on other {facts.items} (paired bootstrap of the difference). Over seeds: the "
-        "same configuration trained with other seeds (paired t). These intervals are not corrected for multiple "
+        "same configuration trained with other seeds (Welch's t). These intervals are not corrected for multiple "
         "comparisons; the intervals of the checks below are."
     )
 

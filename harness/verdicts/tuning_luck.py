@@ -40,7 +40,7 @@ def note(plan: Plan) -> str | None:
     if luck.spread < LEAST:
         return f"{about} The trials do not suggest that another tuning would find others. --tunings 3 would show it."
     return (
-        f"{about} Another tuning of {name} would choose another point with a probability of about {100 * luck.another:.0f} percent, "
-        f"which moves its score by about {100 * luck.spread:.1f} points (one standard deviation, estimated from its "
-        "trials). --tunings 3 measures it."
+        f"{about} Another tuning of {name} would choose another point with a probability of about "
+        f"{100 * luck.another:.0f} percent, which moves its score by about {100 * luck.spread:.1f} points (one "
+        "standard deviation, estimated from its trials). --tunings 3 measures it."
     )

@@ -41,13 +41,19 @@ def line(verdict: Verdict) -> str:
         parts.append(f"{100 * verdict.difference:+.1f}")
     if verdict.interval is not None:
         parts.append(bounds(verdict.interval))
-    if outcome(verdict) == "NO DIFFERENCE":
-        parts.append(f"(within {100 * SAME:g} points)")
-    if outcome(verdict) == "UNDECIDED":
-        parts.append(f"({_needs(verdict)})")
+    if explanation := detail(verdict):
+        parts.append(f"({explanation})")
     if verdict.late:
         parts.append("(chosen in hindsight)")
     return " ".join(parts)
+
+
+def detail(verdict: Verdict) -> str:
+    """Return what is added to an undecided outcome: what is excluded, or what would decide; "" for others."""
+    word = outcome(verdict)
+    if word == "NO DIFFERENCE":
+        return f"within {100 * SAME:g} points"
+    return _needs(verdict) if word == "UNDECIDED" else ""
 
 
 def bounds(interval: Interval, scale: float = 100) -> str:

@@ -1,0 +1,68 @@
+"""The report's first section: the answer, the result table, and one line a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from harness.report import titles
+from harness.report.facts import Facts
+from harness.report.ranking import LOST
+from harness.report.tables import Table, interval
+from harness.spec.study import UNTRAINED
+from harness.stats.intervals import Interval
+from harness.text import NONE, escape, score, signed
+from harness.verdicts import tuning_luck, words
+from harness.verdicts.results import Result, answer, results
+from harness.verdicts.rules import Verdict
+
+
+def section(facts: Facts) -> Iterable[str]:
+    """Yield the answer in sentences, the result table, the claims, and what claims after one tuning are about."""
+    lines = results(facts.plan)
+    yield " ".join(map(escape, answer(facts.plan, lines)))
+    yield _table(facts, lines).markdown()
+    if facts.verdicts:
+        yield _claims(facts.verdicts).markdown()
+    if luck := tuning_luck.note(facts.plan):
+        yield escape(luck)
+
+
+def _table(facts: Facts, lines: Sequence[Result]) -> Table:
+    """Return the result table, best study first."""
+    title = titles.of_score(facts.headline)
+    header = ("rank", "study", f"{title}<br>(95 %)", "to the best<br>(95 %)", "at default point", "seeds", "minutes")
+    rows = tuple(
+        (
+            NONE if line.rank is None else str(line.rank),
+            f"**{escape(line.study)}**" if line.rank == 1 else escape(line.study) + LOST * bool(line.diverged),
+            score(line.mean) + _bounds(line.interval, signs=False),
+            signed(line.to_best) + _bounds(line.to_best_interval, signs=True),
+            score(line.default),
+            NONE if line.study == UNTRAINED else _seeds(line),
+            f"{line.minutes:.1f}",
+        )
+        for line in lines
+    )
+    return Table(header, rows, left=2)
+
+
+def _bounds(bounds: Interval | None, *, signs: bool) -> str:
+    return "" if bounds is None else f"<br>({interval(bounds, signs)})"
+
+
+def _seeds(line: Result) -> str:
+    text = str(line.planned) if line.seeds == line.planned else f"{line.seeds} of {line.planned}"
+    return text + (f", {line.diverged} diverged" if line.diverged else "")
+
+
+def _claims(verdicts: Sequence[Verdict]) -> Table:
+    """Return the outcome of each claim with the interval that decides it, at its level after Holm's correction."""
+    rows = tuple(
+        (
+            escape(verdict.expectation) + (", chosen in hindsight" if verdict.late else ""),
+            f"**{words.outcome(verdict)}**" + (f" ({detail})" if (detail := words.detail(verdict)) else ""),
+            signed(verdict.difference) + _bounds(verdict.interval, signs=True),
+        )
+        for verdict in verdicts
+    )
+    return Table(("claim", "outcome", "difference"), rows, left=2)
