@@ -18,11 +18,11 @@ def section(facts: Facts) -> Iterable[str]:
         return
     yield _table(facts.verdicts).markdown()
     yield (
-        "A claim that one study beats another is decided by one interval: the smallest that contains the interval over "
-        "test items, the one over seeds, and the one with both variances added up. It holds if its lower end reaches "
-        "the margin, and is violated if its upper end is below 0. The levels follow Holm's correction, which limits the "
-        "probability of any wrong decision among all claims to 5 percent. Seeds are compared one by one only where both "
-        "studies train the same loss on the same rows. A run that diverged counts as a score of 0. "
+        "A claim that one study beats another is decided by one interval: the smallest that contains the interval "
+        "over test items, the one over seeds, and the one with both variances added up. It holds if its lower end "
+        "reaches the margin, and is violated if its upper end is below 0. The levels follow Holm's correction, which "
+        "limits the probability of any wrong decision among all claims to 5 percent. Seeds are compared one by one "
+        "only where both studies train the same loss on the same rows. A run that diverged counts as a score of 0. "
         "*Smallest detectable*: the smallest true difference that these runs would have shown with 80 percent power."
     )
     if any(verdict.kind == "keeps" for verdict in facts.verdicts):
@@ -34,8 +34,8 @@ def section(facts: Facts) -> Iterable[str]:
         yield (
             "If a claim names a score, the difference is the study's mean minus that score. *Within* holds if the "
             "interval over seeds is inside the tolerance, and is violated if it is entirely outside. *At least* holds "
-            "if the lower end of the interval reaches the score, and is violated if its upper end is below it. Scores without "
-            "stored predictions have no interval over test items, and the untrained model has none over seeds."
+            "if the lower end of the interval reaches the score, and is violated if its upper end is below it. Scores "
+            "without stored predictions have no interval over test items, and the untrained model has none over seeds."
         )
     yield from protocol.looks(facts.plan)
 
