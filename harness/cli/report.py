@@ -16,15 +16,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     of_several.study_and_store(parser, trains=False)
     of_several.allow_mixed(parser)
     of_several.report(parser)
+    parser.add_argument(
+        "--format",
+        choices=("page", "comment"),
+        default="page",
+        help="page: write the report's files; comment: print a comment for a pull request and write nothing",
+    )
 
 
 def command(options: argparse.Namespace) -> int:
     """Run the command, print to stdout, and return the exit code."""
     from harness import api
     from harness.report import write_report
+    from harness.report.comment import comment
 
     ablation, folder = ablation_and_store(options)
     plan = from_store(ablation, folder, options)
     command = command_line(options, plan.ablation.precision)
+    if options.format == "comment":
+        print(comment(plan, command), end="")
+        return 0
     output.say(write_report(plan, options.report or api.default_report(ablation), command))
     return 0

@@ -13,6 +13,8 @@
     audit      findings of the data audit
     threats    threats to validity, derived from the facts
     markdown   the page
+    result     the first section: the answer, the result table, one line a claim
+    comment    the same for a pull request
     html       the same page as a single file
     data       scores.csv and records.json
     transfer   the page of one ablation on several testbeds

@@ -20,14 +20,14 @@ def section(facts: Facts) -> Iterable[str]:
     """Yield the answer in sentences, the result table, the claims, and what claims after one tuning are about."""
     lines = results(facts.plan)
     yield " ".join(map(escape, answer(facts.plan, lines)))
-    yield _table(facts, lines).markdown()
+    yield table(facts, lines).markdown()
     if facts.verdicts:
-        yield _claims(facts.verdicts).markdown()
+        yield claims_table(facts.verdicts).markdown()
     if luck := tuning_luck.note(facts.plan):
         yield escape(luck)
 
 
-def _table(facts: Facts, lines: Sequence[Result]) -> Table:
+def table(facts: Facts, lines: Sequence[Result]) -> Table:
     """Return the result table, best study first."""
     title = titles.of_score(facts.headline)
     header = ("rank", "study", f"{title}<br>(95 %)", "to the best<br>(95 %)", "at default point", "seeds", "minutes")
@@ -55,7 +55,7 @@ def _seeds(line: Result) -> str:
     return text + (f", {line.diverged} diverged" if line.diverged else "")
 
 
-def _claims(verdicts: Sequence[Verdict]) -> Table:
+def claims_table(verdicts: Sequence[Verdict]) -> Table:
     """Return the outcome of each claim with the interval that decides it, at its level after Holm's correction."""
     rows = tuple(
         (
