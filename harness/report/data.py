@@ -13,35 +13,34 @@ from harness.text import in_csv, in_json
 
 
 def scores_csv(facts: Facts) -> str:
-    """Return one line per untrained or final run that has ended: its point, outcome, and scores on a 0 to 1 scale.
+    """Return one line per untrained or final run: its point, outcome, and scores on a 0 to 1 scale.
 
-    A run that ended without scores has a line as well, so that readers of the file know of the seed that was lost.
+    A run that ended without scores, or is not done, has a line as well, so that readers of the file know which seeds a
+    mean lacks.
     """
-    runs = [run for row in facts.rows for run in row.runs if run.stage != "tune" and run.record is not None]
+    runs = [run for row in facts.rows for run in row.runs if run.stage != "tune" and run.id is not None]
     records = [run.record for run in runs if run.record is not None]
-    options = sorted({name for r in records if r.point for name in r.point.as_dict()} - {"batch_size", "lr"})
+    options = sorted({name for r in runs if r.point for name in r.point.as_dict()} - {"batch_size", "lr"})
     scores = sorted({name for record in records for name in record.scores})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     point_columns = ["batch_size", "lr", *options]
     header = ["study", "stage", "roles", "seed", "id", "outcome", "subject", *point_columns, *scores]
     writer.writerow(map(in_csv, header))
-    for run, record in zip(runs, records, strict=True):
-        point = record.point.as_dict() if record.point else {}
-        writer.writerow(
-            in_csv(cell)
-            for cell in [
-                record.study,
-                record.stage,
-                "+".join(run.roles),
-                record.seed,
-                record.id,
-                record.outcome,
-                record.provenance.get("subject", ""),
-                *(point.get(name, "") for name in point_columns),
-                *(finite(record.scores.get(name, "")) for name in scores),
-            ]
-        )
+    for run in runs:
+        point, record = run.point.as_dict() if run.point else {}, run.record
+        cells = [
+            run.study,
+            run.stage,
+            "+".join(run.roles),
+            run.seed,
+            run.id,
+            "not done" if record is None else record.outcome,
+            "" if record is None else record.provenance.get("subject", ""),
+            *(point.get(name, "") for name in point_columns),
+            *("" if record is None else finite(record.scores.get(name, "")) for name in scores),
+        ]
+        writer.writerow(map(in_csv, cells))
     return text.getvalue()
 
 

@@ -50,7 +50,7 @@ def _unfinished(facts: Facts) -> list[str]:
 def _lost(facts: Facts) -> list[str]:
     return [
         f"{escape(row.name)} has scores of {seeds_of(row)} only ({escape('; '.join(row.finals.lacking))}). A mean over "
-        "the seeds that did not fail is biased upwards, so the study is not ranked, and its differences are over the "
+        "the seeds that did not fail may be too high, so the study is not ranked, and its differences are over the "
         "seeds that both studies have."
         for row in unranked(facts)
     ]

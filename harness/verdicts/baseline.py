@@ -53,7 +53,7 @@ class Baseline:
     untrained_id: str | None
     """Run id of the untrained model's run; None if the report has none."""
     lost: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By study, its final runs at the best point that ended without scores, e.g. "seed 2 diverged"."""
+    """By study, its final runs at the best point that have no scores, e.g. "seed 2 diverged"."""
     subjects: Mapping[str, str] = field(default_factory=dict)
     """By study, the hash of what it trained and was scored on (`plan.subject_id`), if the report has it."""
 
@@ -208,7 +208,9 @@ def _compared(plan: Plan, claim: Claim, baseline: Baseline) -> _Sides | str:
     if claim.better not in (UNTRAINED, *(study.name for study in plan.ablation.studies)):
         return "the study is in the baseline but not in the ablation; make a new baseline if it was removed on purpose"
     if lost := baseline.lost.get(claim.better):
-        return f"the baseline lost seeds of it ({', '.join(lost)}), so its mean is over the others; make a new baseline"
+        return (
+            f"the baseline lacks seeds of it ({', '.join(lost)}), so its mean is over the others; make a new baseline"
+        )
     if then is None:
         return "the baseline does not have it; make a new baseline"
     differing = None if plan.allow_mixed else of_studies(plan, [claim.better])

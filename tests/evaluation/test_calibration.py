@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from commandline import harness
 
 from harness import testbeds
+from harness.cli import exits
 from harness.cli.main import main
 from harness.errors import UsageError
 from harness.evaluation.published import MODELS, TOLERANCE, Row, exit_code, rows, subjects
@@ -128,6 +130,22 @@ def test_other_weights_and_data_disagree_and_missing_ones_are_named(cache: Path,
         assert found[MINILM, figure]["outcome"] == "not available"
         assert "it is not in the cache" in found[MINILM, figure]["reason"]
     assert "google-bert/bert-base-uncased mteb/STS16: disagrees" in done.stderr
+
+
+def test_each_code_of_calibrate_is_reached(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    once = ["calibrate", "--models", BERT, "--tasks", "", "--json"]
+    codes = [main(["calibrate", "--models", "nobody"]), main(["calibrate", "--testbed", "embedded", "--tasks", ""])]
+    capsys.readouterr()
+    codes.append(main(once))
+    measured = json.loads(capsys.readouterr().out)["rows"]
+    own = replace(MODELS[BERT], scores={"STSBenchmark": measured[0]["measured"]})
+    monkeypatch.setattr("harness.evaluation.published.MODELS", {**MODELS, BERT: own})
+    codes.append(main(once))
+    assert codes == [2, 3, 1, 0]
+    assert {*codes, 70, 130} == {*exits.codes("calibrate")}
 
 
 def test_the_command_line_stays_light() -> None:

@@ -82,7 +82,7 @@ def test_the_lost_seed_is_in_scores_csv_and_the_baseline_knows_of_it(tmp_path: P
     verdicts = {v.better: v for v in against(lucky(None), read_baseline(tmp_path / "scores.csv"))}
     assert verdicts["mnr"].verdict == "holds"
     assert verdicts["diverges once"].verdict == "incomplete"
-    assert "the baseline lost seeds of it (seed 2 diverged" in verdicts["diverges once"].reason
+    assert "the baseline lacks seeds of it (seed 2 diverged" in verdicts["diverges once"].reason
 
 
 def stored(folder: Path, plan: Plan) -> Store:

@@ -10,6 +10,7 @@ import pytest
 import synthetic
 
 from harness import testbeds
+from harness.cli import exits
 from harness.cli.main import main
 from harness.planning.plan import Plan
 from harness.planning.planner import make_plan
@@ -101,3 +102,6 @@ def test_the_command_writes_a_page_with_the_verdicts_of_each_testbed(
     assert main(["transfer", "study.py", "book"]) == 2
     assert main(["transfer", "study.py", "book", "book"]) == 2
     assert "harness compare" in capsys.readouterr().err
+    next((Path("nli") / "records").rglob("*.json*")).write_text("{", encoding="utf-8")
+    assert main(["transfer", "study.py", "book", "nli"]) == 3
+    assert {0, 2, 3, 70, 130} == {*exits.codes("transfer")}
