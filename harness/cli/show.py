@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from harness.cli import arguments as of_several
 from harness.cli import output
@@ -23,8 +24,11 @@ def command(options: argparse.Namespace) -> int:
     from harness.cli.tables import records_as_dict, records_table
 
     _, folder = ablation_and_store(options)
-    records = api.load(folder).records()
+    records, damaged = api.load(folder).readable()
     if options.json:
-        return output.print_json(records_as_dict(records))
-    output.print_table(records_table(records))
-    return 0
+        output.print_json(records_as_dict(records))
+    else:
+        output.print_table(records_table(records))
+    for problem in damaged:
+        print(f"error: {problem}", file=sys.stderr)
+    return damaged[0].exit_code if damaged else 0

@@ -1,0 +1,16 @@
+"""Print progress: a line that cannot be written never ends a run."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from rich.console import Console
+
+LOST = (Exception, SystemExit)
+"""Exceptions of rich when its output is closed."""
+
+
+def tell(console: Console, line: str) -> None:
+    """Print a line as it stands."""
+    with suppress(*LOST):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
