@@ -76,7 +76,8 @@ def audit(
         return stored
     pickled = packed(ablation, ablation.name)
     try:
-        result: Audit = in_fresh_process(audit_job, pickled, cache.key(ablation), sorted(missing))
+        with announced("the process that audits the data; Ctrl-C ends the command"):
+            result: Audit = in_fresh_process(audit_job, pickled, cache.key(ablation), sorted(missing))
     except HarnessError:
         raise
     except (WorkerDied, MemoryError, OSError) as problem:

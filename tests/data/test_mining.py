@@ -7,6 +7,9 @@ import io
 import json
 import os
 import stat
+import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +21,7 @@ import pytest
 import synthetic
 from commandline import harness
 from datasets import Dataset
+from filelock import FileLock
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
@@ -204,6 +208,33 @@ def test_a_damaged_file_of_negatives_is_mined_again_and_that_is_told(
         assert path.read_bytes() == whole
         assert [line for line in told if path.name in line and "mined again" in line]
         assert asked["models"] == number
+
+
+def test_whoever_waits_for_a_lock_says_so(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setattr("harness.waiting.PATIENCE", 0.01)
+    with_negatives(views.mined(), pairs(), "base", lambda: fresh_model(testbeds.book.sealed()))
+    (path,) = (tmp_path / "mined").glob("*.negatives")
+    path.unlink()
+    lock = FileLock(path.with_suffix(".lock"), thread_local=False)
+    lock.acquire()
+    capsys.readouterr()
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", told)
+
+    def release() -> None:
+        while not told.getvalue():
+            time.sleep(0.01)
+        lock.release()
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    with_negatives(views.mined(), pairs(), "base", lambda: fresh_model(testbeds.book.sealed()))
+    thread.join()
+    assert "waiting for another worker or command, which mines the same negatives" in told.getvalue()
+    assert str(path.with_suffix(".lock")) in told.getvalue()
 
 
 def two(**changes: str) -> Ablation:

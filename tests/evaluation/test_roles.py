@@ -313,7 +313,12 @@ def test_nobody_is_asked_whether_to_run_a_models_code(
         code = {each: f"somebody/else--code.{each}" for each in ("AutoConfig", "AutoModel", "AutoTokenizer")}
         (folder / name).write_text(json.dumps({**plain, "auto_map": code}), encoding="utf-8")
     asked: list[str] = []
-    monkeypatch.setattr("builtins.input", lambda prompt="": (asked.append(prompt), "n")[1])
+
+    def answer(prompt: str = "") -> str:
+        asked.append(prompt)
+        return "n"
+
+    monkeypatch.setattr("builtins.input", answer)
 
     losses.gist(make_model(hub_root, SentenceTransformer, dtype="float32"), guide=str(folder))
     load_model(str(folder), None)
