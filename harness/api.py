@@ -19,6 +19,7 @@ from harness.audit import cache
 from harness.data.findings import Audit
 from harness.engine import auditing, resolve
 from harness.engine.options import Options
+from harness.engine.telling import tell
 from harness.errors import HarnessError, TestbedUnavailable
 from harness.executors import ExecutorName
 from harness.planning import unlocking
@@ -26,9 +27,8 @@ from harness.planning.plan import Plan
 from harness.planning.planner import Planner
 from harness.spec.ablation import Ablation
 from harness.store import contents
-from harness.store.folder import create, load, load_of
+from harness.store.folder import create, exists, load, load_of
 from harness.store.records import Record
-from harness.text import shown
 from harness.verdicts import until_decided
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def plan(
         StoreError: the store cannot be read.
     """
     folder = Path(store) if store else default_store(ablation)
-    exists = (folder / "store.json").exists()
-    records = load_of(folder, ablation.name, ablation.testbed.name).records() if exists else []
+    records = load_of(folder, ablation.name, ablation.testbed.name).records() if exists(folder) else []
     resolved = contents.resolved(ablation, contents.read(folder))
     return _plan(resolved, records, folder, study_file, allow_mixed)
 
@@ -131,12 +130,13 @@ def run(
     console = console or Console(stderr=True)
     options = options or Options()
     opened = create(Path(store) if store else default_store(ablation), ablation.name, ablation.testbed.name)
-    with opened.locked():
+    with opened.locked() as still_there:
+        log = unlocking.read(opened.folder)
         records, damaged = opened.set_damaged_aside()
         for path in damaged:
-            _tell(console, f"damaged record set aside: {path}")
+            tell(console, f"damaged record set aside: {path}")
+        hashes = resolve.intact(opened, console)
         retrying = [record.id for record in records if options.retry_failed and record.retryable]
-        log, hashes = unlocking.read(opened.folder), contents.read(opened.folder)
         resolved = contents.resolved(ablation, hashes)
         planner = Planner(resolved, records, pruning=options.prune, only=options.only, retrying=retrying)
         runs = until_decided.grown(planner, log).unfinished()
@@ -154,16 +154,13 @@ def run(
             ablation = resolve.resolved(ablation, opened, hashes, precision, console)
             auditing.require_audit(ablation, opened, missing, console, options.only, time_limit)
             with Board(console) as board:
-                driver = Driver(ablation, opened, where, board, options, missing, _provenance(study_file), records)
+                source = _provenance(study_file)
+                driver = Driver(ablation, opened, where, board, options, missing, source, records, still_there)
                 driver.drive()
         finally:
             where.stop()
         records = list({**{r.id: r for r in records}, **driver.records}.values())
         return _plan(ablation, records, opened.folder, study_file, allow_mixed)
-
-
-def _tell(console: Console, line: str) -> None:
-    console.print(shown(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def audit(
@@ -190,10 +187,12 @@ def audit(
         TestbedUnavailable: the model, rows, dev set or test set is not available.
     """
     opened = create(Path(store) if store else default_store(ablation), ablation.name, ablation.testbed.name)
+    console = console or Console(stderr=True)
     with opened.locked():
-        missing = _fetched(ablation, console or Console(stderr=True))
+        earlier = resolve.intact(opened, console)
+        missing = _fetched(ablation, console)
         parts, files = resolve.measured(ablation, only_there=False)
-        hashes = contents.updated(contents.read(opened.folder), parts, files)
+        hashes = contents.updated(earlier, parts, files)
         contents.write(opened.folder, hashes)
         return auditing.audit(contents.resolved(ablation, hashes), opened, missing, only)
 
@@ -202,7 +201,7 @@ def _fetched(ablation: Ablation, console: Console) -> Mapping[str, str]:
     """Fetch what an ablation needs; print and return the tasks whose data are unavailable, with the reason."""
     missing = fetch(ablation)
     for task, reason in missing.items():
-        _tell(console, f"missing: task {task}: {reason}")
+        tell(console, f"missing: task {task}: {reason}")
     return missing
 
 

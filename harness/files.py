@@ -40,19 +40,24 @@ def writing(what: Path) -> Iterator[None]:
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's text in one step that survives a crash; raise StoreError, leaving the old file, if it cannot."""
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f".{path.name}.{os.urandom(4).hex()}"
-        try:
-            with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:  # a name may be no Unicode
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself must reach the disk
-        finally:
-            os.close(folder)
+        replace_file(path, text.encode(errors="backslashreplace"))  # a name may be no Unicode
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file's content in one step that survives a crash; raise OSError, leaving the old file, if it cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.urandom(4).hex()}"
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself must reach the disk
+    finally:
+        os.close(folder)

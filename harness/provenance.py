@@ -19,10 +19,18 @@ from typing import Any
 
 from harness.identity.code import file_tokens
 
-SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|APIKEY", re.IGNORECASE)
-"""Names of environment variables whose values are secret."""
+SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|APIKEY|.PWD$|PASSPHRASE", re.IGNORECASE)
+"""Names of environment variables whose values are secret: MYSQL_PWD, but not PWD, the current folder."""
 
-PASSWORD_IN_URL = re.compile(r"(\w+://)[^\s/@'\"]+@")
+NOT_SECRET = ("OLDPWD",)
+
+PASSWORD_IN_URL = re.compile(r"([a-z][\w+.-]*://)\S*@", re.IGNORECASE)
+"""What stands before the last @ of an address, which may hold slashes, quotes and further @ of a password."""
+
+PASSWORD_AS_OPTION = re.compile(
+    r"([?&;][\w-]*(?:password|passwd|pwd|token|secret|api_?key)=)[^\s&;'\"]+", re.IGNORECASE
+)
+"""An option of an address, such as ?password=..."""
 
 PACKAGES = (
     "harness-embeddings",
@@ -132,9 +140,9 @@ def without_secrets(text: str) -> str:
     A variable is secret by its name, e.g. HF_TOKEN, WANDB_API_KEY or PGPASSWORD.
     """
     for name, value in os.environ.items():
-        if SECRET.search(name) and len(value) >= 6:
+        if SECRET.search(name) and name not in NOT_SECRET and len(value) >= 6:
             text = text.replace(value, f"[{name}]")
-    return PASSWORD_IN_URL.sub(r"\1***@", text)
+    return PASSWORD_AS_OPTION.sub(r"\1***", PASSWORD_IN_URL.sub(r"\1***@", text))
 
 
 def cores() -> int:

@@ -249,6 +249,8 @@ SECRETS = {
     "WANDB_API_KEY": "0123456789abcdef0123",
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG",
     "PGPASSWORD": "correct-horse-battery",
+    "MYSQL_PWD": "tr0ub4dor-and-3",
+    "DB_PWD": "battery-staple-horse",
 }
 
 
@@ -290,10 +292,20 @@ def test_no_secret_is_written_down(cache: Path, tmp_path: Path) -> None:
         assert secret not in "".join(said)
 
 
+def test_the_current_folder_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PWD", "OLDPWD"):
+        monkeypatch.setenv(name, "/srv/somewhere")
+    assert without_secrets("/srv/somewhere/study.py") == "/srv/somewhere/study.py"
+
+
 def test_passwords_of_addresses_are_not_told(hub: Hub, study: Path) -> None:
     secret = "storage-password"
     for storage in (f"postgresql+nothing://me:{secret}@host/db", f"not a url me:{secret}@host"):
         assert secret not in without_secrets(f"{storage.replace('not a url ', 'x://')}: optuna cannot")
+    for password in (secret, f"{secret}/x", f"x@{secret}", f"'{secret}", f'{secret}"', f"a%40{secret}:9"):
+        assert secret not in without_secrets(f"postgresql+psycopg://me:{password}@host:5432/db?x=1: no such server")
+    for option in ("password", "sslpassword", "api_key", "token"):
+        assert secret not in without_secrets(f"mysql://me@host/db?charset=utf8&{option}={secret}&x=1")
     kinds: tuple[Fault, ...] = ("500", "404")
     for fault in kinds:
         hub.faults["nyu-mll/glue"] = fault

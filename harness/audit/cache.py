@@ -7,9 +7,8 @@ this module has what driver, commands and report need of the result: light to im
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from harness.data.findings import Audit, Finding, Overlap, by_severity
@@ -22,6 +21,7 @@ from harness.spec.parts import Part
 from harness.spec.space import Choice
 from harness.spec.study import Study
 from harness.spec.views import named
+from harness.store import reading
 from harness.texts.near import BANDS, PER_BAND, SHINGLE, THRESHOLD
 
 FILE = "audit.json"
@@ -63,22 +63,15 @@ def read(folder: Path) -> Audit | None:
     Raises:
         StoreError: the audit cannot be read.
     """
-    path = folder / FILE
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        return Audit(
-            str(plain["key"]),
-            tuple(Finding(**{f.name: entry[f.name] for f in fields(Finding)}) for entry in plain["findings"]),
-            tuple(Overlap(**{f.name: entry[f.name] for f in fields(Overlap)}) for entry in plain["overlaps"]),
-            tuple((str(task), str(why)) for task, why in plain["left_out"]),
-            tuple(map(str, plain["missing"])),
-            tuple(map(str, plain.get("studies", ()))),
-        )
+        found: Audit = reading.document(Audit, folder, FILE)
+        return found
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, OSError) as problem:
+    except reading.Unreadable as problem:
         raise StoreError(
-            f"{path}: the audit cannot be read ({problem}); delete it; `harness run FILE --audit-only` makes a new one"
+            f"{folder / FILE}: the audit cannot be read ({problem}); delete it; `harness run FILE --audit-only` makes "
+            "a new one"
         ) from problem
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli import output
-from harness.errors import StudyFileError, UsageError
+from harness.errors import HarnessError, StudyFileError, UsageError
 from harness.text import command
 
 if TYPE_CHECKING:
@@ -32,6 +31,9 @@ OVERRIDES: dict[str, type] = {
     "tunings": int,
 }
 """Options that affect results, with their types; a store remembers those of its last run."""
+
+LAST_RUN = "last_run.json"
+"""The file of these options in a store."""
 
 BUDGET = ("epochs", "trials", "seeds", "max_seeds", "tunings")
 """Options that replace numbers of the budget."""
@@ -92,9 +94,9 @@ class _Stored:
     @cached_property
     def figures(self) -> frozenset[str]:
         """Names of the scores."""
-        from harness.store.folder import load_of
+        from harness.store.folder import exists, load_of
 
-        if not (self._folder / "store.json").exists():
+        if not exists(self._folder):
             return frozenset()
         store = load_of(self._folder, self._ablation.name, self._ablation.testbed.name)
         return frozenset(figure for record in store.records() for figure in record.scores)
@@ -165,30 +167,51 @@ def ablation_and_store(options: argparse.Namespace) -> tuple[Ablation, Path]:
     from harness.api import default_store
 
     folder: Path = options.store or default_store(_restricted(options))
-    last = folder / "last_run.json"
-    if last.is_file():
-        taken = {n: v for n, v in _remembered(last).items() if v is not None and getattr(options, n, None) is None}
-        for name, value in taken.items():
-            setattr(options, name, value)
-        if taken:
-            output.say(f"options of the store's last run: {command(_as_options(taken))}", to=sys.stderr)
-    return declared(options), folder
+    given = argparse.Namespace(**vars(options))
+    remembered = {
+        name: value
+        for name, value in _remembered(folder).items()
+        if value is not None and getattr(options, name, None) is None
+    }
+    for name, value in remembered.items():
+        setattr(options, name, value)
+    if remembered:
+        output.say(f"options of the store's last run: {command(_as_options(remembered))}", to=sys.stderr)
+    try:
+        return declared(options), folder
+    except HarnessError as problem:
+        if not remembered:
+            raise
+        declared(given)  # if this fails as well, the file is not the reason
+        raise UsageError(
+            f"{problem} (an option of the store's last run, from {folder / LAST_RUN}; delete that file and give the "
+            "run's options again)"
+        ) from problem
 
 
-def _remembered(last: Path) -> dict[str, Any]:
-    """Return the options of a store's last run.
+def _remembered(folder: Path) -> dict[str, Any]:
+    """Return the options of a store's last run; none if it has no file of them.
 
     Raises:
         UsageError: the file cannot be read.
     """
+    from harness.store import reading
+    from harness.store.designs import MOST_RUNS
+
+    if not folder.is_dir():
+        return {}  # there is no store, which `load` tells
     try:
-        document = dict(json.loads(last.read_text(encoding="utf-8")))
-        values = {name: document.get(name) for name in OVERRIDES}
-        for name, kind in OVERRIDES.items():
-            if values[name] is not None and type(values[name]) not in (kind, int if kind is float else kind):
-                raise ValueError(f"{name} is {values[name]!r}")
-    except (ValueError, TypeError, OSError, RecursionError) as problem:
-        raise UsageError(f"{last}: cannot be read ({problem}); delete it and give the run's options again") from problem
+        document = reading.document(Mapping[str, Any], folder, LAST_RUN)
+        values = {name: reading.typed(document.get(name), kind | None, name) for name, kind in OVERRIDES.items()}
+        for name in ("trials", "seeds", "max_seeds", "tunings"):
+            if (values[name] or 0) > MOST_RUNS:
+                raise reading.Unreadable(f"{name} is {values[name]:,}, more than {MOST_RUNS:,}")
+    except FileNotFoundError:
+        return {}
+    except reading.Unreadable as problem:
+        raise UsageError(
+            f"{folder / LAST_RUN}: cannot be read ({problem}); delete it and give the run's options again"
+        ) from problem
     return values
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli import arguments as of_several
 from harness.cli import output
-from harness.cli.overrides import OVERRIDES, command_line, declared
+from harness.cli.overrides import LAST_RUN, OVERRIDES, command_line, declared
 from harness.engine.options import Options
 from harness.errors import UsageError
 
@@ -96,8 +96,11 @@ def command(options: argparse.Namespace) -> int:
     if options.dry_run:
         return output.print_plan(api.plan(ablation, folder), options.workers, options.threads)
     treat_sigterm_as_interrupt()
-    with create(folder, ablation.name, ablation.testbed.name).locked():  # a driver that is refused changes nothing
-        write_atomically(folder / "last_run.json", as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
+    store = create(folder, ablation.name, ablation.testbed.name)
+    with store.locked():  # a driver that is refused changes nothing
+        if (folder / LAST_RUN).is_dir():
+            store.set_aside(folder / LAST_RUN)
+        write_atomically(folder / LAST_RUN, as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
     plan = api.run(
         ablation,
         folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from harness.cli import arguments as of_several
 from harness.cli import output
@@ -24,10 +25,12 @@ def command(options: argparse.Namespace) -> int:
     from harness.cli.tables import ROOM, failures, records_as_dict, records_table
 
     _, folder = ablation_and_store(options)
-    records = api.load(folder).records()
+    records, damaged = api.load(folder).readable()
     if options.json:
-        return output.print_json(records_as_dict(records))
-    width = max(ROOM, output.width()) if options.wide else output.width()
-    output.print_table(records_table(records, width), options.wide)
-    output.say(*failures(records))
-    return 0
+        output.print_json(records_as_dict(records))
+    else:
+        width = max(ROOM, output.width()) if options.wide else output.width()
+        output.print_table(records_table(records, width), options.wide)
+        output.say(*failures(records))
+    output.say(*(f"error: {problem}" for problem in damaged), to=sys.stderr)
+    return damaged[0].exit_code if damaged else 0

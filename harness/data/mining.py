@@ -7,12 +7,11 @@ out every anchor with fewer negatives than requested and have the order of disti
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr
+from contextlib import ExitStack, redirect_stderr
 from functools import lru_cache
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -24,11 +23,13 @@ from sentence_transformers.util import mine_hard_negatives
 
 from harness.embedded.build import cache_folder
 from harness.errors import RunFailed
-from harness.files import as_json
+from harness.executors.library_output import notify_listeners
+from harness.files import as_json, replace_file
 from harness.provenance import versions
 from harness.spec.views import Mining, View
 from harness.testbeds import Testbed
 from harness.texts.normal import normalise
+from harness.waiting import announced
 
 VERSION = 1
 """Bumped by hand when mining changes: all negatives are then mined again."""
@@ -61,12 +62,18 @@ def with_negatives(
     """
     assert view.mining is not None
     path = _path(view.mining, pairs, base)
-    if not path.is_file():
+    if (negatives := _read(path, view.mining, len(pairs))) is None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.is_file():  # another worker may have mined them while this one waited
-                _write(path, mine(pairs, view.mining, model()))
-    negatives = _read(path)
+        with ExitStack() as stack:
+            lock = path.with_suffix(".lock")
+            with announced(f"another worker or command, which mines the same negatives and holds {lock}"):
+                stack.enter_context(FileLock(lock))
+            negatives = _read(path, view.mining, len(pairs))  # another worker may have mined them meanwhile
+            if negatives is None:
+                if path.exists():
+                    notify_listeners([f"{path} was damaged, so the negatives were mined again"])
+                negatives = mine(pairs, view.mining, model())
+                _write(path, negatives)
     return pairs.assign(
         **dict(zip(view.columns[2:], (negatives[f"negative{n}"] for n in _numbers(view.mining)), strict=True))
     )
@@ -110,7 +117,9 @@ def count_drawn(view: View, pairs: pd.DataFrame, base: str) -> int:
         base: identity of the base model, as in `with_negatives`.
     """
     assert view.mining is not None
-    return int((_read(_path(view.mining, pairs, base))["drawn"] > 0).sum())
+    negatives = _read(_path(view.mining, pairs, base), view.mining, len(pairs))
+    assert negatives is not None
+    return int((negatives["drawn"] > 0).sum())
 
 
 def _nearest(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) -> dict[str, list[str]]:
@@ -179,24 +188,39 @@ def _path(mining: Mining, pairs: pd.DataFrame, base: str) -> Path:
     by = {"base": base, "trial": mining.trial, "negatives": mining.negatives, "margin": mining.margin}
     program = {"version": VERSION, "library": versions()["sentence-transformers"], "candidates": CANDIDATES}
     decides = as_json({**program, "pairs": digest.hexdigest(), **by})
-    return cache_folder() / "mined" / f"{hashlib.sha256(decides.encode()).hexdigest()[:16]}.parquet"
+    return cache_folder() / "mined" / f"{hashlib.sha256(decides.encode()).hexdigest()[:16]}.negatives"
 
 
 def _write(path: Path, negatives: pd.DataFrame) -> None:
-    """Write a file by rename, so that a killed worker leaves no incomplete file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
-    os.close(handle)
+    """Write negatives as parquet after a line with its hash."""
+    table = BytesIO()
+    negatives.to_parquet(table, index=False)
+    content = table.getvalue()
+    replace_file(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+
+def _read(path: Path, mining: Mining, rows: int) -> pd.DataFrame | None:
+    """Return the negatives of a file; None if there is no file, or it is not what `_write` wrote for so many rows."""
     try:
-        negatives.to_parquet(temporary, index=False)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        status = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    negatives = _content(path, status.st_mtime_ns)
+    columns = [*(f"negative{n}" for n in _numbers(mining)), "drawn"]
+    return negatives if negatives is not None and (len(negatives), list(negatives)) == (rows, columns) else None
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path)
+def _content(path: Path, written: int) -> pd.DataFrame | None:
+    digest, _, content = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        return None
+    try:
+        return pd.read_parquet(BytesIO(content))
+    except (ValueError, OSError):  # no parquet
+        return None
 
 
 def base_of(bed: Testbed) -> str:

@@ -10,12 +10,13 @@ from rich.console import Console
 from harness.audit import cache, outcome
 from harness.data.findings import Audit, Finding, by_severity
 from harness.data.loss_findings import RAISES, UNFIT, untried_loss
+from harness.engine.telling import tell
 from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
 from harness.executors import WorkerDied
 from harness.spec.ablation import Ablation
 from harness.spec.loading import folder_beside
 from harness.store.folder import Store
-from harness.text import shown
+from harness.waiting import announced
 
 LIMIT = 600.0
 """Seconds after which the trial of a loss is stopped."""
@@ -37,7 +38,7 @@ def require_audit(
     """
     result = audit(ablation, store, missing, only, time_limit)
     for line in outcome.lines(result):
-        console.print(shown(line), highlight=False, markup=False, soft_wrap=True)
+        tell(console, line)
     outcome.refuse_errors(result)
 
 
@@ -75,7 +76,8 @@ def audit(
         return stored
     pickled = packed(ablation, ablation.name)
     try:
-        result: Audit = in_fresh_process(audit_job, pickled, cache.key(ablation), sorted(missing))
+        with announced("the process that audits the data; Ctrl-C ends the command"):
+            result: Audit = in_fresh_process(audit_job, pickled, cache.key(ablation), sorted(missing))
     except HarnessError:
         raise
     except (WorkerDied, MemoryError, OSError) as problem:
@@ -105,7 +107,8 @@ def _of_losses(ablation: Ablation, pickled: bytes, limit: float) -> list[Finding
     try:
         for study in cache.own_losses(ablation):
             try:
-                findings += executor.submit(try_loss, pickled, study.name, folder_beside()).result()
+                with announced(f"the trial of the loss of study {study.name!r} (at most {limit:.0f} s)"):
+                    findings += executor.submit(try_loss, pickled, study.name, folder_beside()).result()
             except Exception as problem:  # the loss ended the process, or memory ran out
                 why = str(problem).partition(";")[0] if isinstance(problem, WorkerDied) else type(problem).__name__
                 own = cache.own_parts(study).items()

@@ -52,6 +52,7 @@ class Driver:
         missing: Mapping[str, str],
         provenance: Mapping[str, Any],
         records: Iterable[Record] | None = None,
+        still_there: Callable[[], None] = lambda: None,
         work: Callable[[bytes], Record] = execute_job,
     ) -> None:
         """Plan the ablation from the store's records and log its design.
@@ -65,10 +66,12 @@ class Driver:
             missing: tasks whose data are not available, with the reason.
             provenance: provenance of the code, for every record.
             records: the store's records, if they were read before.
+            still_there: raises StoreError once the store was deleted or replaced; called before anything is written.
             work: the function that a worker calls with a packed job.
         """
         self.ablation, self.store, self.executor, self.board, self.options = ablation, store, executor, board, options
         self.missing, self.provenance, self._work = missing, provenance, work
+        self._still_there = still_there
         loaded = store.records() if records is None else list(records)
         self.records = {record.id: record for record in loaded}
         self._planner = Planner(
@@ -101,6 +104,7 @@ class Driver:
                 if not self._running:
                     return self._planner.plan()
                 ended, _ = wait(self._running, timeout=0.25, return_when=FIRST_COMPLETED)
+                self._still_there()
                 for future in ended:
                     with interrupts_deferred():
                         record = self._finish(self._running.pop(future), future)
@@ -123,7 +127,13 @@ class Driver:
         records = [run.record for run in self._planner.plan().runs if run.record is not None]
         if self.options.storage is not None:
             return search.Mirror(self.ablation, self.options.storage, records)
-        own = self.store.folder / "optuna.db"
+        own, journal = self.store.folder / "optuna.db", self.store.folder / "optuna.db-journal"
+        with writing(own):
+            if own.is_dir():
+                self.store.set_aside(own)
+            if journal.exists():  # of a killed driver, or a stranger's: SQLite would delete a file that it names
+                own.unlink(missing_ok=True)
+                journal.unlink()
         try:
             return search.Mirror(self.ablation, own, records)
         except UsageError:

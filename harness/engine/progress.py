@@ -11,20 +11,20 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from harness.engine.telling import LOST, tell
 from harness.planning.plan import Plan
-from harness.text import shown
+from harness.waiting import announced
 
 EVERY = 0.5
 """Seconds between two datagrams of a run."""
 
-LOST = (Exception, SystemExit)
-"""Exceptions of rich when its output is closed: they must not end a run."""
+RUNS = "runs: a line tells of each that has ended, and --time-limit MINUTES stops those that hang"
 
 AT_ONCE = 1000
 """Maximum number of datagrams that a driver reads at once."""
@@ -79,9 +79,13 @@ class Board:
             disable=not console.is_terminal,
             transient=True,
         )
+        self._announcement: AbstractContextManager[None] = nullcontext()
+        if not console.is_terminal:
+            self._announcement = announced(RUNS)
         self._total = self._progress.add_task("all runs", total=None, note="")
 
     def __enter__(self) -> Board:
+        self._announcement.__enter__()
         with suppress(*LOST):
             self._progress.start()
         return self
@@ -92,11 +96,11 @@ class Board:
         with suppress(*LOST):
             self._progress.stop()
         self._socket.close()
+        self._announcement.__exit__(kind, error, trace)
 
     def line(self, text: str) -> None:
         """Print a line above the bars."""
-        with suppress(*LOST):
-            self.console.print(shown(text), highlight=False, markup=False, soft_wrap=True)
+        tell(self.console, text)
 
     def show(self, planned: Callable[[], Plan], running: dict[str, str]) -> None:
         """Draw the plan's state; `running` maps the ids of runs under way to their studies.

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from rich.console import Console
 
+from harness.audit import cache
+from harness.engine.telling import tell
 from harness.errors import HarnessError, RunFailed, TestbedUnavailable
 from harness.executors import Executor, WorkerDied
 from harness.spec.ablation import Ablation, Precision
 from harness.store import contents
 from harness.store.contents import Contents
 from harness.store.folder import Store
-from harness.text import shown
+from harness.waiting import announced
 
 ATTEMPTS = 3
 """Number of attempts to determine a worker's precision if workers die."""
+
+
+def intact(store: Store, console: Console) -> Contents:
+    """Return the content hashes of a locked store; set them aside if they are damaged, and a damaged audit as well."""
+    say = partial(tell, console)
+    store.intact(cache.read, cache.FILE, None, say)
+    return store.intact(contents.read, contents.FILE, Contents(), say)
 
 
 def precision_of(where: Executor, requested: Precision) -> str:
@@ -28,7 +38,8 @@ def precision_of(where: Executor, requested: Precision) -> str:
 
     for _ in range(ATTEMPTS):
         try:
-            precision_there: str = where.submit(precision, requested).result()
+            with announced("the first worker, which imports torch; Ctrl-C ends the command"):
+                precision_there: str = where.submit(precision, requested).result()
             return precision_there
         except WorkerDied as problem:
             died = problem
@@ -58,7 +69,7 @@ def resolved(ablation: Ablation, store: Store, earlier: Contents, precision: str
     current = contents.updated(replace(earlier, precision=auto), parts, files)
     for change in contents.changes(earlier, current, ablation):
         line = f"The data or the device changed since the last run, so the affected runs are new: {change}."
-        console.print(shown(line), highlight=False, markup=False, soft_wrap=True)
+        tell(console, line)
     contents.write(store.folder, current)
     return contents.resolved(ablation, current)
 
@@ -81,7 +92,8 @@ def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict
 
     pickled = packed((ablation.testbed, ablation.sources, ablation.names_files()), ablation.name)
     try:
-        hashes: tuple[dict[str, str], dict[str, str]] = in_fresh_process(measure, pickled, only_there)
+        with announced("the process that reads rows, sets and weights to hash them; Ctrl-C ends the command"):
+            hashes: tuple[dict[str, str], dict[str, str]] = in_fresh_process(measure, pickled, only_there)
     except HarnessError:
         raise
     except Exception as problem:  # the process was killed, or ran out of memory

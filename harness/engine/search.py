@@ -28,6 +28,7 @@ from harness.spec.ablation import Ablation
 from harness.spec.space import Choice, Dimension, Point, Value
 from harness.spec.study import Study
 from harness.store.records import Record
+from harness.waiting import announced
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -139,8 +140,10 @@ class Mirror:
         for record in records:
             if record.stage == "tune" and record.study in tuned:
                 tuned[record.study][record.id] = record
+        named = "the store's optuna.db" if isinstance(where, Path) else "the database that --storage names"
         try:
-            self._storage = _storage(where)
+            with announced(f"{named}; --storage none does without"):
+                self._storage = _storage(where)
             if isinstance(where, Path):
                 event.listen(self._storage.engine, "connect", _disable_fsync)
                 self._storage.remove_session()
@@ -238,7 +241,7 @@ def _inside(dimensions: dict[str, Dimension], point: Point) -> bool:
 
 def _first_line(problem: Exception) -> str:
     """Return an error's message without the statement that sqlalchemy appends."""
-    return str(problem.__cause__ or problem).splitlines()[0]
+    return provenance.without_secrets(str(problem.__cause__ or problem).splitlines()[0])
 
 
 def _tidy(value: Value, dimension: Dimension) -> Value:

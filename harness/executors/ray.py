@@ -16,6 +16,7 @@ from ray.exceptions import RayTaskError
 from harness.errors import UsageError
 from harness.executors import WorkerDied, module_path, time_limit_exceeded
 from harness.executors.signals import interrupts_deferred
+from harness.waiting import announced
 
 RETRIES = 2
 """Number of times that Ray repeats a call after its worker or node was lost."""
@@ -68,7 +69,8 @@ class RayExecutor:
             address = os.environ.get("RAY_ADDRESS", "local")
             own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
             try:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+                with announced(f"Ray to start or answer at {address}; Ctrl-C ends the command"):
+                    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
             except (ConnectionError, RuntimeError) as problem:
                 raise UsageError(
                     f"--executor ray: no cluster answers at RAY_ADDRESS={address} ({problem}); start one with "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -23,14 +22,11 @@ from harness.errors import RunFailed
 from harness.executors import library_output
 from harness.model.fast import FastSentenceTransformer
 from harness.testbeds import Pooling as PoolingMode
-from harness.testbeds import Testbed, fetching
+from harness.testbeds import Testbed, fetching, model_files
 from harness.testbeds.refs import Ref
 
 SHOWN = 5
 """Number of keys of weights that an error message lists."""
-
-OWN = "sentence_transformers."
-"""Prefix of the classes of modules that are loaded; any other class is code of the model's author."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +93,11 @@ def load_plain(folder: str, pooling: PoolingMode | None) -> SentenceTransformer:
         RunFailed: weights are missing, unexpected or of another size; weights are not in safetensors; the model needs
             its own code, which is never executed; or it has no pooling that could be replaced.
     """
-    _no_code_and_no_pickle(Path(folder))
-    own = {"trust_remote_code": False}
-    options: dict[str, Any] = {
-        "model_kwargs": {"dtype": "float32", "use_safetensors": True, **own},
-        "config_kwargs": dict(own),
-        "processor_kwargs": dict(own),
-    }
+    try:
+        model_files.refuse_code_and_pickles(Path(folder))
+    except model_files.Unsafe as problem:
+        raise RunFailed(f"base model {folder}: {problem}") from problem
+    options = model_files.loading_options()
     with _all_weights_loaded(folder), _loading_errors(folder):
         if (Path(folder) / "modules.json").is_file():
             model = SentenceTransformer(folder, device="cpu", local_files_only=True, **options)
@@ -125,38 +119,6 @@ def described(model: SentenceTransformer) -> str:
     longest = model.max_seq_length
     length = "any number of" if longest is None or math.isinf(longest) else f"at most {longest}"
     return f"{modules}; {length} tokens{prompts}; {source}"
-
-
-def _no_code_and_no_pickle(folder: Path) -> None:
-    """Raise RunFailed unless a model consists of modules of sentence-transformers with weights in safetensors."""
-    if (folder / "adapter_config.json").is_file():
-        raise RunFailed(
-            f"base model {folder}: it is an adapter, whose own base model is named without a revision; merge the two "
-            "(`merge_and_unload` of peft), save the result and use that"
-        )
-    modules = _json(folder / "modules.json", [])
-    kind = _json(folder / "config_sentence_transformers.json", {}).get("model_type", "SentenceTransformer")
-    if modules and kind != "SentenceTransformer":
-        raise RunFailed(
-            f"base model {folder}: it is a {kind}, but sentence embeddings need a SentenceTransformer; choose another"
-        )
-    routed = [_json(folder / m.get("path", "") / "router_config.json", {}).get("types", {}) for m in modules]
-    for name in [m["type"] for m in modules] + [name for types in routed for name in types.values()]:
-        if not name.startswith(OWN):
-            raise RunFailed(
-                f"base model {folder}: its module {name} is custom code, which is not executed; use a model that "
-                "has only modules of sentence-transformers"
-            )
-    for pickle in folder.rglob("pytorch_model*.bin"):
-        if not any(pickle.parent.glob("*.safetensors")):
-            raise RunFailed(
-                f"base model {folder}: {pickle.relative_to(folder)} has no *.safetensors beside it, and weights in "
-                "other formats are not loaded, because they can run code; convert them to safetensors"
-            )
-
-
-def _json(path: Path, otherwise: Any) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else otherwise
 
 
 def _replace_pooling(model: SentenceTransformer, pooling: PoolingMode, folder: str) -> None:

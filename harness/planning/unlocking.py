@@ -10,10 +10,9 @@ declared blindly.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from harness.errors import StoreError
 from harness.files import as_json, write_atomically
@@ -21,7 +20,8 @@ from harness.planning.plan import search_id, subject_id
 from harness.spec.ablation import Ablation
 from harness.spec.expectations import AtLeast, Beats, InOrder, Keeps, Within
 from harness.spec.study import UNTRAINED
-from harness.store.designs import Declared, Design
+from harness.store import reading
+from harness.store.designs import MOST_RUNS, Declared, Design
 from harness.store.records import Record
 
 LOG = "designs.json"
@@ -82,27 +82,21 @@ def scored(records: Iterable[Record]) -> frozenset[str]:
 
 def read(folder: Path) -> tuple[Design, ...]:
     """Return a store's log, oldest first, empty if it has none; raise StoreError if it cannot be read."""
-    path = folder / LOG
     try:
-        return tuple(_read(entry) for entry in json.loads(path.read_text(encoding="utf-8")))
+        log: tuple[Design, ...] = reading.document(tuple[Design, ...], folder, LOG)
+        for entry in log:
+            if (
+                max(entry.seeds, entry.max_seeds or 0, entry.tunings, *(each.trials for each in entry.studies.values()))
+                > MOST_RUNS
+            ):
+                raise reading.Unreadable(f"a design has more than {MOST_RUNS:,} trials, seeds or tunings")
+        return log
     except FileNotFoundError:
         return ()
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
+    except reading.Unreadable as problem:
         raise StoreError(
-            f"{path}: the log of designs cannot be read ({problem}); restore it from a copy of the store"
+            f"{folder / LOG}: the log of designs cannot be read ({problem}); restore it from a copy of the store"
         ) from problem
-
-
-def _read(entry: Mapping[str, Any]) -> Design:
-    plain = {
-        field.name: entry[field.name] for field in fields(Design) if field.name in entry or field.name != "tunings"
-    }
-    studies = {
-        str(name): Declared(str(declared["subject"]), str(declared["search"]), int(declared["trials"]))
-        for name, declared in plain.pop("studies").items()
-    }
-    by_claim = {str(claim): tuple(map(str, names)) for claim, names in plain.pop("claims").items()}
-    return Design(studies, str(plain.pop("untrained")), by_claim, scored=tuple(map(str, plain.pop("scored"))), **plain)
 
 
 def append(folder: Path, entry: Design) -> None:

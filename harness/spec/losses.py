@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RunFailed
@@ -128,15 +129,24 @@ def _guide(model: SentenceTransformer, guide: str | None) -> SentenceTransformer
 
     from sentence_transformers import SentenceTransformer
 
+    from harness.testbeds import hub, model_files  # the hub's library is slow to import
+
     if guide is None:
         return deepcopy(model).eval()
-    how = {"dtype": "float32", "use_safetensors": True}  # as base models are loaded
+    folder = Path(guide) if Path(guide).is_dir() else hub.cached_model(guide)
     try:
-        return SentenceTransformer(guide, device=str(model.device), model_kwargs=how).eval()
-    except (OSError, ValueError) as problem:
+        if folder is None:
+            raise OSError("there is no such folder, and the hub's cache has no model of that name")
+        model_files.refuse_code_and_pickles(folder)
+        how = model_files.loading_options()
+        return SentenceTransformer(str(folder), device=str(model.device), local_files_only=True, **how).eval()
+    except (OSError, ValueError, model_files.Unsafe) as problem:
+        why = str(problem).splitlines()[0][:200]
+        if "trust_remote_code" in str(problem):
+            why = "it needs its own code, which is not executed"
         raise RunFailed(
-            f"losses.gist: the guide {guide!r} cannot be loaded ({str(problem).splitlines()[0][:200]}); it must be a "
-            "folder, or a hub id in the cache, whose weights are in the safetensors format"
+            f"losses.gist: the guide {guide!r} cannot be loaded ({why}); it must be a folder, or a hub id in the "
+            "cache, of a model that needs no code of its own and whose weights are in the safetensors format"
         ) from problem
 
 

@@ -7,7 +7,6 @@ again each time; commands that only read a store use the hashes of its last run,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import cast
 from harness.errors import StoreError
 from harness.files import as_json, write_atomically
 from harness.spec.ablation import Ablation, Precision
+from harness.store import reading
 
 FILE = "contents.json"
 
@@ -38,16 +38,14 @@ def read(folder: Path) -> Contents:
     Raises:
         StoreError: the file cannot be read.
     """
-    path = folder / FILE
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        parts, files = ({str(k): str(v) for k, v in plain[name].items()} for name in ("parts", "files"))
-        return Contents(parts, files, None if plain["precision"] is None else str(plain["precision"]))
+        found: Contents = reading.document(Contents, folder, FILE)
+        return found
     except FileNotFoundError:
         return Contents()
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
+    except reading.Unreadable as problem:
         raise StoreError(
-            f"{path}: cannot be read ({problem}); delete it: the next `harness run` reads the data again"
+            f"{folder / FILE}: cannot be read ({problem}); delete it: the next `harness run` reads the data again"
         ) from problem
 
 

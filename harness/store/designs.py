@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MOST_RUNS = 10_000
+"""Maximum number of trials or final seeds of a study that a store may name: a larger one would take hours to plan."""
+
 
 @dataclass(frozen=True)
 class Declared:

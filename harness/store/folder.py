@@ -2,7 +2,7 @@
 
 store.json        version of the format, ablation and testbed
 records/ID.json   a finished run, written after everything else that belongs to the run
-damaged/          unreadable records that a driver moved here
+damaged/          unreadable files that a driver moved here
 models/ID/        kept models
 mteb/             results in mteb's own layout
 optuna.db         a mirror of the tuning records for Optuna's dashboard, rebuilt at each start
@@ -14,25 +14,26 @@ lock              held by the driver; the kernel releases it when the driver end
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from harness.errors import DamagedRecord, StoreError, StoreLocked, UsageError
+from harness.errors import DamagedRecord, StoreError, UsageError
 from harness.files import as_json, write_atomically, writing
+from harness.store import reading
 from harness.store.items import Items
+from harness.store.locking import locked
 from harness.store.records import Record, frame
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 VERSION = 3
 """Version of the format and of run ids: 2 since ids depend on contents, 3 since rows and measures may be anything."""
@@ -41,6 +42,15 @@ RUN_ID = re.compile(r"[0-9a-f]{16}")
 
 HALF_WRITTEN = re.compile(rf"\.{RUN_ID.pattern}\.json\.[0-9a-f]{{8}}")
 """Temporary name that `write_atomically` gives a record's file until it is complete."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What store.json holds."""
+
+    version: int
+    ablation: str
+    testbed: str
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,13 @@ class Store:
         """Return all records by id.
 
         Raises:
-            DamagedRecord: a record cannot be read; the message says how to fix it.
+            DamagedRecord: a record cannot be read; the message names it, counts others and says how to fix it.
         """
-        return [read_record(path) for path in self._files()]
+        good, bad = self.readable()
+        if bad:
+            more = f" (and {len(bad) - 1} more of {len(good) + len(bad)} records)" if len(bad) > 1 else ""
+            raise DamagedRecord(f"{bad[0]}{more}") from bad[0]
+        return good
 
     def readable(self) -> tuple[list[Record], list[DamagedRecord]]:
         """Return the readable records, and the errors of the others."""
@@ -98,43 +112,44 @@ class Store:
             for unfinished in (self.folder / "records").glob(".*"):
                 if HALF_WRITTEN.fullmatch(unfinished.name):
                     unfinished.unlink()
-            for path in self._files():
-                try:
-                    records.append(read_record(path))
-                except DamagedRecord:
-                    aside = self.folder / "damaged" / f"{path.stem}.{os.urandom(4).hex()}.json"
-                    aside.parent.mkdir(exist_ok=True)
-                    path.rename(aside)
-                    moved.append(aside)
+        for path in self._files():
+            try:
+                records.append(read_record(path))
+            except DamagedRecord:
+                moved.append(self.set_aside(path))
         return records, moved
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Lock the store for writing.
+    def set_aside(self, path: Path) -> Path:
+        """Move an unreadable file, link or folder of the store to damaged/; return its new path."""
+        aside = self.folder / "damaged" / f"{path.stem}.{os.urandom(4).hex()}{path.suffix}"
+        with writing(aside):
+            aside.parent.mkdir(exist_ok=True)
+            path.rename(aside)
+        return aside
 
-        Raises:
-            StoreLocked: another driver has locked it.
-            StoreError: the store is not writable, or its file system has no locks.
+    def intact(self, read: Callable[[Path], T], name: str, otherwise: T, tell: Callable[[str], None]) -> T:
+        """Return what a function reads of one of the store's files; set the file aside if it is damaged.
+
+        Call it with the lock held.
+
+        Args:
+            read: reads the file in the store's folder.
+            name: the file's name.
+            otherwise: what a store without this file has.
+            tell: receives a line if the file was set aside.
         """
         try:
-            file = os.fdopen(os.open(self.folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a")
-        except OSError as problem:
-            raise StoreError(f"{self.folder}: not writable ({problem.strerror}); choose another --store") from problem
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as problem:
-                if problem.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise StoreError(
-                        f"{self.folder}: the file system cannot lock ({problem}); use --store on a local disk"
-                    ) from problem
-                raise StoreLocked(
-                    f"{self.folder}: another driver is writing to this store; wait for it or stop it, or use --store"
-                ) from problem
-            yield
+            return read(self.folder)
+        except StoreError as problem:
+            tell(f"damaged file set aside as {self.set_aside(self.folder / name)}: {problem}")
+            return otherwise
+
+    def locked(self) -> AbstractContextManager[Callable[[], None]]:
+        """Lock the store for writing; see `harness.store.locking.locked`."""
+        return locked(self.folder)
 
     def _files(self) -> list[Path]:
-        return sorted((self.folder / "records").glob("*.json"))
+        return [self.folder / "records" / name for name in reading.listed(self.folder, "records")]
 
 
 class StoredItems(Mapping[str, Items]):
@@ -176,8 +191,13 @@ def read_record(path: Path) -> Record:
 
 def _read(path: Path) -> Record:
     try:
-        record = Record.from_json(path.read_text(encoding="utf-8"), str(path))
-    except (DamagedRecord, UnicodeDecodeError) as problem:
+        record = Record.from_json(reading.text(path.parents[1], path.parent.name, path.name), str(path))
+    except (reading.Unreadable, FileNotFoundError) as problem:
+        why = "it was deleted meanwhile" if isinstance(problem, FileNotFoundError) else problem
+        raise DamagedRecord(
+            f"{path}: damaged record ({why}); `harness run` moves it to damaged/ and repeats the run"
+        ) from problem
+    except DamagedRecord as problem:
         raise DamagedRecord(f"{problem}; `harness run` moves it to damaged/ and repeats the run") from problem
     if record.id != path.stem:
         raise DamagedRecord(f"{path}: damaged record (it contains run {record.id}); `harness run` moves it to damaged/")
@@ -196,10 +216,10 @@ def create(folder: Path, ablation: str, testbed: str) -> Store:
         UsageError: the store belongs to another ablation or testbed.
         StoreError: the store cannot be created or read.
     """
-    _refuse_links(folder)
+    reading.refuse_links(folder)
     try:
         (folder / "records").mkdir(parents=True, exist_ok=True)
-        if not (folder / "store.json").exists():
+        if not exists(folder):
             identity = {"version": VERSION, "ablation": ablation, "testbed": testbed}
             write_atomically(folder / "store.json", as_json(identity) + "\n")
     except OSError as problem:
@@ -207,24 +227,6 @@ def create(folder: Path, ablation: str, testbed: str) -> Store:
             f"{folder}: cannot create a store here ({problem.strerror}); choose a writable --store"
         ) from problem
     return load_of(folder, ablation, testbed)
-
-
-def _refuse_links(folder: Path) -> None:
-    """Raise StoreError if a store contains a symbolic link, because its target could be overwritten or deleted.
-
-    The store itself may be a link. In records/, damaged/ and .staging/ links themselves are moved or deleted.
-    """
-    for here, folders, files in os.walk(folder):
-        inner = Path(here).relative_to(folder)
-        if inner.parts[:1] in (("records",), ("damaged",), (".staging",)):
-            folders.clear()
-            continue
-        for name in sorted([*folders, *files]):
-            if (entry := Path(here, name)).is_symlink():
-                raise StoreError(
-                    f"{entry}: a symbolic link in a store, which could lead a run to overwrite or delete other files; "
-                    "put a real file or folder in its place, or choose another --store"
-                )
 
 
 def load_of(folder: Path, ablation: str, testbed: str) -> Store:
@@ -264,16 +266,21 @@ def load(folder: Path | str) -> Store:
     """
     folder = Path(folder)
     try:
-        identity = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        version, ablation, testbed = int(identity["version"]), identity["ablation"], identity["testbed"]
+        identity: Identity = reading.document(Identity, folder, "store.json")
     except FileNotFoundError as problem:
         raise UsageError(f"{folder}: no store here; `harness run` creates one, or give another --store") from problem
-    except (ValueError, KeyError, TypeError, OSError) as problem:
+    except reading.Unreadable as problem:
         raise StoreError(
             f"{folder / 'store.json'}: cannot be read ({problem}); restore it, or choose another --store"
         ) from problem
+    version = identity.version
     if version > VERSION:
         raise UsageError(
             f"{folder}: written by a newer harness (store version {version}, this reads {VERSION}); upgrade the harness"
         )
-    return Store(folder, ablation, testbed, version)
+    return Store(folder, identity.ablation, identity.testbed, version)
+
+
+def exists(folder: Path) -> bool:
+    """Return whether there is a store in a folder; `load` says what is wrong with it."""
+    return os.path.lexists(folder / "store.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,6 +15,10 @@ class Pairs:
     """Gold scores or labels, from 0 to 1."""
     cosine: tuple[float, ...]
     """Cosine similarities of the model."""
+
+    def __post_init__(self) -> None:
+        if len(self.gold) != len(self.cosine):
+            raise ValueError("its cosines are not one for each pair")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the predictions as JSON's types."""
@@ -30,32 +34,13 @@ class Values:
     by_figure: Mapping[str, tuple[float, ...]]
     """The values of each figure, in the same order."""
 
+    def __post_init__(self) -> None:
+        if any(len(column) != len(self.ids) for column in self.by_figure.values()):
+            raise ValueError("its values are not one for each item")
+
     def as_dict(self) -> dict[str, Any]:
         """Return the values as JSON's types."""
         return {"ids": self.ids, "by_figure": dict(self.by_figure)}
 
 
 Items: TypeAlias = Pairs | Values
-
-
-def from_dict(plain: Mapping[str, Any]) -> Items:
-    """Return what `as_dict` returned.
-
-    Raises:
-        ValueError: the numbers of items differ.
-        KeyError, TypeError: the form is another.
-    """
-    if "gold" in plain:
-        return Pairs(tuple(plain["gold"]), tuple(plain["cosine"]))
-    values = Values(tuple(plain["ids"]), {name: tuple(column) for name, column in plain["by_figure"].items()})
-    if any(len(column) != len(values.ids) for column in values.by_figure.values()):
-        raise ValueError("its values are not one for each item")
-    return values
-
-
-def numbers(items: Items) -> Iterator[float]:
-    """Yield every number of the predictions."""
-    if isinstance(items, Pairs):
-        yield from (*items.gold, *items.cosine)
-    else:
-        yield from (number for column in items.by_figure.values() for number in column)

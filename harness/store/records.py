@@ -6,18 +6,18 @@ Records are plain JSON with a checksum, written by `harness.store` and never unp
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from harness.errors import DamagedRecord
 from harness.files import as_json
 from harness.scores import HEADLINE, OBJECTIVE, UNFIT
 from harness.spec.budget import TUNING_STEP
-from harness.spec.space import Point
-from harness.store import items
+from harness.spec.names import names_a_folder
+from harness.spec.space import Point, Value
+from harness.store import reading
 from harness.store.items import Items
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Record:
 
     def to_json(self) -> str:
         """Return the record as one line of JSON that ends in its own checksum."""
-        body = as_json(self.as_dict())
+        body = as_json(self.as_dict()).encode(errors="replace").decode()  # an error may hold what is no Unicode
         return f'{HEAD}{body}, "sha256": "{_checksum(body)}"}}\n'
 
     @classmethod
@@ -149,7 +149,7 @@ class Record:
             DamagedRecord: it is not exactly what was written; the message names `where`.
         """
         try:
-            outer = json.loads(text)
+            outer = reading.parsed(text)
             plain = outer["record"]
             as_written = _checksum(text[len(HEAD) : text.rindex(', "sha256": ')]) == outer["sha256"]
             if not as_written and _checksum(as_json(plain)) != outer["sha256"]:
@@ -158,60 +158,31 @@ class Record:
                 plain["items"] = plain.pop("pairs")
             if unknown := plain.keys() - {f.name for f in fields(cls)}:
                 raise ValueError(f"unknown fields {', '.join(sorted(unknown))}")
-            _refuse_odd_types(plain)
-            plain["point"] = None if plain["point"] is None else Point.from_dict(plain["point"])
-            plain["items"] = {name: items.from_dict(of_measure) for name, of_measure in plain["items"].items()}
-            _refuse_odd_numbers(plain)
-            plain["warnings"] = tuple(plain.get("warnings", ()))
-            plain["curve"] = tuple((share, score) for share, score in plain["curve"])
-            return cls(**plain)
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            point = reading.typed(plain.pop("point"), Mapping[str, Value] | None, "its point")
+            stored: Record = reading.typed({**plain, "point": None}, cls)
+            if not names_a_folder(stored.study):
+                raise ValueError("its study has a name that no study can have")
+            for name, declared in _PROVENANCE.items():
+                if name in stored.provenance:
+                    reading.typed(stored.provenance[name], declared, f"its provenance's {name}")
+            if point is not None:
+                reading.typed(point["batch_size"], int, "its batch size")
+                reading.typed(point["lr"], float, "its learning rate")
+            return stored if point is None else replace(stored, point=Point.from_dict(point))
+        except (reading.Unreadable, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
             raise DamagedRecord(f"{where}: damaged record ({problem})") from problem
 
 
-_TEXT, _NUMBER, _TABLE = (str,), (int, float), (dict,)
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("id", "study", "stage", "outcome", "objective", "headline"), _TEXT),
-    **dict.fromkeys(("seed", "rows", "steps", "examples_seen"), (int,)),
-    **dict.fromkeys(("train_seconds", "eval_seconds", "peak_memory_mb"), _NUMBER),
-    **dict.fromkeys(("scores", "unshared", "items", "missing", "diagnostics", "forward", "provenance"), _TABLE),
-    "point": (dict, type(None)),
-    "trial": (int, type(None)),
-    "error": (str, type(None)),
-}
-
-_PROVENANCE_TYPES: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(
-        ("versions", "hardware", "git", "harness_git", "revisions", "subsets", "measures", "trained"), _TABLE
-    ),
-    **dict.fromkeys(("rows_asked", "threads"), (int,)),
+_PROVENANCE: Mapping[str, Any] = {
+    **dict.fromkeys(("versions", "revisions", "measures"), Mapping[str, str]),
+    **dict.fromkeys(("hardware", "trained", "contents"), Mapping[str, Any]),
+    **dict.fromkeys(("git", "harness_git"), Mapping[str, str | bool | None]),
+    **dict.fromkeys(("study_file", "subject", "search", "hub", "precision"), str | None),
+    "subsets": Mapping[str, Mapping[str, str]],
+    "rows_asked": int | None,
+    "threads": int,
 }
 """Types of those parts of a record's provenance that commands read."""
-
-
-def _refuse_odd_types(plain: Mapping[str, Any]) -> None:
-    """Raise ValueError if a field has an unexpected type, which a correct checksum does not exclude."""
-    for name, types in _TYPES.items():
-        if name in plain and (not isinstance(plain[name], types) or isinstance(plain[name], bool)):
-            raise ValueError(f"its {name} is a {type(plain[name]).__name__}")
-    for name, types in _PROVENANCE_TYPES.items():
-        if not isinstance(plain["provenance"].get(name), (*types, type(None))):
-            raise ValueError(f"its provenance's {name} is a {type(plain['provenance'][name]).__name__}")
-    if not all(isinstance(of_task, dict) for of_task in (plain["provenance"].get("subsets") or {}).values()):
-        raise ValueError("its subsets are not tables")
-    if any(isinstance(value, (dict, list)) for value in (plain["point"] or {}).values()):
-        raise ValueError("its point is invalid")
-    if plain["stage"] not in get_args(Stage) or plain["outcome"] not in get_args(Outcome):
-        raise ValueError(f"a stage {plain['stage']!r} with outcome {plain['outcome']!r} does not exist")
-
-
-def _refuse_odd_numbers(plain: Mapping[str, Any]) -> None:
-    """Raise ValueError if a score or prediction is not a finite number."""
-    numbers = [*plain["scores"].items(), *plain["unshared"].items(), *plain["diagnostics"].items()]
-    numbers += [(name, number) for name, predictions in plain["items"].items() for number in items.numbers(predictions)]
-    odd = next((name for name, n in numbers if type(n) not in _NUMBER or not math.isfinite(n)), None)
-    if odd is not None:
-        raise ValueError(f"{odd} is not a number")
 
 
 HEAD = '{"record": '

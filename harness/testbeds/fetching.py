@@ -21,6 +21,7 @@ from harness.testbeds import Testbed, described, hub
 from harness.testbeds.measure_kinds import Classification, Measure, Retrieval
 from harness.testbeds.refs import EMBEDDED, MODEL, Ref
 from harness.testbeds.sources import File, Hub, Mix, Source
+from harness.waiting import announced
 
 Part: TypeAlias = Ref | Source | Measure
 """A base model, rows, or a measure."""
@@ -130,7 +131,8 @@ def _fetch_one(ref: Ref, *, is_model: bool, online: Callable[[], bool]) -> None:
         embedded.base_model()
         return
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    note = "the embedded testbed, which this or another process makes once"
+    with announced(note), Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         row = bar.add_task("making the embedded testbed, once", total=1.0)
         embedded.build(progress=lambda what, share: bar.update(row, description=what, completed=share))
 

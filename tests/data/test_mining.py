@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
+import stat
+import sys
+import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +21,8 @@ import pytest
 import synthetic
 from commandline import harness
 from datasets import Dataset
+from filelock import FileLock
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
 from harness import Study, testbeds, views
@@ -21,6 +30,7 @@ from harness.api import load
 from harness.data.mining import mine, with_negatives
 from harness.engine.rows import study_rows, view_rows
 from harness.errors import RunFailed, StudyFileError
+from harness.executors import library_output
 from harness.model.loading import fresh_model
 from harness.planning.planner import make_plan
 from harness.reading import materials
@@ -152,7 +162,79 @@ def test_negatives_are_mined_once_for_equal_pairs_options_and_model(
     negatives(views.mined(), rows, "other", "base")
     negatives(views.mined(), rows.iloc[1:], "base", "rows")
     assert asked == dict.fromkeys(("first", "margin", "number", "base", "rows"), 1)
-    assert {path.suffix for path in (tmp_path / "mined").iterdir()} <= {".parquet", ".lock"}, "nothing half written"
+    assert {path.suffix for path in (tmp_path / "mined").iterdir()} <= {".negatives", ".lock"}, "nothing half written"
+
+
+def short(content: bytes) -> bytes:
+    """Whole negatives of a row too few, with their right hash."""
+    table = pd.read_parquet(io.BytesIO(content.partition(b"\n")[2])).iloc[1:].to_parquet(index=False)
+    return hashlib.sha256(table).hexdigest().encode() + b"\n" + table
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "one bit": lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:],
+    "a row too few": short,
+    "no parquet": lambda content: hashlib.sha256(b"x").hexdigest().encode() + b"\nx",
+}
+
+
+def test_a_damaged_file_of_negatives_is_mined_again_and_that_is_told(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    rows, asked = pairs(), Counter[str]()
+
+    def model() -> SentenceTransformer:
+        asked["models"] += 1
+        return fresh_model(testbeds.book.sealed())
+
+    umask = os.umask(0o022)
+    try:
+        first = with_negatives(views.mined(), rows, "base", model)
+    finally:
+        os.umask(umask)
+    (path,) = (tmp_path / "mined").glob("*.negatives")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644, "whoever shares the cache may read it"
+    whole = path.read_bytes()
+    for number, damage in enumerate(DAMAGE.values(), 2):
+        path.write_bytes(damage(whole))
+        os.utime(path, ns=(number, number))  # the clock may be coarse
+        told: dict[str, None] = {}
+        with library_output.warnings_collected(told):
+            again = with_negatives(views.mined(), rows, "base", model)
+        pd.testing.assert_frame_equal(again, first)
+        assert path.read_bytes() == whole
+        assert [line for line in told if path.name in line and "mined again" in line]
+        assert asked["models"] == number
+
+
+def test_whoever_waits_for_a_lock_says_so(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setattr("harness.waiting.PATIENCE", 0.01)
+    with_negatives(views.mined(), pairs(), "base", lambda: fresh_model(testbeds.book.sealed()))
+    (path,) = (tmp_path / "mined").glob("*.negatives")
+    path.unlink()
+    lock = FileLock(path.with_suffix(".lock"), thread_local=False)
+    lock.acquire()
+    capsys.readouterr()
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", told)
+
+    def release() -> None:
+        while not told.getvalue():
+            time.sleep(0.01)
+        lock.release()
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    with_negatives(views.mined(), pairs(), "base", lambda: fresh_model(testbeds.book.sealed()))
+    thread.join()
+    assert "waiting for another worker or command, which mines the same negatives" in told.getvalue()
+    assert str(path.with_suffix(".lock")) in told.getvalue()
 
 
 def two(**changes: str) -> Ablation:

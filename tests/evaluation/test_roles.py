@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from harness.evaluation import scoring
 from harness.evaluation.encoder import EvaluatedModel
 from harness.evaluation.mteb_tasks import task
 from harness.model.fast import FastSentenceTransformer
+from harness.model.loading import load_model
 from harness.reading import materials
 from harness.spec import losses
 from harness.stats import intervals
@@ -282,3 +284,50 @@ def test_a_guide_whose_weights_could_run_code_is_refused(hub_root: Path, tmp_pat
 
     with pytest.raises(RunFailed, match=r"the guide .* cannot be loaded .*safetensors format"):
         losses.gist(make_model(hub_root, SentenceTransformer, dtype="float32"), guide=str(folder))
+
+
+@pytest.mark.parametrize("what", ["a pickled module", "a module of its own", "nothing there"])
+def test_a_guide_that_could_run_code_is_refused_like_a_base_model(what: str, hub_root: Path, tmp_path: Path) -> None:
+    folder = guide_of(hub_root, tmp_path / "guide")
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    if what == "a pickled module":
+        (folder / "2_Dense").mkdir()
+        (folder / "2_Dense" / "pytorch_model.bin").write_bytes(b"a pickle")
+    elif what == "a module of its own":
+        modules[0]["type"] = "mine.Transformer"
+        (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    words = {"a pickled module": "2_Dense/pytorch_model.bin", "a module of its own": "mine.Transformer"}
+    guide = str(tmp_path / "no-such-guide") if what == "nothing there" else str(folder)
+
+    with pytest.raises(RunFailed, match=rf"the guide .* cannot be loaded .*{words.get(what, 'no such folder')}"):
+        losses.gist(make_model(hub_root, SentenceTransformer, dtype="float32"), guide=guide)
+
+
+def test_nobody_is_asked_whether_to_run_a_models_code(
+    hub_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The libraries ask on a terminal, once for each of a model's files that name code, unless they are told not to."""
+    folder = guide_of(hub_root, tmp_path / "guide")
+    for name in ("config.json", "tokenizer_config.json"):
+        plain = json.loads((folder / name).read_text(encoding="utf-8"))
+        code = {each: f"somebody/else--code.{each}" for each in ("AutoConfig", "AutoModel", "AutoTokenizer")}
+        (folder / name).write_text(json.dumps({**plain, "auto_map": code}), encoding="utf-8")
+    asked: list[str] = []
+
+    def answer(prompt: str = "") -> str:
+        asked.append(prompt)
+        return "n"
+
+    monkeypatch.setattr("builtins.input", answer)
+
+    losses.gist(make_model(hub_root, SentenceTransformer, dtype="float32"), guide=str(folder))
+    load_model(str(folder), None)
+    plain = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**plain, "model_type": "of-their-own"}), encoding="utf-8")
+    with pytest.raises(RunFailed, match="its own code, which is not executed") as told:
+        load_model(str(folder), None)
+    assert "trust_remote_code" not in str(told.value)
+    with pytest.raises(RunFailed, match="its own code, which is not executed") as told:
+        losses.gist(make_model(hub_root, SentenceTransformer, dtype="float32"), guide=str(folder))
+    assert "trust_remote_code" not in str(told.value)
+    assert asked == []

@@ -200,6 +200,12 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_record(tmp_path / "s" / "records" / f"{record.id}.json") == record
 
 
+def test_a_message_that_is_no_unicode_does_not_end_a_driver(tmp_path: Path) -> None:
+    store = create(tmp_path / "s", "a", "b")
+    store.write(some_record(outcome="failed", scores={}, error="no such file: \udcff"))
+    assert store.records()[0].error == "no such file: ?"
+
+
 def test_a_record_that_is_no_number_is_never_written(tmp_path: Path) -> None:
     store = create(tmp_path / "s", "a", "b")
     with pytest.raises(ValueError, match="JSON"):
