@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, cached_property, partial
 
-from harness.planning.plan import TUNE_SEED, Plan, PlannedRun, State, run_id, start_up_points
+from harness.planning.plan import TUNE_SEED, Plan, PlannedRun, run_id
+from harness.planning.study_runs import StateOf, StudyRuns, own
 from harness.planning.unlocking import design, scored
 from harness.spec.ablation import Ablation
-from harness.spec.budget import TUNING_STEP
-from harness.spec.space import Point
-from harness.spec.study import UNTRAINED, Study
+from harness.spec.study import UNTRAINED
 from harness.spec.views import named
 from harness.store.designs import Design
-from harness.store.records import Record, Stage, best, by_trial
+from harness.store.records import Record, best
 
 
 def make_plan(
@@ -73,7 +72,7 @@ class Planner:
         self.looks: tuple[int, ...] = ()
         self.allow_mixed = False
         self._retrying = set(retrying)
-        self._state = _StateOf(ablation, pruning, frozenset(unavailable), self._retrying)
+        self._state = StateOf(ablation, pruning, frozenset(unavailable), self._retrying)
         self._id = cache(partial(run_id, ablation))
         self._known: dict[str, dict[str, Record]] = {}
         self._parts: dict[str, Plan] = {}
@@ -166,161 +165,8 @@ class Planner:
         records = self._known.get(name, {})
         if name == UNTRAINED:
             key = self._id(name, "untrained", TUNE_SEED, None)
-            record = _own(records.get(key), "untrained", TUNE_SEED, None)
+            record = own(records.get(key), "untrained", TUNE_SEED, None)
             return [PlannedRun(name, "untrained", TUNE_SEED, self._state(record), id=key, record=record)]
         ablation = self.ablation_of(name)
-        study = ablation.study(name)
-        if _waits_for_its_miner(study):
-            return _waiting(ablation, study)
         id_of = self._id if ablation is self.ablation else partial(run_id, ablation)
-        tunings = [
-            _trials(ablation, study, records, self._state, id_of, tuning) for tuning in range(ablation.budget.tunings)
-        ]
-        trials = list(itertools.chain.from_iterable(tunings))
-        return trials + _finals(ablation, study, records, self._state, id_of, tunings, self.seeds.get(name, 0))
-
-
-def _waits_for_its_miner(study: Study) -> bool:
-    mining = study.mining
-    return mining is not None and mining.by != UNTRAINED and mining.trial is None
-
-
-def _waiting(ablation: Ablation, study: Study) -> list[PlannedRun]:
-    """Plan a study whose negatives cannot be mined yet: all its runs wait, without ids."""
-    runs = []
-    for tuning in range(ablation.budget.tunings):
-        points: list[Point | None] = [*start_up_points(ablation, study, tuning)]
-        points += [None] * (ablation.trials(study) - len(points))
-        seed = TUNE_SEED + TUNING_STEP * tuning
-        runs += [PlannedRun(study.name, "tune", seed, "waiting", point, trial) for trial, point in enumerate(points)]
-    for tuning, role in [*((tuning, "best") for tuning in range(ablation.budget.tunings)), (0, "default")]:
-        runs += [
-            PlannedRun(study.name, "final", seed, "waiting", roles=(role,))
-            for seed in _final_seeds(tuning, ablation.budget.seeds)
-        ]
-    return runs
-
-
-def _final_seeds(tuning: int, number: int) -> range:
-    """Return the seeds of the final runs after a tuning."""
-    first = TUNING_STEP * tuning + 1
-    return range(first, first + number)
-
-
-@dataclass(frozen=True)
-class _StateOf:
-    """Decides the state of a run from its record."""
-
-    ablation: Ablation
-    pruning: bool
-    unavailable: frozenset[str]
-    retrying: Collection[str] = ()
-
-    def __call__(self, record: Record | None) -> State:
-        if record is None or record.id in self.retrying or (record.outcome == "pruned" and not self.pruning):
-            return "to do"
-        if record.outcome == "failed":
-            return "failed"
-        scored = record.outcome == "ok" and record.stage != "tune"
-        return "to do" if scored and not all(map(record.is_unfit_for, self._lacking(record))) else "done"
-
-    def _lacking(self, record: Record) -> list[str]:
-        """Return the available tasks and further measures of which a record lacks scores."""
-        bed = self.ablation.testbed
-        tasks = [task for task in bed.tasks if task not in self.unavailable and record.lacks(task)]
-        return tasks + [
-            measure.name
-            for measure in bed.besides
-            if measure.name not in self.unavailable and record.lacks_measure(measure.name, bed.content_of(measure))
-        ]
-
-
-def _trials(
-    ablation: Ablation,
-    study: Study,
-    records: dict[str, Record],
-    state: _StateOf,
-    id_of: Callable[..., str],
-    tuning: int,
-) -> list[PlannedRun]:
-    """Plan the trials of a tuning: fixed points, then points that the sampler chose, then points not chosen yet."""
-    runs, seed = [], TUNE_SEED + TUNING_STEP * tuning
-    for trial, point in enumerate(start_up_points(ablation, study, tuning)):
-        key = id_of(study.name, "tune", seed, point)
-        record = _own(records.get(key), "tune", seed, point, trial)
-        runs.append(PlannedRun(study.name, "tune", seed, state(record), point, trial, key, record=record))
-    own = [r for r in records.values() if r.id == id_of(study.name, "tune", seed, r.point)]
-    for trial, of_trial in itertools.groupby(by_trial(own, study.name), lambda record: record.trial):
-        if trial == len(runs) < ablation.trials(study):
-            record = _deciding(of_trial)
-            planned = PlannedRun(study.name, "tune", seed, state(record), record.point, trial, record.id)
-            runs.append(replace(planned, record=record))
-    while len(runs) < ablation.trials(study):
-        runs.append(PlannedRun(study.name, "tune", seed, "waiting", trial=len(runs)))
-    return runs
-
-
-def _own(
-    record: Record | None, stage: Stage, seed: int, point: Point | None, trial: int | None = None
-) -> Record | None:
-    """Return the record if it is of this very run; a copy of another run's record under its id is ignored."""
-    if record is None:
-        return None
-    says = (record.stage, record.seed, record.point, record.trial)
-    return record if says == (stage, seed, point, trial) else None
-
-
-def _deciding(records: Iterable[Record]) -> Record:
-    """Return which of several records of one trial counts: a successful one first, then the smallest id.
-
-    There is more than one only where stores were put together by hand: a trial that is retried keeps its point.
-    """
-    return min(records, key=lambda record: (record.outcome != "ok", record.id))
-
-
-def _finals(
-    ablation: Ablation,
-    study: Study,
-    records: dict[str, Record],
-    state: _StateOf,
-    id_of: Callable[..., str],
-    tunings: Sequence[Sequence[PlannedRun]],
-    more: int,
-) -> list[PlannedRun]:
-    """Plan a study's final runs: at each tuning's best point, once its trials have ended, and at the default point.
-
-    Seeds beyond the budget's, up to `more`, are only for the best point, which the claims are about.
-    """
-    default, planned = ablation.default_point(study), ablation.budget.seeds
-    runs: dict[tuple[Point | None, int], tuple[str, ...]] = {}
-    for tuning, trials in enumerate(tunings):
-        for point in _best_points(trials):
-            runs |= {(point, seed): ("best",) for seed in _final_seeds(tuning, max(planned, more))}
-    for seed in _final_seeds(0, planned):
-        runs[default, seed] = (*runs.get((default, seed), ()), "default")
-    return [_final(study, point, seed, role, records, state, id_of) for (point, seed), role in runs.items()]
-
-
-def _best_points(trials: Sequence[PlannedRun]) -> list[Point | None]:
-    """Return the best point of a tuning: None while trials are left, nothing if no trial succeeded."""
-    if not all(run.state in ("done", "failed") for run in trials):
-        return [None]
-    winner = best(run.record for run in trials if run.record is not None)
-    return [] if winner is None else [winner.point]
-
-
-def _final(
-    study: Study,
-    point: Point | None,
-    seed: int,
-    roles: tuple[str, ...],
-    records: dict[str, Record],
-    state: _StateOf,
-    id_of: Callable[..., str],
-) -> PlannedRun:
-    """Plan a final run; it waits if its point is not known."""
-    if point is None:
-        return PlannedRun(study.name, "final", seed, "waiting", roles=roles)
-    key = id_of(study.name, "final", seed, point)
-    record = _own(records.get(key), "final", seed, point)
-    return PlannedRun(study.name, "final", seed, state(record), point, None, key, roles, record)
+        return StudyRuns(ablation, ablation.study(name), records, self._state, id_of).planned(self.seeds.get(name, 0))

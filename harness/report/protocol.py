@@ -30,8 +30,8 @@ def orders_as_a_whole(plan: Plan) -> Iterable[str]:
     yield (
         "Even if each step of an order is likely, all steps together may not be. *Over test items*: the share of "
         "bootstrap resamples in which the difference of every step is positive. *Over seeds*: the posterior "
-        "probability that the true mean difference of every step is positive (multivariate t, from the paired "
-        "differences per seed). No verdict rests on these two figures."
+        "probability that the true mean difference of every step is positive (each study's mean over seeds follows "
+        "Student's t). No verdict rests on these two figures."
     )
 
 

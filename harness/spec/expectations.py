@@ -131,7 +131,7 @@ _WHERE: dict[At, str] = {"best": "", "default": " at the default point", "tuned"
 
 
 def _where(at: At, figure: str | None) -> str:
-    return _WHERE[at] + (f" ({figure})" if figure else "")
+    return _WHERE.get(at, "") + (f" ({figure})" if figure else "")
 
 
 Expectation: TypeAlias = InOrder | Beats | Keeps | Within | AtLeast

@@ -79,6 +79,8 @@ class Verdict:
     """Whether the two studies share their seeds, so that they are compared seed by seed."""
     needs: int | None = None
     """If undecided: final seeds that show half a point with 80 percent power; None if no number does."""
+    identical: bool = False
+    """Whether both studies have the same scores and predictions in all seeds."""
     about: About = "points"
     """Whether the claim is about the points that were trained, or about tuning with this budget."""
 
@@ -139,12 +141,13 @@ def verdict_on(claim: Claim, evidence: Evidence | str, alpha: float) -> Verdict:
         over_seeds=evidence.over_seeds(alpha),
         detectable=detectable,
         needs=_needed(evidence, alpha) if judgement == "inconclusive" else None,
+        identical=evidence.identical and claim.worse is not None,
     )
 
 
 def _needed(evidence: Evidence, alpha: float) -> int | None:
     """Return how many final seeds would show a difference of `SAME`; None if no number would, or for one seed."""
-    if evidence.undecidable:
+    if evidence.undecidable or evidence.identical:
         return None
     samples = [np.asarray(side) for side in (evidence.new, evidence.old) if side is not None]
     spreads = [float(sample.std(ddof=1)) for sample in samples] if not evidence.constant else []
@@ -195,6 +198,7 @@ def verdict(
     over_seeds: intervals.Interval | None = None,
     detectable: float | None = None,
     needs: int | None = None,
+    identical: bool = False,
 ) -> Verdict:
     """Return a claim's verdict with the numbers that it rests on."""
     return Verdict(
@@ -212,6 +216,7 @@ def verdict(
         over_seeds=over_seeds,
         detectable=detectable,
         needs=needs,
+        identical=identical,
         kind=claim.kind,
         figure=claim.figure,
         target=claim.target,

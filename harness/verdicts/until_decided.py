@@ -98,7 +98,7 @@ def is_open(verdict: Verdict) -> bool:
 
     More seeds do not help identical studies. Default points get only the seeds of the budget.
     """
-    if verdict.verdict != "inconclusive" or verdict.detectable == 0 or verdict.at == "default":
+    if verdict.verdict != "inconclusive" or verdict.identical or verdict.at == "default":
         return False
     if verdict.kind != "beats":
         return True

@@ -7,7 +7,7 @@
 | REACHED, AGREES | a score is at least, or within the tolerance of, a given one |
 | REGRESSION | the opposite of what is claimed is shown: the study is lower, or lower by more than the tolerance |
 | BELOW, DISAGREES | a score is below, or outside the tolerance of, a given one |
-| NO DIFFERENCE | undecided, and a difference of more than half a point is excluded |
+| NO DIFFERENCE | undecided, and a difference of more than half a point is excluded, or all scores are identical |
 | UNDECIDED | the evidence does not decide; the number of final seeds that would show half a point is given |
 | INCOMPLETE | runs are missing, failed, or cannot be compared |
 """
@@ -29,7 +29,9 @@ def outcome(verdict: Verdict) -> str:
         return _VIOLATED.get(verdict.kind, "REGRESSION")
     if verdict.verdict == "incomplete":
         return "INCOMPLETE"
-    if verdict.interval is not None and max(abs(verdict.interval.low), abs(verdict.interval.high)) <= SAME:
+    interval = verdict.interval
+    excluded = interval is not None and max(abs(interval.low), abs(interval.high)) <= SAME
+    if verdict.identical or excluded:
         return "NO DIFFERENCE"
     return "UNDECIDED"
 
@@ -52,7 +54,7 @@ def detail(verdict: Verdict) -> str:
     """Return what is added to an undecided outcome: what is excluded, or what would decide; "" for others."""
     word = outcome(verdict)
     if word == "NO DIFFERENCE":
-        return f"within {100 * SAME:g} points"
+        return "identical scores" if verdict.identical else f"within {100 * SAME:g} points"
     return _needs(verdict) if word == "UNDECIDED" else ""
 
 

@@ -129,10 +129,8 @@ def test_check_report_and_plan_tell_and_allow_mixed_judges(copy: Path) -> None:
     assert edited
     refused = harness("check", "study.py", cwd=copy)
     assert refused.returncode == 3
-    assert (
-        "incomplete: mnr beats cosine. Its runs were made under different conditions: sentence-transformers 6.0.0 (mnr)"
-        in refused.stdout
-    )
+    assert "VERDICT mnr beats cosine: INCOMPLETE" in refused.stdout
+    assert "Its runs were made under different conditions: sentence-transformers 6.0.0 (mnr)" in refused.stdout
     assert harness("check", "study.py", "--allow-mixed", cwd=copy).returncode in (0, 1)
     assert "under different conditions" in harness("plan", "study.py", cwd=copy).stdout
     as_json = json.loads(harness("check", "study.py", "--json", cwd=copy).stdout)

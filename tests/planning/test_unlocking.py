@@ -139,13 +139,13 @@ def test_a_design_is_logged_once_and_again_when_it_changes(study: Path, tmp_path
     assert [entry.scored for entry in unlocking.read(store)] == [(), ("cosine", "mnr")]
     told = hindsight.notes(more)
     assert [note.split(":")[0] for note in told] == ["cosine", "mnr"]
-    assert "1 of 3 trials were added after its test scores were known" in told[0]
+    assert "1 of 3 trials was added after its test scores were known" in told[0]
     arguments = ["study.py", "--store", str(store), *["--rows", "60", "--trials", "3", "--seeds", "1", "--tasks"], ""]
     checked = harness("check", *arguments, cwd=study.parent)
-    assert "note: mnr: 1 of 3 trials were added" in checked.stdout, checked.stderr
+    assert "note: mnr: 1 of 3 trials was added" in checked.stdout, checked.stderr
     assert checked.returncode == exit_code(judge(more), more)
     page = write_report(more, tmp_path / "report", "harness run").read_text(encoding="utf-8")
-    assert page.count("mnr: 1 of 3 trials were added after its test scores were known") >= 2  # the lock's, and a threat
+    assert page.count("mnr: 1 of 3 trials was added after its test scores were known") >= 2  # the lock's, and a threat
     assert unlocking.read(store)[0].at not in page
 
 

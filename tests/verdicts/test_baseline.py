@@ -277,11 +277,11 @@ def lower(path: Path, by: float) -> None:
 def test_the_command_prints_both_and_its_exit_code_follows(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["check", "study.py", "--baseline", "scores.csv"]) == 0
-    printed = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("note: the study file")]
-    assert printed[0].startswith("holds: mnr beats softmax")
-    assert printed[1] == "against scores.csv:"
-    assert [line.split(" (")[0] for line in printed[2:]] == [
-        f"holds: {name} not below the baseline" for name in ("untrained", "softmax", "mnr")
+    printed = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("VERDICT mnr beats softmax: WIN") for line in printed)
+    start = printed.index("against scores.csv:")
+    assert [line.split(" [")[0].rpartition(" ")[0] for line in printed[start + 1 :] if line.startswith("VERDICT")] == [
+        f"VERDICT {name} not below the baseline: KEPT" for name in ("untrained", "softmax", "mnr")
     ]
     lower(stored / "scores.csv", 0.2)
     assert main(["check", "study.py", "--baseline", "scores.csv", "--json"]) == 1

@@ -152,7 +152,7 @@ def test_both_uncertainties_are_needed() -> None:
     assert close.verdict == "inconclusive"
     assert close.over_seeds is not None
     assert close.over_seeds.low > 0
-    assert "over test pairs" in close.reason
+    assert "over seeds and test pairs" in close.reason
 
 
 def test_one_seed_decides_nothing() -> None:
@@ -192,10 +192,6 @@ def fail(run: PlannedRun, record: Record) -> Record | None:
     return replace(record, outcome="failed", scores={}, items={}, error="ValueError: no")
 
 
-def diverge(run: PlannedRun, record: Record) -> Record | None:
-    return replace(record, outcome="diverged", scores={}, items={})
-
-
 def forget_predictions(run: PlannedRun, record: Record) -> Record | None:
     return replace(record, items={})
 
@@ -220,7 +216,6 @@ def other_pairs(run: PlannedRun, record: Record) -> Record | None:
     [
         (lose, "seed 2 is not done"),
         (fail, "seed 2 is failed"),
-        (diverge, "seed 2 is diverged"),
         (forget_predictions, "seed 2 lacks its predictions of stsb-test"),
         (collapse, "same cosine"),
         (swap_score, "does not match its stored predictions"),

@@ -124,7 +124,7 @@ def test_the_spread_over_items_does_not_count_for_what_is_kept_and_does_for_what
     assert (kept.verdict, beaten.verdict) == ("holds", "inconclusive")
     assert beaten.over_items is not None
     assert beaten.over_items.over == "test items"
-    assert "over test items" in beaten.reason
+    assert "over seeds and test items" in beaten.reason
 
 
 def test_one_seed_does_not_tell_whether_a_trained_study_keeps_up() -> None:

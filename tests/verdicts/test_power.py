@@ -94,7 +94,7 @@ def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by
     with pytest.raises(UsageError, match=r"or give it, e\.g\. --sd"):
         detections(nothing, 0.005)
     found = detections(nothing, 0.005, 0.008)[0]
-    assert (found.seeds, found.over_items, found.pilot) == (23, None, 0)
+    assert (found.seeds, found.over_items, found.pilot) == (42, None, 0)
     wide = detections(synthetic.make(ablation), 0.3, 0.008)[0]
     assert (wide.limited_by_pairs, wide.seeds) == (False, 2)
     assert "The test items suffice" in str(wide)
@@ -110,9 +110,9 @@ def test_sizes_that_mean_nothing_are_refused(size: float, sd: float | None) -> N
 def test_plan_detect_on_the_command_line(study: Path) -> None:
     done = harness("plan", "study.py", "--detect", ".005", "--sd", ".008", cwd=study.parent)
     assert done.returncode == 0, done.stderr
-    assert "mnr beats cosine: 0.5 points need 23 final seeds (80 % power with 95 % intervals" in done.stdout
+    assert "mnr beats cosine: 0.5 points need 42 final seeds (80 % power with 95 % intervals" in done.stdout
     as_json = harness("plan", "study.py", "--detect", ".005", "--sd", ".008", "--json", cwd=study.parent)
-    assert json.loads(as_json.stdout)["detect"][0]["seeds"] == 23
+    assert json.loads(as_json.stdout)["detect"][0]["seeds"] == 42
     for wrong, words in ((["--sd", ".008"], "give --detect"), (["--detect", ".005"], "has no pilot")):
         refused = harness("plan", "study.py", *wrong, cwd=study.parent)
         assert (refused.returncode, words in refused.stderr) == (2, True), refused.stderr

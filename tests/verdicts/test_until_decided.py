@@ -133,7 +133,7 @@ def test_verdicts_are_judged_at_the_level_that_all_looks_leave(finished: dict[st
     plan = looked_at(ablation(), finished.values())
     assert plan.looks == (3, 4, 5, 6, 7)
     levels = {round(1 - (v.level or 0), 9) for v in judge(plan)}
-    assert levels <= {round(repeated_looks.nominal(alpha, plan.looks), 9) for alpha in (0.05, 0.025)}
+    assert levels <= {round(repeated_looks.nominal(alpha, plan.looks, samples=2), 9) for alpha in (0.05, 0.025)}
     once = judge(replace(plan, looks=()))
     for strict, plain in zip(judge(plan), once, strict=True):
         assert strict.over_seeds is not None
@@ -195,7 +195,7 @@ def test_on_the_command_line(cache: Path, study: Path) -> None:
     assert "note: until decided: " in done.stdout
     found: dict[str, Any] = json.loads(harness("check", "study.py", "--store", "store", "--json", cwd=folder).stdout)
     assert found["looks"] == [2, 3]
-    assert found["verdicts"][0]["level"] == pytest.approx(1 - repeated_looks.nominal(0.05, (2, 3)))
+    assert found["verdicts"][0]["level"] == pytest.approx(1 - repeated_looks.nominal(0.05, (2, 3), samples=2))
     assert {entry.max_seeds for entry in unlocking.read(folder / "store")} == {3}
     page = next((folder / "reports").glob("*/README.md")).read_text(encoding="utf-8")
     assert "--until-decided --max-seeds 3" in page
