@@ -271,12 +271,8 @@ def restrict(
     testbed: Testbed | None = None,
     rows: int | None = None,
     tasks: Sequence[str] | None = None,
-    trials: int | None = None,
-    seeds: int | None = None,
-    epochs: float | None = None,
     precision: Precision | None = None,
-    max_seeds: int | None = None,
-    tunings: int | None = None,
+    **budget: float | None,
 ) -> Ablation:
     """Return the ablation with options of the command line in place of its own values.
 
@@ -285,24 +281,12 @@ def restrict(
         testbed: another testbed; its own `trials` and `seeds` apply unless given here.
         rows: number of training rows.
         tasks: mteb tasks to evaluate.
-        trials: tuning trials per study.
-        seeds: seeds of the final runs.
-        epochs: epochs per run.
         precision: training precision.
-        max_seeds: maximum number of final seeds.
-        tunings: how often each study is tuned.
+        budget: fields of `Budget` by name; None leaves the ablation's own.
     """
     bed = testbed or ablation.testbed
     bed = replace(bed if tasks is None else bed.with_tasks(tasks), max_rows=bed.max_rows if rows is None else rows)
-    changes: dict[str, Any] = {
-        "trials": trials,
-        "seeds": seeds,
-        "epochs": epochs,
-        "max_seeds": max_seeds,
-        "tunings": tunings,
-    }
-    if testbed is not None:
-        own = {"trials": testbed.trials, "seeds": testbed.seeds}
-        changes |= {name: number for name, number in own.items() if changes[name] is None}
-    budget = replace(ablation.budget, **{name: value for name, value in changes.items() if value is not None})
-    return replace(ablation, testbed=bed, budget=budget, precision=precision or ablation.precision)
+    own = {} if testbed is None else {"trials": testbed.trials, "seeds": testbed.seeds}
+    given: dict[str, Any] = {name: number for name, number in budget.items() if number is not None}
+    changed = replace(ablation.budget, **({name: n for name, n in own.items() if n is not None} | given))
+    return replace(ablation, testbed=bed, budget=changed, precision=precision or ablation.precision)
