@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from harness.planning.plan import Plan
 from harness.text import shown
+from harness.verdicts import words
 from harness.verdicts.judge import unfinished
 from harness.verdicts.remaining import remaining
 from harness.verdicts.rules import Verdict
@@ -29,7 +30,13 @@ def junit_xml(plan: Plan, verdicts: Sequence[Verdict], strict: bool = False) -> 
             element = "skipped"
         if element == "skipped" and strict:
             element = "failure"
-        _outcome(case, element, verdict.verdict, " ".join((verdict.full_reason, *verdict.late)), str(verdict))
+        _outcome(
+            case,
+            element,
+            verdict.verdict,
+            " ".join((verdict.full_reason, *verdict.late)),
+            f"{words.line(verdict)}\n{verdict}",
+        )
     lacking = unfinished(plan)
     case = _case(suite, "every planned run is done", f"{ablation.name}.plan")
     if lacking:
