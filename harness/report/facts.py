@@ -38,7 +38,9 @@ class Row:
     view: str
     """The view and settings that differ from the testbed's, as tables show them."""
     trials: tuple[PlannedRun, ...]
-    """The planned trials."""
+    """The planned trials of the first tuning."""
+    later: tuple[PlannedRun, ...]
+    """The planned trials of later tunings."""
     best: tuple[PlannedRun, ...]
     """The planned final runs at the best point."""
     default: tuple[PlannedRun, ...]
@@ -51,7 +53,8 @@ class Row:
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
         """All runs; a final run that belongs to both points is counted once."""
-        return self.trials + self.best + tuple(run for run in self.default if run not in self.best)
+        finals = self.best + tuple(run for run in self.default if run not in self.best)
+        return self.trials + self.later + finals
 
     @property
     def records(self) -> list[Record]:
@@ -112,13 +115,17 @@ class Step:
 
     @property
     def over(self) -> str:
-        """Over which seeds the difference is, if not over all that are planned, e.g. "seeds 1 and 3"; else empty."""
-        sides = [row.finals for row in (self.before, self.after) if not row.finals.constant]
-        if all(side.complete for side in sides):
-            return ""
-        seeds = sorted(set.intersection(*(set(map(int, filter(None, side.scores))) for side in sides)))
-        *first, last = map(str, seeds)
-        return f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
+        """Over what the difference is, if not over a score of every planned seed; else empty."""
+        sides = [row.finals for row in (self.before, self.after)]
+        return "; ".join(over_what(side) for side in sides if side.scores and not (side.constant or side.complete))
+
+
+def over_what(side: Finals) -> str:
+    """Return which seeds of a study are compared, e.g. "mnr: seeds 1 and 3, 2 diverged, counted as 0"."""
+    *first, last = map(str, filter(None, side.scores))
+    scored = f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
+    lost = " and ".join(map(str, side.diverged))
+    return f"{side.study}: {scored}" + (f"; {lost} diverged, counted as 0" if lost else "")
 
 
 @dataclass(frozen=True)
@@ -266,7 +273,7 @@ def gather(plan: Plan) -> Facts:
     """Compute the facts of a plan, done or not."""
     untrained = tuple(plan.of(UNTRAINED))
     nothing = Finals(UNTRAINED, 0)
-    rows = [Row(UNTRAINED, "none", "none", (), untrained, (), finals(plan, UNTRAINED), nothing)]
+    rows = [Row(UNTRAINED, "none", "none", (), (), untrained, (), finals(plan, UNTRAINED), nothing)]
     planned = {run.study for run in plan.runs}
     rows += [
         Row(
@@ -274,6 +281,7 @@ def gather(plan: Plan) -> Facts:
             study.label,
             study.reads,
             tuple(plan.trials(study.name)),
+            tuple(run for run in plan.of(study.name, "tune") if run.tuning),
             tuple(plan.of(study.name, "final", "best")),
             tuple(plan.of(study.name, "final", "default")),
             finals(plan, study.name),

@@ -6,10 +6,10 @@ study of which a planned seed has no score is not ranked: a loss that diverges w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from harness.report.facts import Facts, Row
-from harness.text import NONE, counted, escape, score
+from harness.text import NONE, counted, escape
 
 LOST = " ‡"
 """Marks a study of which planned seeds have no score: its means are over the others, and it has no rank."""
@@ -22,11 +22,6 @@ def places(means: Mapping[str, float]) -> dict[str, int]:
     return {name: 1 + sum(other > printed[name] for other in printed.values()) for name in ordered}
 
 
-def leaders(ranks: Mapping[str, int]) -> list[str]:
-    """Return the names of all studies of rank 1."""
-    return [name for name, rank in ranks.items() if rank == 1]
-
-
 def in_words(ranks: Mapping[str, int]) -> str:
     """Return ranks as markdown, the worst first: "a < b = c"."""
     text, after = "", 0
@@ -34,12 +29,6 @@ def in_words(ranks: Mapping[str, int]) -> str:
         text += (" = " if rank == after else " < ") + escape(name) if text else escape(name)
         after = rank
     return text
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names as markdown: "a", "a and b", "a, b and c"."""
-    *first, last = map(escape, names)
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def has_lost(row: Row) -> bool:
@@ -56,31 +45,21 @@ def seeds_of(row: Row) -> str:
     return f"{len(row.finals.scores)} of {counted(row.finals.planned, 'seed')}"
 
 
+def why_lost(row: Row) -> str:
+    """Return in markdown why seeds of a row have no score."""
+    diverged = (f"{row.name} seed {seed} diverged" for seed in row.finals.diverged)
+    return escape("; ".join((*row.finals.lacking, *diverged)))
+
+
 def explained(facts: Facts) -> str:
     """Return what the mark `LOST` means for each study that has it; empty if none has."""
-    parts = [
-        f"{escape(row.name)} ({seeds_of(row)}: {escape('; '.join(row.finals.lacking))})" for row in unranked(facts)
-    ]
+    parts = [f"{escape(row.name)} ({seeds_of(row)}: {why_lost(row)})" for row in unranked(facts)]
     if not parts:
         return ""
     return (
         f"{LOST.strip()} {'; '.join(parts)}: not every planned seed has a score. Means are over the other seeds, which "
         "may be the lucky ones, so there is no rank."
     )
-
-
-def leader(facts: Facts, title: str) -> str:
-    """Return a sentence with all studies of the highest mean, and those that are not ranked."""
-    means = {row.name: mean for row in facts.rows if (mean := row.mean(facts.headline)) is not None}
-    ranked = places({row.name: means[row.name] for row in facts.rows if row.name in means and row.finals.complete})
-    if not means:
-        return f"There is no {title} yet."
-    best = leaders(ranked)
-    text = f"Highest mean: {listed(best)}, {escape(title)} {score(means[best[0]])}." if best else ""
-    if without := unranked(facts):
-        named = "; ".join(f"{escape(row.name)} ({score(means[row.name])} over {seeds_of(row)})" for row in without)
-        text += f" Not ranked, because seeds have no score: {named}."
-    return text.strip()
 
 
 def rank(ranks: Mapping[str, int], name: str) -> str:

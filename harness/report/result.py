@@ -34,7 +34,7 @@ def table(facts: Facts, lines: Sequence[Result]) -> Table:
     rows = tuple(
         (
             NONE if line.rank is None else str(line.rank),
-            f"**{escape(line.study)}**" if line.rank == 1 else escape(line.study) + LOST * bool(line.diverged),
+            _name(line),
             score(line.mean) + _bounds(line.interval, signs=False),
             signed(line.to_best) + _bounds(line.to_best_interval, signs=True),
             score(line.default),
@@ -44,6 +44,13 @@ def table(facts: Facts, lines: Sequence[Result]) -> Table:
         for line in lines
     )
     return Table(header, rows, left=2)
+
+
+def _name(line: Result) -> str:
+    """Return a study's name, bold if it is the best, and marked if seeds of it have no score."""
+    if line.rank == 1:
+        return f"**{escape(line.study)}**"
+    return escape(line.study) + LOST * (line.mean is not None and not line.is_whole)
 
 
 def _bounds(bounds: Interval | None, *, signs: bool) -> str:

@@ -91,13 +91,13 @@ def _others(facts: Facts) -> tuple[str, ...]:
 
 
 def mean_over_seeds(row: Row) -> str:
-    """Format a study's mean test score with its interval over seeds as a table cell."""
+    """Format a study's mean test score with its interval over seeds (or tunings) as a table cell."""
     scores = list(row.finals.scores.values())
     if not scores:
         return NONE
     text = score(float(np.mean(scores)))
-    if not row.finals.constant:
-        spread = estimates.interval(scores)
+    if not (row.finals.constant or row.finals.diverged):
+        spread = estimates.interval(row.finals.counted)
         text += f"<br>({interval(spread, signs=False)})" if spread else "<br>(one seed)"
     if len(scores) < row.finals.planned:
         text += f"<br>{seeds_of(row)}"
@@ -110,7 +110,7 @@ def _difference(step: Step | None, items: str) -> str:
     difference = step.difference
     seeds = difference.over_seeds()
     over_seeds = f"seeds {interval(seeds)}" if seeds else "one seed: no interval over seeds"
-    over = f"<br>over {step.over}" if step.over else ""
+    over = f"<br>{escape(step.over)}" if step.over else ""
     return f"{signed(difference.mean)}{over}<br>({items} {interval(difference.over_items())};<br>{over_seeds})"
 
 
@@ -152,7 +152,7 @@ def steps(facts: Facts) -> Table:
                 ),
                 NONE if None in (a.point, b.point) else _change(escape(a.point), escape(b.point)),
                 signed(step.difference.mean if step.difference else None)
-                + (f"<br>over {step.over}" if step.difference and step.over else ""),
+                + (f"<br>{escape(step.over)}" if step.difference and step.over else ""),
             )
         )
     return Table(header, tuple(rows), left=3)
