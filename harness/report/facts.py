@@ -113,20 +113,6 @@ class Step:
     difference: Evidence | None
     """After minus before; None if no common seeds can be compared."""
 
-    @property
-    def over(self) -> str:
-        """Over what the difference is, if not over a score of every planned seed; else empty."""
-        sides = [row.finals for row in (self.before, self.after)]
-        return "; ".join(over_what(side) for side in sides if side.scores and not (side.constant or side.complete))
-
-
-def over_what(side: Finals) -> str:
-    """Return which seeds of a study are compared, e.g. "mnr: seeds 1 and 3, 2 diverged, counted as 0"."""
-    *first, last = map(str, filter(None, side.scores))
-    scored = f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
-    lost = " and ".join(map(str, side.diverged))
-    return f"{side.study}: {scored}" + (f"; {lost} diverged, counted as 0" if lost else "")
-
 
 @dataclass(frozen=True)
 class Facts:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.report.facts import Facts, Row
+from harness.report.facts import Facts, Row, Step
 from harness.text import NONE, counted, escape
+from harness.verdicts.finals import Finals
 
 LOST = " ‡"
 """Marks a study of which planned seeds have no score: its means are over the others, and it has no rank."""
@@ -43,6 +44,22 @@ def unranked(facts: Facts) -> list[Row]:
 def seeds_of(row: Row) -> str:
     """Return how many of a row's planned seeds have a score."""
     return f"{len(row.finals.scores)} of {counted(row.finals.planned, 'seed')}"
+
+
+def over(step: Step) -> str:
+    """Return in markdown which seeds a difference is over, if not all seeds of both studies have a score.
+
+    An example: "mnr: seeds 1 and 3; 2 diverged, counted as 0".
+    """
+    sides = [row.finals for row in (step.before, step.after)]
+    return escape("; ".join(_seeds(side) for side in sides if side.scores and not (side.constant or side.complete)))
+
+
+def _seeds(side: Finals) -> str:
+    *first, last = map(str, side.scores)
+    scored = f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
+    lost = " and ".join(map(str, side.diverged))
+    return f"{side.study}: {scored}" + (f"; {lost} diverged, counted as 0" if lost else "")
 
 
 def why_lost(row: Row) -> str:

@@ -30,11 +30,11 @@ def section(facts: Facts) -> Iterable[str]:
 def table(facts: Facts, lines: Sequence[Result]) -> Table:
     """Return the result table, best study first."""
     title = titles.of_score(facts.headline)
-    header = ("rank", "study", f"{title}<br>(95 %)", "to the best<br>(95 %)", "at default point", "seeds", "minutes")
+    header = ("study", "rank", f"{title}<br>(95 %)", "to the best<br>(95 %)", "at default point", "seeds", "minutes")
     rows = tuple(
         (
-            NONE if line.rank is None else str(line.rank),
             _name(line),
+            NONE if line.rank is None else str(line.rank),
             score(line.mean) + _bounds(line.interval, signs=False),
             signed(line.to_best) + _bounds(line.to_best_interval, signs=True),
             score(line.default),
@@ -43,7 +43,7 @@ def table(facts: Facts, lines: Sequence[Result]) -> Table:
         )
         for line in lines
     )
-    return Table(header, rows, left=2)
+    return Table(header, rows)
 
 
 def _name(line: Result) -> str:

@@ -73,7 +73,7 @@ def _result(plan: Plan, side: Finals, best: Finals | None, *, ranked: bool, riva
         side.study,
         1 + sum(_printed(_mean(rival)) > _printed(_mean(side)) for rival in rivals) if ranked else None,
         float(np.mean(scores)) if scores else None,
-        estimates.interval(side.counted) if scores and not (side.constant or side.diverged) else None,
+        spread(side),
         None if apart is None else apart.mean,
         None if apart is None else apart.deciding(),
         float(np.mean(list(default.scores.values()))) if default is not None and default.scores else None,
@@ -82,6 +82,12 @@ def _result(plan: Plan, side: Finals, best: Finals | None, *, ranked: bool, riva
         len(side.diverged),
         sum(record.train_seconds + record.eval_seconds for record in records) / 60,
     )
+
+
+def spread(side: Finals) -> Interval | None:
+    """Return the 95 percent interval of a study's mean over seeds or tunings; None for one, or if a seed diverged."""
+    known = side.scores and not (side.constant or side.diverged)
+    return estimates.interval(side.counted) if known else None
 
 
 def _mean(side: Finals) -> float:

@@ -80,4 +80,4 @@ def test_what_is_forgotten_is_drawn_only_for_further_measures() -> None:
     plain = synthetic.make(synthetic.make_ablation(["mnr"], seeds=2, trials=1, expect=[]))
     assert draw(forgetting, gather(plain)) is None
     assert "## Gain and forgetting" not in page(gather(plain), set(), "harness run mine.py")
-    assert "decide" not in page(gather(plain), set(), "harness run mine.py").split("## Tasks")[0].split("## Result")[1]
+    assert "decide" not in page(gather(plain), set(), "harness run mine.py").split("## Tasks")[0].split("## Scores")[1]

@@ -17,7 +17,7 @@ def check(report: Published) -> Iterator[Compared]:
     """Yield what was compared of the verdict's line and of the answer."""
     blocks = report.page.split("\n\n")
     yield from _verdict_line(report, plain(blocks[1]))
-    table = next((each for each in report.tables if each.header[:2] == ("rank", "study")), None)
+    table = next((each for each in report.tables if each.header[:2] == ("study", "rank")), None)
     if table is None:
         yield Compared(0, "first screen: there is no result table")
         return
@@ -62,15 +62,15 @@ def _rows(report: Published, table: PageTable) -> Iterator[Compared]:
     ranked, section = whole(report), "result table"
     printed = {name: round(mean, 2) for name, mean in ranked.items()}
     best = next(iter(ranked), "")
-    if missing := {*report.studies} - {name_of(row[1])[0] for row in table.rows}:
+    if missing := {*report.studies} - {name_of(row[0])[0] for row in table.rows}:
         yield Compared(0, f"{section}: {', '.join(sorted(missing))} has no line")
     for row in table.rows:
-        name, marked = name_of(row[1])
+        name, marked = name_of(row[0])
         seeds, where = report.seeds(name), f"{section}: {name}, "
         rank = 1 + sum(other > printed[name] for other in printed.values()) if name in printed else None
-        yield comparing.numbers(where + "rank", row[0], [] if rank is None else [rank])
-        if row[1].startswith("**") != (rank == 1) or marked != bool(seeds.scores and seeds.lost):
-            yield Compared(0, f"{where}mark: {row[1]!r} has rank {rank}, {len(seeds.lost)} seeds have no score")
+        yield comparing.numbers(where + "rank", row[1], [] if rank is None else [rank])
+        if row[0].startswith("**") != (rank == 1) or marked != bool(seeds.scores and seeds.lost):
+            yield Compared(0, f"{where}mark: {row[0]!r} has rank {rank}, {len(seeds.lost)} seeds have no score")
         mean = repetitions.mean(seeds, report.headline)
         known = mean and not (seeds.constant or seeds.diverged)
         spread = repetitions.interval(seeds.repetitions(report.headline)) if known else []
@@ -126,7 +126,7 @@ def _answer(report: Published, table: PageTable, page: str) -> Iterator[Compared
     yield sentence(where, page, f"Highest mean: {' and '.join(first)} with ", ranked[best], *interval)
     if spread:
         yield sentence(where, page, f"] over {_repetitions(report, best)}.")
-    rows = {name_of(row[1])[0]: row for row in table.rows}
+    rows = {name_of(row[0])[0]: row for row in table.rows}
     if following := [name for name in ranked if name not in first]:
         yield from _lead(report, page, first, following, {name: rows[name][3] for name in following if name in rows})
     yield from _against(report, page, ranked)

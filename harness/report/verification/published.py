@@ -132,7 +132,7 @@ def read(folder: Path) -> Published:
         sharing = tuple(frozenset(map(canonical, group)) for group in whole["seeds_shared"])
         best, default, points = _finals(lines)
         tables = tuple(_tables(page))
-        headline = _score(next((t.header[2] for t in tables if t.header[:2] == ("rank", "study")), ""), best)
+        headline = _score(next((t.header[2] for t in tables if t.header[:2] == ("study", "rank")), ""), best)
         _without_unfit(page, headline, (best, default))
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as problem:
         raise UsageError(
