@@ -31,8 +31,9 @@ EXITS = (
     Exit(2, "an error in the arguments, the study file or the data, or the store is locked; nothing was trained"),
     Exit(
         3,
-        "incomplete: runs failed, diverged or are missing, or a claim lacks what it needs; with --strict also: a "
-        "verdict is inconclusive, or rests on choices made after test scores were known",
+        "incomplete: runs failed or are missing, or a claim lacks what it needs (a final run that diverged counts as "
+        "a score of 0); with --strict also: a verdict is inconclusive, or rests on choices made after test scores "
+        "were known",
         ("run", "check"),
     ),
     Exit(3, "incomplete: runs of a store failed, diverged or are missing", ("transfer",)),
