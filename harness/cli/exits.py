@@ -36,7 +36,7 @@ EXITS = (
         "were known",
         ("run", "check"),
     ),
-    Exit(3, "incomplete: runs of a store failed, diverged or are missing", ("transfer",)),
+    Exit(3, "incomplete: runs of a store failed or are missing", ("transfer",)),
     Exit(3, "the data of a task are not available", ("fetch",)),
     Exit(3, "no score could be compared", ("calibrate",)),
     Exit(3, "a store, report, file, model or data set cannot be read or written, or the hub cannot be reached"),

@@ -24,6 +24,7 @@ from harness.planning.planner import make_plan
 from harness.report import curves, figures, tables, write_report
 from harness.report.edges import edge_of
 from harness.report.facts import gather, without_paths
+from harness.report.figures.sweeps import sweeps as draw_sweeps
 from harness.report.threats import threats
 from harness.scores import HEADLINE
 from harness.spec.expectations import beats
@@ -243,6 +244,12 @@ def test_a_sweep_is_a_table_and_a_curve(tmp_path: Path) -> None:
         assert line in page
     assert page.index("| 100 |") < page.index("| 900 |") < page.index("| all |")
     assert ElementTree.parse(tmp_path / "figures" / "sweeps.svg").getroot().tag.endswith("svg")
+    drawn = draw_sweeps(gather(plan))
+    assert drawn is not None
+    axis = drawn.axes[0].xaxis
+    ticks = dict(zip([tick.get_text() for tick in axis.get_ticklabels()], axis.get_ticklocs(), strict=True))
+    assert ticks["100"] == 100, "the axis has the rows requested, as the table"
+    assert ticks.keys() <= {"100", "900", "all"}
 
 
 def test_studies_that_no_number_tells_apart_are_no_sweep(tmp_path: Path) -> None:

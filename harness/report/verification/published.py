@@ -126,6 +126,8 @@ def read(folder: Path) -> Published:
         with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file))
         whole = json.loads((folder / "records.json").read_text(encoding="utf-8"))
+        if "seeds_shared" not in whole:
+            raise ValueError("an older version of the harness wrote it; write the report again")
         records: dict[str, list[dict[str, Any]]] = {}
         for record in whole["records"]:
             records.setdefault(canonical(record["study"]), []).append(record)
@@ -136,7 +138,7 @@ def read(folder: Path) -> Published:
         _without_unfit(page, headline, (best, default))
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as problem:
         raise UsageError(
-            f"{folder}: cannot be read as a report ({type(problem).__name__}: {problem}); give a folder with the "
+            f"{folder}: cannot be read as a report ({problem}); give a folder with the "
             "README.md, scores.csv and records.json that `harness report` wrote"
         ) from problem
     return Published(page, tuple(lines), tables, headline, best, default, points, records, sharing)
