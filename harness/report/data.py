@@ -9,7 +9,9 @@ from typing import Any
 
 from harness.files import as_json, finite
 from harness.planning.pairing import share_seeds
-from harness.report.facts import Facts, without_paths
+from harness.planning.plan import PlannedRun
+from harness.report.facts import Facts, Row, without_paths
+from harness.spec.study import UNTRAINED
 from harness.text import in_csv, in_json
 
 
@@ -17,18 +19,20 @@ def scores_csv(facts: Facts) -> str:
     """Return one line per untrained or final run: its point, outcome, and scores on a 0 to 1 scale.
 
     A run that ended without scores, or is not done, has a line as well, so that readers of the file know which seeds a
-    mean lacks. A run without an id waits for the trials that decide its point.
+    mean lacks. A run without an id waits for the trials that decide its point, and one that is unfit has scores that
+    no mean of the headline contains.
     """
-    runs = [run for row in facts.rows for run in row.runs if run.stage != "tune"]
+    lines = [(row, run) for row in facts.rows for run in row.runs if run.stage != "tune"]
+    runs = [run for _, run in lines]
     records = [run.record for run in runs if run.record is not None]
     options = sorted({name for r in runs if r.point for name in r.point.as_dict()} - {"batch_size", "lr"})
     scores = sorted({name for record in records for name in record.scores})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     point_columns = ["batch_size", "lr", *options]
-    header = ["study", "stage", "roles", "seed", "id", "outcome", "subject", *point_columns, *scores]
+    header = ["study", "stage", "roles", "seed", "id", "outcome", "unfit", "subject", *point_columns, *scores]
     writer.writerow(map(in_csv, header))
-    for run in runs:
+    for row, run in lines:
         point, record = run.point.as_dict() if run.point else {}, run.record
         cells = [
             run.study,
@@ -37,12 +41,22 @@ def scores_csv(facts: Facts) -> str:
             run.seed,
             run.id or "",
             "not done" if record is None else record.outcome,
+            "yes" if _is_unfit(row, run) else "",
             "" if record is None else record.provenance.get("subject", ""),
             *(point.get(name, "") for name in point_columns),
             *("" if record is None else finite(record.scores.get(name, "")) for name in scores),
         ]
         writer.writerow(map(in_csv, cells))
     return text.getvalue()
+
+
+def _is_unfit(row: Row, run: PlannedRun) -> bool:
+    """Return whether a run has scores that are not compared, e.g. because its predictions are missing."""
+    seed = None if run.stage == UNTRAINED else run.seed
+    both = (("best", row.finals), ("default", row.untuned))
+    sides = [side for role, side in both if seed is None or role in run.roles]
+    ended = run.record is not None and run.record.outcome == "ok"
+    return ended and all(seed not in side.scores for side in sides)
 
 
 def records_json(facts: Facts) -> str:

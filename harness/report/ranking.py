@@ -52,14 +52,14 @@ def over(step: Step) -> str:
     An example: "mnr: seeds 1 and 3; 2 diverged, counted as 0".
     """
     sides = [row.finals for row in (step.before, step.after)]
-    return escape("; ".join(_seeds(side) for side in sides if side.scores and not (side.constant or side.complete)))
+    return escape("; ".join(_seeds(side) for side in sides if side.ended and not (side.constant or side.complete)))
 
 
 def _seeds(side: Finals) -> str:
-    *first, last = map(str, side.scores)
-    scored = f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
-    lost = " and ".join(map(str, side.diverged))
-    return f"{side.study}: {scored}" + (f"; {lost} diverged, counted as 0" if lost else "")
+    *first, last = map(str, side.scores or [""])
+    scored = f"seeds {', '.join(first)} and {last}" if first else f"seed {last}" * bool(last)
+    lost = f"{' and '.join(map(str, side.diverged))} diverged, counted as 0" if side.diverged else ""
+    return f"{side.study}: {'; '.join(filter(None, (scored, lost)))}"
 
 
 def why_lost(row: Row) -> str:

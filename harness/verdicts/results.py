@@ -150,7 +150,11 @@ def _against(plan: Plan, lines: Sequence[Result], best: Result) -> list[str]:
                 f"{line.study} has no rank: {line.diverged} of its {line.planned} final runs diverged. Its mean is "
                 "over the others; its distance to the best counts what diverged as 0."
             )
-    lacking = [f"{line.study} ({line.seeds} of {line.planned})" for line in unranked if not line.diverged]
+    lacking = [
+        f"{line.study} ({f'{line.seeds} of {line.planned}' if line.planned else 'no best point'})"
+        for line in unranked
+        if not line.diverged
+    ]
     if lacking:
         sentences.append(f"Not ranked, because final runs have no score: {', '.join(lacking)}.")
     return sentences

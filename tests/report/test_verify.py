@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from harness.cli.main import main
 from harness.planning.plan import Plan, PlannedRun
 from harness.planning.planner import make_plan
 from harness.report import write_report
+from harness.report.data import records_json, scores_csv
+from harness.report.facts import gather
+from harness.report.markdown import page
 from harness.report.verification.verify import differs_from_store, verify
 from harness.spec import losses
 from harness.spec.expectations import Expectation, at_least, beats, in_order, keeps, within
@@ -119,6 +123,54 @@ def test_reports_of_any_shape_agree_with_their_records(case: str, tmp_path: Path
     assert found.checked > 20
 
 
+def at_random(number: int) -> Plan:
+    """Return a plan of a random shape, in which runs are missing, fail, or cannot be compared at random."""
+    chosen = random.Random(number)
+    names = ["softmax", "cosine", "mnr", "mnr+hard", "a * _b_", "seeds 1 and 2", "x, 95 % [1.0, 2.0]", "[b] 3.14"]
+    names = chosen.sample(names, chosen.randint(2, 5))
+    made = synthetic.make_ablation(names, expect=[], seeds=chosen.randint(1, 4), trials=chosen.randint(1, 4))
+    twin = replace(made.studies[0], name=f"{names[0]} twin")
+    claims = (
+        beats(*names[:2]),
+        in_order(*names, at="default"),
+        beats(twin.name, names[0]),
+        within(names[0], 0.7, 0.05),
+    )
+    budget = replace(made.budget, tunings=chosen.choice([1, 1, 2, 3]))
+    rate = chosen.choice([0, 0.05, 0.2])
+
+    def change(run: PlannedRun, record: Record) -> Record | None:
+        of_run = random.Random(f"{number} {run.study} {run.stage} {run.seed} {run.trial}")
+        if of_run.random() >= rate:
+            return record
+        outcome = of_run.choice(["diverged", "failed", "infeasible", "missing", "no predictions", "no task"])
+        if outcome == "missing":
+            return None
+        if outcome == "no predictions":
+            return replace(record, items={})
+        if outcome == "no task":
+            return replace(record, scores={name: s for name, s in record.scores.items() if name != "mteb/STS12"})
+        return replace(record, outcome=outcome, scores={}, items={}, error="ValueError: 3.5 x")  # type: ignore[arg-type]
+
+    ablation = replace(made, studies=(*made.studies, twin), expect=claims, budget=budget)
+    return synthetic.make(
+        ablation, quality={name: chosen.choice([0.6, 0.6, 0.7, 0.8]) for name in names}, change=change
+    )
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_reports_of_random_shapes_agree_with_their_records(number: int, tmp_path: Path) -> None:
+    """Ran once with 400 numbers."""
+    facts = gather(at_random(number))
+    for name, content in (
+        ("README.md", page(facts, (), "harness run x.py")),
+        ("scores.csv", scores_csv(facts)),
+        ("records.json", records_json(facts)),
+    ):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    assert verify(tmp_path).problem is None
+
+
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a plan with a study that lost a seed."""
@@ -132,15 +184,15 @@ def claimed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mutated(folder: Path, pattern: str, instead: str) -> str | None:
-    page = folder / "README.md"
-    text = page.read_text(encoding="utf-8")
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8")
     changed = re.sub(pattern, instead, text, count=1, flags=re.M)
     assert changed != text, pattern
-    page.write_text(changed, encoding="utf-8")
+    readme.write_text(changed, encoding="utf-8")
     try:
         return verify(folder).problem
     finally:
-        page.write_text(text, encoding="utf-8")
+        readme.write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -219,8 +271,8 @@ NOT_NUMBERS = {
 
 def test_only_numbers_that_need_predictions_can_be_changed(claimed: Path) -> None:
     """Each number with decimals of each table is changed in its last digit, one after the other."""
-    page = claimed / "README.md"
-    text = page.read_text(encoding="utf-8")
+    readme = claimed / "README.md"
+    text = readme.read_text(encoding="utf-8")
     passed: set[tuple[str, str]] = set()
     tried = 0
     for table in re.finditer(r"^\|.*(?:\n\|.*)*", text.partition("## Audit")[0], re.M):
@@ -229,11 +281,11 @@ def test_only_numbers_that_need_predictions_can_be_changed(claimed: Path) -> Non
         for number in re.finditer(r"\d\.\d\d?(?!\d)", table.group()):
             column = len(re.findall(r"(?<!\\)\|", table.group()[: number.start()].rpartition("\n")[2]))
             last = table.start() + number.end() - 1
-            page.write_text(f"{text[:last]}{'1' if text[last] != '1' else '3'}{text[last + 1 :]}", encoding="utf-8")
+            readme.write_text(f"{text[:last]}{'1' if text[last] != '1' else '3'}{text[last + 1 :]}", encoding="utf-8")
             tried += 1
             if verify(claimed).problem is None:
                 passed.add((section, header[column].partition("<br>")[0].strip()))
-    page.write_text(text, encoding="utf-8")
+    readme.write_text(text, encoding="utf-8")
     assert tried > 450
     assert passed == NEED_PREDICTIONS | NOT_NUMBERS
 
@@ -261,8 +313,8 @@ def test_each_code_of_verify_is_reached(
     record = next((store.folder / "records").rglob("*.json*"))
     record.write_text("{", encoding="utf-8")
     assert main(["verify", "report", "--store", "store"]) == 3
-    page = folder / "README.md"
-    page.write_text(page.read_text(encoding="utf-8").replace("Highest mean: mnr", "Highest mean: cosine"), "utf-8")
+    readme = folder / "README.md"
+    readme.write_text(readme.read_text(encoding="utf-8").replace("Highest mean: mnr", "Highest mean: cosine"), "utf-8")
     capsys.readouterr()
     assert main(["verify", "report"]) == 1
     assert capsys.readouterr().out.startswith("disagrees: report: first screen: answer")

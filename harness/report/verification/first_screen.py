@@ -69,7 +69,7 @@ def _rows(report: Published, table: PageTable) -> Iterator[Compared]:
         seeds, where = report.seeds(name), f"{section}: {name}, "
         rank = 1 + sum(other > printed[name] for other in printed.values()) if name in printed else None
         yield comparing.numbers(where + "rank", row[1], [] if rank is None else [rank])
-        if row[0].startswith("**") != (rank == 1) or marked != bool(seeds.scores and seeds.lost):
+        if row[0].startswith("**") != (rank == 1) or marked != bool(seeds.values(report.headline) and seeds.lost):
             yield Compared(0, f"{where}mark: {row[0]!r} has rank {rank}, {len(seeds.lost)} seeds have no score")
         mean = repetitions.mean(seeds, report.headline)
         known = mean and not (seeds.constant or seeds.diverged)
@@ -95,13 +95,11 @@ def _to_best(report: Published, where: str, cell: str, name: str, best: str) -> 
     The interval also covers the test items, so its ends need predictions.
     """
     seeds = report.seeds(name)
-    if name == best or not best or not seeds.scores:
-        yield comparing.text(where, cell, NONE)
-        return
     paired = report.shares(name, best)
-    apart, *ends = repetitions.difference(seeds, report.seeds(best), report.headline, paired=paired)
-    yield comparing.numbers(where, cell, [apart, *(None for _ in ends)])
-    yield contains(where, cell.partition("(")[2], ends)
+    apart = repetitions.difference(seeds, report.seeds(best), report.headline, paired=paired) if name != best else []
+    apart = apart if seeds.values(report.headline) else []
+    yield comparing.numbers(where, cell, [*apart[:1], *(None for _ in apart[1:])])
+    yield contains(where, cell.partition("(")[2], apart[1:])
 
 
 def contains(where: str, cell: str, inner: Sequence[float]) -> Compared:
@@ -125,20 +123,13 @@ def _answer(report: Published, table: PageTable, page: str) -> Iterator[Compared
     interval: list[Expected] = [", 95 % [", spread[0], ", ", spread[1], "] over "] if spread else [", with one seed."]
     yield sentence(where, page, f"Highest mean: {' and '.join(first)} with ", ranked[best], *interval)
     if spread:
-        yield sentence(where, page, f"] over {_repetitions(report, best)}.")
+        seeds = report.seeds(best)
+        over: list[Expected] = [None, " tunings"] if seeds.by_tuning else [seeds.planned, " seeds."]
+        yield sentence(where, page, "] over ", *over)
     rows = {name_of(row[0])[0]: row for row in table.rows}
     if following := [name for name in ranked if name not in first]:
         yield from _lead(report, page, first, following, {name: rows[name][3] for name in following if name in rows})
     yield from _against(report, page, ranked)
-
-
-def _repetitions(report: Published, best: str) -> str:
-    seeds = report.seeds(best)
-    if not seeds.by_tuning:
-        return f"{seeds.planned} seeds"
-    tunings = len(seeds.repetitions(report.headline))
-    each = seeds.planned // tunings
-    return f"{tunings} tunings with {each} final seed{'s' * (each > 1)} each"
 
 
 def _lead(
@@ -174,7 +165,9 @@ def _against(report: Published, page: str, ranked: dict[str, float]) -> Iterator
         yield sentence(where, page, f"{name} has no rank: {lost}")
     for name in (name for name in unranked if not report.seeds(name).diverged):
         without = page.partition("Not ranked, because final runs have no score: ")[2]
-        yield sentence(where, without, f"{name} ({_seeds(report, name)})")
+        yield sentence(
+            where, without, f"{name} ({_seeds(report, name) if report.seeds(name).planned else 'no best point'})"
+        )
 
 
 def _other_measures(report: Published, page: str, names: Sequence[str]) -> Iterator[Compared]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.report import titles
 from harness.spec.budget import TUNING_STEP
-from harness.text import escape, from_csv
+from harness.text import NONE, escape, from_csv
 
 UNTRAINED = "untrained"
 _MARKS = re.compile(r"(?: [†‡])*$")
@@ -64,7 +64,7 @@ class Seeds:
 
     def ended(self, score: str) -> dict[int, float]:
         """Return one score by seed, 0 for those that diverged."""
-        return self.values(score) | dict.fromkeys(self.diverged, 0.0) if self.values(score) else {}
+        return self.values(score) | dict.fromkeys(self.diverged, 0.0)
 
     def repetitions(self, score: str, seeds: Collection[int] | None = None) -> list[float]:
         """Return the independent repetitions: one number per seed, or per tuning the mean over its seeds."""
@@ -108,7 +108,7 @@ class Published:
 
     def score(self, title: str) -> str:
         """Return the name of the score that a column's title stands for; empty if none does."""
-        return _score(title, self.best)
+        return _score(title, self.lines)
 
     def shares(self, one: str, other: str) -> bool:
         """Return whether two studies are compared seed by seed."""
@@ -132,10 +132,9 @@ def read(folder: Path) -> Published:
         for record in whole["records"]:
             records.setdefault(canonical(record["study"]), []).append(record)
         sharing = tuple(frozenset(map(canonical, group)) for group in whole["seeds_shared"])
-        best, default, points = _finals(lines)
         tables = tuple(_tables(page))
-        headline = _score(next((t.header[2] for t in tables if t.header[:2] == ("study", "rank")), ""), best)
-        _without_unfit(page, headline, (best, default))
+        headline = _score(next((t.header[2] for t in tables if t.header[:2] == ("study", "rank")), ""), lines)
+        best, default, points = _finals(lines, headline)
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as problem:
         raise UsageError(
             f"{folder}: cannot be read as a report ({problem}); give a folder with the "
@@ -144,23 +143,13 @@ def read(folder: Path) -> Published:
     return Published(page, tuple(lines), tables, headline, best, default, points, records, sharing)
 
 
-def _score(title: str, studies: Mapping[str, Seeds]) -> str:
+def _score(title: str, lines: Sequence[Mapping[str, str]]) -> str:
     """Return the name of the score that has a title; empty if none has."""
-    names = {name for seeds in studies.values() for scores in seeds.scores.values() for name in scores}
+    names = {name for line in lines[:1] for name in line if "/" in name}
     return next((name for name in sorted(names) if titles.of_score(name) == title.partition("<br>")[0]), "")
 
 
-def _without_unfit(page: str, headline: str, sides: Iterable[Mapping[str, Seeds]]) -> None:
-    """Drop the headline of the runs that the page names as not comparable, e.g. because they lack predictions."""
-    unfit = plain(page.partition("Final runs that cannot be compared:")[2].partition("\n## ")[0])
-    for study, seeds in ((study, seeds) for side in sides for study, seeds in side.items()):
-        for seed, scores in seeds.scores.items():
-            if f"- {study} seed {seed} " in unfit and headline in scores:
-                del scores[headline]
-                seeds.lost.append(seed)
-
-
-def _finals(lines: list[dict[str, str]]) -> tuple[dict[str, Seeds], dict[str, Seeds], dict[str, str]]:
+def _finals(lines: list[dict[str, str]], headline: str) -> tuple[dict[str, Seeds], dict[str, Seeds], dict[str, str]]:
     best: dict[str, Seeds] = {}
     default: dict[str, Seeds] = {}
     points: dict[str, str] = {}
@@ -176,11 +165,12 @@ def _finals(lines: list[dict[str, str]]) -> tuple[dict[str, Seeds], dict[str, Se
             if line["outcome"] == "ok":
                 seeds.scores[seed] = dict(scores)
                 seeds.ids.append(line["id"])
-            else:
+            if line["outcome"] != "ok" or line["unfit"]:
+                seeds.scores.get(seed, {}).pop(headline, None)
                 seeds.lost.append(seed)
-                seeds.diverged.extend([seed] * (line["outcome"] == "diverged"))
-        if "best" in roles and line["lr"]:
-            points.setdefault(study, f"batch {line['batch_size']}, lr {float(line['lr']):.3g}")
+                seeds.diverged.extend([seed] * (line["outcome"] == "diverged" and not constant))
+        if "best" in roles:
+            points.setdefault(study, f"batch {line['batch_size']}, lr {float(line['lr']):.3g}" if line["lr"] else NONE)
     return best, default, points
 
 

@@ -75,12 +75,19 @@ def diagnostics(report: Published, table: PageTable) -> Iterator[Compared]:
 
 def tuning(report: Published, table: PageTable) -> Iterator[Compared]:
     """Yield the default point's dev score and the best of k points, by listing every choice of k points."""
+    planned = {
+        name_of(row[0])[0]: int(row[each.column("trials")])
+        for each in report.tables
+        if "distinct points" in each.header
+        for row in each.rows
+    }
     for row in table.rows:
         name = name_of(row[0])[0]
         trials = _trials(report, name)
-        first = _dev(trials[0]) if trials else None
+        first = _dev(trials[0]) if trials and trials[0]["trial"] == 0 else None
         yield numbers(f"{table.section}: {name}, default point", row[1], () if first is None else (100 * first,))
         fixed = [_dev(record) for record in trials if 1 <= record["trial"] < 8]
+        fixed = fixed if len(fixed) == min(planned[name], 8) - 1 else []  # the curve is known once all have ended
         for title, cell in zip(table.header[2:], row[2:], strict=True):
             number = int(NUMBER.findall(title)[0])
             choices = [[s for s in c if s is not None] for c in itertools.combinations(fixed, number)]

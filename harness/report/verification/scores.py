@@ -19,7 +19,7 @@ def means(report: Published, table: PageTable) -> Iterator[Compared]:
     for row in table.rows:
         name, marked = name_of(row[0])
         seeds, where = report.seeds(name), f"{table.section}: {name}, "
-        yield _mark(where, row[0], marked, seeds)
+        yield _mark(report, where, row[0], marked, seeds)
         for title, cell in zip(table.header[3:], row[3:], strict=True):
             at = where + title.partition("<br>")[0]
             if "the row above" in title:
@@ -33,16 +33,23 @@ def means(report: Published, table: PageTable) -> Iterator[Compared]:
             elif title == "minutes":
                 yield comparing.numbers(at, cell, [minutes(report.records.get(name, []))])
             elif title == "runs done":
-                done = sum(record["outcome"] != "failed" for record in report.records.get(name, []))
-                yield comparing.numbers(at, cell, [done, None])
+                yield comparing.numbers(at, cell, [_done(report, name), None])
             elif score := report.score(title):
                 yield comparing.numbers(at, cell, repetitions.mean(seeds, score))
         before = name
 
 
-def _mark(where: str, cell: str, marked: bool, *sides: Seeds) -> Compared:
+def _done(report: Published, name: str) -> int | None:
+    """Return how many runs of a study are done; None if a run lacks a task, which may still come."""
+    every = {score for seeds in report.best.values() for scores in seeds.scores.values() for score in scores}
+    records = report.records.get(name, [])
+    whole = all(every <= {*r["scores"]} for r in records if r["outcome"] == "ok" and r["stage"] != "tune")
+    return sum(record["outcome"] != "failed" for record in records) if whole else None
+
+
+def _mark(report: Published, where: str, cell: str, marked: bool, *sides: Seeds) -> Compared:
     """Require the mark of a study that lost seeds, and that no other study has it."""
-    lost = any(seeds.scores and seeds.lost for seeds in sides)
+    lost = any(seeds.values(report.headline) and seeds.lost for seeds in sides)
     return Compared(0, None if marked == lost else f"{where}mark: {cell!r}, seeds without a score: {lost}")
 
 
@@ -72,7 +79,8 @@ def _above(report: Published, where: str, cell: str, name: str, above: str) -> I
     first, *over = cell.partition("<br>(")[0].split("<br>")
     yield comparing.numbers(where, first, apart[:1])
     yield comparing.text(where, plain("".join(over)), _over(report, above, name))
-    yield comparing.numbers(f"{where}, over seeds", cell.partition("<br>seeds ")[2].removesuffix(")"), apart[1:])
+    over_seeds = re.search(r"<br>seeds ([^<]*)\)$", cell)
+    yield comparing.numbers(f"{where}, over seeds", over_seeds.group(1) if over_seeds else "", apart[1:])
 
 
 def _difference(report: Published, new: str, old: str) -> list[float]:
@@ -85,11 +93,13 @@ def _over(report: Published, *names: str) -> str:
     texts = []
     for name in names:
         seeds = report.seeds(name)
-        if seeds.lost:
-            *first, last = map(str, seeds.values(report.headline))
-            scored = f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
-            lost = " and ".join(map(str, seeds.diverged))
-            texts.append(f"{name}: {scored}" + (f"; {lost} diverged, counted as 0" if lost else ""))
+        if seeds.lost and not seeds.constant:
+            scored = [*map(str, seeds.values(report.headline))]
+            parts = (
+                [f"seeds {', '.join(scored[:-1])} and {scored[-1]}"] if scored[1:] else [f"seed {s}" for s in scored]
+            )
+            parts += [f"{' and '.join(map(str, seeds.diverged))} diverged, counted as 0"] if seeds.diverged else []
+            texts.append(f"{name}: {'; '.join(parts)}")
     return "; ".join(texts)
 
 
@@ -107,7 +117,7 @@ def ranks(report: Published, table: PageTable) -> Iterator[Compared]:
             yield comparing.numbers(where + "score", row[3], repetitions.mean(report.seeds(name), report.headline))
         if name not in both:
             continue
-        yield _mark(where, row[0], marked, *(side[name] for side in sides))
+        yield _mark(report, where, row[0], marked, *(side[name] for side in sides))
         for cell, title, places in zip(row[1:3], table.header[1:3], ranked, strict=True):
             rank = [1 + sum(other > places[name] for other in places.values())] if name in places else []
             yield comparing.numbers(where + title, cell, rank)
@@ -133,7 +143,7 @@ def every_score(report: Published, table: PageTable) -> Iterator[Compared]:
             seeds = report.seeds(name)
             where = f"{table.section}: {name}, {plain(row[0])}"
             yield comparing.numbers(where, cell, repetitions.mean(seeds, plain(row[0])))
-            yield _mark(where, title, marked, seeds)
+            yield _mark(report, where, title, marked, seeds)
 
 
 def steps(report: Published, table: PageTable) -> Iterator[Compared]:
