@@ -131,7 +131,7 @@ def at_random(number: int) -> Plan:
     made = synthetic.make_ablation(names, expect=[], seeds=chosen.randint(1, 4), trials=chosen.randint(1, 4))
     twin = replace(made.studies[0], name=f"{names[0]} twin")
     claims = (
-        beats(*names[:2]),
+        beats(names[0], names[1]),
         in_order(*names, at="default"),
         beats(twin.name, names[0]),
         within(names[0], 0.7, 0.05),
