@@ -31,11 +31,12 @@ EXITS = (
     Exit(2, "an error in the arguments, the study file or the data, or the store is locked; nothing was trained"),
     Exit(
         3,
-        "incomplete: runs failed or are missing, or a claim lacks what it needs; with --strict also: a "
-        "verdict is inconclusive, or rests on choices made after test scores were known",
+        "incomplete: runs failed or are missing, or a claim lacks what it needs (a final run that diverged counts as "
+        "a score of 0); with --strict also: a verdict is inconclusive, or rests on choices made after test scores "
+        "were known",
         ("run", "check"),
     ),
-    Exit(3, "incomplete: runs of a store failed, diverged or are missing", ("transfer",)),
+    Exit(3, "incomplete: runs of a store failed or are missing", ("transfer",)),
     Exit(3, "the data of a task are not available", ("fetch",)),
     Exit(3, "no score could be compared", ("calibrate",)),
     Exit(3, "a store, report, file, model or data set cannot be read or written, or the hub cannot be reached"),

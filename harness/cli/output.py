@@ -42,7 +42,7 @@ def print_verdicts(verdicts: Sequence[Verdict], plan: Plan) -> None:
     from harness.verdicts.until_decided import saved
 
     table = results(plan)
-    print_table(result_table(table, plan))
+    print_table(result_table(table, plan, width()))
     say(*answer(plan, table), "")
     for verdict in verdicts:
         say(words.line(verdict))

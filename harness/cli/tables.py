@@ -176,13 +176,25 @@ def records_table(records: Sequence[Record], width: int) -> Table:
     return table
 
 
-def result_table(lines: Sequence[Result], plan: Plan) -> Table:
-    """Return the result table, best study first; scores multiplied by 100, 95 percent intervals in brackets."""
+def result_table(lines: Sequence[Result], plan: Plan, width: int) -> Table:
+    """Return the result table, best study first; scores multiplied by 100, 95 percent intervals in brackets.
+
+    Args:
+        lines: the studies.
+        plan: their plan.
+        width: the number of characters that a line has; if it is small, less important columns are left out.
+    """
     headline = plan.ablation.testbed.headline
     table = _table(f"{headline} × 100, final runs at each study's best point")
+    full = width >= ROOM
+    if not full:
+        table.box = SIMPLE_HEAD
     table.add_column("study", overflow="fold")
-    for column in ("mean", "to the best", "at default", "seeds", "minutes"):
-        table.add_column(column, justify="right")
+    for column in ("mean", "to the best"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("seeds", justify="right", overflow="fold")
+    for column in ("at default", "minutes") if full else ():
+        table.add_column(column, justify="right", no_wrap=True)
     for line in lines:
         seeds = "" if line.study == UNTRAINED else str(line.seeds)
         if line.seeds < line.planned:
@@ -193,9 +205,8 @@ def result_table(lines: Sequence[Result], plan: Plan) -> Table:
             Text(shown(line.study), style="bold" if line.rank == 1 else ""),
             _with_bounds(line.mean, line.interval, ".1f"),
             _with_bounds(line.to_best, line.to_best_interval, "+.1f"),
-            "" if line.default is None else f"{100 * line.default:.1f}",
             seeds,
-            f"{line.minutes:.1f}",
+            *(["" if line.default is None else f"{100 * line.default:.1f}", f"{line.minutes:.1f}"] if full else []),
         )
     return table
 

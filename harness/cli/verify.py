@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Run the command, print to stdout, and return the exit code."""
-    from harness.report.verify import differs_from_store, verify
+    from harness.report.verification.verify import differs_from_store, verify
     from harness.store.folder import load
 
     records = None if options.store is None else load(options.store).records()

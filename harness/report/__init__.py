@@ -18,6 +18,7 @@
     html       the same page as a single file
     data       scores.csv and records.json
     transfer   the page of one ablation on several testbeds
+    verification  a published report recomputed from its records
 
 The same records give the same bytes: no time stamp, no path of the machine, no order that depends on a hash.
 """

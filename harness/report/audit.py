@@ -126,7 +126,7 @@ def _unshared(facts: Facts) -> Iterable[str]:
             means = np.mean(both, axis=0).tolist() if both else [None, None]
             cells += [score(mean) for mean in means]
         lines.append(tuple(cells))
-    header = [cell for name in names for cell in (escape(name), "without shared pairs")]
+    header = [cell for name in map(escape, names) for cell in (name, f"{name}<br>without shared pairs")]
     yield Table(("study", *header), tuple(lines)).markdown()
     yield (
         "Spearman correlation of the STS tasks that share pairs with the training rows or with the dev set (on which "

@@ -38,7 +38,9 @@ class Row:
     view: str
     """The view and settings that differ from the testbed's, as tables show them."""
     trials: tuple[PlannedRun, ...]
-    """The planned trials."""
+    """The planned trials of the first tuning."""
+    later: tuple[PlannedRun, ...]
+    """The planned trials of later tunings."""
     best: tuple[PlannedRun, ...]
     """The planned final runs at the best point."""
     default: tuple[PlannedRun, ...]
@@ -51,7 +53,8 @@ class Row:
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
         """All runs; a final run that belongs to both points is counted once."""
-        return self.trials + self.best + tuple(run for run in self.default if run not in self.best)
+        finals = self.best + tuple(run for run in self.default if run not in self.best)
+        return self.trials + self.later + finals
 
     @property
     def records(self) -> list[Record]:
@@ -109,16 +112,6 @@ class Step:
     """The row of the second study."""
     difference: Evidence | None
     """After minus before; None if no common seeds can be compared."""
-
-    @property
-    def over(self) -> str:
-        """Over which seeds the difference is, if not over all that are planned, e.g. "seeds 1 and 3"; else empty."""
-        sides = [row.finals for row in (self.before, self.after) if not row.finals.constant]
-        if all(side.complete for side in sides):
-            return ""
-        seeds = sorted(set.intersection(*(set(map(int, filter(None, side.scores))) for side in sides)))
-        *first, last = map(str, seeds)
-        return f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
 
 
 @dataclass(frozen=True)
@@ -266,7 +259,7 @@ def gather(plan: Plan) -> Facts:
     """Compute the facts of a plan, done or not."""
     untrained = tuple(plan.of(UNTRAINED))
     nothing = Finals(UNTRAINED, 0)
-    rows = [Row(UNTRAINED, "none", "none", (), untrained, (), finals(plan, UNTRAINED), nothing)]
+    rows = [Row(UNTRAINED, "none", "none", (), (), untrained, (), finals(plan, UNTRAINED), nothing)]
     planned = {run.study for run in plan.runs}
     rows += [
         Row(
@@ -274,6 +267,7 @@ def gather(plan: Plan) -> Facts:
             study.label,
             study.reads,
             tuple(plan.trials(study.name)),
+            tuple(run for run in plan.of(study.name, "tune") if run.tuning),
             tuple(plan.of(study.name, "final", "best")),
             tuple(plan.of(study.name, "final", "default")),
             finals(plan, study.name),

@@ -50,7 +50,7 @@ a { color: #0b57a4; }
 @media (max-width: 46rem) {
   img { max-width: 46rem; }
   body { margin-top: 1rem; }
-  th:first-child, td:first-child { min-width: 0; max-width: 7.5rem; } /* a score fits beside the name */
+  th:first-child, td:first-child { min-width: 6.5rem; max-width: 7.5rem; } /* a score fits beside the name */
 }
 @media print {
   @page { size: A4 landscape; margin: 12mm; }

@@ -121,12 +121,13 @@ def budget_line(facts: Facts) -> str:
     trials = f"{' or '.join(map(str, numbers)) or 'no'} trial{'s' * (numbers != [1])}"
     firsts = {str(ablation.default_point(study)) for study in ablation.studies}
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
+    repeated = f", all for each of {budget.tunings} tunings" if budget.tunings > 1 else ""
     return (
         f"Each study has the same budget: {trials} of {length}, scored by "
-        f"{escape(titles.of_score(facts.objective))}, the first at {escape(first)}; then {budget.seeds} final "
-        f"run{'s' * (budget.seeds != 1)} "
-        "with new seeds at the best point and at the first point. The test measure and all others are scored only in "
-        "final runs. All scores are multiplied by 100, and differences are given in those points."
+        f"{escape(titles.of_score(facts.objective))}, the first at {escape(first)}; then "
+        f"{counted(budget.seeds, 'final run')} with new seeds at the best point and at the first point{repeated}. The "
+        "test measure and all others are scored only in final runs. All scores are multiplied by 100, and differences "
+        "are given in those points."
     )
 
 

@@ -6,10 +6,11 @@ study of which a planned seed has no score is not ranked: a loss that diverges w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from harness.report.facts import Facts, Row
-from harness.text import NONE, counted, escape, score
+from harness.report.facts import Facts, Row, Step
+from harness.text import NONE, counted, escape
+from harness.verdicts.finals import Finals
 
 LOST = " ‡"
 """Marks a study of which planned seeds have no score: its means are over the others, and it has no rank."""
@@ -22,11 +23,6 @@ def places(means: Mapping[str, float]) -> dict[str, int]:
     return {name: 1 + sum(other > printed[name] for other in printed.values()) for name in ordered}
 
 
-def leaders(ranks: Mapping[str, int]) -> list[str]:
-    """Return the names of all studies of rank 1."""
-    return [name for name, rank in ranks.items() if rank == 1]
-
-
 def in_words(ranks: Mapping[str, int]) -> str:
     """Return ranks as markdown, the worst first: "a < b = c"."""
     text, after = "", 0
@@ -34,12 +30,6 @@ def in_words(ranks: Mapping[str, int]) -> str:
         text += (" = " if rank == after else " < ") + escape(name) if text else escape(name)
         after = rank
     return text
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names as markdown: "a", "a and b", "a, b and c"."""
-    *first, last = map(escape, names)
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def has_lost(row: Row) -> bool:
@@ -56,31 +46,37 @@ def seeds_of(row: Row) -> str:
     return f"{len(row.finals.scores)} of {counted(row.finals.planned, 'seed')}"
 
 
+def over(step: Step) -> str:
+    """Return in markdown which seeds a difference is over, if not all seeds of both studies have a score.
+
+    An example: "mnr: seeds 1 and 3; 2 diverged, counted as 0".
+    """
+    sides = [row.finals for row in (step.before, step.after)]
+    return escape("; ".join(_seeds(side) for side in sides if side.ended and not (side.constant or side.complete)))
+
+
+def _seeds(side: Finals) -> str:
+    *first, last = map(str, side.scores or [""])
+    scored = f"seeds {', '.join(first)} and {last}" if first else f"seed {last}" * bool(last)
+    lost = f"{' and '.join(map(str, side.diverged))} diverged, counted as 0" if side.diverged else ""
+    return f"{side.study}: {'; '.join(filter(None, (scored, lost)))}"
+
+
+def why_lost(row: Row) -> str:
+    """Return in markdown why seeds of a row have no score."""
+    diverged = (f"{row.name} seed {seed} diverged" for seed in row.finals.diverged)
+    return escape("; ".join((*row.finals.lacking, *diverged)))
+
+
 def explained(facts: Facts) -> str:
     """Return what the mark `LOST` means for each study that has it; empty if none has."""
-    parts = [
-        f"{escape(row.name)} ({seeds_of(row)}: {escape('; '.join(row.finals.lacking))})" for row in unranked(facts)
-    ]
+    parts = [f"{escape(row.name)} ({seeds_of(row)}: {why_lost(row)})" for row in unranked(facts)]
     if not parts:
         return ""
     return (
         f"{LOST.strip()} {'; '.join(parts)}: not every planned seed has a score. Means are over the other seeds, which "
         "may be the lucky ones, so there is no rank."
     )
-
-
-def leader(facts: Facts, title: str) -> str:
-    """Return a sentence with all studies of the highest mean, and those that are not ranked."""
-    means = {row.name: mean for row in facts.rows if (mean := row.mean(facts.headline)) is not None}
-    ranked = places({row.name: means[row.name] for row in facts.rows if row.name in means and row.finals.complete})
-    if not means:
-        return f"There is no {title} yet."
-    best = leaders(ranked)
-    text = f"Highest mean: {listed(best)}, {escape(title)} {score(means[best[0]])}." if best else ""
-    if without := unranked(facts):
-        named = "; ".join(f"{escape(row.name)} ({score(means[row.name])} over {seeds_of(row)})" for row in without)
-        text += f" Not ranked, because seeds have no score: {named}."
-    return text.strip()
 
 
 def rank(ranks: Mapping[str, int], name: str) -> str:

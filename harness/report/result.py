@@ -30,11 +30,11 @@ def section(facts: Facts) -> Iterable[str]:
 def table(facts: Facts, lines: Sequence[Result]) -> Table:
     """Return the result table, best study first."""
     title = titles.of_score(facts.headline)
-    header = ("rank", "study", f"{title}<br>(95 %)", "to the best<br>(95 %)", "at default point", "seeds", "minutes")
+    header = ("study", "rank", f"{title}<br>(95 %)", "to the best<br>(95 %)", "at default point", "seeds", "minutes")
     rows = tuple(
         (
+            _name(line),
             NONE if line.rank is None else str(line.rank),
-            f"**{escape(line.study)}**" if line.rank == 1 else escape(line.study) + LOST * bool(line.diverged),
             score(line.mean) + _bounds(line.interval, signs=False),
             signed(line.to_best) + _bounds(line.to_best_interval, signs=True),
             score(line.default),
@@ -43,7 +43,14 @@ def table(facts: Facts, lines: Sequence[Result]) -> Table:
         )
         for line in lines
     )
-    return Table(header, rows, left=2)
+    return Table(header, rows)
+
+
+def _name(line: Result) -> str:
+    """Return a study's name, bold if it is the best, and marked if seeds of it have no score."""
+    if line.rank == 1:
+        return f"**{escape(line.study)}**"
+    return escape(line.study) + LOST * (line.mean is not None and not line.is_whole)
 
 
 def _bounds(bounds: Interval | None, *, signs: bool) -> str:

@@ -9,10 +9,11 @@ import numpy as np
 
 from harness.report import titles
 from harness.report.facts import Facts, Row, Step, without_paths
-from harness.report.ranking import LOST, has_lost, places, rank, seeds_of
-from harness.stats import estimates, intervals
+from harness.report.ranking import LOST, has_lost, over, places, rank, seeds_of
+from harness.stats import intervals
 from harness.store.records import Record
 from harness.text import NONE, count, escape, failure, score, signed
+from harness.verdicts.results import spread
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,15 @@ def _others(facts: Facts) -> tuple[str, ...]:
 
 
 def mean_over_seeds(row: Row) -> str:
-    """Format a study's mean test score with its interval over seeds as a table cell."""
+    """Format a study's mean test score with its interval over seeds (or tunings) as a table cell."""
     scores = list(row.finals.scores.values())
     if not scores:
         return NONE
     text = score(float(np.mean(scores)))
-    if not row.finals.constant:
-        spread = estimates.interval(scores)
-        text += f"<br>({interval(spread, signs=False)})" if spread else "<br>(one seed)"
+    if (bounds := spread(row.finals)) is not None:
+        text += f"<br>({interval(bounds, signs=False)})"
+    elif row.finals.planned == 1 and not row.finals.constant:
+        text += "<br>(one seed)"
     if len(scores) < row.finals.planned:
         text += f"<br>{seeds_of(row)}"
     return text
@@ -110,8 +112,12 @@ def _difference(step: Step | None, items: str) -> str:
     difference = step.difference
     seeds = difference.over_seeds()
     over_seeds = f"seeds {interval(seeds)}" if seeds else "one seed: no interval over seeds"
-    over = f"<br>over {step.over}" if step.over else ""
-    return f"{signed(difference.mean)}{over}<br>({items} {interval(difference.over_items())};<br>{over_seeds})"
+    return f"{_partly(step)}<br>({items} {interval(difference.over_items())};<br>{over_seeds})"
+
+
+def _partly(step: Step) -> str:
+    """Return a step's difference, and the seeds that it is over if some have no score."""
+    return signed(step.difference.mean if step.difference else None) + (f"<br>{of}" if (of := over(step)) else "")
 
 
 def rows_used(facts: Facts) -> Table:
@@ -151,8 +157,7 @@ def steps(facts: Facts) -> Table:
                     for field in ("rows", "steps", "examples_seen", "train_seconds")
                 ),
                 NONE if None in (a.point, b.point) else _change(escape(a.point), escape(b.point)),
-                signed(step.difference.mean if step.difference else None)
-                + (f"<br>over {step.over}" if step.difference and step.over else ""),
+                NONE if step.difference is None else _partly(step),
             )
         )
     return Table(header, tuple(rows), left=3)

@@ -7,7 +7,7 @@ from harness.planning.plan import START_UP
 from harness.report import titles
 from harness.report.audit import doubts
 from harness.report.facts import PUBLIC_HUB, Facts
-from harness.report.ranking import seeds_of, unranked
+from harness.report.ranking import seeds_of, unranked, why_lost
 from harness.text import count, counted, escape, score
 from harness.verdicts import hindsight
 
@@ -49,9 +49,9 @@ def _unfinished(facts: Facts) -> list[str]:
 
 def _lost(facts: Facts) -> list[str]:
     return [
-        f"{escape(row.name)} has scores of {seeds_of(row)} only ({escape('; '.join(row.finals.lacking))}). A mean over "
-        "the seeds that did not fail may be too high, so the study is not ranked, and its differences are over the "
-        "seeds that both studies have."
+        f"{escape(row.name)} has scores of {seeds_of(row)} only ({why_lost(row)}). A mean over "
+        "the seeds that did not fail may be too high, so the study is not ranked. In "
+        "differences a run that diverged counts as a score of 0, and one that failed or is not done is left out."
         for row in unranked(facts)
     ]
 

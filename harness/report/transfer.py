@@ -12,9 +12,9 @@ from harness.report import ranking, titles
 from harness.report.figures.canvas import draw
 from harness.report.figures.ranks import ranks
 from harness.report.tables import Table, interval
-from harness.spec.study import UNTRAINED
-from harness.stats import estimates, intervals
+from harness.stats import intervals
 from harness.text import NONE, counted, escape, score, signed
+from harness.verdicts.results import spread
 from harness.verdicts.rules import Verdict
 from harness.verdicts.transfer import Agreement, Side, coefficient
 
@@ -117,10 +117,10 @@ def _scores(sides: Sequence[Side]) -> Table:
         for side, place in zip(sides, places, strict=True):
             values = list(side.of(name).scores.values())
             mean = score(float(np.mean(values))) if values else NONE
-            spread = estimates.interval(values) if name != UNTRAINED else None
             of = side.of(name)
+            bounds = spread(of)
             lost = f"<br>{len(values)} of {counted(of.planned, 'seed')}{ranking.LOST}" if not of.complete else ""
-            cells += [f"{mean}<br>({interval(spread, signs=False)}){lost}" if spread else mean + lost]
+            cells += [f"{mean}<br>({interval(bounds, signs=False)}){lost}" if bounds else mean + lost]
             cells += [ranking.rank(place, name)]
         rows.append(tuple(cells))
     return Table(tuple(header), tuple(rows))

@@ -18,9 +18,6 @@ from harness.verdicts.evidence import difference
 from harness.verdicts.finals import Finals, finals
 from harness.verdicts.words import bounds
 
-EQUAL = 5e-7
-"""Means that differ by less are equal: records have seven digits."""
-
 
 @dataclass(frozen=True)
 class Result:
@@ -74,9 +71,9 @@ def _result(plan: Plan, side: Finals, best: Finals | None, *, ranked: bool, riva
     default = None if side.constant else finals(plan, side.study, "default")
     return Result(
         side.study,
-        1 + sum(_mean(rival) > _mean(side) + EQUAL for rival in rivals) if ranked else None,
+        1 + sum(_printed(_mean(rival)) > _printed(_mean(side)) for rival in rivals) if ranked else None,
         float(np.mean(scores)) if scores else None,
-        estimates.interval(side.counted) if scores and not (side.constant or side.diverged) else None,
+        spread(side),
         None if apart is None else apart.mean,
         None if apart is None else apart.deciding(),
         float(np.mean(list(default.scores.values()))) if default is not None and default.scores else None,
@@ -87,8 +84,19 @@ def _result(plan: Plan, side: Finals, best: Finals | None, *, ranked: bool, riva
     )
 
 
+def spread(side: Finals) -> Interval | None:
+    """Return the 95 percent interval of a study's mean over seeds or tunings; None for one, or if a seed diverged."""
+    known = side.scores and not (side.constant or side.diverged)
+    return estimates.interval(side.counted) if known else None
+
+
 def _mean(side: Finals) -> float:
     return float(np.mean(side.counted)) if side.ended else 0.0
+
+
+def _printed(mean: float) -> float:
+    """Return a mean as tables print it: equal numbers of a page are not ranked by digits that it does not show."""
+    return round(100 * mean, 2)
 
 
 def answer(plan: Plan, lines: Sequence[Result]) -> list[str]:
@@ -102,16 +110,17 @@ def answer(plan: Plan, lines: Sequence[Result]) -> list[str]:
     spread = f", 95 % {bounds(best.interval)} over {_repetitions(plan, best)}" if best.interval else ", with one seed"
     sentences = [f"Highest mean: {names} with {_points(best.mean)}{spread}."]
     if following:
-        sentences.append(_lead(best, following))
+        sentences.append(_lead(best, following, best_alone=len(first) == 1))
     sentences += _against(plan, lines, best)
     return sentences
 
 
-def _lead(best: Result, following: Sequence[Result]) -> str:
+def _lead(best: Result, following: Sequence[Result], *, best_alone: bool) -> str:
     """Describe the lead over the next study, and over which studies no lead is shown."""
     close = [line for line in following if line.to_best_interval is None or line.to_best_interval.high >= 0]
     second = following[0]
-    lead = f"Its lead over the next, {second.study}, is {-100 * (second.to_best or 0.0):.1f} points"
+    whose = "Its lead" if best_alone else "Their lead"
+    lead = f"{whose} over the next, {second.study}, is {-100 * (second.to_best or 0.0):.1f} points"
     if second.to_best_interval is not None:
         low, high = -second.to_best_interval.high, -second.to_best_interval.low
         lead += f", 95 % [{100 * low:.1f}, {100 * high:.1f}]"
@@ -130,16 +139,24 @@ def _against(plan: Plan, lines: Sequence[Result], best: Result) -> list[str]:
     names = [line.study for line in lines if line.rank is not None]
     for figure, means in _other_figures(plan, names).items():
         top = max(names, key=lambda name: means[name])
-        if means[top] > means[best.study] + EQUAL:
+        if _points(means[top]) != _points(means[best.study]):
             sentences.append(
                 f"By {figure} {top} is highest: {_points(means[top])}, {best.study} {_points(means[best.study])}."
             )
-    for line in lines:
+    unranked = [line for line in lines if line.rank is None and line.study != UNTRAINED]
+    for line in unranked:
         if line.diverged:
             sentences.append(
-                f"{line.study} has no rank: {line.diverged} of its {line.planned} final runs diverged, and its mean is "
-                "over the others."
+                f"{line.study} has no rank: {line.diverged} of its {line.planned} final runs diverged. Its mean is "
+                "over the others; its distance to the best counts what diverged as 0."
             )
+    lacking = [
+        f"{line.study} ({f'{line.seeds} of {line.planned}' if line.planned else 'no best point'})"
+        for line in unranked
+        if not line.diverged
+    ]
+    if lacking:
+        sentences.append(f"Not ranked, because final runs have no score: {', '.join(lacking)}.")
     return sentences
 
 

@@ -39,17 +39,22 @@ def spoil(store: Path, **changes: object) -> Record:
     return spoilt
 
 
-def test_what_is_unfinished_and_why_comes_with_exit_code_3(
+def test_what_has_no_scores_and_why_is_said_whatever_the_exit_code(
     copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(copy)
     record = spoil(STORE, outcome="diverged", error="the loss became nan at step 4")
     line = f"diverged: mnr final run seed 2 ({record.id}): the loss became nan at step 4; the same run would diverge"
     for command in (["check"], ["run", *TASKS], ["run", "--retry-failed", *TASKS]):
+        assert main([command[0], "study.py", *command[1:]]) in (0, 1)  # it counts as a score of 0
+        assert line in capsys.readouterr().out
+    spoil(STORE, outcome="failed", error="ValueError: x")
+    line = f"failed: mnr final run seed 2 ({record.id}): ValueError: x; `harness run FILE --retry-failed` repeats it."
+    for command in (["check"], ["run", *TASKS]):
         assert main([command[0], "study.py", *command[1:]]) == 3
         assert line in capsys.readouterr().out
     assert main(["check", "study.py", "--junit", "checks.xml"]) == 3
-    assert line in (copy / "checks.xml").read_text(encoding="utf-8")
+    assert "failed: mnr final run seed 2" in (copy / "checks.xml").read_text(encoding="utf-8")
 
 
 def test_a_failure_is_told_by_type_and_first_line(
@@ -83,6 +88,24 @@ def test_show_keeps_scores_and_outcomes_at_any_width(
             if options or width > 120:
                 assert any(record.id in line for line in lines)
         assert options or max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_result_table_keeps_its_numbers_at_any_width(
+    width: int, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(copy)
+    monkeypatch.setattr(output, "width", lambda: width)
+    assert main(["check", "study.py", "--json"]) in (0, 1)
+    found = json.loads(capsys.readouterr().out)["results"]
+    spoil(STORE, outcome="diverged", error="the loss became nan at step 4")
+    main(["check", "study.py"])
+    lines = capsys.readouterr().out.partition("\nHighest mean: ")[0].splitlines()
+    assert max(map(len, lines)) <= width
+    assert not any("…" in line for line in lines)
+    for line in found:
+        if line["study"] != "mnr":
+            assert any(f"{100 * line['mean']:.1f}" in shown for shown in lines)
 
 
 def test_options_taken_over_from_the_last_run_are_said(

@@ -21,7 +21,7 @@ def test_a_comment_has_result_claims_method_and_command() -> None:
     assert text.startswith(
         "### synthetic on book\n\n**Not enough evidence: of 3 claims 2 undecided, 1 holding.** Highest"
     )
-    assert "| 1 | **mnr+hard** | 82.91<br>(82.77 to 83.05) |" in text
+    assert "| **mnr+hard** | 1 | 82.91<br>(82.77 to 83.05) |" in text
     assert "| mnr+hard beats mnr | **WIN** | +7.29<br>(" in text
     assert "4 trials of 1 epoch" in text
     assert f"```sh\n{COMMAND}\n```" in text

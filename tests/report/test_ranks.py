@@ -11,7 +11,7 @@ import synthetic
 from harness.planning.plan import Plan, PlannedRun, trained
 from harness.report import tables, write_report
 from harness.report.facts import gather
-from harness.report.ranking import in_words, leaders, places
+from harness.report.ranking import in_words, places
 from harness.store.folder import Store, create
 from harness.store.records import Record
 from harness.verdicts.baseline import against, read_baseline
@@ -42,25 +42,43 @@ def test_a_study_that_lost_a_seed_is_ranked_nowhere(tmp_path: Path) -> None:
     for seed in (1, 2, 3):
         plan = lucky(seed)
         page = write_report(plan, tmp_path, "harness run x.py").read_text(encoding="utf-8")
-        first = page.split("\n\n")[1]
-        assert "Highest mean: mnr, STS test Spearman" in first
-        assert "Not ranked, because seeds have no score: diverges once (" in first
-        assert "over 2 of 3 seeds" in first
+        answer, result = page.split("\n\n")[2:4]
+        assert answer.startswith("Highest mean: mnr with 75.6, ")
+        assert "diverges once has no rank: 1 of its 3 final runs diverged." in answer
+        assert "its distance to the best counts what diverged as 0" in answer
+        row = next(line for line in result.splitlines() if "diverges once" in line)
+        assert row.startswith("| diverges once ‡ | – | ")
+        assert "| 2 of 3, 1 diverged |" in row
         ranking = tables.ranking(gather(plan))
         assert list(ranking.tuned) == ["mnr", "cosine"]
-        row = next(cells for cells in ranking.table.rows if cells[0].startswith("diverges once"))
-        assert row[:2] == ("diverges once ‡", "–")
-        result = next(cells for cells in tables.headline(gather(plan)).rows if cells[0].startswith("diverges once"))
+        cells = next(cells for cells in ranking.table.rows if cells[0].startswith("diverges once"))
+        assert cells[:2] == ("diverges once ‡", "–")
+        scores = next(cells for cells in tables.headline(gather(plan)).rows if cells[0].startswith("diverges once"))
         others = " and ".join(str(each) for each in (1, 2, 3) if each != seed)
-        assert f"over seeds {others}" in result[6]
+        assert f"<br>diverges once: seeds {others}; {seed} diverged, counted as 0<br>" in scores[6]
         threats = page.split("## Threats to validity")[1]
-        assert f"diverges once has scores of 2 of 3 seeds only (diverges once seed {seed} is diverged)" in threats
+        assert f"diverges once has scores of 2 of 3 seeds only (diverges once seed {seed} diverged)" in threats
+
+
+def test_a_study_that_lost_a_seed_by_a_failure_is_named_in_the_answer(tmp_path: Path) -> None:
+    def change(run: PlannedRun, record: Record) -> Record | None:
+        failed = run.study == "mnr+hard" and run.seed == 1 and run.stage == "final"
+        return replace(record, outcome="failed", scores={}, items={}, error="ValueError: x") if failed else record
+
+    page = write_report(synthetic.make(change=change), tmp_path, "harness run x.py").read_text(encoding="utf-8")
+    answer, result = page.split("\n\n")[2:4]
+    assert answer.startswith("Highest mean: mnr with 75.6, ")
+    assert "Not ranked, because final runs have no score: mnr+hard (2 of 3)." in answer
+    assert "\n| mnr+hard ‡ | – | " in result
 
 
 def test_equal_scores_share_a_rank_and_all_leaders_are_named(tmp_path: Path) -> None:
     plan = lucky(None)
     page = write_report(plan, tmp_path, "harness run x.py").read_text(encoding="utf-8")
-    assert "Highest mean: mnr and diverges once, STS test Spearman" in page.split("\n\n")[1]
+    answer, result = page.split("\n\n")[2:4]
+    assert answer.startswith("Highest mean: mnr and diverges once with 75.6, ")
+    assert "Their lead over the next, cosine, is 3.1 points" in answer
+    assert [line.split(" | ")[1] for line in result.splitlines()[2:]] == ["1", "1", "3", "–"]
     ranking = tables.ranking(gather(plan))
     assert ranking.tuned == {"mnr": 1, "diverges once": 1, "cosine": 3}
     assert "Tuning does not change the ranking." in page
@@ -69,7 +87,6 @@ def test_equal_scores_share_a_rank_and_all_leaders_are_named(tmp_path: Path) -> 
 def test_ranks_follow_the_printed_numbers() -> None:
     ranks = places({"a": 0.67612, "b": 0.67608, "c": 0.7, "d": 0.5})
     assert ranks == {"c": 1, "a": 2, "b": 2, "d": 4}
-    assert leaders(places({"b": 0.5, "a": 0.5})) == ["b", "a"]
     assert in_words(ranks) == "d < b = a < c"
 
 

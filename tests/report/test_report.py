@@ -24,6 +24,7 @@ from harness.planning.planner import make_plan
 from harness.report import curves, figures, tables, write_report
 from harness.report.edges import edge_of
 from harness.report.facts import gather, without_paths
+from harness.report.figures.sweeps import sweeps as draw_sweeps
 from harness.report.threats import threats
 from harness.scores import HEADLINE
 from harness.spec.expectations import beats
@@ -171,7 +172,7 @@ def test_mean_over_tasks_leaves_out_a_task_that_one_run_lacks() -> None:
 def test_troubles_are_told(tmp_path: Path) -> None:
     page = page_of(troubled(), tmp_path)
     for words in (
-        "**Incomplete: of 3 claims 3 incomplete",
+        "**Incomplete: of 3 claims 3 incomplete. 21 of 29 planned runs done.**",
         "2 of 3 seeds",
         "Missing scores: SICK-R",
         "- SICK-R: not on the hub",
@@ -179,7 +180,7 @@ def test_troubles_are_told(tmp_path: Path) -> None:
         "Pruning stopped 1 trial after 1.0 minutes of training and saved 3.0.",
         "ValueError: rows.csv holds \\*no\\* \\| rows",
         "Without final runs at both points: cosine.",
-        "2 of 3, 1 diverged",
+        "mnr seed 2 diverged",
     ):
         assert words in page
     assert "/home/" not in page + (tmp_path / "records.json").read_text(encoding="utf-8")
@@ -192,7 +193,7 @@ def test_a_store_done_in_part_is_reported_as_far_as_it_goes(stages: tuple[str, .
     plan = make_plan(ablation, records)
     page = page_of(plan, tmp_path)
     done = sum(run.state == "done" for run in plan.runs)
-    assert f"{done} of {len(plan.runs)} planned runs done" in page
+    assert f"{done} of {len(plan.runs)} planned runs done.**" in page
     assert "Runs not done:" in page
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
     assert drawn == {
@@ -243,6 +244,12 @@ def test_a_sweep_is_a_table_and_a_curve(tmp_path: Path) -> None:
         assert line in page
     assert page.index("| 100 |") < page.index("| 900 |") < page.index("| all |")
     assert ElementTree.parse(tmp_path / "figures" / "sweeps.svg").getroot().tag.endswith("svg")
+    drawn = draw_sweeps(gather(plan))
+    assert drawn is not None
+    axis = drawn.axes[0].xaxis
+    ticks = dict(zip([tick.get_text() for tick in axis.get_ticklabels()], axis.get_ticklocs(), strict=True))
+    assert ticks["100"] == 100, "the axis has the rows requested, as the table"
+    assert ticks.keys() <= {"100", "900", "all"}
 
 
 def test_studies_that_no_number_tells_apart_are_no_sweep(tmp_path: Path) -> None:

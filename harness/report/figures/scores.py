@@ -12,11 +12,13 @@ from matplotlib.lines import Line2D
 from harness.report import titles
 from harness.report.facts import Facts
 from harness.report.figures.canvas import WIDTH, legend, legend_height, look, named, new, untrained_line
-from harness.stats import estimates
 from harness.text import MINUS
+from harness.verdicts.results import spread
 
 _PAIRS: dict[str, Any] = {"color": "#000000", "marker": "o", "linewidth": 2.2, "solid_capstyle": "butt"}
 _SEEDS: dict[str, Any] = {"color": "#8c8c8c", "marker": "s", "linewidth": 2.2, "solid_capstyle": "butt"}
+
+_NOTE: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9, "backgroundcolor": "white"}
 
 
 def differences(facts: Facts) -> Figure | None:
@@ -28,7 +30,11 @@ def differences(facts: Facts) -> Figure | None:
     figure = new(1.5 + 0.55 * len(steps))
     axes = figure.subplots()
     axes.set_title("Difference to the study before")
-    for place, (_, difference) in enumerate(steps):
+    for place, (step, difference) in enumerate(steps):
+        if any(row.finals.diverged for row in (step.before, step.after)):
+            # a seed that counts as 0 gives an interval beside which no other can be seen; the tables have it
+            axes.text(0.5, place, "a seed diverged: see Scores", transform=axes.get_yaxis_transform(), **_NOTE)
+            continue
         for shift, style, interval in (
             (-0.13, _PAIRS, difference.over_items()),
             (0.13, _SEEDS, difference.over_seeds()),
@@ -92,7 +98,7 @@ def cost(facts: Facts) -> Figure | None:
     panels = figure.subplots(1, 2, sharey=True)
     for index, row in rows:
         scores = list(row.finals.scores.values())
-        interval = estimates.interval(scores)
+        interval = spread(row.finals)
         mean = 100 * float(np.mean(scores))
         error = None if interval is None else [[mean - 100 * interval.low], [100 * interval.high - mean]]
         marked = look(index) | {"linestyle": "none"}

@@ -14,8 +14,8 @@ from harness.report.facts import Facts
 from harness.report.figures.canvas import legend, legend_height, look, new, untrained_line
 from harness.report.sweeps import in_words
 from harness.report.sweeps import sweeps as found_sweeps
-from harness.stats import estimates
 from harness.text import labels
+from harness.verdicts.results import spread
 
 _LABELS = {"rows": "rows requested", "lr": "peak learning rate", "batch_size": "batch size"}
 
@@ -37,8 +37,8 @@ def sweeps(facts: Facts) -> Figure | None:
             xs = [point.place for point in sweep.points]
             scores = [list(point.row.finals.scores.values()) for point in sweep.points]
             means = [100 * float(np.mean(values)) for values in scores]
-            over_seeds = [estimates.interval(values) for values in scores]
-            reach = [0.0 if spread is None else 50 * (spread.high - spread.low) for spread in over_seeds]
+            over_seeds = [spread(point.row.finals) for point in sweep.points]
+            reach = [0.0 if bounds is None else 50 * (bounds.high - bounds.low) for bounds in over_seeds]
             axes.errorbar(xs, means, yerr=reach, capsize=3, **looks[sweep.study])
             places += xs
             names_by_place |= {point.place: in_words(point.value) for point in sweep.points}

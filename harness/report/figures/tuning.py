@@ -45,7 +45,7 @@ def tuning(facts: Facts) -> Figure | None:
         untrained_line(axes, facts, facts.objective)
         axes.set_title(title)
         axes.set_xlabel(label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
     panels[1].xaxis.set_major_locator(MaxNLocator(nbins=6))
     panels[1].set_xlim(left=0)
     panels[0].set_ylabel(f"{titles.of_score(facts.objective)} × 100")

@@ -1,0 +1,14 @@
+"""Recompute the numbers of a published report from its records, by a path of its own.
+
+    published     the report as a reader has it: tables of README.md, scores.csv, records.json
+    comparing     printed numbers and texts against recomputed ones
+    repetitions   means, differences and intervals over seeds, by scipy's own tests
+    first_screen  the verdict's line, the answer, the result table and the claims
+    scores        tables of final scores: means, differences, ranks, steps, sweeps
+    claims        differences, intervals and outcomes of claims
+    runs          tables that records.json gives: costs, budgets, diagnostics, tuning curves
+    verify        the whole report
+
+Only the titles of scores and the rules by which texts are escaped are shared with the code that writes reports. Nothing
+that needs predictions is recomputed, because no report has them.
+"""

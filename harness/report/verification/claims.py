@@ -1,0 +1,161 @@
+"""Claims: their differences, intervals over seeds and outcomes, in the first screen and in the section Checks."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.report.verification import comparing, repetitions
+from harness.report.verification.comparing import NUMBER, Compared, value
+from harness.report.verification.first_screen import CLAIMS, contains
+from harness.report.verification.published import UNTRAINED, PageTable, Published, Seeds, plain
+from harness.text import NONE
+
+_NUMBER = r"[\d.e+-]+"
+_OF_TWO = {
+    rf"{{a}} beats {{b}}(?: by (?P<more>{_NUMBER}))?": "WIN",
+    "{b} < {a}": "WIN",
+    rf"{{a}} at most (?P<less>{_NUMBER}) below {{b}}": "WIN",
+    rf"{{a}} keeps {{b}} within (?P<less>{_NUMBER})": "KEPT",
+}
+_OF_ONE = {
+    rf"{{a}} within (?P<more>{_NUMBER}) of (?P<target>{_NUMBER})": "AGREES",
+    rf"{{a}} at least (?P<target>{_NUMBER})": "REACHED",
+}
+_VIOLATED = {"AGREES": "DISAGREES", "REACHED": "BELOW"}
+_SAME = 0.5
+"""A difference of fewer points is too small to matter."""
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A claim as its words say it."""
+
+    better: str
+    """The study that it is about."""
+    worse: str | None
+    """The study that it is compared with; None if that is a number."""
+    target: float
+    """The number."""
+    margin: float
+    """The margin or tolerance, on a 0 to 1 scale."""
+    holds: str
+    """The outcome's word if it holds."""
+    default: bool
+    """Whether it is about the default point."""
+    figure: str
+    """The score."""
+
+
+def check(report: Published) -> Iterator[Compared]:
+    """Yield what was compared of the table of claims in the first screen, and of that in the section Checks."""
+    first = next((table for table in report.tables if table.header[:2] == CLAIMS), None)
+    checks = next((table for table in report.tables if table.header[:2] == ("claim", "verdict")), None)
+    if first is None or checks is None or len(first.rows) != len(checks.rows):
+        same = first is None and checks is None
+        yield Compared(0, None if same else "claims: the first screen and the section Checks have other claims")
+        return
+    for short, long in zip(first.rows, checks.rows, strict=True):
+        claim = _claim(report, plain(long[0]))
+        yield from _first_screen(claim, short, long, checks)
+        if claim is not None and long[checks.column("difference")] != NONE:
+            yield from _numbers(report, claim, long, checks)
+            yield _verdict(claim, long, checks)
+
+
+def _claim(report: Published, words: str) -> _Claim | None:
+    """Read a claim from its words; None if they are of no known kind."""
+    names = [UNTRAINED, *report.studies]
+    forms: list[tuple[str, str, str | None, str]] = [
+        (form.format(a=re.escape(a), b=re.escape(b)), a, b, word)
+        for a, b in itertools.permutations(names, 2)
+        if a in words and b in words
+        for form, word in _OF_TWO.items()
+    ]
+    forms += [(form.format(a=re.escape(a)), a, None, word) for a in names for form, word in _OF_ONE.items()]
+    for form, better, worse, word in forms:
+        found = re.fullmatch(rf"{form}(?P<at> at the default point| after tuning)?(?: \((?P<figure>[^,]*).*\))?", words)
+        if found is not None:
+            parts = found.groupdict()
+            figure = parts["figure"] if "/" in (parts["figure"] or "") else report.headline
+            margin = float(parts.get("more") or 0) - float(parts.get("less") or 0)
+            at_default = parts["at"] == " at the default point"
+            return _Claim(better, worse, float(parts.get("target", 0)), margin, word, at_default, figure)
+    return None
+
+
+def _first_screen(
+    claim: _Claim | None, short: Sequence[str], long: Sequence[str], checks: PageTable
+) -> Iterator[Compared]:
+    """Require that the first screen says of a claim what the section Checks says."""
+    where, verdict = f"claims: {plain(long[0])}", long[1].strip("*")
+    yield comparing.text(where, short[0].removesuffix(", chosen in hindsight"), long[0])
+    ends = long[checks.column("interval that decides")]
+    interval = f"<br>({ends})" if ends != NONE else ""
+    yield comparing.text(f"{where}, difference", short[2], long[checks.column("difference")] + interval)
+    words = {"incomplete": ("INCOMPLETE",), "inconclusive": ("NO DIFFERENCE", "UNDECIDED")}.get(verdict)
+    if words is None:
+        holds = claim.holds if claim is not None else "WIN"
+        words = (holds,) if verdict == "holds" else (_VIOLATED.get(holds, "REGRESSION"),)
+    widest = max((abs(value(number)) for number in NUMBER.findall(ends)), default=1.0)
+    if verdict == "inconclusive" and abs(widest - _SAME) > 0.006:
+        words = words[:1] if widest < _SAME else words[1:]
+    outcome = re.sub(r"\*\*(.*)\*\*.*", r"\1", short[1])
+    yield Compared(0, None if outcome in words else f"{where}: the outcome is {outcome}, the numbers give {words[0]}")
+
+
+def _sides(report: Published, claim: _Claim) -> tuple[Seeds, Seeds]:
+    target = Seeds({0: {claim.figure: claim.target}}, constant=True)
+    worse = target if claim.worse is None else report.seeds(claim.worse, default=claim.default)
+    return report.seeds(claim.better, default=claim.default), worse
+
+
+def _numbers(report: Published, claim: _Claim, row: Sequence[str], checks: PageTable) -> Iterator[Compared]:
+    """Compare difference, seeds and the interval over seeds; the interval that decides must contain the latter."""
+    where = f"{checks.section}: {plain(row[0])}, "
+    better, worse = _sides(report, claim)
+    paired = claim.worse is not None and report.shares(claim.better, claim.worse)
+    level = next((value(number) / 100 for number in NUMBER.findall(row[checks.column("level")])), 0.95)
+    level = _exact(level, len(checks.rows))
+    apart, *ends = repetitions.difference(better, worse, claim.figure, paired=paired, level=level)
+    yield comparing.numbers(where + "difference", row[checks.column("difference")], [apart])
+    sizes = [len(side.repetitions(claim.figure)) for side in (better, worse) if not side.constant]
+    yield comparing.numbers(where + "margin", row[checks.column("margin")], [100 * claim.margin])
+    yield comparing.numbers(where + "seeds", row[checks.column("seeds")], [min(sizes, default=1)])
+    yield comparing.numbers(where + "over seeds", row[checks.column("over seeds")], ends)
+    decides = row[checks.column("interval that decides")]
+    for inner in ("over test items", "over seeds"):
+        known = [value(number) for number in NUMBER.findall(row[checks.column(inner)])]
+        yield contains(where + "interval that decides", decides, known)
+        if len(known) == 2 and row[checks.column("over test items")] == NONE:
+            yield comparing.text(where + "interval that decides", decides, row[checks.column(inner)])
+
+
+def _exact(level: float, claims: int) -> float:
+    """Return the level of Holm's correction that is printed as `level`, with its digits; else `level` itself."""
+    of_holm = [1 - 0.05 / number for number in range(1, claims + 1)]
+    return next((exact for exact in of_holm if abs(exact - level) < 5e-5), level)
+
+
+def _verdict(claim: _Claim, row: Sequence[str], checks: PageTable) -> Compared:
+    """Require the verdict that the interval and the margin give, up to rounding."""
+    ends = [value(number) for number in NUMBER.findall(row[checks.column("interval that decides")])]
+    verdict, slack = row[1].strip("*"), (-0.006, 0.006)
+    if len(ends) != 2:
+        return Compared(0)
+    possible = {_judged(claim, ends[0] + low, ends[1] + high) for low, high in itertools.product(slack, repeat=2)}
+    right = " or ".join(sorted(possible))
+    where = f"{checks.section}: {plain(row[0])}"
+    return Compared(0, None if verdict in possible else f"{where}: {verdict}, but the interval says {right}")
+
+
+def _judged(claim: _Claim, low: float, high: float) -> str:
+    margin = 100 * claim.margin
+    if claim.holds == "AGREES":
+        inside, outside = -margin <= low and high <= margin, low > margin or high < -margin
+        return "holds" if inside else "violated" if outside else "inconclusive"
+    if low >= margin and (low > 0 or margin):
+        return "holds"
+    return "violated" if high < min(0.0, margin) else "inconclusive"

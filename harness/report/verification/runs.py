@@ -1,0 +1,105 @@
+"""Tables of a published report that its records.json gives."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from harness.report.verification.comparing import NUMBER, Compared, numbers
+from harness.report.verification.published import PageTable, Published, name_of
+from harness.scores import OBJECTIVE
+from harness.spec.budget import TUNING_STEP
+
+
+def minutes(records: Sequence[Mapping[str, Any]]) -> float:
+    return float(sum(record["train_seconds"] + record["eval_seconds"] for record in records)) / 60
+
+
+def finals_of(report: Published, study: str) -> list[dict[str, Any]]:
+    """Return the records of a study's final runs at its best point that have scores."""
+    ids = report.seeds(study).ids
+    return [record for record in report.records.get(study, []) if record["id"] in ids]
+
+
+def cost(report: Published, table: PageTable) -> Iterator[Compared]:
+    """Yield means per run and the minutes of each study."""
+    for row in table.rows:
+        name = name_of(row[0])[0]
+        records = finals_of(report, name)
+        for field, cell in zip(("steps", "examples_seen", "train_seconds", "peak_memory_mb"), row[1:5], strict=True):
+            expected = (fmean(record[field] for record in records),) if records else ()
+            yield numbers(f"{table.section}: {name}, {field}", cell, expected)
+        yield numbers(f"{table.section}: {name}, minutes", row[5], (minutes(report.records.get(name, [])),))
+
+
+def _trials(report: Published, study: str) -> list[dict[str, Any]]:
+    """Return the trials of a study's first tuning, in order."""
+    of_study = report.records.get(study, [])
+    tuned = [record for record in of_study if record["stage"] == "tune" and record["seed"] < TUNING_STEP]
+    return sorted(tuned, key=lambda record: int(record["trial"]))
+
+
+def _dev(record: Mapping[str, Any]) -> float | None:
+    score = record["scores"].get(record.get("objective", OBJECTIVE)) if record["outcome"] == "ok" else None
+    return None if score is None else float(score)
+
+
+def budgets(report: Published, table: PageTable) -> Iterator[Compared]:
+    """Yield numbers of trials and points, and the ranges of examples and steps."""
+    for row in table.rows:
+        name = name_of(row[0])[0]
+        ok = [record for record in _trials(report, name) if record["outcome"] == "ok"]
+        points = {str(sorted(record["point"].items())) for record in ok}
+        for title, number in (("scored", len(ok)), ("distinct points", len(points))):
+            yield numbers(f"{table.section}: {name}, {title}", row[table.column(title)], (number,))
+        for title, field in (("examples per trial", "examples_seen"), ("steps", "steps")):
+            ends = sorted({min((r[field] for r in ok), default=0), max((r[field] for r in ok), default=0)})
+            if ok:
+                yield numbers(f"{table.section}: {name}, {title}", row[table.column(title)], tuple(ends))
+
+
+def diagnostics(report: Published, table: PageTable) -> Iterator[Compared]:
+    """Yield the diagnostics of each study, but the separation, which needs predictions."""
+    figures = {"mean cosine": "anisotropy", "effective rank": "effective_rank"}
+    for row in table.rows:
+        name = name_of(row[0])[0]
+        records = [record for record in finals_of(report, name) if record["diagnostics"]]
+        dev = [score for record in records if (score := _dev(record)) is not None]
+        yield numbers(f"{table.section}: {name}, dev", row[1], (100 * fmean(dev),) if dev else ())
+        for title, cell in zip(table.header[2:6], row[2:6], strict=True):
+            values = [record["diagnostics"][figures.get(title, title)] for record in records]
+            yield numbers(f"{table.section}: {name}, {title}", cell, (fmean(values),) if values else ())
+
+
+def tuning(report: Published, table: PageTable) -> Iterator[Compared]:
+    """Yield the default point's dev score and the best of k points, by listing every choice of k points."""
+    planned = {
+        name_of(row[0])[0]: int(row[each.column("trials")])
+        for each in report.tables
+        if "distinct points" in each.header
+        for row in each.rows
+    }
+    for row in table.rows:
+        name = name_of(row[0])[0]
+        trials = _trials(report, name)
+        first = _dev(trials[0]) if trials and trials[0]["trial"] == 0 else None
+        yield numbers(f"{table.section}: {name}, default point", row[1], () if first is None else (100 * first,))
+        fixed = [_dev(record) for record in trials if 1 <= record["trial"] < 8]
+        fixed = fixed if len(fixed) == min(planned[name], 8) - 1 else []  # the curve is known once all have ended
+        for title, cell in zip(table.header[2:], row[2:], strict=True):
+            number = int(NUMBER.findall(title)[0])
+            choices = [[s for s in c if s is not None] for c in itertools.combinations(fixed, number)]
+            expected = (100 * fmean(map(max, choices)),) if choices and all(choices) else ()
+            yield numbers(f"{table.section}: {name}, {title}", cell, expected)
+
+
+def rows_used(report: Published, table: PageTable) -> Iterator[Compared]:
+    """Yield the rows that each study trained on."""
+    for row in table.rows:
+        name = name_of(row[0])[0]
+        used = sorted({record["rows"] for record in report.records.get(name, []) if record["rows"]})
+        yield numbers(
+            f"{table.section}: {name}, rows used", row[table.column("rows used")].replace(", ", " "), tuple(used)
+        )

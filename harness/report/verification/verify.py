@@ -1,0 +1,84 @@
+"""Verify a published report: recompute its numbers up to the first that disagrees."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.report.verification import claims, first_screen, runs, scores
+from harness.report.verification.comparing import NUMBER, Compared
+from harness.report.verification.published import PageTable, Published, read
+from harness.store.records import Record
+
+_TABLES: dict[str, Callable[[Published, PageTable], Iterator[Compared]]] = {
+    "runs done": scores.means,
+    "rank tuned": scores.ranks,
+    "score": scores.every_score,
+    "step": scores.steps,
+    "peak memory MB": runs.cost,
+    "distinct points": runs.budgets,
+    "effective rank": runs.diagnostics,
+    "best of 1 point": runs.tuning,
+    "rows used": runs.rows_used,
+}
+"""What recomputes a table, by a column that no other table has."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the verification of a report found."""
+
+    checked: int
+    """How many numbers were recomputed."""
+    unchecked: int
+    """How many numbers of the tables were not, because that needs predictions or the audit."""
+    problem: str | None
+    """The first disagreement; None if there is none."""
+
+
+def verify(folder: Path) -> Outcome:
+    """Recompute a report's numbers, up to the first that disagrees.
+
+    Raises:
+        UsageError: the folder has no report.
+    """
+    report, checked = read(folder), 0
+    for compared in _compared(report):
+        if compared.problem is not None:
+            return Outcome(checked, 0, compared.problem)
+        checked += compared.numbers
+    cells = [cell for table in report.tables for row in table.rows for cell in row[1:]]
+    return Outcome(checked, max(0, sum(len(NUMBER.findall(cell)) for cell in cells) - checked), None)
+
+
+def _compared(report: Published) -> Iterator[Compared]:
+    yield from itertools.chain(first_screen.check(report), claims.check(report))
+    for table in report.tables:
+        if table.section == "Sweeps":
+            yield from scores.sweep(report, table)
+        for column, check in _TABLES.items():
+            if column in table.header:
+                yield from check(report, table)
+
+
+def differs_from_store(folder: Path, records: Iterable[Record]) -> str | None:
+    """Describe the first score of a report's scores.csv that is not that of its run in a store; None if there is none.
+
+    Raises:
+        UsageError: the folder has no report.
+    """
+    stored = {record.id: record for record in records}
+    for line in read(folder).lines:
+        record = stored.get(line["id"])
+        if line["outcome"] == "not done":
+            continue
+        if record is None:
+            return f"scores.csv: the store has no run {line['id']}"
+        if record.outcome != line["outcome"]:
+            return f"scores.csv: run {line['id']} is {line['outcome']}, in the store {record.outcome}"
+        for name, text in line.items():
+            if "/" in name and text and record.scores.get(name) != float(text):
+                return f"scores.csv: {name} of run {line['id']} is {text}, in the store {record.scores.get(name)}"
+    return None
