@@ -121,6 +121,11 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
     unfit, kept = [], plan.ablation.testbed.needs_items(figure)
     at = " at a best point" if role == "best" and plan.of(study, "tune") else ""
     lacking = [] if runs else [f"{study} has no final runs{at} ({_why_none(plan, study)})"]
+    budget = plan.ablation.budget
+    tunings = budget.tunings if role == "best" and study != UNTRAINED else 1
+    followed = {run.seed // TUNING_STEP for run in runs}
+    without = [number + 1 for number in range(tunings) if runs and number not in followed]
+    lacking += [f"{study} has no final runs after tuning {each} (none of its trials succeeded)" for each in without]
     for run in runs:
         seed = None if study == UNTRAINED else run.seed
         if seed is not None and run.record is not None and run.record.outcome == "diverged":
@@ -140,7 +145,7 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
     measure = plan.ablation.testbed.measure_of(figure)
     return Finals(
         study,
-        len(runs),
+        len(runs) + len(without) * budget.seeds,
         scores,
         predictions,
         tuple(lacking),
@@ -149,7 +154,7 @@ def finals(plan: Plan, study: str, role: str = "best", figure: str | None = None
         tuple(unfit),
         repeated,
         tuple(diverged),
-        plan.ablation.budget.tunings if role == "best" and study != UNTRAINED else 1,
+        tunings,
     )
 
 

@@ -334,7 +334,7 @@ def test_junit_has_the_common_shape_and_each_verdict_its_element() -> None:
             counts = [int(level.attrib[key]) for key in ("tests", "failures", "errors", "skipped")]
             assert counts == [5, 1 + strict, 1, 1 - strict]
         assert cases[1][0].attrib == {"message": "because <violated> & \\x00so", "type": "violated"}
-        assert (cases[1][0].text or "").startswith('violated: violated "claim"')
+        assert (cases[1][0].text or "").startswith('VERDICT violated "claim": REGRESSION\nviolated: violated "claim"')
     assert suite.attrib["name"] == "synthetic on book"
 
 

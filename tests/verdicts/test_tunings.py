@@ -14,13 +14,14 @@ import synthetic
 from commandline import harness
 
 from harness.errors import StudyFileError
-from harness.planning.plan import Plan, start_up_points
+from harness.planning.plan import Plan, PlannedRun, start_up_points
 from harness.planning.planner import make_plan
 from harness.scores import HEADLINE
 from harness.spec.ablation import Ablation
 from harness.spec.budget import Budget
 from harness.spec.expectations import Expectation, beats
 from harness.stats.selection import luck_of_choice
+from harness.store.records import Record
 from harness.verdicts import tuning_luck, words
 from harness.verdicts.judge import judge
 from harness.verdicts.results import answer, results
@@ -94,6 +95,22 @@ def test_the_runs_of_one_tuning_under_anothers_seeds_are_not_taken() -> None:
     copied = [replace(r, seed=r.seed + 1000) for r in records if r.stage != "untrained"]
     plan = make_plan(made, [*records, *copied])
     assert judge(plan)[0].verdict == "incomplete"
+
+
+def test_a_tuning_whose_trials_all_failed_is_not_passed_over() -> None:
+    """The mean over two tunings that worked would be one of a better procedure than the one that was declared."""
+
+    def change(run: PlannedRun, record: Record) -> Record:
+        if run.study == "mnr" and run.stage == "tune" and record.tuning == 1:
+            return replace(record, outcome="diverged", scores={}, items={}, error="Diverged: the loss is NaN at step 3")
+        return record
+
+    plan = synthetic.make(tuned(3, beats("mnr", "softmax", at="tuned")), quality=WIDE, change=change)
+    (verdict,) = judge(plan)
+    assert verdict.verdict == "incomplete"
+    assert "mnr has no final runs after tuning 2" in verdict.reason
+    (line,) = [each for each in results(plan) if each.study == "mnr"]
+    assert (line.rank, line.seeds, line.planned) == (None, 4, 6)
 
 
 def test_budgets_that_cannot_be_meant_are_refused() -> None:
