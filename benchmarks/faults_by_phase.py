@@ -4,8 +4,8 @@
 
 For each phase and fault, `harness run` of a small study on the embedded testbed is started and stops itself where the
 phase begins: a `sitecustomize` module, which only this script puts on the path, wraps the function that begins it. Then
-the fault strikes. Once the command has ended, the same command is given again without a fault. The store must then hold
-the runs of a store that no fault struck, with the same scores. A line of the table says how the struck command ended,
+the fault strikes. If the command ends with another exit code than 0, it is given again without a fault. The store must
+then hold the runs of a store that no fault struck, with the same scores. A line of the table says how the struck command ended,
 what it said, and whether anything was lost. A process that stays stopped for WAIT seconds without an end of the command
 is continued.
 
@@ -157,6 +157,8 @@ FAULTS: dict[str, Fault] = {
     "store read-only": lambda driver, reached, folder: read_only(folder),
 }
 MOUNTS = ("disk full", "store read-only")
+WITHOUT_WORKERS = ("start", "reporting")
+"""Phases in which there is no worker to strike."""
 
 
 def scores(folder: Path) -> dict[str, dict[str, float]]:
@@ -183,7 +185,7 @@ def strike(folder: Path, phase: str, fault: str, limit: float) -> tuple[str, str
     lines = said.strip().splitlines() or [""]
     words = ("error", "failed", "ended early", "waiting for")
     told = next((line for line in lines if any(word in line for word in words)), lines[-1])
-    return ("killed" if driver.returncode < 0 else f"exit {driver.returncode}") + waited, told
+    return ("killed" if driver.returncode < 0 else f"exit {driver.returncode}") + waited, told or "–"
 
 
 def prepared(parent: Path, fault: str) -> Path:
@@ -220,10 +222,13 @@ def main() -> int:
         print("|---|---|---|---|---|", flush=True)
         for phase in options.phases:
             for fault in options.faults:
+                if fault.startswith("worker") and phase in WITHOUT_WORKERS:
+                    continue
                 folder = prepared(Path(parent), fault)
                 ended, said = strike(folder, phase, fault, options.limit)
                 relieve(folder)
-                start(folder, None, False, 10).communicate()
+                if ended != "exit 0":
+                    start(folder, None, False, 10).communicate()
                 found = scores(folder)
                 lost = wanted != found
                 bad += lost
