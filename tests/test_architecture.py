@@ -16,7 +16,17 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ENTRIES = ("__init__", "__main__")
 """The package's own two files may name any room."""
 
-OPENS = {"open", "fdopen", "read_text", "read_bytes", "read_csv", "read_parquet", "ParquetFile", "connect", "RDBStorage"}
+OPENS = {
+    "open",
+    "fdopen",
+    "read_text",
+    "read_bytes",
+    "read_csv",
+    "read_parquet",
+    "ParquetFile",
+    "connect",
+    "RDBStorage",
+}
 """Names of functions and methods that open a file."""
 
 OPENERS = {
