@@ -46,6 +46,8 @@ def change(store: Path, name: str, kind: str, canary: Path, draw: Callable[[st.S
         draw: draws the details.
     """
     path = store / name
+    if os.path.lexists(path.parent) and not path.parent.is_dir():
+        return  # an earlier change took the folder away
     path.parent.mkdir(exist_ok=True)
     if kind in ("bytes", "types") and path.is_file():
         source = path.read_bytes()
