@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from harness.waiting import announced
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-BROKEN = (SQLAlchemyError, StorageInternalError)
+BROKEN = (SQLAlchemyError, StorageInternalError, sqlite3.Error)
 """Exceptions of optuna when its database fails."""
 
 
@@ -214,6 +215,9 @@ def _storage(where: str | Path) -> optuna.storages.RDBStorage:
     if isinstance(where, str):
         return optuna.storages.RDBStorage(where)
     file = str(where.resolve())
+    with closing(sqlite3.connect(file)) as database:  # a stranger's could hold programs: they would run at each insert
+        if database.execute("SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchone():
+            raise ValueError("it has a trigger or a view, which optuna never makes")
     return optuna.storages.RDBStorage(
         "sqlite:///optuna.db", {"creator": lambda: sqlite3.connect(file, check_same_thread=False)}
     )

@@ -256,6 +256,16 @@ def test_a_storage_that_cannot_be_used_is_a_usage_error(url: str, tmp_path: Path
     assert broken.exists()
 
 
+def test_a_database_of_the_store_with_programs_in_it_is_not_used(tmp_path: Path) -> None:
+    storage = tmp_path / "optuna.db"
+    search.Mirror(make_ablation(), storage).close()
+    search.Mirror(make_ablation(), storage).close()
+    with sqlite3.connect(storage) as database:
+        database.execute("CREATE TRIGGER more AFTER INSERT ON trials BEGIN DELETE FROM studies; END")
+    with pytest.raises(UsageError, match="a trigger or a view"):
+        search.Mirror(make_ablation(), storage)
+
+
 @pytest.mark.parametrize("password", ["pass@word", "pass word", "pass@wo/rd", "pass@wo:rd"])
 def test_no_part_of_an_addresss_password_is_told(password: str) -> None:
     """Optuna takes what follows the first @ for the host, and says so."""

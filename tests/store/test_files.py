@@ -172,14 +172,17 @@ def test_show_prints_the_rest_and_names_what_is_damaged(
     assert [path.name in told.err for path in records] == [True, True, *[False] * (len(records) - 2)]
 
 
-@pytest.mark.parametrize("name", ["seeds", "trials", "max_seeds"])
+SIZES = {"seeds": 100_000_000, "trials": 10_001, "max_seeds": 10_001, "tunings": 10_001, "tasks": "x" * 50_001}
+
+
+@pytest.mark.parametrize("name", SIZES)
 def test_a_last_run_of_absurd_size_is_refused_with_its_file(
     name: str, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (copy / "runs" / "small-book" / "last_run.json").write_text(json.dumps({name: 100_000_000}))
+    (copy / "runs" / "small-book" / "last_run.json").write_text(json.dumps({name: SIZES[name]}))
     monkeypatch.chdir(copy)
     assert main(["plan", "study.py"]) == 2
-    assert "runs/small-book/last_run.json" in capsys.readouterr().err
+    assert "runs/small-book/last_run.json: cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "value"), [("testbed", "none"), ("seeds", -1), ("tasks", "NoTask"), ("rows", 0)])
