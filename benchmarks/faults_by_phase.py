@@ -186,7 +186,7 @@ def strike(folder: Path, phase: str, fault: str, limit: float) -> tuple[str, str
         said = driver.communicate(timeout=600)[0]
     lines = said.strip().splitlines() or [""]
     words = ("error", "failed", "ended early", "waiting for")
-    told = next((line for word in words for line in lines if word in line), lines[-1])
+    told = next((line for word in words for line in reversed(lines) if word in line), lines[-1])
     return ("killed" if driver.returncode < 0 else f"exit {driver.returncode}") + waited, told or "–"
 
 
