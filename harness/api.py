@@ -168,15 +168,16 @@ def audit(
     store: Path | str | None = None,
     *,
     only: Sequence[str] = (),
+    time_limit: float | None = None,
     console: Console | None = None,
 ) -> Audit:
     """Audit an ablation's data, or read the store's audit of the same data; nothing is trained.
 
     Args:
         ablation: the ablation.
-        store: the folder where the audit is stored, so that `run` need not repeat it; `runs/<ablation>-<testbed>` if
-            None.
+        store: the folder where the audit is kept for `run`; `runs/<ablation>-<testbed>` if None.
         only: audit the data of these studies and of the studies that mine for them (all if empty).
+        time_limit: seconds after which the trial of a loss is stopped, at most 600.
         console: where missing tasks are printed; stderr if None.
 
     Returns:
@@ -194,7 +195,7 @@ def audit(
         parts, files = resolve.measured(ablation, only_there=False)
         hashes = contents.updated(earlier, parts, files)
         contents.write(opened.folder, hashes)
-        return auditing.audit(contents.resolved(ablation, hashes), opened, missing, only)
+        return auditing.audit(contents.resolved(ablation, hashes), opened, missing, only, time_limit)
 
 
 def _fetched(ablation: Ablation, console: Console) -> Mapping[str, str]:

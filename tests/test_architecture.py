@@ -16,6 +16,45 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ENTRIES = ("__init__", "__main__")
 """The package's own two files may name any room."""
 
+OPENS = {
+    "open",
+    "fdopen",
+    "read_text",
+    "read_bytes",
+    "read_csv",
+    "read_parquet",
+    "ParquetFile",
+    "connect",
+    "RDBStorage",
+}
+"""Names of functions and methods that open a file."""
+
+OPENERS = {
+    "store/reading.py": "the files of stores",
+    "store/locking.py": "a store's lock, to write: never read, and refused unless it is a regular file",
+    "engine/search.py": "a store's optuna.db, which a driver alone opens, and rebuilds if it is not as the records",
+    "files.py": "a new file beside the one that it replaces",
+    "audit/lengths.py": "a base model's tokenizer and configuration",
+    "testbeds/model_files.py": "a base model's configuration",
+    "data/mining.py": "the cache of mined negatives",
+    "embedded/basemodel.py": "the package's own language model",
+    "embedded/build.py": "the package's own code, for its hash",
+    "embedded/pretrain.py": "a model that it has just trained",
+    "embedded/tasks.py": "the embedded testbed's tasks, in the cache",
+    "executors/streams.py": "/dev/null",
+    "provenance.py": "the package's own code, the study file, and what the kernel tells of the machine",
+    "reading/beir_files.py": "retrieval data",
+    "reading/hashes.py": "data and base models, for their hashes",
+    "reading/local.py": "the user's data files",
+    "reading/materials.py": "data of the hub",
+    "reading/rows.py": "data of the hub",
+    "report/published.py": "a report",
+    "spec/arguments.py": "the code of sentence-transformers",
+    "spec/loading.py": "the study file",
+    "verdicts/baseline.py": "a report's scores.csv",
+}
+"""The modules that open files, with what they open: only the first three open a store's."""
+
 
 def floors() -> dict[str, int]:
     """Return each room's floor, from the top, out of the code block under the heading "Layers"."""
@@ -84,6 +123,17 @@ def test_each_heavy_library_has_the_homes_that_the_page_names() -> None:
             assert any(user.startswith(place) for place in places), f"{user} imports {library}; its homes are {places}"
         for place in places:
             assert any(user.startswith(place) for user in users), f"nothing under {place} imports {library}"
+
+
+def test_one_module_reads_stores_and_whatever_else_opens_files_says_which() -> None:
+    """A module that begins to open files gets a line in OPENERS, and reads a store by `harness.store.reading` only."""
+    users = {
+        path.relative_to(ROOT / "harness").as_posix()
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in OPENS
+    }
+    assert users == OPENERS.keys()
 
 
 def test_modules_are_short() -> None:

@@ -35,6 +35,9 @@ OVERRIDES: dict[str, type] = {
 LAST_RUN = "last_run.json"
 """The file of these options in a store."""
 
+LONGEST = 50_000
+"""Maximum number of characters of an option in that file; the names of all of mteb's tasks have fewer."""
+
 BUDGET = ("epochs", "trials", "seeds", "max_seeds", "tunings")
 """Options that replace numbers of the budget."""
 
@@ -101,7 +104,7 @@ class _Stored:
         store = load_of(self._folder, self._ablation.name, self._ablation.testbed.name)
         return frozenset(figure for record in store.records() for figure in record.scores)
 
-    @property
+    @cached_property
     def tasks(self) -> frozenset[str]:
         """Names of the tasks that have scores, with and without their subset."""
         names = [figure.removeprefix("mteb/") for figure in self.figures if figure.startswith("mteb/")]
@@ -120,7 +123,8 @@ def _refuse_unknown_tasks(ablation: Ablation, options: argparse.Namespace, store
 
     mteb takes seconds to import, so it is not asked about tasks of the package's testbeds and of the store's records.
     """
-    names = [task for task in ablation.testbed.tasks if task not in _shipped_tasks()]
+    shipped = _shipped_tasks()
+    names = [task for task in ablation.testbed.tasks if task not in shipped]
     names = [task for task in names if task not in stored.tasks]
     if not names:
         return
@@ -206,6 +210,9 @@ def _remembered(folder: Path) -> dict[str, Any]:
         for name in ("trials", "seeds", "max_seeds", "tunings"):
             if (values[name] or 0) > MOST_RUNS:
                 raise reading.Unreadable(f"{name} is {values[name]:,}, more than {MOST_RUNS:,}")
+        for name, value in values.items():
+            if isinstance(value, str) and len(value) > LONGEST:
+                raise reading.Unreadable(f"{name} has more than {LONGEST:,} characters")
     except FileNotFoundError:
         return {}
     except reading.Unreadable as problem:

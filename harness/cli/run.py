@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli import arguments as of_several
@@ -15,6 +13,7 @@ from harness.engine.options import Options
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.data.findings import Audit
     from harness.spec.ablation import Ablation
 
 HELP = "tune, do the final runs, write the report, judge the expectations; the same command resumes it"
@@ -91,8 +90,9 @@ def command(options: argparse.Namespace) -> int:
 
     ablation = _checked(options)
     folder = options.store or api.default_store(ablation)
+    time_limit = 60 * options.time_limit if options.time_limit else None
     if options.audit_only:
-        return _audit_only(ablation, folder, options.only)
+        return _audit_only(api.audit(ablation, folder, only=options.only, time_limit=time_limit), ablation)
     if options.dry_run:
         return output.print_plan(api.plan(ablation, folder), options.workers, options.threads)
     treat_sigterm_as_interrupt()
@@ -117,7 +117,7 @@ def command(options: argparse.Namespace) -> int:
         threads=options.threads,
         executor=options.executor,
         runs_per_gpu=options.runs_per_gpu,
-        time_limit=60 * options.time_limit if options.time_limit else None,
+        time_limit=time_limit,
         study_file=options.file,
         allow_mixed=options.allow_mixed,
     )
@@ -163,12 +163,11 @@ def _checked(options: argparse.Namespace) -> Ablation:
     return ablation
 
 
-def _audit_only(ablation: Ablation, folder: Path, only: Sequence[str]) -> int:
-    from harness import api
+def _audit_only(audit: Audit, ablation: Ablation) -> int:
+    """Print an audit and return its exit code."""
     from harness.audit.outcome import exit_code
     from harness.cli.tables import audit_table
 
-    audit = api.audit(ablation, folder, only=only)
     output.print_table(audit_table(audit, ablation.testbed.name))
     for finding in audit.findings:
         if finding.severity != "note":

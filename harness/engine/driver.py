@@ -118,7 +118,7 @@ class Driver:
                 self.executor.stop()
                 if mirror is not None:
                     mirror.close()
-                clear(self._staging)
+                clear(self._staging, self._still_there)
 
     def _mirror(self) -> search.Mirror | None:
         """Open the copy of the trials for optuna-dashboard; rebuild the store's file from the records if damaged."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from harness.waiting import announced
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-BROKEN = (SQLAlchemyError, StorageInternalError)
+BROKEN = (SQLAlchemyError, StorageInternalError, sqlite3.Error)
 """Exceptions of optuna when its database fails."""
 
 
@@ -157,7 +158,7 @@ class Mirror:
         # LookupError: a { in the address; ImportError: a database whose driver is not installed
         except (*BROKEN, ValueError, LookupError, ImportError) as problem:
             raise UsageError(
-                f"{provenance.without_secrets(str(where))}: optuna cannot use this storage ({_first_line(problem)}); "
+                f"{_without_password(str(where))}: optuna cannot use this storage ({_reason(str(where), problem)}); "
                 "delete it if it is a broken file, or give another by --storage"
             ) from problem
 
@@ -214,6 +215,9 @@ def _storage(where: str | Path) -> optuna.storages.RDBStorage:
     if isinstance(where, str):
         return optuna.storages.RDBStorage(where)
     file = str(where.resolve())
+    with closing(sqlite3.connect(file)) as database:  # a stranger's could hold programs: they would run at each insert
+        if database.execute("SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchone():
+            raise ValueError("it has a trigger or a view, which optuna never makes")
     return optuna.storages.RDBStorage(
         "sqlite:///optuna.db", {"creator": lambda: sqlite3.connect(file, check_same_thread=False)}
     )
@@ -242,6 +246,18 @@ def _inside(dimensions: dict[str, Dimension], point: Point) -> bool:
 def _first_line(problem: Exception) -> str:
     """Return an error's message without the statement that sqlalchemy appends."""
     return provenance.without_secrets(str(problem.__cause__ or problem).splitlines()[0])
+
+
+def _without_password(address: str) -> str:
+    """Return an address without user and password, which may hold anything, even spaces and further @."""
+    scheme, separator, rest = address.partition("://")
+    _, at, host = rest.rpartition("@")
+    return provenance.without_secrets(f"{scheme}{separator}{'***@' if at else ''}{host}")
+
+
+def _reason(address: str, problem: Exception) -> str:
+    """Return why an address cannot be used; of one with several @, optuna takes a part of the password for the host."""
+    return _first_line(problem) if address.count("@") < 2 else "write an @ within its password as %40"
 
 
 def _tidy(value: Value, dimension: Dimension) -> Value:

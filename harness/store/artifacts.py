@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from harness.errors import StoreError
 from harness.files import writing
 from harness.store.card import model_card
 from harness.store.folder import RUN_ID
@@ -59,9 +60,15 @@ def drop_models(store: Path, records: Sequence[Record]) -> None:
         shutil.rmtree(model_folder(store, record), ignore_errors=True)
 
 
-def clear(staging: Path) -> None:
-    """Delete files of runs in a store's staging folder, and the folder if it is then empty."""
-    with suppress(OSError):
+def clear(staging: Path, still_there: Callable[[], None]) -> None:
+    """Delete files of runs in a store's staging folder, and the folder if it is then empty.
+
+    Args:
+        staging: the staging folder.
+        still_there: raises StoreError if another store has taken the place of this one.
+    """
+    with suppress(OSError, StoreError):
+        still_there()
         for folder in staging.iterdir():
             if RUN_ID.fullmatch(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)

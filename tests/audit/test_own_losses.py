@@ -172,6 +172,11 @@ class Crashes(Mine):
         import os
         os._exit(9)
 
+class Hangs(Mine):
+    def forward(self, features, labels):
+        import time
+        time.sleep(1e6)
+
 class LateCrash(Mine):
     batches = 0
 
@@ -216,6 +221,15 @@ def test_errors_name_the_line_refuse_the_run_and_a_crash_is_a_warning(tmp_path: 
     (tmp_path / "helper.py").write_text(HELPER.replace(".view(3, 3)", ""), encoding="utf-8")
     done = harness("run", "m.py", "--tasks", "", "--audit-only", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_trial_of_a_loss_that_hangs_ends_at_the_time_limit(tmp_path: Path) -> None:
+    write(tmp_path, "Hangs", "losses.MultipleNegativesRankingLoss")
+    done = harness("run", "m.py", "--tasks", "", "--audit-only", "--time-limit", "0.05", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "The loss of study 'cosine' could not be tried" in done.stdout
+    assert "the run took longer than the time limit of 0.05 min" in done.stdout
 
 
 def test_a_failed_run_names_the_line_of_the_study_file(tmp_path: Path) -> None:

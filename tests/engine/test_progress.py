@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
+from strange import altered
 from synthetic import make_ablation
 
 from harness.engine import progress
@@ -18,6 +22,9 @@ from harness.planning.plan import Plan
 from harness.planning.planner import make_plan
 
 RUN = "0123456789abcdef"
+
+TIMES = int(os.environ.get("HARNESS_FUZZ", "1"))
+"""How many times as many altered datagrams are tried."""
 
 
 @pytest.fixture
@@ -78,6 +85,20 @@ def test_nothing_that_arrives_ends_a_run_and_only_its_own_runs_are_heard(
     assert shown(board, told) == 0
     Reporter(board.port, RUN, board.token).tell(1.0)
     assert shown(board, told) == 1
+
+
+@settings(max_examples=100 * TIMES, deadline=None, database=None, derandomize=TIMES == 1)
+@given(data=st.data())
+def test_no_altered_datagram_ends_a_run_or_is_heard_without_the_token(data: st.DataObject) -> None:
+    told = io.StringIO()
+    with Board(Console(file=told, force_terminal=True, width=200)) as board:
+        datagram = f"{board.token} {RUN} {data.draw(st.floats())}".encode()
+        for _ in range(data.draw(st.integers(1, 4))):
+            datagram = altered(datagram, data.draw)
+        send(board, datagram, data.draw(st.binary(max_size=200)))
+        assert 0 <= shown(board, told) <= (board.token.encode() in datagram)
+        Reporter(board.port, RUN, board.token).tell(1.0)
+        assert shown(board, told) == 1
 
 
 def test_a_flood_does_not_keep_the_driver_from_its_work(

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -253,3 +254,22 @@ def test_a_storage_that_cannot_be_used_is_a_usage_error(url: str, tmp_path: Path
     with pytest.raises(UsageError, match=r"optuna cannot use this storage .*--storage"):
         search.Mirror(make_ablation(), url.format(broken))
     assert broken.exists()
+
+
+def test_a_database_of_the_store_with_programs_in_it_is_not_used(tmp_path: Path) -> None:
+    storage = tmp_path / "optuna.db"
+    search.Mirror(make_ablation(), storage).close()
+    search.Mirror(make_ablation(), storage).close()
+    with sqlite3.connect(storage) as database:
+        database.execute("CREATE TRIGGER more AFTER INSERT ON trials BEGIN DELETE FROM studies; END")
+    with pytest.raises(UsageError, match="a trigger or a view"):
+        search.Mirror(make_ablation(), storage)
+
+
+@pytest.mark.parametrize("password", ["pass@word", "pass word", "pass@wo/rd", "pass@wo:rd"])
+def test_no_part_of_an_addresss_password_is_told(password: str) -> None:
+    """Optuna takes what follows the first @ for the host, and says so."""
+    with pytest.raises(UsageError) as told:
+        search.Mirror(make_ablation(), f"postgresql+psycopg://me:{password}@127.0.0.1:1/db")
+    assert "://***@127.0.0.1:1/db: " in str(told.value)
+    assert not {"pass", "word", "wo", "rd"} & {*re.findall(r"\w+", str(told.value))}

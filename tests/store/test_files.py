@@ -21,6 +21,7 @@ from harness.cli.main import main
 from harness.errors import StoreError, StoreLocked
 from harness.store import reading
 from harness.store.folder import create, load
+from harness.store.records import Record
 
 MODULE = Path(reading.__file__)
 
@@ -172,14 +173,17 @@ def test_show_prints_the_rest_and_names_what_is_damaged(
     assert [path.name in told.err for path in records] == [True, True, *[False] * (len(records) - 2)]
 
 
-@pytest.mark.parametrize("name", ["seeds", "trials", "max_seeds"])
+SIZES = {"seeds": 100_000_000, "trials": 10_001, "max_seeds": 10_001, "tunings": 10_001, "tasks": "x" * 50_001}
+
+
+@pytest.mark.parametrize("name", SIZES)
 def test_a_last_run_of_absurd_size_is_refused_with_its_file(
     name: str, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (copy / "runs" / "small-book" / "last_run.json").write_text(json.dumps({name: 100_000_000}))
+    (copy / "runs" / "small-book" / "last_run.json").write_text(json.dumps({name: SIZES[name]}))
     monkeypatch.chdir(copy)
     assert main(["plan", "study.py"]) == 2
-    assert "runs/small-book/last_run.json" in capsys.readouterr().err
+    assert "runs/small-book/last_run.json: cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "value"), [("testbed", "none"), ("seeds", -1), ("tasks", "NoTask"), ("rows", 0)])
@@ -193,13 +197,13 @@ def test_an_option_of_the_last_run_that_is_none_is_refused_with_its_file(
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], tuple[int, str]]]:
-    """Runs STUDY without training; returns the exit code and what stderr was told."""
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, str]]]:
+    """Runs STUDY on a stub instead of training; returns the exit code and what stderr was told."""
     (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
-    def run() -> tuple[int, str]:
-        use(Stub())
+    def run(stub: Stub | None = None) -> tuple[int, str]:
+        use(stub or Stub())
         err = io.StringIO()
         with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
             code = main(["run", "study.py", "--no-mteb"])
@@ -255,6 +259,22 @@ def test_a_driver_notices_that_its_store_is_gone(case: str, tmp_path: Path) -> N
                 still_there()
         with pytest.raises(StoreError, match="the driver stopped"):
             still_there()
+
+
+def test_a_driver_whose_store_was_replaced_leaves_the_other_as_it_is(machine: Callable[..., tuple[int, str]]) -> None:
+    store = Path("runs", "small-book")
+    (store / "records").rename("kept")
+    of_the_other = store / ".staging" / "0123456789abcdef" / "model"
+
+    def replace(record: Record) -> None:
+        shutil.move(store, "away")
+        shutil.copytree("away", store)
+        of_the_other.mkdir(parents=True)
+
+    code, told = machine(Stub(ended=replace))
+    assert (code, "the driver stopped" in told) == (3, True)
+    assert of_the_other.is_dir()
+    assert list((store / "records").iterdir()) == []
 
 
 def test_a_lock_that_is_a_pipe_or_a_folder_makes_nobody_wait(tmp_path: Path) -> None:

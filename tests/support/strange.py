@@ -46,13 +46,15 @@ def change(store: Path, name: str, kind: str, canary: Path, draw: Callable[[st.S
         draw: draws the details.
     """
     path = store / name
+    if os.path.lexists(path.parent) and not path.parent.is_dir():
+        return  # an earlier change took the folder away
     path.parent.mkdir(exist_ok=True)
     if kind in ("bytes", "types") and path.is_file():
         source = path.read_bytes()
         if kind == "types" and path.suffix == ".json":
             path.write_text(_retyped(source.decode(), draw), encoding="utf-8", errors="backslashreplace")
         else:
-            path.write_bytes(_altered(source, draw))
+            path.write_bytes(altered(source, draw))
         return
     _remove(path)
     if kind == "link":
@@ -87,7 +89,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _altered(source: bytes, draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
+def altered(source: bytes, draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
+    """Return bytes that differ in one place, are cut off, or come twice."""
     at = draw(st.integers(0, max(0, len(source) - 1)))
     how = draw(st.sampled_from(["flip", "cut", "insert", "delete", "repeat"]))
     if how == "flip":
