@@ -49,12 +49,17 @@ def change(store: Path, name: str, kind: str, canary: Path, draw: Callable[[st.S
     if os.path.lexists(path.parent) and not path.parent.is_dir():
         return  # an earlier change took the folder away
     path.parent.mkdir(exist_ok=True)
-    if kind in ("bytes", "types") and path.is_file():
+    if kind in ("bytes", "types") and path.is_file() and not path.is_symlink():
+        if path.stat().st_size > 2**24:
+            return  # an earlier change made it too large to change here
         source = path.read_bytes()
-        if kind == "types" and path.suffix == ".json":
-            path.write_text(_retyped(source.decode(), draw), encoding="utf-8", errors="backslashreplace")
-        else:
-            path.write_bytes(altered(source, draw))
+        try:
+            if kind == "types" and path.suffix == ".json":
+                path.write_text(_retyped(source.decode(), draw), encoding="utf-8", errors="backslashreplace")
+                return
+        except (ValueError, RecursionError):  # an earlier change made it no JSON
+            pass
+        path.write_bytes(altered(source, draw))
         return
     _remove(path)
     if kind == "link":
