@@ -48,10 +48,8 @@ OPENERS = {
     "reading/local.py": "the user's data files",
     "reading/materials.py": "data of the hub",
     "reading/rows.py": "data of the hub",
-    "report/published.py": "a report",
     "spec/arguments.py": "the code of sentence-transformers",
     "spec/loading.py": "the study file",
-    "verdicts/baseline.py": "a report's scores.csv",
 }
 """The modules that open files, with what they open: only the first three open a store's."""
 

@@ -17,6 +17,7 @@ follow Holm's correction over all verdicts against the baseline, separately from
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from harness.planning.mixing import of_studies
 from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
 from harness.stats import estimates, intervals
+from harness.store import reading
 from harness.text import from_csv
 from harness.verdicts.claims import Claim
 from harness.verdicts.finals import finals
@@ -70,11 +72,10 @@ def read_baseline(path: Path) -> Baseline:
         UsageError: the file cannot be read, is not a scores.csv, or holds no such run.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            lines = list(reader)
-            columns = list(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        reader = csv.DictReader(io.StringIO(reading.text(path.parent, path.name), newline=""))
+        lines = list(reader)
+        columns = list(reader.fieldnames or ())
+    except (OSError, reading.Unreadable, csv.Error) as problem:
         raise UsageError(f"--baseline {path}: cannot be read ({problem}); give a report's scores.csv") from problem
     if absent := _COLUMNS - set(columns):
         raise UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.report import titles
 from harness.spec.budget import TUNING_STEP
+from harness.store import reading
 from harness.text import NONE, escape, from_csv
 
 UNTRAINED = "untrained"
@@ -122,10 +123,9 @@ def read(folder: Path) -> Published:
         UsageError: README.md, scores.csv or records.json is missing or cannot be read.
     """
     try:
-        page = (folder / "README.md").read_text(encoding="utf-8")
-        with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
-        whole = json.loads((folder / "records.json").read_text(encoding="utf-8"))
+        page = reading.text(folder, "README.md")
+        lines = list(csv.DictReader(io.StringIO(reading.text(folder, "scores.csv"), newline="")))
+        whole = reading.parsed(reading.text(folder, "records.json"))
         if "seeds_shared" not in whole:
             raise ValueError("an older version of the harness wrote it; write the report again")
         records: dict[str, list[dict[str, Any]]] = {}
@@ -135,7 +135,7 @@ def read(folder: Path) -> Published:
         tables = tuple(_tables(page))
         headline = _score(next((t.header[2] for t in tables if t.header[:2] == ("study", "rank")), ""), lines)
         best, default, points = _finals(lines, headline)
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as problem:
+    except (OSError, reading.Unreadable, ValueError, AttributeError, KeyError, TypeError, csv.Error) as problem:
         raise UsageError(
             f"{folder}: cannot be read as a report ({problem}); give a folder with the "
             "README.md, scores.csv and records.json that `harness report` wrote"
