@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from harness.errors import AuditFailed, Diverged
 from harness.evaluation.encoder import DECIMALS, Encoder, collapsed, normalised
 from harness.evaluation.own import score_own
-from harness.evaluation.retrieval import score_retrieval
+from harness.evaluation.retrieval import groups_of, score_retrieval
 from harness.reading import beir
 from harness.reading.items import columns, labelled
 from harness.store.items import Pairs
@@ -40,6 +40,8 @@ class Scored:
     """Names of the items: ids of queries, otherwise numbers of rows from 0, or the names that a function gave."""
     values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Values of the items, in the order of `ids` and rounded, of those figures that are means over items."""
+    groups: tuple[int, ...] = ()
+    """The number of each item's group, if some items depend on each other; empty otherwise."""
     pairs: Pairs | None = None
     """Labels and cosines of a set of pairs, from which its average precision can be computed again."""
 
@@ -62,7 +64,7 @@ def score(
     """
     if isinstance(measure, Retrieval):
         found = beir.load(measure)
-        return _means(score_retrieval(encoder, found), found.query_ids)
+        return replace(_means(score_retrieval(encoder, found), found.query_ids), groups=groups_of(found))
     if isinstance(measure, PairClasses):
         return _score_pairs(measure, encoder)
     if isinstance(measure, Triplets):
@@ -112,7 +114,7 @@ def _score_pairs(measure: PairClasses, encoder: Encoder) -> Scored:
     average_precision = float(average_precision_score(gold, cosines))
     figures = {"average_precision": average_precision, "accuracy": accuracy, "f1": f1}
     pairs = Pairs(tuple(gold.astype(float).tolist()), tuple(cosines.tolist()))
-    return Scored(figures, _numbers(len(gold)), {"accuracy": tuple(right_ones.tolist())}, pairs)
+    return Scored(figures, _numbers(len(gold)), {"accuracy": tuple(right_ones.tolist())}, pairs=pairs)
 
 
 def _at_best_thresholds(cosines: Floats, gold: NDArray[Any]) -> tuple[float, float, float]:

@@ -68,7 +68,7 @@ def score_measure(encoder: Encoder, measure: Measure, in_full: bool = False) -> 
     # a copy, because a measure of one's own must not change what the following measures see, nor what is saved
     model = copy.deepcopy(encoder.model) if isinstance(measure, Own) else encoder.model
     scored = measures.score(measure, encoder, model)
-    values = Values(scored.ids, scored.values) if scored.values else None
+    values = Values(scored.ids, scored.values, scored.groups) if scored.values else None
     return MeasureScores(_named(measure, scored.figures), (scored.pairs or values) if in_full else None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -9,11 +11,13 @@ from harness.stats.bootstrap import RESAMPLES, checked, draws
 from harness.stats.intervals import Floats
 
 
-def resampled_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def resampled_mean(values: ArrayLike, groups: Sequence[int] = (), resamples: int = RESAMPLES, seed: int = 0) -> Floats:
     """Return the mean over models and items in each resample of the items.
 
     Args:
         values: the items' values, shape (models, items).
+        groups: the number of each item's group, from 0; whole groups are drawn, because their items depend on each
+            other (cluster bootstrap; Davison and Hinkley, 1997, section 3.8). Empty if every item is its own group.
         resamples: number of resamples.
         seed: seed of the resamples, which are those of `resampled_spearman`.
 
@@ -21,13 +25,17 @@ def resampled_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0)
         Means, shape (resamples,).
 
     Raises:
-        ValueError: fewer than three items, or numbers that are not finite.
+        ValueError: fewer than three items or groups, or numbers that are not finite.
     """
     rows = np.atleast_2d(np.asarray(values, float))
     _, finite = checked(np.zeros(rows.shape[1]), rows)
     by_item = finite.mean(axis=0)
-    blocks = [by_item @ counts.astype(float) / len(by_item) for counts in draws(len(by_item), resamples, seed)]
-    return np.concatenate(blocks)
+    number = np.arange(len(by_item)) if len(groups) == 0 else np.asarray(groups)
+    sums, sizes = np.bincount(number, by_item), np.bincount(number).astype(float)
+    if len(sums) < 3:
+        raise ValueError(f"{len(sums)} groups of items; resamples need at least 3")
+    blocks = (counts.astype(float) for counts in draws(len(sums), resamples, seed))
+    return np.concatenate([sums @ counts / (sizes @ counts) for counts in blocks])
 
 
 def resampled_average_precision(

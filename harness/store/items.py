@@ -33,14 +33,18 @@ class Values:
     """Names of the items, in the order of the set."""
     by_figure: Mapping[str, tuple[float, ...]]
     """The values of each figure, in the same order."""
+    groups: tuple[int, ...] = ()
+    """The number of each item's group, in the same order, if some items depend on each other; empty otherwise."""
 
     def __post_init__(self) -> None:
-        if any(len(column) != len(self.ids) for column in self.by_figure.values()):
+        columns = (*self.by_figure.values(), *([self.groups] if self.groups else ()))
+        if any(len(column) != len(self.ids) for column in columns):
             raise ValueError("its values are not one for each item")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values as JSON's types."""
-        return {"ids": self.ids, "by_figure": dict(self.by_figure)}
+        groups = {"groups": self.groups} if self.groups else {}
+        return {"ids": self.ids, "by_figure": dict(self.by_figure), **groups}
 
 
 Items: TypeAlias = Pairs | Values

@@ -8,7 +8,7 @@ scores. A final run that diverged gives no model that can be used, so it counts 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +34,8 @@ class Evidence:
     """What the items are, for texts."""
     items: int | None = None
     """Number of items; None without predictions."""
+    independent: int | None = None
+    """Number of items that are independent of each other: of groups of queries with the same documents."""
     differing: int | None = None
     """How many items have another mean over seeds in the two studies; None for pairs."""
     over: str = "seeds"
@@ -90,7 +92,7 @@ class Evidence:
         """The difference with both variances added up."""
         if self.resampled is None or self.estimate is None:
             return None
-        return self.estimate.plus(estimates.error_over_items(self.resampled), max(1, (self.items or 1000) - 1))
+        return self.estimate.plus(estimates.error_over_items(self.resampled), max(1, (self.independent or 1000) - 1))
 
     def p_value(self, margin: float) -> float:
         """Return the two-sided p-value of "it reaches `margin`": `deciding(p)` just excludes it, or 0 from above."""
@@ -160,13 +162,13 @@ def difference(better: Finals, worse: Finals, *, paired: bool = False) -> Eviden
         return None
     scores = [side.counted for side in sides]
     one_sample = paired or better.constant or worse.constant
-    resampled, items, differing = None, None, None
+    resampled, items, independent, differing = None, None, None, None
     if all(side.has_predictions for side in sides):
         of_sides = [list(side.predictions.values()) for side in sides]
-        if len({each.items for side in of_sides for each in side}) > 1:
+        if len({(each.items, each.groups) for side in of_sides for each in side}) > 1:
             return None
         resampled = _mean(sides[0]) - _mean(sides[1])
-        items = next((len(each.values) for side in of_sides for each in side), None)
+        items, independent = _numbers(of_sides[0] + of_sides[1])
         differing = _differing(*of_sides)
     if one_sample:
         longest = max(map(len, scores))
@@ -175,22 +177,30 @@ def difference(better: Finals, worse: Finals, *, paired: bool = False) -> Eviden
     notes = tuple(dict.fromkeys((*better.repeated, *worse.repeated, *better.losses, *worse.losses)))
     over = worse.repeated_over if better.constant else better.repeated_over
     old = None if one_sample else scores[1]
-    return Evidence(scores[0], old, resampled, notes, better.unit, items, differing, over)
+    return Evidence(scores[0], old, resampled, notes, better.unit, items, independent, differing, over)
 
 
 def distance(study: Finals, number: float) -> Evidence | None:
     """Return the study's figure minus `number`; None if no run has it, or its runs' items differ."""
     if not study.ended:
         return None
-    resampled, items = None, None
+    resampled, items, independent = None, None, None
     if study.has_predictions:
-        if len({each.items for each in study.predictions.values()}) > 1:
+        if len({(each.items, each.groups) for each in study.predictions.values()}) > 1:
             return None
         resampled = _mean(study) - number
-        items = next((len(each.values) for each in study.predictions.values()), None)
+        items, independent = _numbers(study.predictions.values())
     new = tuple(score - number for score in study.counted)
     notes = (*study.repeated, *study.losses)
-    return Evidence(new, None, resampled, notes, study.unit, items, over=study.repeated_over, constant=study.constant)
+    return Evidence(
+        new, None, resampled, notes, study.unit, items, independent, over=study.repeated_over, constant=study.constant
+    )
+
+
+def _numbers(predictions: Iterable[Predictions]) -> tuple[int | None, int | None]:
+    """Return the number of items, and of those that are independent of each other; None without predictions."""
+    first = next(iter(predictions), None)
+    return (None, None) if first is None else (len(first.values), first.independent)
 
 
 def _mean(side: Finals) -> intervals.Floats:

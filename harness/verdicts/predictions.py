@@ -43,6 +43,13 @@ class Predictions:
     """What tells whether two runs were scored on the same items: their names, or the pairs' gold scores."""
     values: tuple[float, ...]
     """The value of each item, whose mean is the figure; or the cosine of each pair."""
+    groups: tuple[int, ...] = ()
+    """The number of each item's group, if some items depend on each other; empty otherwise."""
+
+    @property
+    def independent(self) -> int:
+        """Number of items that are independent of each other: of groups, if there are any."""
+        return len(set(self.groups)) or len(self.values)
 
     @property
     def score(self) -> float:
@@ -61,7 +68,7 @@ def predictions_of(record: Record, figure: str) -> Predictions | None:
     if isinstance(items, Pairs):
         return Predictions(name, items.gold, items.cosine) if name in _OF_PAIRS else None
     values = items.by_figure.get(name)
-    return None if values is None else Predictions(name, items.ids, values)
+    return None if values is None else Predictions(name, items.ids, values, items.groups)
 
 
 def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
@@ -75,8 +82,12 @@ def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
     n = len(predictions.values)
     if len(predictions.items) != n or n < 1:
         return f"has damaged predictions of {measure}"
-    if n < FEWEST:
-        return f"has predictions for {n} items of {measure}, and an interval over items needs at least {FEWEST}"
+    if predictions.independent < FEWEST:
+        what = "groups of items" if predictions.groups else "items"
+        return (
+            f"has predictions for {predictions.independent} {what} of {measure}, and an interval over items needs at "
+            f"least {FEWEST}"
+        )
     if not np.isfinite(predictions.values).all():
         return f"has predictions of {measure} that are not numbers"
     again = predictions.score
@@ -100,17 +111,20 @@ def _is_defined(predictions: Predictions) -> bool:
 
 def mean_resampled(predictions: Sequence[Predictions]) -> intervals.Floats | None:
     """Return the mean of several runs' figure in each resample of their items; None if their items differ."""
-    if len({each.items for each in predictions}) > 1:
+    if len({(each.items, each.groups) for each in predictions}) > 1:
         return None
     first = predictions[0]
-    return _mean_resampled(first.figure, first.items, tuple(each.values for each in predictions))
+    return _mean_resampled(first.figure, first.items, first.groups, tuple(each.values for each in predictions))
 
 
 @lru_cache(maxsize=64)  # a study is in several claims, and in the report's tables
 def _mean_resampled(
-    figure: str, items: tuple[str, ...] | tuple[float, ...], values: tuple[tuple[float, ...], ...]
+    figure: str,
+    items: tuple[str, ...] | tuple[float, ...],
+    groups: tuple[int, ...],
+    values: tuple[tuple[float, ...], ...],
 ) -> intervals.Floats:
     correlation = _OF_PAIRS.get(figure)
-    mean = resampled.resampled_mean(values) if correlation is None else correlation[1](items, values)
+    mean = resampled.resampled_mean(values, groups) if correlation is None else correlation[1](items, values)
     mean.flags.writeable = False
     return mean

@@ -163,7 +163,9 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     """Return notes about the items that differ, and about seeds that had no effect, or none on this figure."""
     if evidence.differing is not None and evidence.resampled is not None:
         items = evidence.unit.removeprefix("test ")
-        return (f"{evidence.differing:,} of {evidence.items:,} {items} differ.", *_of_seeds(evidence))
+        depend = evidence.independent != evidence.items
+        grouped = f" They form {evidence.independent:,} groups with the same relevant documents." if depend else ""
+        return (f"{evidence.differing:,} of {evidence.items:,} {items} differ.{grouped}", *_of_seeds(evidence))
     return _of_seeds(evidence)
 
 

@@ -11,9 +11,12 @@ from harness.planning.plan import Plan, PlannedRun
 from harness.report.facts import gather
 from harness.report.figures import draw, forgetting
 from harness.report.markdown import page
+from harness.spec.expectations import beats
 from harness.spec.study import UNTRAINED
 from harness.store.items import Values
+from harness.store.records import Record
 from harness.testbeds import measures, sources
+from harness.verdicts.judge import judge
 
 QUERIES = tuple(f"<q:{n}>|*" for n in range(40))
 
@@ -53,6 +56,33 @@ def test_the_number_of_queries_that_decide_and_the_most_changed_ones_are_named()
     assert "The 20 queries most improved" in shown
     assert "The 5 queries most impaired" in shown
     assert impaired.count("−21.50") == 5
+
+
+def test_queries_with_the_same_documents_widen_the_interval_and_are_told() -> None:
+    def grouped(plan: Plan) -> Plan:
+        """Let the first 30 queries be five groups of six, as if six questions each had one answer."""
+        groups = (*(number // 6 for number in range(30)), *range(5, 15))
+
+        def of(run: PlannedRun) -> PlannedRun:
+            items = None if run.record is None else run.record.items.get("own")
+            if run.record is None or not isinstance(items, Values):
+                return run
+            return replace(run, record=replace(run.record, items={"own": replace(items, groups=groups)}))
+
+        return replace(plan, runs=tuple(map(of, plan.runs)))
+
+    claim = beats("mnr", UNTRAINED)
+    plain = planned()
+    plain = replace(plain, ablation=replace(plain.ablation, expect=[claim]))
+    (alone,), (together,) = judge(plain), judge(grouped(plain))
+    widths = [i.high - i.low for each in (alone, together) if (i := each.over_items) is not None]
+    assert widths[0] < widths[1]
+    assert "40 of 40" not in together.reason
+    assert "They form 15 groups with the same relevant documents." in together.reason
+    assert "groups" not in alone.reason
+    kept = grouped(plain).of("mnr", "final", "best")[0].record
+    assert kept is not None
+    assert Record.from_json(kept.to_json(), "here").items == kept.items
 
 
 def test_swapped_models_swap_gains_and_losses() -> None:

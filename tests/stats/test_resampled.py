@@ -57,6 +57,35 @@ def test_means_are_resampled_on_the_same_items_as_correlations() -> None:
     assert spread.mean() == pytest.approx(5.5, abs=0.1)
 
 
+@given(SEEDS, st.integers(3, 8), st.integers(0, 20))
+@settings(max_examples=15, deadline=None)
+def test_groups_are_drawn_as_wholes(seed: int, groups: int, more: int) -> None:
+    random = np.random.default_rng(seed)
+    number = random.permutation(np.concatenate([np.arange(groups), random.integers(0, groups, more)]))
+    models = random.random((2, len(number)))
+    expected = []
+    for chosen in draw(7, groups, 50):
+        items = np.concatenate([np.flatnonzero(number == group) for group in chosen])
+        expected.append(models[:, items].mean())
+    assert resampled_mean(models, number.tolist(), resamples=50, seed=7) == pytest.approx(expected, abs=1e-12)
+    alone = resampled_mean(models, list(range(len(number))), resamples=50, seed=7)
+    assert (alone == resampled_mean(models, resamples=50, seed=7)).all()
+
+
+def test_items_that_depend_on_each_other_are_no_further_evidence() -> None:
+    """Each item ten times over: as groups the interval stays, as items of their own it would shrink by a third."""
+    items = np.random.default_rng(0).random(40)
+    repeated, groups = np.repeat(items, 10), np.repeat(np.arange(40), 10)
+    once = resampled_mean(items).std()
+    assert resampled_mean(repeated, groups.tolist()).std() == pytest.approx(once)
+    assert resampled_mean(repeated).std() < 0.4 * once
+
+
+def test_two_groups_are_too_few() -> None:
+    with pytest.raises(ValueError, match="2 groups of items"):
+        resampled_mean(np.arange(6.0), [0, 0, 0, 1, 1, 1])
+
+
 @pytest.mark.parametrize("values", [[0.1, 0.2], [0.1, np.nan, 0.3]])
 def test_too_few_and_odd_values_are_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match=r"at least 3|finite"):
