@@ -212,7 +212,7 @@ def test_errors_name_the_line_refuse_the_run_and_a_crash_is_a_warning(tmp_path: 
     assert done.returncode == 2, done.stderr
     assert "warning: study cosine: loss not tried: The loss of study 'cosine' could not be tried" in done.stderr
     assert "the worker process died (exit code 9). Its runs may end in the same way." in done.stderr
-    assert "the audit of the data found 1 error; nothing was trained:\n- study mnr: loss raises" in done.stderr
+    assert "the audit of the data found 1 error; nothing was trained:\n  - study mnr: loss raises" in done.stderr
     assert "raised RuntimeError: shape '[3, 3]' is invalid for input of size 1 at helper.py:2 on a batch" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "runs" / "small-book" / "records").iterdir()) == []

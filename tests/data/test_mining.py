@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -289,14 +290,15 @@ def test_a_two_stage_ablation_runs_in_workers_and_the_negatives_are_the_winners(
     assert len({r.rows for r in records if r.study != "untrained"}) == 1, "equal rows in every study"
     audit = json.loads((tmp_path / "runs" / "mined-book" / "audit.json").read_text(encoding="utf-8"))
     assert any(f["what"] == "negatives not mined yet" and "by mnr" in f["where"] for f in audit["findings"])
-    assert len(list((tmp_path / "cache" / "mined").glob("*.parquet"))) == 2
+    files = list((tmp_path / "cache" / "mined").glob("*.negatives"))
+    assert len(files) == 2
 
     monkeypatch.setenv("HARNESS_CACHE", os.path.join(tmp_path, "elsewhere"))  # mined again, by the winner trained again
     folder = tmp_path / "runs" / "mined-book"
     declared = contents.resolved(load_study_file(tmp_path / "mined.py"), contents.read(folder))
     again = make_plan(declared, records).ablation
     mined = study_rows(again, "by mnr")
-    kept = [pd.read_parquet(path) for path in (tmp_path / "cache" / "mined").glob("*.parquet")]
+    kept = [pd.read_parquet(BytesIO(path.read_bytes().partition(b"\n")[2])) for path in files]
     same = next(frame for frame in kept if "negative2" in frame)
     pd.testing.assert_frame_equal(same[["negative1", "negative2"]], mined[["negative1", "negative2"]])
     assert list(mined.columns) == ["anchor", "positive", "negative1", "negative2"]

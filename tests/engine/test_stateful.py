@@ -285,10 +285,12 @@ class Protocol(RuleBasedStateMachine):
         document: dict[str, Any] = json.loads(out)
         strict, text = self.command("check", "study.py", "--strict")
         kinds = [verdict["verdict"] for verdict in document["verdicts"]]
-        assert [line.partition(":")[0] for line in text.splitlines()[: len(kinds)]] == kinds
-        assert [line[6:] for line in text.splitlines() if line.startswith("note: ")][
-            : len(document["notes"])
-        ] == document["notes"]
+        told = [line for line in text.splitlines() if line.startswith("VERDICT ")]
+        for line, verdict in zip(told, document["verdicts"], strict=True):
+            assert line.startswith(f"VERDICT {verdict['expectation']}: {verdict['outcome']}")
+        notes = [line[6:] for line in text.splitlines() if line.startswith("note: ")]
+        notes = [note for note in notes if not note.startswith("Each study was tuned once")]
+        assert notes[: len(document["notes"])] == document["notes"]
         open_ = any(v["verdict"] != "holds" or v["late"] for v in document["verdicts"])
         assert code == (1 if "violated" in kinds else 3 if "incomplete" in kinds or document["unfinished"] else 0)
         assert strict == (1 if "violated" in kinds else 3 if open_ or document["unfinished"] else 0)
@@ -307,15 +309,17 @@ class Protocol(RuleBasedStateMachine):
         for kind, words in (
             ("violated", "violated"),
             ("incomplete", "incomplete"),
-            ("inconclusive", "without enough evidence"),
+            ("inconclusive", "undecided"),
             ("holds", "holding"),
         ):
             if kind in kinds:
-                assert f"{kinds.count(kind)} of {len(kinds)} {words} (" in read_me
+                first = read_me.splitlines()[2]
+                assert f"of {len(kinds)} claim" in first
+                assert f" {kinds.count(kind)} {words}" in first
         for note in document["notes"]:
             assert note in read_me
         done = sum(run["state"] == "done" for run in runs)
-        assert (done == len(runs)) != (f"{done} of {len(runs)} planned runs are done" in read_me)
+        assert (done == len(runs)) != (f"{done} of {len(runs)} planned runs done" in read_me)
         assert len(document["unfinished"]) >= len(runs) - done
         return document
 

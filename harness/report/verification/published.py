@@ -171,7 +171,20 @@ def _finals(lines: list[dict[str, str]], headline: str) -> tuple[dict[str, Seeds
                 seeds.diverged.extend([seed] * (line["outcome"] == "diverged" and not constant))
         if "best" in roles:
             points.setdefault(study, f"batch {line['batch_size']}, lr {float(line['lr']):.3g}" if line["lr"] else NONE)
+    _add_tunings_without_finals(best, lines)
     return best, default, points
+
+
+def _add_tunings_without_finals(best: Mapping[str, Seeds], lines: list[dict[str, str]]) -> None:
+    """Count the final seeds as lost that a tuning would have had if one of its trials had succeeded."""
+    tunings = {int(line["seed"]) // TUNING_STEP for line in lines if "best" in line["roles"].split("+")}
+    for seeds in best.values():
+        if seeds.constant:
+            continue
+        known = [seed // TUNING_STEP for seed in {*seeds.scores, *seeds.lost}]
+        each = max((known.count(tuning) for tuning in known), default=0)
+        without = sorted(tunings.difference(known))
+        seeds.lost.extend(TUNING_STEP * tuning + number for tuning in without for number in range(1, each + 1))
 
 
 def plain(cell: str) -> str:
