@@ -36,7 +36,6 @@ OLDER = {
     "data_size-embedded",
     "data_views-embedded",
     "label_noise-embedded",
-    "loss_zoo-embedded",
     "loss_zoo-standin",
     "pooling-embedded",
     "temperature-embedded",
