@@ -42,6 +42,13 @@ def study_and_store(parser: argparse.ArgumentParser, *, trains: bool = True) -> 
         type=int,
         help=f"{of_runs}N tunings per study, each followed by its own final runs: claims are then about tuning itself",
     )
+    parser.add_argument(
+        "--repeats",
+        metavar="N",
+        type=int,
+        help=f"{of_runs}N further seeds of each study's three best trials, before one is chosen (default: 2 if there "
+        "are at least 12 trials, else 0)",
+    )
     parser.add_argument("--rows", metavar="N", type=int, help=rows)
     parser.add_argument("--epochs", metavar="X", type=float, help=f"{of_runs}X epochs per run, e.g. 0.5")
     parser.add_argument(

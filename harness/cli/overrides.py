@@ -29,6 +29,7 @@ OVERRIDES: dict[str, type] = {
     "precision": str,
     "max_seeds": int,
     "tunings": int,
+    "repeats": int,
 }
 """Options that affect results, with their types; a store remembers those of its last run."""
 
@@ -38,7 +39,7 @@ LAST_RUN = "last_run.json"
 LONGEST = 50_000
 """Maximum number of characters of an option in that file; the names of all of mteb's tasks have fewer."""
 
-BUDGET = ("epochs", "trials", "seeds", "max_seeds", "tunings")
+BUDGET = ("epochs", "trials", "seeds", "max_seeds", "tunings", "repeats")
 """Options that replace numbers of the budget."""
 
 
@@ -66,7 +67,7 @@ def _restricted(options: argparse.Namespace) -> Ablation:
     tasks = getattr(options, "tasks", None)
     numbers = {
         name: getattr(options, name, None)
-        for name in ("rows", "epochs", "trials", "seeds", "precision", "max_seeds", "tunings")
+        for name in ("rows", "epochs", "trials", "seeds", "precision", "max_seeds", "tunings", "repeats")
     }
     if numbers["rows"] is not None and numbers["rows"] < 1:
         raise UsageError(f"--rows {numbers['rows']}: training needs at least 1 row")
@@ -207,7 +208,7 @@ def _remembered(folder: Path) -> dict[str, Any]:
     try:
         document = reading.document(Mapping[str, Any], folder, LAST_RUN)
         values = {name: reading.typed(document.get(name), kind | None, name) for name, kind in OVERRIDES.items()}
-        for name in ("trials", "seeds", "max_seeds", "tunings"):
+        for name in ("trials", "seeds", "max_seeds", "tunings", "repeats"):
             if (values[name] or 0) > MOST_RUNS:
                 raise reading.Unreadable(f"{name} is {values[name]:,}, more than {MOST_RUNS:,}")
         for name, value in values.items():

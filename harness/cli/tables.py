@@ -16,7 +16,7 @@ from harness.evaluation.published import Row
 from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
 from harness.stats.intervals import Interval
-from harness.store.records import Record
+from harness.store.records import STAGES, Record
 from harness.text import counted, failure, shown
 from harness.verdicts.results import Result
 from harness.verdicts.words import bounds
@@ -165,7 +165,7 @@ def records_table(records: Sequence[Record], width: int) -> Table:
         table.add_column("outcome", no_wrap=True)
     for column in ("dev", "test", "steps", "time") if full else ("dev", "test"):
         table.add_column(column, justify="right", no_wrap=True)
-    for r in sorted(records, key=lambda r: (r.study, r.stage != "tune", r.trial or 0, str(r.point), r.seed)):
+    for r in sorted(records, key=lambda r: (r.study, STAGES.index(r.stage), r.trial or 0, str(r.point), r.seed)):
         scores = [f"{100 * r.scores[name]:.2f}" if name in r.scores else "" for name in (r.objective, r.headline)]
         if full:
             trial, cost = "" if r.trial is None else str(r.trial), spell(r.train_seconds + r.eval_seconds)
@@ -220,14 +220,16 @@ def _with_bounds(value: float | None, interval: Interval | None, form: str) -> s
 def _run(record: Record) -> str:
     if record.trial is not None:
         return f"trial {record.trial}"
-    return "" if record.stage == "untrained" else f"seed {record.seed}"
+    if record.stage == "untrained":
+        return ""
+    return f"repeat, seed {record.seed}" if record.stage == "repeat" else f"seed {record.seed}"
 
 
 def failures(records: Sequence[Record]) -> list[str]:
     """Return a line for each record without scores: which run it is, and why it has none."""
     return [
         f"{r.outcome}: {' '.join(part for part in (r.study, _run(r), f'({r.id})') if part)}: {failure(r.error)}"
-        for r in sorted(records, key=lambda r: (r.study, r.stage != "tune", r.trial or 0, r.seed))
+        for r in sorted(records, key=lambda r: (r.study, STAGES.index(r.stage), r.trial or 0, r.seed))
         if r.outcome != "ok" and r.error
     ]
 

@@ -34,7 +34,7 @@ from harness.spec.loading import folder_beside
 from harness.spec.study import UNTRAINED
 from harness.store.artifacts import clear, drop_models, keep_only_best, publish
 from harness.store.folder import Store
-from harness.store.records import Record, completed
+from harness.store.records import TUNING, Record, completed
 from harness.text import failure
 from harness.verdicts import until_decided
 
@@ -179,7 +179,7 @@ class Driver:
         """Send a run to a free worker."""
         assert run.id is not None
         ablation = self._planner.ablation_of(run.study)
-        tuning, bed = run.stage == "tune", ablation.testbed
+        tuning, bed = run.stage in TUNING, ablation.testbed
         staging = self._staging / run.id
         with writing(staging):
             shutil.rmtree(staging, ignore_errors=True)
@@ -219,7 +219,7 @@ class Driver:
             at_best = {run.id for run in best}
             finals = [run.record for run in plan.of(study, "final") if run.record]
             others = [record for record in finals if record.id not in at_best]
-            unsure = any(run.record is not None and run.record.retryable for run in plan.of(study, "tune"))
+            unsure = any(r.record is not None and r.record.retryable for r in plan.of(study) if r.stage in TUNING)
             keep_only_best(self.store.folder, [record for record in finals if record.id in at_best])
             (keep_only_best if unsure else drop_models)(self.store.folder, others)
 
@@ -249,7 +249,7 @@ class Driver:
             )
         # added here because the worker of a tuning run has a testbed without test set
         bed = self.ablation.testbed
-        contents = {} if record.stage == "tune" else {each.name: bed.content_of(each) for each in bed.besides}
+        contents = {} if record.stage in TUNING else {each.name: bed.content_of(each) for each in bed.besides}
         measures = {name: content for name, content in contents.items() if content is not None}
         training = trained(self._planner.ablation_of(run.study), run.study)
         record = replace(
@@ -285,7 +285,7 @@ def _sentence(record: Record) -> str:
     what = f"{record.study}: {record.stage}"
     if record.trial is not None:
         what += f" trial {record.trial}"
-    elif record.stage == "final":
+    elif record.stage in ("repeat", "final"):
         what += f" seed {record.seed % TUNING_STEP}"
     if record.tuning:
         what += f" of tuning {record.tuning + 1}"

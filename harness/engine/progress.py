@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from harness.engine.telling import LOST, tell
 from harness.planning.plan import Plan
+from harness.store.records import TUNING
 from harness.waiting import announced
 
 EVERY = 0.5
@@ -124,7 +125,7 @@ class Board:
             ended = sum(run.state in ("done", "failed") for run in runs)
             under_way = sum(self._shares.get(run_id, 0.0) for run_id, study in running.items() if study == name)
             stages = {run.stage for run in runs if run.state in ("to do", "waiting")}
-            stage = "tuning" if "tune" in stages else "final runs" if stages else "done"
+            stage = "tuning" if stages.intersection(TUNING) else "final runs" if stages else "done"
             self._progress.update(self._bars[name], total=len(runs), completed=round(ended + under_way, 1), note=stage)
         seconds = plan.seconds_left()
         left = "" if seconds is None or not running else f"about {spell(seconds / len(running))} left"

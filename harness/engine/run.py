@@ -35,7 +35,7 @@ from harness.reading.hashes import verify
 from harness.spec.ablation import Ablation
 from harness.spec.beside import last_line
 from harness.spec.study import UNTRAINED
-from harness.store.records import Record
+from harness.store.records import TUNING, Record
 from harness.testbeds import Testbed, hub
 from harness.testbeds.measure_kinds import Sts
 from harness.testbeds.refs import EMBEDDED
@@ -122,7 +122,7 @@ def _run(job: Job, record: Record) -> Record:
         model.eval()
         began = time.perf_counter()
         encoder = scoring.Encoder(model, tf32=job.ablation.precision != "fp32")
-        tuning = job.run.stage == "tune"
+        tuning = job.run.stage in TUNING
         scored = testing.score_dev(encoder, bed_of_study) if tuning else testing.score_all(encoder, job, record.id)
         if scored.subsets:
             record = replace(record, provenance={**record.provenance, "subsets": scored.subsets})
@@ -183,7 +183,7 @@ def _train(
         return pruned
 
     # a retrieval measure embeds its whole corpus at each look, which may take longer than the training
-    looks: Sequence[float] = LOOKS if run.stage != "tune" and isinstance(ablation.testbed.dev, Sts) else ()
+    looks: Sequence[float] = LOOKS if run.stage not in TUNING and isinstance(ablation.testbed.dev, Sts) else ()
     looks = TENTHS if keeper is not None else looks if job.rivals is None else CHECKPOINTS
 
     options, settings = study.at(run.point)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from harness.data.findings import Audit
 from harness.files import as_json
+from harness.planning.choice import best
 from harness.spec.ablation import Ablation
 from harness.spec.budget import TUNING_STEP
 from harness.spec.space import Point, Value
 from harness.spec.study import UNTRAINED, Study
 from harness.store.designs import Design
-from harness.store.records import Record, Stage
+from harness.store.records import TUNING, Record, Stage
 
 RECIPE = 8
 """Increased by hand when training or evaluation changes the result of a run: all runs are then new."""
@@ -29,6 +30,8 @@ START_UP = 8
 """Trials whose points are fixed in advance and the same for every study; the sampler decides the later ones."""
 
 State: TypeAlias = Literal["done", "to do", "failed", "waiting"]
+ENDED: tuple[State, ...] = ("done", "failed")
+"""The states of runs that a driver has ended."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,11 @@ class Plan:
 
     def trials(self, study: str, tuning: int = 0) -> list[PlannedRun]:
         """Return the trials of one of a study's tunings, the first unless another is asked for."""
-        return [run for run in self.of(study, "tune") if run.tuning == tuning]
+        return [run for run in self.tuned(study, tuning) if run.stage == "tune"]
+
+    def tuned(self, study: str, tuning: int = 0) -> list[PlannedRun]:
+        """Return the trials of one of a study's tunings and the further runs of its best points."""
+        return [run for run in self.of(study) if run.stage in TUNING and run.tuning == tuning]
 
     @cached_property
     def _by_study(self) -> dict[str, list[PlannedRun]]:
@@ -136,6 +143,12 @@ class Plan:
         mean = {key: sum(costs) / len(costs) for key, costs in costs_by_stage.items()}
         overall = sum(mean.values()) / len(mean)
         return sum(mean.get((run.study, run.stage), overall) for run in self.runs if run.state in ("to do", "waiting"))
+
+
+def winner_of(tuned: Iterable[PlannedRun]) -> Record | None:
+    """Return the record of the best trial (`harness.planning.choice`) of a tuning's runs, so far."""
+    records = [run.record for run in tuned if run.record is not None]
+    return best([r for r in records if r.stage == "tune"], [r for r in records if r.stage == "repeat"])
 
 
 def run_id(ablation: Ablation, study: str, stage: Stage, seed: int, point: Point | None) -> str:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property, partial
 
-from harness.planning.plan import TUNE_SEED, Plan, PlannedRun, run_id
+from harness.planning.plan import ENDED, TUNE_SEED, Plan, PlannedRun, run_id, winner_of
 from harness.planning.study_runs import StateOf, StudyRuns, own
 from harness.planning.unlocking import design, scored
 from harness.spec.ablation import Ablation
 from harness.spec.study import UNTRAINED
 from harness.spec.views import named
 from harness.store.designs import Design
-from harness.store.records import Record, best
+from harness.store.records import Record
 
 
 def make_plan(
@@ -100,9 +100,8 @@ class Planner:
         mining = study.mining if study is not None else None
         if study is None or study.view is None or mining is None or mining.by == UNTRAINED:
             return self.ablation
-        trials = self.part(mining.by).trials(mining.by)
-        ended = all(run.state in ("done", "failed") for run in trials)
-        winner = best(run.record for run in trials if run.record is not None) if ended else None
+        tuned = self.part(mining.by).tuned(mining.by)
+        winner = winner_of(tuned) if all(run.state in ENDED for run in tuned) else None
         if winner is None:
             return self.ablation
         with_trial = replace(named(study.view), mining=replace(mining, trial=winner.id, point=winner.point))

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.planning.plan import TUNE_SEED, PlannedRun, State, start_up_points
+from harness.planning.choice import RIVALS, by_trial, repeat_seeds, rivals
+from harness.planning.plan import ENDED, TUNE_SEED, PlannedRun, State, start_up_points, winner_of
 from harness.spec.ablation import Ablation
 from harness.spec.budget import TUNING_STEP
 from harness.spec.space import Point
 from harness.spec.study import UNTRAINED, Study
-from harness.store.records import Record, Stage, best, by_trial
+from harness.store.records import TUNING, Record, Stage
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class StateOf:
             return "to do"
         if record.outcome == "failed":
             return "failed"
-        scored = record.outcome == "ok" and record.stage != "tune"
+        scored = record.outcome == "ok" and record.stage not in TUNING
         return "to do" if scored and not all(map(record.is_unfit_for, self._lacking(record))) else "done"
 
     def _lacking(self, record: Record) -> list[str]:
@@ -63,11 +64,10 @@ class StudyRuns:
         Args:
             more: final seeds at the best point, if they are more than the budget's.
         """
-        numbers = range(self.ablation.budget.tunings)
-        if self._waits_for_its_miner:
-            return [run for tuning in numbers for run in self._waiting_trials(tuning)] + self._waiting_finals()
-        tunings = [self._trials(tuning) for tuning in numbers]
-        return [*itertools.chain.from_iterable(tunings), *self._finals(tunings, more)]
+        trials = self._waiting_trials if self._waits_for_its_miner else self._trials
+        tunings = [self._with_repeats(tuning, trials(tuning)) for tuning in range(self.ablation.budget.tunings)]
+        finals = self._waiting_finals() if self._waits_for_its_miner else self._finals(tunings, more)
+        return [*itertools.chain.from_iterable(tunings), *finals]
 
     @property
     def _waits_for_its_miner(self) -> bool:
@@ -108,27 +108,35 @@ class StudyRuns:
             runs.append(PlannedRun(name, "tune", seed, "waiting", trial=len(runs)))
         return runs
 
+    def _with_repeats(self, tuning: int, trials: list[PlannedRun]) -> list[PlannedRun]:
+        """Add the further runs of the best points, once all trials have ended; a single point needs none."""
+        points: list[Point | None] = [None] * min(RIVALS, len(trials))
+        if all(run.state in ENDED for run in trials):
+            points = [record.point for record in rivals(run.record for run in trials if run.record is not None)]
+        seeds = repeat_seeds(tuning, self.ablation.budget.further_seeds) if len(points) > 1 else ()
+        return [*trials, *(self._of_point("repeat", point, seed) for seed in seeds for point in points)]
+
     def _finals(self, tunings: Sequence[Sequence[PlannedRun]], more: int) -> list[PlannedRun]:
-        """Plan the final runs: at each tuning's best point, once its trials have ended, and at the default point.
+        """Plan the final runs: at each tuning's best point, once it is known, and at the default point.
 
         Seeds beyond the budget's, up to `more`, are only for the best point, which the claims are about.
         """
         default, planned = self.ablation.default_point(self.study), self.ablation.budget.seeds
         runs: dict[tuple[Point | None, int], tuple[str, ...]] = {}
-        for tuning, trials in enumerate(tunings):
-            for point in _best_points(trials):
+        for tuning, tuned in enumerate(tunings):
+            for point in _best_points(tuned):
                 runs |= {(point, seed): ("best",) for seed in _final_seeds(tuning, max(planned, more))}
         for seed in _final_seeds(0, planned):
             runs[default, seed] = (*runs.get((default, seed), ()), "default")
-        return [self._final(point, seed, roles) for (point, seed), roles in runs.items()]
+        return [self._of_point("final", point, seed, roles) for (point, seed), roles in runs.items()]
 
-    def _final(self, point: Point | None, seed: int, roles: tuple[str, ...]) -> PlannedRun:
-        """Plan a final run; it waits if its point is not known."""
+    def _of_point(self, stage: Stage, point: Point | None, seed: int, roles: tuple[str, ...] = ()) -> PlannedRun:
+        """Plan a run that is not a trial; it waits if its point is not known."""
         if point is None:
-            return PlannedRun(self.study.name, "final", seed, "waiting", roles=roles)
-        key = self.id_of(self.study.name, "final", seed, point)
-        record = own(self.records.get(key), "final", seed, point)
-        return PlannedRun(self.study.name, "final", seed, self.state(record), point, None, key, roles, record)
+            return PlannedRun(self.study.name, stage, seed, "waiting", roles=roles)
+        key = self.id_of(self.study.name, stage, seed, point)
+        record = own(self.records.get(key), stage, seed, point)
+        return PlannedRun(self.study.name, stage, seed, self.state(record), point, None, key, roles, record)
 
 
 def _tune_seed(tuning: int) -> int:
@@ -141,11 +149,11 @@ def _final_seeds(tuning: int, number: int) -> range:
     return range(first, first + number)
 
 
-def _best_points(trials: Sequence[PlannedRun]) -> list[Point | None]:
-    """Return the best point of a tuning: None while trials are left, nothing if no trial succeeded."""
-    if not all(run.state in ("done", "failed") for run in trials):
+def _best_points(tuned: Sequence[PlannedRun]) -> list[Point | None]:
+    """Return the best point of a tuning: None while runs of it are left, nothing if no trial succeeded."""
+    if not all(run.state in ENDED for run in tuned):
         return [None]
-    winner = best(run.record for run in trials if run.record is not None)
+    winner = winner_of(tuned)
     return [] if winner is None else [winner.point]
 
 

@@ -22,7 +22,7 @@ from harness.spec.expectations import AtLeast, Beats, InOrder, Keeps, Within
 from harness.spec.study import UNTRAINED
 from harness.store import reading
 from harness.store.designs import MOST_RUNS, Declared, Design
-from harness.store.records import Record
+from harness.store.records import TUNING, Record
 
 LOG = "designs.json"
 
@@ -72,6 +72,7 @@ def design(ablation: Ablation, records: Iterable[Record] = (), at: str = "", stu
         at,
         study_file,
         ablation.budget.tunings,
+        ablation.budget.further_seeds,
     )
 
 
@@ -86,10 +87,13 @@ def read(folder: Path) -> tuple[Design, ...]:
         log: tuple[Design, ...] = reading.document(tuple[Design, ...], folder, LOG)
         for entry in log:
             if (
-                max(entry.seeds, entry.max_seeds or 0, entry.tunings, *(each.trials for each in entry.studies.values()))
+                max(
+                    *(entry.seeds, entry.max_seeds or 0, entry.tunings, entry.repeats),
+                    *(each.trials for each in entry.studies.values()),
+                )
                 > MOST_RUNS
             ):
-                raise reading.Unreadable(f"a design has more than {MOST_RUNS:,} trials, seeds or tunings")
+                raise reading.Unreadable(f"a design has more than {MOST_RUNS:,} trials, repeats, seeds or tunings")
         return log
     except FileNotFoundError:
         return ()
@@ -121,7 +125,7 @@ def dev_only(record: Record, dev: str) -> Record:
         record: the record of a run of any stage.
         dev: name of the measure that tuning may score.
     """
-    if record.stage != "tune":
+    if record.stage not in TUNING:
         return record
     names = {name for name in record.scores if name != dev and not name.startswith(f"{dev}/")}
     foreign = sorted(names | set(record.items))

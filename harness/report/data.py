@@ -12,6 +12,7 @@ from harness.planning.pairing import share_seeds
 from harness.planning.plan import PlannedRun
 from harness.report.facts import Facts, Row, without_paths
 from harness.spec.study import UNTRAINED
+from harness.store.records import TUNING
 from harness.text import in_csv, in_json
 
 
@@ -22,7 +23,7 @@ def scores_csv(facts: Facts) -> str:
     mean lacks. A run without an id waits for the trials that decide its point, and one that is unfit has scores that
     no mean of the headline contains.
     """
-    lines = [(row, run) for row in facts.rows for run in row.runs if run.stage != "tune"]
+    lines = [(row, run) for row in facts.rows for run in row.runs if run.stage not in TUNING]
     runs = [run for _, run in lines]
     records = [run.record for run in runs if run.record is not None]
     options = sorted({name for r in runs if r.point for name in r.point.as_dict()} - {"batch_size", "lr"})

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from harness.planning.pairing import share_seeds
-from harness.planning.plan import Plan, PlannedRun
+from harness.planning.plan import ENDED, Plan, PlannedRun, winner_of
 from harness.report.edges import Edge, edge_of
 from harness.spec.space import Point
 from harness.spec.study import UNTRAINED
-from harness.store.records import Record, best
+from harness.store.records import Record
 from harness.testbeds.measure_kinds import headline
 from harness.verdicts.evidence import Evidence, difference
 from harness.verdicts.finals import Finals, finals
@@ -41,6 +41,8 @@ class Row:
     """The planned trials of the first tuning."""
     later: tuple[PlannedRun, ...]
     """The planned trials of later tunings."""
+    repeats: tuple[PlannedRun, ...]
+    """The planned further runs of the best trials, of all tunings."""
     best: tuple[PlannedRun, ...]
     """The planned final runs at the best point."""
     default: tuple[PlannedRun, ...]
@@ -54,7 +56,7 @@ class Row:
     def runs(self) -> tuple[PlannedRun, ...]:
         """All runs; a final run that belongs to both points is counted once."""
         finals = self.best + tuple(run for run in self.default if run not in self.best)
-        return self.trials + self.later + finals
+        return self.trials + self.later + self.repeats + finals
 
     @property
     def records(self) -> list[Record]:
@@ -86,7 +88,7 @@ class Row:
     @property
     def winner(self) -> Record | None:
         """The trial with the best dev score so far."""
-        return best(run.record for run in self.trials if run.record is not None)
+        return winner_of([*self.trials, *(run for run in self.repeats if not run.tuning)])
 
     def values(self, metric: str) -> list[float]:
         """Return a metric of the final runs at the best point, in the order of seeds; runs without it are left out."""
@@ -160,7 +162,7 @@ class Facts:
     def fewer_points(self) -> list[str]:
         """The tuned studies whose best point was chosen from fewer scored points than another study's."""
         points = {row.name: len(row.scored_points) for row in self.studies}
-        tuned = [row for row in self.studies if all(run.state in ("done", "failed") for run in row.trials)]
+        tuned = [row for row in self.studies if all(run.state in ENDED for run in row.trials)]
         return [row.name for row in tuned if points[row.name] < max(points.values())]
 
     @cached_property
@@ -259,7 +261,7 @@ def gather(plan: Plan) -> Facts:
     """Compute the facts of a plan, done or not."""
     untrained = tuple(plan.of(UNTRAINED))
     nothing = Finals(UNTRAINED, 0)
-    rows = [Row(UNTRAINED, "none", "none", (), (), untrained, (), finals(plan, UNTRAINED), nothing)]
+    rows = [Row(UNTRAINED, "none", "none", (), (), (), untrained, (), finals(plan, UNTRAINED), nothing)]
     planned = {run.study for run in plan.runs}
     rows += [
         Row(
@@ -268,6 +270,7 @@ def gather(plan: Plan) -> Facts:
             study.reads,
             tuple(plan.trials(study.name)),
             tuple(run for run in plan.of(study.name, "tune") if run.tuning),
+            tuple(plan.of(study.name, "repeat")),
             tuple(plan.of(study.name, "final", "best")),
             tuple(plan.of(study.name, "final", "default")),
             finals(plan, study.name),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 
+from harness.planning.choice import RIVALS
 from harness.report import (
     audit,
     budgets,
@@ -66,6 +67,7 @@ def page(facts: Facts, figures: Collection[str], command: str) -> str:
         curves.edges(facts),
         "## Budgets",
         budgets.given(facts).markdown(),
+        budgets.choice(facts),
         "## Cost",
         _figure("cost", figures, "no final run is done"),
         tables.cost(facts).markdown(),
@@ -122,9 +124,15 @@ def budget_line(facts: Facts) -> str:
     firsts = {str(ablation.default_point(study)) for study in ablation.studies}
     first = firsts.pop() if len(firsts) == 1 else "each study's default point"
     repeated = f", all for each of {budget.tunings} tunings" if budget.tunings > 1 else ""
+    chosen = (
+        f"; the {RIVALS} best trials are trained with {counted(budget.further_seeds, 'further seed')} each, and the "
+        "one with the highest mean is chosen"
+        if budget.further_seeds
+        else ""
+    )
     return (
         f"Each study has the same budget: {trials} of {length}, scored by "
-        f"{escape(titles.of_score(facts.objective))}, the first at {escape(first)}; then "
+        f"{escape(titles.of_score(facts.objective))}, the first at {escape(first)}{chosen}; then "
         f"{counted(budget.seeds, 'final run')} with new seeds at the best point and at the first point{repeated}. The "
         "test measure and all others are scored only in final runs. All scores are multiplied by 100, and differences "
         "are given in those points."

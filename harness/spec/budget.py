@@ -11,6 +11,9 @@ from harness.errors import StudyFileError
 TUNING_STEP = 1000
 """The seeds of tuning number t are t times this: its trials have this very seed, its final runs the next ones."""
 
+MANY, REPEATS = 12, 2
+"""Budgets with so many trials train the best ones with so many further seeds, unless `repeats` says otherwise."""
+
 Checkpoint: TypeAlias = Literal["last", "best"]
 
 
@@ -32,6 +35,8 @@ class Budget:
     """Training examples per run instead of `epochs`."""
     tunings: int = 1
     """How often each study is tuned, with other start-up points and seeds; `seeds` final runs follow each tuning."""
+    repeats: int | None = None
+    """With how many further seeds the three best trials are trained before one is chosen; see `further_seeds`."""
     max_seeds: int | None = None
     """Add final seeds up to this number while a verdict is inconclusive; verdicts then use stricter levels."""
 
@@ -47,6 +52,8 @@ class Budget:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise StudyFileError(f"budget: {name}={value!r}; every study needs at least {least}")
+        if self.repeats is not None and (not isinstance(self.repeats, int) or self.repeats < 0):
+            raise StudyFileError(f"budget: repeats={self.repeats!r}; give a number of seeds, 0 for none")
         if not 0 < self.epochs < math.inf:
             raise StudyFileError(
                 f"budget: epochs={self.epochs!r}; training needs a number of more than 0 (0.5 is half the rows)"
@@ -62,5 +69,18 @@ class Budget:
                 f"budget: max_seeds={self.max_seeds} with tunings={self.tunings}; further seeds of the same tunings "
                 "cannot decide a claim about tuning. Give more tunings instead"
             )
-        if max(self.seeds, self.max_seeds or 0) >= TUNING_STEP:
-            raise StudyFileError(f"budget: seeds={self.seeds}; a study has at most {TUNING_STEP - 1} final seeds")
+        if max(self.seeds, self.max_seeds or 0) + self.further_seeds >= TUNING_STEP:
+            raise StudyFileError(
+                f"budget: seeds={self.seeds} with {self.further_seeds} repeats; a study has at most {TUNING_STEP - 1} "
+                "seeds after its trials"
+            )
+
+    @property
+    def further_seeds(self) -> int:
+        """With how many further seeds the best trials are trained: `repeats`, or 2 if there are at least 12 trials.
+
+        From 12 trials on, several points are so close that the luck of one run decides between them, and the six
+        further runs cost at most a third of what the tuning costs anyway (docs/statistics.md). With few trials, more
+        trials are worth more.
+        """
+        return self.repeats if self.repeats is not None else REPEATS if self.trials >= MANY else 0

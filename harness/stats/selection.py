@@ -20,7 +20,16 @@ class Luck:
     """Probability that another point is chosen."""
 
 
-def luck_of_choice(scores: Sequence[float], noise: float, draws: int = DRAWS, seed: int = 0) -> Luck | None:
+def luck_of_choice(
+    scores: Sequence[float],
+    noise: float,
+    draws: int = DRAWS,
+    seed: int = 0,
+    *,
+    chosen: int | None = None,
+    repeats: int = 0,
+    rivals: int = 1,
+) -> Luck | None:
     """Estimate how much the chosen point's true score varies between tunings that try the same points.
 
     Each point's true score is estimated by shrinking its observed score towards the mean of all points, by the share of
@@ -34,6 +43,9 @@ def luck_of_choice(scores: Sequence[float], noise: float, draws: int = DRAWS, se
         noise: standard deviation of a dev score over seeds at one point.
         draws: number of simulated choices.
         seed: seed of the random generator.
+        chosen: index of the point that was chosen; the one with the highest score if None.
+        repeats: number of further seeds with which the best points were trained before one of them was chosen.
+        rivals: number of these points.
 
     Returns:
         The estimate; None for fewer than two points.
@@ -45,5 +57,11 @@ def luck_of_choice(scores: Sequence[float], noise: float, draws: int = DRAWS, se
     share = max(0.0, 1 - noise**2 / total) if total else 0.0
     true = observed.mean() + share * (observed - observed.mean())
     random = np.random.default_rng(seed)
-    chosen = (true + random.normal(0, noise, (draws, len(true)))).argmax(axis=1)
-    return Luck(float(true[chosen].std()), float(np.mean(chosen != observed.argmax())))
+    measured = true + random.normal(0, noise, (draws, len(true)))
+    best = np.argsort(-measured, axis=1)[:, :rivals]
+    first = np.take_along_axis(measured, best, axis=1)
+    again = repeats * true[best] + repeats**0.5 * random.normal(0, noise, best.shape)
+    winners = best[np.arange(draws), ((first + again) / (1 + repeats)).argmax(axis=1)]
+    return Luck(
+        float(true[winners].std()), float(np.mean(winners != (observed.argmax() if chosen is None else chosen)))
+    )

@@ -32,6 +32,7 @@ class Design:
         seeds: number of final seeds.
         max_seeds: maximum number of final seeds if they are added until decided.
         tunings: how often each study is tuned.
+        repeats: number of further seeds with which the best trials are trained before one is chosen.
         scored: the studies that already had test scores, so that this design was not blind to them.
         records: number of records in the store.
         at: the time (UTC, ISO 8601); reports do not print it.
@@ -48,3 +49,4 @@ class Design:
     at: str = ""
     study_file: str | None = None
     tunings: int = 1
+    repeats: int = 0

@@ -6,10 +6,9 @@ Records are plain JSON with a checksum, written by `harness.store` and never unp
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 from harness.errors import DamagedRecord
 from harness.files import as_json
@@ -25,7 +24,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Stage: TypeAlias = Literal["untrained", "tune", "final"]
+Stage: TypeAlias = Literal["untrained", "tune", "repeat", "final"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""The stages in their order."""
+
+TUNING: tuple[Stage, ...] = ("tune", "repeat")
+"""The stages that choose a point and are therefore scored on the dev set only."""
+
 Outcome: TypeAlias = Literal["ok", "pruned", "infeasible", "diverged", "failed"]
 
 
@@ -203,7 +208,7 @@ def completed(earlier: Record | None, again: Record) -> Record:
     If training is not reproducible, every request for further tasks would otherwise give new test scores. A record of
     other library versions, or of a run that did not succeed, is replaced as a whole.
     """
-    if earlier is None or again.stage == "tune" or (earlier.outcome, again.outcome) != ("ok", "ok"):
+    if earlier is None or again.stage in TUNING or (earlier.outcome, again.outcome) != ("ok", "ok"):
         return again
     if earlier.provenance.get("versions") != again.provenance.get("versions"):
         return again
@@ -237,19 +242,6 @@ def _scored(name: str, scores: Collection[str]) -> bool:
 def _without(measures: Collection[str], by_name: Mapping[str, T]) -> dict[str, T]:
     """Return what is not of these measures."""
     return {name: value for name, value in by_name.items() if name.partition("/")[0] not in measures}
-
-
-def by_trial(records: Iterable[Record], study: str) -> list[Record]:
-    """Return a study's tuning records in the order of their trials."""
-    tuned = [r for r in records if r.study == study and r.stage == "tune" and r.trial is not None]
-    return sorted(tuned, key=lambda r: r.trial or 0)
-
-
-def best(records: Iterable[Record]) -> Record | None:
-    """Return the tuning record with the highest dev score, the earliest if tied; None if none succeeded."""
-    scored = [(r.dev_score, r) for r in records if r.outcome == "ok" and r.dev_score is not None]
-    finite = [(score, record) for score, record in scored if math.isfinite(score)]
-    return max(finite, key=lambda pair: pair[0])[1] if finite else None
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:

@@ -15,12 +15,13 @@ import numpy as np
 
 from harness.errors import UsageError
 from harness.planning import unlocking
+from harness.planning.choice import best, by_trial, repeat_seeds
 from harness.planning.mixing import mixed
 from harness.spec.study import UNTRAINED
 from harness.stats import estimates
 from harness.store.designs import Design
 from harness.store.folder import Store
-from harness.store.records import Record, best, by_trial
+from harness.store.records import TUNING, Record
 from harness.text import counted
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def _belongs(record: Record, design: Design) -> bool:
     declared, provenance = design.studies.get(record.study), record.provenance
     if declared is None or provenance.get("subject") != declared.subject:
         return False
+    if record.stage == "repeat":
+        return record.seed in repeat_seeds(record.tuning, design.repeats)
     if record.stage != "tune":
         return True
     return provenance.get("search") == declared.search and (record.trial or 0) < declared.trials
@@ -149,17 +152,30 @@ def what_differs(left: Store, right: Store) -> str:
 def _groups(records: Iterable[Record]) -> dict[Key, Group]:
     """Group the runs that have scores by study, stage and point (or "best"), then by seed."""
     ordered = sorted(records, key=lambda record: record.id)
-    winners = {r.study: best(by_trial(ordered, r.study)) for r in ordered}
+    winners = _winners(ordered)
     groups: dict[Key, Group] = {}
     for record in ordered:
         if record.outcome == "ok":
-            winner = winners[record.study]
+            winner = winners.get((record.study, record.tuning))
             names = ["" if record.point is None else str(record.point)]
             if record.stage == "final" and winner is not None and record.point == winner.point:
                 names.append("best")
             for name in names:
                 groups.setdefault((record.study, record.stage, name), {})[record.seed] = record
     return groups
+
+
+def _winners(records: Iterable[Record]) -> dict[tuple[str, int], Record]:
+    """Return the best trial of each tuning of each study."""
+    tuned: dict[tuple[str, int], list[Record]] = {}
+    for record in records:
+        if record.stage in TUNING:
+            tuned.setdefault((record.study, record.tuning), []).append(record)
+    found = {
+        (study, tuning): best(by_trial(each, study), [record for record in each if record.stage == "repeat"])
+        for (study, tuning), each in tuned.items()
+    }
+    return {key: winner for key, winner in found.items() if winner is not None}
 
 
 def _matched(a: dict[Key, Group], b: dict[Key, Group]) -> list[Key]:

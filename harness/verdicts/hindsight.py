@@ -174,6 +174,8 @@ def _of_seeds(present: Design, reference: Design, log: list[Design]) -> Iterator
         yield f"final seeds were raised from {reference.seeds} to {present.seeds}"
     elif present.seeds < most:
         yield f"final seeds were lowered from {most} to {present.seeds}"
+    if present.repeats != reference.repeats:
+        yield f"the further seeds of its best trials were changed from {reference.repeats} to {present.repeats}"
     if limits - {reference.max_seeds}:
         changed = max(limits - {reference.max_seeds})
         yield f"the maximum number of final seeds was changed from {reference.max_seeds} to {changed}"

@@ -50,7 +50,7 @@ from harness.planning.pairing import share_seeds
 from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
 from harness.stats import intervals, repeated_looks
-from harness.store.records import Record
+from harness.store.records import TUNING, Record
 from harness.verdicts.claims import Claim, claims
 from harness.verdicts.evidence import Evidence, difference, distance
 from harness.verdicts.finals import Finals, finals
@@ -180,7 +180,7 @@ def unfinished(plan: Plan) -> list[str]:
         named = f"{run.study} {run.stage}" + (f" {run.trial}" if run.trial is not None else f" seed {run.seed}")
         if run.state != "done":
             lines.append(f"{named} is {run.state}")
-        elif run.stage != "tune" and lacks_scores(run.record, plan):
+        elif run.stage not in TUNING and lacks_scores(run.record, plan):
             lines.append(f"{named} lacks scores")
     tuned = dict.fromkeys(run.study for run in plan.runs if run.stage == "tune")
     return lines + [f"{study} has no best point" for study in tuned if not plan.of(study, "final", "best")]

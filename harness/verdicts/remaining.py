@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from harness.planning.plan import Plan, PlannedRun
 from harness.scores import UNFIT
 from harness.spec.study import UNTRAINED
-from harness.store.records import Record
+from harness.store.records import TUNING, Record
 from harness.text import counted, failure
 from harness.verdicts.judge import lacks_scores
 
@@ -21,6 +21,8 @@ HELP = {
     "lower learning rates, or train with --precision fp32",
 }
 """What helps a run of an outcome that has no scores."""
+
+NOUNS = {"tune": "trial", "repeat": "repeat", "final": "final run"}
 
 NAMED = 3
 """Runs of one kind that are named one by one; of more, the number is given."""
@@ -38,10 +40,10 @@ def remaining(plan: Plan) -> list[str]:
 def _lack(run: PlannedRun, plan: Plan) -> tuple[str, str, str] | None:
     """Return what a run lacks, why, and what helps; None if it lacks nothing."""
     record = run.record
-    if record is not None and (run.state == "failed" or (run.stage != "tune" and record.outcome != "ok")):
+    if record is not None and (run.state == "failed" or (run.stage not in TUNING and record.outcome != "ok")):
         return record.outcome, failure(record.error) or "the record names no reason", HELP.get(record.outcome, AGAIN)
     if record is not None and run.state == "done":
-        return _without_scores(record) if run.stage != "tune" and lacks_scores(record, plan) else None
+        return _without_scores(record) if run.stage not in TUNING and lacks_scores(record, plan) else None
     return "not done", "", AGAIN
 
 
@@ -67,7 +69,7 @@ def _named(runs: Iterable[PlannedRun]) -> str:
 def _of_stage(stage: str, runs: list[PlannedRun]) -> str:
     if stage == UNTRAINED:
         return ""
-    noun = "trial" if stage == "tune" else "final run"
+    noun = NOUNS[stage]
     if len(runs) > NAMED:
         return counted(len(runs), noun)
     numbers = [f"{run.trial if stage == 'tune' else f'seed {run.seed}'}" for run in runs]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.planning.plan import Plan
+from harness.planning.choice import RIVALS
+from harness.planning.plan import Plan, winner_of
 from harness.stats.selection import Luck, luck_of_choice
 from harness.verdicts.claims import claims
 
@@ -18,11 +19,19 @@ def of_study(plan: Plan, study: str) -> Luck | None:
     Returns:
         The estimate, scores on a 0 to 1 scale; None with fewer than two scored trials or final runs.
     """
-    trials = [run.record.dev_score for run in plan.trials(study) if run.record is not None]
+    records = [run.record for run in plan.trials(study) if run.record is not None]
+    trials = [record for record in records if record.dev_score is not None]
     finals = [run.record.dev_score for run in plan.of(study, "final", "best") if run.record is not None]
-    scored = [score for score in trials if score is not None]
-    repeated = [score for score in finals if score is not None]
-    return luck_of_choice(scored, float(np.std(repeated, ddof=1))) if len(repeated) > 1 else None
+    repeated, winner = [score for score in finals if score is not None], winner_of(plan.tuned(study))
+    if len(repeated) < 2 or winner is None:
+        return None
+    return luck_of_choice(
+        [record.dev_score or 0.0 for record in trials],
+        float(np.std(repeated, ddof=1)),
+        chosen=trials.index(winner),
+        repeats=plan.ablation.budget.further_seeds,
+        rivals=RIVALS,
+    )
 
 
 def note(plan: Plan) -> str | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.planning.plan import Plan
+from harness.planning.plan import ENDED, Plan
 from harness.planning.planner import Planner
 from harness.spec.ablation import Ablation
 from harness.spec.study import UNTRAINED
@@ -78,8 +78,8 @@ def _all_ended(plan: Plan) -> bool:
     """Return whether this look is complete: every final run that a claim is about has ended, successfully or not."""
     named = {(name, claim.at) for claim in claims(plan.ablation) for name in (claim.better, claim.worse) if name}
     runs = [run for study, at in named for run in plan.of(study, "final", "default" if at == "default" else "best")]
-    tuned = all(run.state in ("done", "failed") for run in plan.runs if run.stage != "final")
-    return tuned and all(run.state in ("done", "failed") for run in runs)
+    tuned = all(run.state in ENDED for run in plan.runs if run.stage != "final")
+    return tuned and all(run.state in ENDED for run in runs)
 
 
 def _wanted(verdicts: Iterable[Verdict], seeds: Mapping[str, int], last: int) -> dict[str, int]:

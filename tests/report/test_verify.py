@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
@@ -100,6 +101,18 @@ def several_tunings() -> Plan:
     return synthetic.make(replace(made, expect=claims, budget=replace(made.budget, tunings=3)))
 
 
+def repeated() -> Plan:
+    """Return a plan in which further seeds choose between the best trials, of which one diverges once."""
+    made = synthetic.make_ablation(("softmax", "mnr", "cosine"), seeds=2, trials=5, expect=[])
+
+    def change(run: PlannedRun, record: Record) -> Record:
+        lost = (run.study, run.stage, run.seed) == ("cosine", "repeat", 999)
+        return replace(record, outcome="diverged", scores={}, items={}, error="NaN") if lost else record
+
+    budget = replace(made.budget, tunings=2, repeats=2)
+    return synthetic.make(replace(made, expect=(beats("mnr", "softmax"),), budget=budget), change=change)
+
+
 def swept() -> Plan:
     made = synthetic.make_ablation(("mnr",), expect=[])
     (mnr,) = made.studies
@@ -122,6 +135,7 @@ def seventeen() -> Plan:
 PLANS: dict[str, Callable[[], Plan]] = {
     "claims of every kind": claims_of_every_kind,
     "several tunings": several_tunings,
+    "repeated trials": repeated,
     "a sweep": swept,
     "a run without predictions": without_predictions,
     "a lost seed": lucky,
@@ -154,7 +168,7 @@ def at_random(number: int) -> Plan:
         beats(twin.name, names[0]),
         within(names[0], 0.7, 0.05),
     )
-    budget = replace(made.budget, tunings=chosen.choice([1, 1, 2, 3]))
+    budget = replace(made.budget, tunings=chosen.choice([1, 1, 2, 3]), repeats=chosen.choice([0, 0, 1, 2]))
     rate = chosen.choice([0, 0.05, 0.2])
 
     def change(run: PlannedRun, record: Record) -> Record | None:
@@ -187,6 +201,20 @@ def test_reports_of_random_shapes_agree_with_their_records(number: int, tmp_path
     ):
         (tmp_path / name).write_text(content, encoding="utf-8")
     assert verify(tmp_path).problem is None
+
+
+def test_final_runs_at_another_point_than_the_repeats_give_are_found(tmp_path: Path) -> None:
+    """Further seeds that speak for another point, or a point that was trained although the trials speak for another."""
+    folder = written(repeated(), tmp_path)
+    file = folder / "records.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    again = [r for r in document["records"] if (r["study"], r["stage"]) == ("mnr", "repeat") and r["seed"] < 1000]
+    plan_point = next(run.point for run in repeated().of("mnr", "final", "best") if run.point is not None)
+    best = json.dumps(plan_point.as_dict(), sort_keys=True)
+    for record in again:
+        record["scores"][record["objective"]] = 0.1 if json.dumps(record["point"], sort_keys=True) == best else 0.9
+    file.write_text(json.dumps(document), encoding="utf-8")
+    assert "point" in str(verify(folder).problem)
 
 
 @pytest.fixture(scope="module")

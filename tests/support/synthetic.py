@@ -22,7 +22,7 @@ from harness.spec.space import Point, Space, choice, log_uniform
 from harness.spec.study import UNTRAINED, Study
 from harness.stats import intervals
 from harness.store.items import Pairs
-from harness.store.records import Record
+from harness.store.records import TUNING, Record
 
 DEV, TEST = testbeds.book.dev.name, "stsb-test"
 """The measures of the testbed `book`."""
@@ -107,7 +107,7 @@ def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: 
     """Return the record of a planned run; a learning rate far from 5e-5 costs quality."""
     assert run.id is not None
     point = run.point
-    final = run.stage != "tune"
+    final = run.stage not in TUNING
     if point is not None:
         quality -= 0.04 * abs(math.log10(point.lr / 5e-5)) + 0.01 * abs(math.log2(point.batch_size / 32))
     random_ = random.Random(f"{run.study} {run.stage} {run.trial} {run.seed}")  # not its id: a new recipe changes ids

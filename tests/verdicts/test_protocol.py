@@ -17,6 +17,7 @@ from harness.cli.tables import plan_as_dict, plan_summary
 from harness.engine.search import ask
 from harness.errors import StudyFileError
 from harness.planning import unlocking
+from harness.planning.choice import best
 from harness.planning.plan import PlannedRun, run_id, trained
 from harness.planning.planner import Planner, make_plan
 from harness.report.budgets import given
@@ -29,7 +30,7 @@ from harness.spec.expectations import beats
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.stats import intervals
 from harness.store.items import Pairs
-from harness.store.records import Record, best, completed
+from harness.store.records import Record, completed
 from harness.verdicts import hindsight
 from harness.verdicts.judge import exit_code, judge
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from harness.report.verification.comparing import NUMBER, Compared, numbers
+from harness.report.verification.comparing import NUMBER, Compared, numbers, text
 from harness.report.verification.published import PageTable, Published, name_of
 from harness.scores import OBJECTIVE
 from harness.spec.budget import TUNING_STEP
@@ -39,6 +40,65 @@ def _trials(report: Published, study: str) -> list[dict[str, Any]]:
     of_study = report.records.get(study, [])
     tuned = [record for record in of_study if record["stage"] == "tune" and record["seed"] < TUNING_STEP]
     return sorted(tuned, key=lambda record: int(record["trial"]))
+
+
+def choices(report: Published) -> Iterator[Compared]:
+    """Yield whether the final runs of each study are at the point that its tuning gives."""
+    for study, records in report.records.items():
+        at_best = set(report.seeds(study).ids)
+        for record in records:
+            if record["id"] in at_best and record["stage"] == "final":
+                expected = _best_point(records, record["seed"] // TUNING_STEP)
+                yield text(f"records.json: {study}, seed {record['seed']}, point", str(record["point"]), str(expected))
+
+
+def _best_point(records: Sequence[Mapping[str, Any]], tuning: int) -> Any:
+    """Return the point that a tuning gives; None if none of its trials succeeded."""
+    rivals = _rivals(records, tuning)
+    return max(rivals, key=lambda rival: (rival.sound, rival.mean)).trial["point"] if rivals else None
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """A trial that may be the best one."""
+
+    trial: Mapping[str, Any]
+    """Its record."""
+    mean: float
+    """The mean of its dev score and those of its repeats."""
+    runs: int
+    """How many dev scores that are."""
+    sound: bool
+    """Whether none of its repeats diverged or ran out of memory."""
+
+
+def _rivals(records: Sequence[Mapping[str, Any]], tuning: int) -> list[_Rival]:
+    """Return the trials of a tuning that may be the best: the three best ones if they were repeated, else one."""
+    tuned = [r for r in records if r["stage"] in ("tune", "repeat") and r["seed"] // TUNING_STEP == tuning]
+    repeated = [r for r in tuned if r["stage"] == "repeat"]
+    scored = [r for r in tuned if r["stage"] == "tune" and _dev(r) is not None]
+    scored.sort(key=lambda r: (-(_dev(r) or 0.0), r["trial"]))
+    rivals = []
+    for trial in scored[: 3 if repeated else 1]:
+        again = [r for r in repeated if r["point"] == trial["point"]]
+        scores = [dev for r in (trial, *again) if (dev := _dev(r)) is not None]
+        sound = all(r["outcome"] not in ("diverged", "infeasible") for r in again)
+        rivals.append(_Rival(trial, fmean(scores), len(scores), sound))
+    return rivals
+
+
+def choice(report: Published, table: PageTable) -> Iterator[Compared]:
+    """Yield the scores between which the best point of each study was chosen."""
+    for name, rows in itertools.groupby(table.rows, lambda row: name_of(row[0])[0]):
+        rivals, best = _rivals(report.records.get(name, []), 0), _best_point(report.records.get(name, []), 0)
+        for row, rival in itertools.zip_longest(rows, rivals):
+            if row is None or rival is None:
+                yield Compared(0, f"{table.section}: {name} has another number of rivals than the records give")
+                return
+            where = f"{table.section}: {name}, trial {rival.trial['trial']}"
+            trial = (rival.trial["trial"], 100 * (_dev(rival.trial) or 0.0), 100 * rival.mean, rival.runs)
+            yield numbers(where, f"{row[2]} {row[3]} {row[4]} {row[5]}", trial)
+            yield text(f"{where}, chosen", row[6], "yes" if rival.trial["point"] == best else "no")
 
 
 def _dev(record: Mapping[str, Any]) -> float | None:

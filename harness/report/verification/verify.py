@@ -19,6 +19,7 @@ _TABLES: dict[str, Callable[[Published, PageTable], Iterator[Compared]]] = {
     "step": scores.steps,
     "peak memory MB": runs.cost,
     "distinct points": runs.budgets,
+    "dev in its trial": runs.choice,
     "effective rank": runs.diagnostics,
     "best of 1 point": runs.tuning,
     "rows used": runs.rows_used,
@@ -54,7 +55,7 @@ def verify(folder: Path) -> Outcome:
 
 
 def _compared(report: Published) -> Iterator[Compared]:
-    yield from itertools.chain(first_screen.check(report), claims.check(report))
+    yield from itertools.chain(runs.choices(report), first_screen.check(report), claims.check(report))
     for table in report.tables:
         if table.section == "Sweeps":
             yield from scores.sweep(report, table)
