@@ -12,7 +12,7 @@ from harness.report.facts import Facts, Row, Step, without_paths
 from harness.report.ranking import LOST, has_lost, over, places, rank, seeds_of
 from harness.stats import intervals
 from harness.store.records import Record
-from harness.text import NONE, count, escape, failure, score, signed
+from harness.text import NONE, count, counted, escape, failure, score, signed
 from harness.verdicts.results import spread
 
 
@@ -67,7 +67,6 @@ def headline(facts: Facts) -> Table:
     steps = {step.after.name: step for step in facts.steps}
     rows = []
     for row in facts.rows:
-        point = NONE if row.point is None else escape(row.point)
         rows.append(
             (
                 named(row) + (LESS if row.name in facts.fewer_points else ""),
@@ -77,12 +76,19 @@ def headline(facts: Facts) -> Table:
                 *(score(row.mean(name)) for name in others),
                 *([score(facts.task_mean(row))] if facts.tasks else []),
                 _difference(steps.get(row.name), facts.items),
-                point,
+                _best_points(row),
                 f"{row.minutes:.1f}",
                 f"{row.done} of {len(row.runs)}",
             )
         )
     return Table(header, tuple(rows), left=3)
+
+
+def _best_points(row: Row) -> str:
+    """Format the best point of the first tuning, and how many others further tunings found."""
+    others = {run.point for run in row.best} - {row.point}
+    more = f"<br>and {counted(len(others), 'other point')}" if others else ""
+    return NONE if row.point is None else escape(row.point) + more
 
 
 def _others(facts: Facts) -> tuple[str, ...]:

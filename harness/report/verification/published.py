@@ -149,10 +149,14 @@ def _score(title: str, lines: Sequence[Mapping[str, str]]) -> str:
     return next((name for name in sorted(names) if titles.of_score(name) == title.partition("<br>")[0]), "")
 
 
+_OF_RUN = {"study", "stage", "roles", "seed", "id", "outcome", "unfit", "subject"}
+"""The columns of scores.csv besides those of points and scores."""
+
+
 def _finals(lines: list[dict[str, str]], headline: str) -> tuple[dict[str, Seeds], dict[str, Seeds], dict[str, str]]:
     best: dict[str, Seeds] = {}
     default: dict[str, Seeds] = {}
-    points: dict[str, str] = {}
+    named: dict[str, dict[tuple[str, ...], str]] = {}
     tunings = any(int(line["seed"]) >= TUNING_STEP for line in lines)
     for line in lines:
         study, seed, roles = canonical(from_csv(line["study"])), int(line["seed"]), line["roles"].split("+")
@@ -170,9 +174,18 @@ def _finals(lines: list[dict[str, str]], headline: str) -> tuple[dict[str, Seeds
                 seeds.lost.append(seed)
                 seeds.diverged.extend([seed] * (line["outcome"] == "diverged" and not constant))
         if "best" in roles:
-            points.setdefault(study, f"batch {line['batch_size']}, lr {float(line['lr']):.3g}" if line["lr"] else NONE)
+            point = f"batch {line['batch_size']}, lr {float(line['lr']):.3g}" if line["lr"] else NONE
+            values = tuple(text for name, text in line.items() if "/" not in name and name not in _OF_RUN)
+            named.setdefault(study, {}).setdefault(values, point)
+    points = {study: _in_words(list(of_study.values())) for study, of_study in named.items()}
     _add_tunings_without_finals(best, lines)
     return best, default, points
+
+
+def _in_words(points: Sequence[str]) -> str:
+    """Return the first point and the number of the others."""
+    others = len(points) - 1
+    return points[0] + (f"<br>and {others} other point{'s' * (others > 1)}" if others else "")
 
 
 def _add_tunings_without_finals(best: Mapping[str, Seeds], lines: list[dict[str, str]]) -> None:
