@@ -49,17 +49,17 @@ def headline(facts: Facts) -> Table:
     """Return the main results table: one row per study, the untrained model first."""
     tasks, declared = len(facts.common_tasks), len(facts.tasks)
     others, figure = _others(facts), titles.of_figure(facts.headline.partition("/")[2])
-    mean = "mean"
+    mean, repetitions = "mean", "tunings" if facts.plan.ablation.budget.tunings > 1 else "seeds"
     if tasks:
         mean += f" of {tasks} task{'s' * (tasks != 1)}" + (f" (of {declared})" if tasks < declared else "")
     header = (
         "study",
         "loss",
         "view",
-        f"{titles.of_score(facts.headline)}<br>(95 % over seeds)",
+        f"{titles.of_score(facts.headline)}<br>(95 % over {repetitions})",
         *map(titles.of_score, others),
         *([mean] if facts.tasks else []),
-        f"{figure} minus the row above<br>(95 % over {facts.items}; 95 % over seeds)",
+        f"{figure} minus the row above<br>(95 % over {facts.items}; 95 % over {repetitions})",
         "best point",
         "minutes",
         "runs done",
@@ -117,7 +117,7 @@ def _difference(step: Step | None, items: str) -> str:
         return NONE
     difference = step.difference
     seeds = difference.over_seeds()
-    over_seeds = f"seeds {interval(seeds)}" if seeds else "one seed: no interval over seeds"
+    over_seeds = f"{seeds.over} {interval(seeds)}" if seeds else "one seed: no interval over seeds"
     return f"{_partly(step)}<br>({items} {interval(difference.over_items())};<br>{over_seeds})"
 
 

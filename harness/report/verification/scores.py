@@ -79,7 +79,7 @@ def _above(report: Published, where: str, cell: str, name: str, above: str) -> I
     first, *over = cell.partition("<br>(")[0].split("<br>")
     yield comparing.numbers(where, first, apart[:1])
     yield comparing.text(where, plain("".join(over)), _over(report, above, name))
-    over_seeds = re.search(r"<br>seeds ([^<]*)\)$", cell)
+    over_seeds = re.search(r"<br>(?:seeds|tunings) ([^<]*)\)$", cell)
     yield comparing.numbers(f"{where}, over seeds", over_seeds.group(1) if over_seeds else "", apart[1:])
 
 
