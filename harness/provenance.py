@@ -55,7 +55,8 @@ CODE = "harness code"
 DECIDES = (
     *("data/clean.py", "data/mining.py", "embedded/tasks.py", "engine/rows.py", "engine/run.py", "engine/testing.py"),
     *("evaluation/encoder.py", "evaluation/measures.py", "evaluation/mteb_tasks.py", "evaluation/own.py"),
-    *("evaluation/ranking.py", "evaluation/retrieval.py", "evaluation/scoring.py", "model/*.py"),
+    *("evaluation/dependence.py", "evaluation/ranking.py", "evaluation/retrieval.py", "evaluation/scoring.py"),
+    "model/*.py",
     *("spec/*_views.py", "spec/label_columns.py", "spec/loss*.py", "spec/settings.py", "spec/view*.py"),
     *("reading/*.py", "stats/intervals.py"),
     *("texts/*.py", "training/*.py"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from harness.data.findings import Finding
 from harness.reading.beir import RetrievalSet
 from harness.reading.items import columns
 from harness.testbeds.measure_kinds import Classification
+from harness.text import counted
 from harness.texts.normal import normalise
+from harness.texts.templates import templates
 
 
 def of_retrieval(name: str, read: RetrievalSet, testbed: str) -> list[Finding]:
@@ -28,7 +32,22 @@ def of_retrieval(name: str, read: RetrievalSet, testbed: str) -> list[Finding]:
         Finding("note", f"testbed {testbed}", f"{what} of {name}", count, of, f"Of {name} {count:,} of {of:,} {words}.")
         for what, count, of, words in notes
         if count
-    ]
+    ] + _templates(name, read, testbed)
+
+
+def _templates(name: str, read: RetrievalSet, testbed: str) -> list[Finding]:
+    """Return a note if queries follow templates: a verdict on them says little about questions of other kinds."""
+    followed = Counter(template for template in templates(read.queries) if template is not None)
+    if not followed:
+        return []
+    number, most = sum(followed.values()), max(followed.values())
+    kinds = f"{counted(len(followed), 'template')}, the most frequent {most:,} times"
+    words = (
+        f"{number:,} of {len(read.queries):,} queries of {name} begin like many others ({kinds}). "
+        "Intervals over queries draw whole templates, or, where fewer than 10 groups of queries would be left, "
+        "hold for new questions of these templates only."
+    )
+    return [Finding("note", f"testbed {testbed}", f"templates of queries of {name}", number, len(read.queries), words)]
 
 
 def of_classification(measure: Classification, testbed: str) -> list[Finding]:

@@ -15,9 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
 from harness.errors import AuditFailed, Diverged
+from harness.evaluation.dependence import groups_of
 from harness.evaluation.encoder import DECIMALS, Encoder, collapsed, normalised
 from harness.evaluation.own import score_own
-from harness.evaluation.retrieval import groups_of, score_retrieval
+from harness.evaluation.retrieval import score_retrieval
 from harness.reading import beir
 from harness.reading.items import columns, labelled
 from harness.store.items import Pairs
@@ -64,7 +65,9 @@ def score(
     """
     if isinstance(measure, Retrieval):
         found = beir.load(measure)
-        return replace(_means(score_retrieval(encoder, found), found.query_ids), groups=groups_of(found))
+        relevant = [frozenset(found.relevant[id]) for id in found.query_ids]
+        scored = _means(score_retrieval(encoder, found), found.query_ids)
+        return replace(scored, groups=groups_of(found.queries, relevant))
     if isinstance(measure, PairClasses):
         return _score_pairs(measure, encoder)
     if isinstance(measure, Triplets):
@@ -143,7 +146,8 @@ def _score_triplets(measure: Triplets, encoder: Encoder) -> Scored:
     near, far = (_cosines(queries, encoder(texts, role="document")) for texts in (positives, negatives))
     if positives != negatives and np.ptp([near, far]) == 0 and len({*map(normalise, [*positives, *negatives])}) > 1:
         raise Diverged("the model gives all pairs the same cosine (its embeddings collapsed); lower the learning rate")
-    return _means({"accuracy": (np.sign(near - far) + 1) / 2}, _numbers(len(anchors)))
+    accuracy = _means({"accuracy": (np.sign(near - far) + 1) / 2}, _numbers(len(anchors)))
+    return replace(accuracy, groups=groups_of(anchors))
 
 
 def _score_classification(measure: Classification, encoder: Encoder) -> Scored:

@@ -30,20 +30,6 @@ ROWS_A_LOOK = 256
 """Embeddings that are looked at together for whether the model has collapsed; mostly the first ones decide."""
 
 
-def groups_of(found: RetrievalSet) -> tuple[int, ...]:
-    """Return the number of each query's group: queries with the same relevant documents are one.
-
-    Their values move together, because a document that a model places badly is missed by all of them. Queries that
-    share only some documents are not joined: where queries have many documents, nearly all would be one group.
-
-    Returns:
-        Numbers from 0 in the order of the queries; empty if every query has its own documents.
-    """
-    numbers: dict[frozenset[str], int] = {}
-    groups = tuple(numbers.setdefault(frozenset(found.relevant[id]), len(numbers)) for id in found.query_ids)
-    return () if len(numbers) == len(groups) else groups
-
-
 def score_retrieval(encoder: Encoder, found: RetrievalSet, piece: int = PIECE) -> dict[str, Floats]:
     """Rank all documents for each query and compute each query's figures.
 

@@ -8,7 +8,7 @@ scores. A final run that diverged gives no model that can be used, so it counts 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,9 @@ class Evidence:
     items: int | None = None
     """Number of items; None without predictions."""
     independent: int | None = None
-    """Number of items that are independent of each other: of groups of queries with the same documents."""
+    """Number of items that are independent of each other: of groups of items that depend on each other."""
+    effective: float | None = None
+    """Number of groups of equal size that would say as much."""
     differing: int | None = None
     """How many items have another mean over seeds in the two studies; None for pairs."""
     over: str = "seeds"
@@ -92,7 +94,7 @@ class Evidence:
         """The difference with both variances added up."""
         if self.resampled is None or self.estimate is None:
             return None
-        return self.estimate.plus(estimates.error_over_items(self.resampled), max(1, (self.independent or 1000) - 1))
+        return self.estimate.plus(estimates.error_over_items(self.resampled), max(1.0, (self.effective or 1000) - 1))
 
     def p_value(self, margin: float) -> float:
         """Return the two-sided p-value of "it reaches `margin`": `deciding(p)` just excludes it, or 0 from above."""
@@ -162,13 +164,12 @@ def difference(better: Finals, worse: Finals, *, paired: bool = False) -> Eviden
         return None
     scores = [side.counted for side in sides]
     one_sample = paired or better.constant or worse.constant
-    resampled, items, independent, differing = None, None, None, None
+    resampled, differing = None, None
     if all(side.has_predictions for side in sides):
         of_sides = [list(side.predictions.values()) for side in sides]
         if len({(each.items, each.groups) for side in of_sides for each in side}) > 1:
             return None
         resampled = _mean(sides[0]) - _mean(sides[1])
-        items, independent = _numbers(of_sides[0] + of_sides[1])
         differing = _differing(*of_sides)
     if one_sample:
         longest = max(map(len, scores))
@@ -177,30 +178,31 @@ def difference(better: Finals, worse: Finals, *, paired: bool = False) -> Eviden
     notes = tuple(dict.fromkeys((*better.repeated, *worse.repeated, *better.losses, *worse.losses)))
     over = worse.repeated_over if better.constant else better.repeated_over
     old = None if one_sample else scores[1]
-    return Evidence(scores[0], old, resampled, notes, better.unit, items, independent, differing, over)
+    found = Evidence(scores[0], old, resampled, notes, better.unit, differing=differing, over=over)
+    return found if resampled is None else _counted(found, better if better.predictions else worse)
 
 
 def distance(study: Finals, number: float) -> Evidence | None:
     """Return the study's figure minus `number`; None if no run has it, or its runs' items differ."""
     if not study.ended:
         return None
-    resampled, items, independent = None, None, None
+    resampled = None
     if study.has_predictions:
         if len({(each.items, each.groups) for each in study.predictions.values()}) > 1:
             return None
         resampled = _mean(study) - number
-        items, independent = _numbers(study.predictions.values())
     new = tuple(score - number for score in study.counted)
     notes = (*study.repeated, *study.losses)
-    return Evidence(
-        new, None, resampled, notes, study.unit, items, independent, over=study.repeated_over, constant=study.constant
-    )
+    found = Evidence(new, None, resampled, notes, study.unit, over=study.repeated_over, constant=study.constant)
+    return found if resampled is None else _counted(found, study)
 
 
-def _numbers(predictions: Iterable[Predictions]) -> tuple[int | None, int | None]:
-    """Return the number of items, and of those that are independent of each other; None without predictions."""
-    first = next(iter(predictions), None)
-    return (None, None) if first is None else (len(first.values), first.independent)
+def _counted(evidence: Evidence, side: Finals) -> Evidence:
+    """Add the number of items, of groups that are independent, and of groups of equal size."""
+    first = next(iter(side.predictions.values()), None)
+    if first is None:
+        return evidence
+    return replace(evidence, items=len(first.values), independent=first.independent, effective=first.effective)
 
 
 def _mean(side: Finals) -> intervals.Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,6 +51,12 @@ class Predictions:
     def independent(self) -> int:
         """Number of items that are independent of each other: of groups, if there are any."""
         return len(set(self.groups)) or len(self.values)
+
+    @property
+    def effective(self) -> float:
+        """Number of groups of equal size that would say as much about the mean (Kish, 1965): n² / Σ n_g²."""
+        sizes = Counter(self.groups).values()
+        return len(self.values) ** 2 / sum(size**2 for size in sizes) if sizes else float(len(self.values))
 
     @property
     def score(self) -> float:

@@ -164,7 +164,12 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     if evidence.differing is not None and evidence.resampled is not None:
         items = evidence.unit.removeprefix("test ")
         depend = evidence.independent != evidence.items
-        grouped = f" They form {evidence.independent:,} groups with the same relevant documents." if depend else ""
+        grouped = (
+            f" They form {evidence.independent:,} groups (the same relevant documents, or questions of one template), "
+            f"which say as much as {evidence.effective:,.0f} of equal size."
+            if depend
+            else ""
+        )
         return (f"{evidence.differing:,} of {evidence.items:,} {items} differ.{grouped}", *_of_seeds(evidence))
     return _of_seeds(evidence)
 

@@ -16,7 +16,7 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 from harness.errors import Diverged
 from harness.evaluation import ranking
 from harness.evaluation.encoder import Encoder
-from harness.evaluation.retrieval import figures, groups_of, score_retrieval
+from harness.evaluation.retrieval import figures, score_retrieval
 from harness.reading.beir import RetrievalSet
 from harness.testbeds.measure_kinds import RETRIEVAL_FIGURES
 
@@ -205,16 +205,6 @@ def test_more_queries_than_are_ranked_at_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ranking, "QUERIES_AT_ONCE", 5)
     other = score_retrieval(Encoder(model), found, piece=50)
     assert all((one[figure] == other[figure]).all() for figure in RETRIEVAL_FIGURES)
-
-
-def test_queries_with_the_same_documents_are_one_group() -> None:
-    def of(*relevant: set[str]) -> tuple[int, ...]:
-        judged = {f"q{number}": dict.fromkeys(sorted(each), 1.0) for number, each in enumerate(relevant)}
-        ids = sorted(set().union(*relevant))
-        return groups_of(RetrievalSet(tuple(judged), tuple(judged), tuple(ids), tuple(ids), judged))
-
-    assert of({"a"}, {"b"}, {"a"}, {"a", "b"}, {"b"}) == (0, 1, 0, 2, 1)
-    assert of({"a"}, {"b"}, {"a", "b"}) == ()
 
 
 def test_one_query_and_one_document() -> None:

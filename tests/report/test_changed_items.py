@@ -78,7 +78,10 @@ def test_queries_with_the_same_documents_widen_the_interval_and_are_told() -> No
     widths = [i.high - i.low for each in (alone, together) if (i := each.over_items) is not None]
     assert widths[0] < widths[1]
     assert "40 of 40" not in together.reason
-    assert "They form 15 groups with the same relevant documents." in together.reason
+    assert (
+        "They form 15 groups (the same relevant documents, or questions of one template), which say as much"
+        in together.reason
+    )
     assert "groups" not in alone.reason
     kept = grouped(plain).of("mnr", "final", "best")[0].record
     assert kept is not None
