@@ -8,6 +8,7 @@
     │   ├── StoreLocked          exit code 2: another driver writes to it
     │   └── DamagedRecord        a record's file is not what was written
     ├── TestbedUnavailable       the base model, rows or test sets are not available
+    ├── CheckFailed              exit code 1: a check of `harness doctor` found what it did not expect
     └── RunFailed                one run failed; this is recorded, and other runs continue
         ├── Diverged             the loss became NaN or infinite
         ├── FrozenLoss           a parameter of the loss itself did not change
@@ -62,6 +63,12 @@ class TestbedUnavailable(HarnessError):
     """A base model, training rows or a test set is neither in the cache nor on a reachable hub."""
 
     __test__ = False  # pytest would collect it by its name
+
+
+class CheckFailed(HarnessError):
+    """A check of `harness doctor` found something else than it expects of the installed libraries."""
+
+    exit_code = 1
 
 
 class RunFailed(HarnessError):

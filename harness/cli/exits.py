@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-COMMANDS = ("new", "plan", "run", "report", "check", "show", "fetch", "calibrate", "compare", "transfer", "verify")
+COMMANDS = (
+    *("new", "plan", "run", "report", "check", "show", "fetch", "doctor", "calibrate", "compare", "transfer"),
+    "verify",
+)
 """All commands, in the order of `harness --help`."""
 
 UNEXPECTED = 70
@@ -27,6 +30,7 @@ EXITS = (
     Exit(0, "success: all was done; of run and check also: no run is missing and no claim is violated"),
     Exit(1, "violated: an expectation of the study file, or with --baseline a comparison", ("run", "check")),
     Exit(1, "a number of a report is not that of its records", ("verify",)),
+    Exit(1, "a check of the installed libraries failed", ("doctor",)),
     Exit(1, "a measured score differs from the published one", ("calibrate",)),
     Exit(2, "an error in the arguments, the study file or the data, or the store is locked; nothing was trained"),
     Exit(

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from harness import __version__, provenance
-from harness.cli import calibrate, check, compare, exits, fetch, new, plan, report, run, show, transfer, verify
+from harness.cli import calibrate, check, compare, doctor, exits, fetch, new, plan, report, run, show, transfer, verify
 from harness.cli.exits import UNEXPECTED
 from harness.errors import HarnessError
 from harness.executors import streams
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"harness {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (new, plan, run, report, check, show, fetch, calibrate, compare, transfer, verify):
+    for module in (new, plan, run, report, check, show, fetch, doctor, calibrate, compare, transfer, verify):
         name = module.__name__.rpartition(".")[2]
         of_command = subcommands.add_parser(
             name,

@@ -1,0 +1,1 @@
+"""Metamorphic checks of the installed libraries, for `harness doctor`: each says what it proves."""
