@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,10 +12,27 @@ from transformers import set_seed
 
 from harness.doctor import material
 from harness.doctor.outcome import ROUNDING, Outcome, passed, require, require_equal_numbers
+from harness.spec import losses
 from harness.training.loss_trial import reads_labels
 
 ORDER = 0, 3, 1, 6, 7, 2, 5, 4
 """Another order of the rows of a batch."""
+
+CACHED: dict[str, material.MakeLoss] = {
+    "MultipleNegativesRankingLoss": losses.CachedMultipleNegativesRankingLoss,
+    "MultipleNegativesSymmetricRankingLoss": losses.CachedMultipleNegativesSymmetricRankingLoss,
+    "GISTEmbedLoss": losses.cached_gist,
+}
+"""The losses with a cache that compute the same as one without."""
+
+PIECES = 3, 1
+"""Rows of a cached loss's pieces: the last one of a batch is smaller, and each is a single row."""
+
+SMALLEST = 1e-3
+"""Smallest scale of a loss and of its gradients, which may be differences of larger numbers."""
+
+SLACK = 10 * ROUNDING
+"""Bound for losses and gradients, in which the rounding of embeddings adds up, as a share of the largest number."""
 
 
 def row_order() -> Outcome:
@@ -30,13 +48,32 @@ def row_order() -> Outcome:
         ordered = _outcome(model, feed, texts_of, labels)
         columns = [[column[place] for place in ORDER] for column in texts_of]
         permuted = _outcome(model, feed, columns, None if labels is None else [labels[place] for place in ORDER])
-        for what, value in ordered.items():
-            bound = 10 * ROUNDING * max(float(value.abs().max()), 1e-3)
-            gap = require_equal_numbers(f"{what} of {name} with rows in another order", permuted[what], value, bound)
-            gaps.append(gap / bound)
+        gaps.append(_gap(f"of {name} with rows in another order", permuted, ordered))
     return passed(
         f"{len(material.feeds())} losses, values and gradients differ by at most {max(gaps):.1%} of the bound"
     )
+
+
+def cached_losses() -> Outcome:
+    """A loss with a cache has the value and the gradient of every parameter of the loss without it."""
+    model, gaps = material.fresh(), []
+    for name, cached in CACHED.items():
+        feed = material.feeds()[name]
+        texts, _ = material.columns_of(feed.rows(len(ORDER)))
+        whole = _outcome(model, feed, texts, None)
+        for piece in PIECES:
+            in_pieces = material.Feed(partial(cached, mini_batch_size=piece), feed.inputs)
+            gaps.append(_gap(f"of {name} in pieces of {piece}", _outcome(model, in_pieces, texts, None), whole))
+    return passed(f"{len(CACHED)} losses, values and gradients differ by at most {max(gaps):.1%} of the bound")
+
+
+def _gap(what: str, found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """Return the largest difference of two outcomes of a loss as a share of its bound."""
+    shares = []
+    for part, value in expected.items():
+        bound = SLACK * max(float(value.abs().max()), SMALLEST)
+        shares.append(require_equal_numbers(f"{part} {what}", found[part], value, bound) / bound)
+    return max(shares)
 
 
 def _outcome(
@@ -86,4 +123,4 @@ def _moved(feed: material.Feed, untrained: dict[str, Tensor]) -> set[str]:
     return set(material.changed(untrained, material.weights(model)))
 
 
-CHECKS = (row_order, labels, every_loss_trains)
+CHECKS = (row_order, cached_losses, labels, every_loss_trains)

@@ -46,7 +46,7 @@ def _other(model: SentenceTransformer) -> SentenceTransformer:
 
 
 def gold_scale() -> Outcome:
-    """Gold scores on another scale change no correlation and no order; increasing maps of cosines change no Spearman."""
+    """Another scale of gold scores changes no correlation and no order; increasing maps of cosines keep Spearman."""
     pairs = material.part(material.sts(), range(PAIRS))
     scaled = material.part(pairs, range(PAIRS), [0.25 + 0.5 * gold for gold in pairs.gold])
     encoders = [Encoder(model) for model in (material.plain(), _other(material.plain()))]

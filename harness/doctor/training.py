@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from datasets import Dataset
@@ -29,27 +29,24 @@ PAIRS = 200
 class Observed(nn.Module):
     """A loss that lets a function see each batch and returns the value of another loss."""
 
-    def __init__(self, inner: nn.Module, see: Callable[[list[dict[str, Any]], Tensor | None], Tensor | None]) -> None:
-        """Store the loss and the function, which may return a value to replace that of the loss."""
+    def __init__(self, model: SentenceTransformer, inner: nn.Module, see: See) -> None:
+        """Store the model, its loss, and the function, which may return a value to replace that of the loss."""
         super().__init__()
-        self.inner, self.see = inner, see
+        self.model, self.inner, self.see = model, inner, see
 
-    def forward(self, sentence_features: list[dict[str, Any]], labels: Tensor | None) -> Tensor:
-        instead = self.see(sentence_features, labels)
-        value: Tensor = self.inner(sentence_features, None) if instead is None else instead
+    def forward(self, sentence_features: list[dict[str, Any]], labels: Tensor) -> Tensor:
+        instead = self.see(self, sentence_features, labels)
+        value: Tensor = self.inner(sentence_features, labels) if instead is None else instead
         return value
 
 
-def _observed(
-    see: Callable[[SentenceTransformer, list[dict[str, Any]], Tensor | None], Tensor | None],
-) -> material.MakeLoss:
-    """Return a loss of in-batch negatives that shows `see` the model and each batch."""
-    mnr = material.feeds()["MultipleNegativesRankingLoss"].loss
+See: TypeAlias = Callable[[Observed, list[dict[str, Any]], Tensor], Tensor | None]
 
-    def make(model: SentenceTransformer) -> nn.Module:
-        return Observed(mnr(model), lambda features, labels: see(model, features, labels))
 
-    return make
+def _observed(see: See, name: str = "MultipleNegativesRankingLoss") -> material.MakeLoss:
+    """Return a loss of sentence-transformers that shows `see` itself and each batch."""
+    loss = material.feeds()[name].loss
+    return lambda model: Observed(model, loss(model), see)
 
 
 def seeds() -> Outcome:
@@ -66,16 +63,32 @@ def seeds() -> Outcome:
     return passed(f"{len(SEEDED)} losses repeat their weights with the same seed, and only then")
 
 
+def fresh_gradients() -> Outcome:
+    """Each step begins without gradients of earlier steps, also those of a loss's own parameters."""
+    left: dict[str, int] = {}
+
+    def see(loss: Observed, features: list[dict[str, Any]], labels: Tensor) -> None:
+        for name, parameter in loss.named_parameters():
+            if parameter.grad is not None and bool(parameter.grad.any()):
+                left[name] = left.get(name, 0) + 1
+
+    data = material.feeds()["SoftmaxLoss"].rows(ROWS)
+    _, cost = material.trained(_observed(see, "SoftmaxLoss"), data)
+    found = f"gradients left of earlier ones for {', '.join(left)} in {max(left.values(), default=0)} steps"
+    require(not left, f"{cost.steps} steps of SoftmaxLoss that begin without gradients", found)
+    return passed(f"{cost.steps} steps of SoftmaxLoss begin without gradients")
+
+
 def dropout() -> Outcome:
     """Dropout is on while a model trains: the same batch has other embeddings each time; it is off in evaluation."""
     drawn: list[bool] = []
 
-    def see(model: SentenceTransformer, features: list[dict[str, Any]], labels: Tensor | None) -> None:
+    def see(loss: Observed, features: list[dict[str, Any]], labels: Tensor) -> None:
         with torch.no_grad():
-            one, other = (model(dict(features[0]))["sentence_embedding"] for _ in range(2))
+            one, other = (loss.model(dict(features[0]))["sentence_embedding"] for _ in range(2))
         drawn.append(not torch.equal(one, other))
 
-    model, cost = material.trained(_observed(see), material.rows_for(2, "none", 2 * material.BATCH))
+    model, cost = material.trained(_observed(see), material.rows_for(2, "class", 2 * material.BATCH))
     on = sum(drawn)
     require(on == cost.steps, f"dropout in all {cost.steps} steps of a training", f"dropout in {on} steps")
     model.eval()
@@ -90,8 +103,7 @@ def rows() -> Outcome:
     tokens: dict[int, list[list[int]]] = {}
     order: list[int] = []
 
-    def see(model: SentenceTransformer, features: list[dict[str, Any]], labels: Tensor | None) -> None:
-        assert labels is not None
+    def see(loss: Observed, features: list[dict[str, Any]], labels: Tensor) -> None:
         for place, label in enumerate(labels.tolist()):
             order.append(int(label))
             tokens[int(label)] = [_tokens(column, place) for column in features]
@@ -122,8 +134,7 @@ def no_duplicates() -> Outcome:
     order: list[int] = []
     batches: list[list[int]] = []
 
-    def see(model: SentenceTransformer, features: list[dict[str, Any]], labels: Tensor | None) -> None:
-        assert labels is not None
+    def see(loss: Observed, features: list[dict[str, Any]], labels: Tensor) -> None:
         batches.append([int(label) // 2 for label in labels.tolist()])
         order.extend(map(int, labels.tolist()))
 
@@ -158,12 +169,12 @@ def not_a_number() -> Outcome:
     """A loss that becomes NaN ends the training with an error instead of a score."""
     steps: list[int] = []
 
-    def see(model: SentenceTransformer, features: list[dict[str, Any]], labels: Tensor | None) -> Tensor | None:
+    def see(loss: Observed, features: list[dict[str, Any]], labels: Tensor) -> Tensor | None:
         steps.append(len(steps))
-        return None if len(steps) < 3 else model(dict(features[0]))["sentence_embedding"].sum() * float("nan")
+        return None if len(steps) < 3 else loss.model(dict(features[0]))["sentence_embedding"].sum() * float("nan")
 
     try:
-        material.trained(_observed(see), material.rows_for(2, "none", ROWS))
+        material.trained(_observed(see), material.rows_for(2, "class", ROWS))
     except Diverged:
         return passed(f"the training ended by step {len(steps)}")
     except HarnessError as problem:
@@ -172,4 +183,4 @@ def not_a_number() -> Outcome:
     raise AssertionError
 
 
-CHECKS = (seeds, dropout, rows, no_duplicates, scoring_in_between, not_a_number)
+CHECKS = (seeds, fresh_gradients, dropout, rows, no_duplicates, scoring_in_between, not_a_number)
