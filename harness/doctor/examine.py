@@ -53,7 +53,7 @@ def examine(only: Sequence[str] = ()) -> Iterator[Checked]:
 
     def imports() -> Outcome:
         """The modules of the harness that train and score can be imported with the installed libraries."""
-        found.extend(check for name in MODULES for check in import_module(f"harness.doctor.{name}").CHECKS)
+        found.extend([check for name in MODULES for check in import_module(f"harness.doctor.{name}").CHECKS])
         be_quiet()
         return passed(f"{len(found)} checks")
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pandas import DataFrame
 from rich.console import Console
 
+from harness.doctor import material
 from harness.doctor.outcome import Outcome, passed, require
 from harness.engine.driver import Driver
 from harness.engine.options import Options
@@ -24,10 +26,14 @@ from harness.spec.study import Study
 from harness.store import contents
 from harness.store.folder import create, load
 from harness.store.records import Record
-from harness.testbeds import embedded
+from harness.testbeds import embedded, measures, sources
+from harness.testbeds.measure_kinds import Sts
 
 STOPPED_AFTER = 4
 """Runs after which the driver ends: the search of one study has begun, and the other is not finished."""
+
+PAIRS = 200
+"""Pairs of the dev set, and of the test set: small, so that runs are short."""
 
 
 class Stopped(BaseException):
@@ -58,9 +64,10 @@ def resume() -> Outcome:
 
 def _ablation() -> Ablation:
     """Return a small ablation on the embedded testbed, with the hashes of what it reads."""
+    dev, test = (_some_pairs(name, start) for name, start in (("dev", 0), ("test", PAIRS)))
     declared = Ablation(
         name="doctor",
-        testbed=replace(embedded, also=(), max_rows=90),
+        testbed=replace(embedded, dev=dev, test=test, also=(), max_rows=90),
         studies=[
             Study("mnr", loss=losses.MultipleNegativesRankingLoss, view="pair"),
             Study("softmax", loss=losses.softmax, view="pair-class"),
@@ -71,6 +78,13 @@ def _ablation() -> Ablation:
     )
     parts = contents_of(declared.testbed, declared.sources, False)
     return contents.resolved(declared, contents.updated(contents.Contents(), parts, {}))
+
+
+def _some_pairs(name: str, start: int) -> Sts:
+    """Return a small STS set as a measure."""
+    pairs = material.part(material.sts(), range(start, start + PAIRS))
+    frame = DataFrame({"sentence1": pairs.sentence1, "sentence2": pairs.sentence2, "score": pairs.gold})
+    return measures.sts(sources.frame(frame), name)
 
 
 def _driven(ablation: Ablation, folder: Path, runs: int | None = None) -> dict[str, Record]:
