@@ -25,6 +25,7 @@ from harness.spec.space import Point
 from harness.spec.views import named
 from harness.testbeds import embedded, fetching
 from harness.testbeds.measure_kinds import Sts
+from harness.training.precision import prefer_deterministic_kernels
 from harness.training.train import Schedule, Training, train
 
 MakeLoss: TypeAlias = Callable[..., nn.Module]
@@ -126,6 +127,8 @@ def trained(
         options: further options of `train`; `looks` are those of its schedule.
     """
     schedule = Schedule(epochs=1, looks=options.pop("looks", ()))
+    if torch.cuda.is_available():
+        prefer_deterministic_kernels()
     set_seed(seed)
     model = model or fresh()
     with TemporaryDirectory() as folder:

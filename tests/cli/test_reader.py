@@ -205,6 +205,7 @@ def test_interruptions_and_bugs_have_their_codes_in_each_command(
     arguments = {
         "new": [str(study.parent / "x.py"), "--source", "rows.csv"],
         "calibrate": [],
+        "doctor": [],
         "compare": ["a", "b"],
         "transfer": ["study.py", "a", "b"],
     }.get(command, ["study.py"])
