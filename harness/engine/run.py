@@ -70,7 +70,12 @@ def execute(job: Job) -> Record:
         with library_output.warnings_collected(warnings):
             record = _run(job, record)
     except Diverged as problem:
-        record = replace(record, outcome="diverged", error=str(problem), train_seconds=time.perf_counter() - began)
+        record = replace(
+            record,
+            outcome="diverged",
+            error=f"study {run.study!r}: {problem}",
+            train_seconds=time.perf_counter() - began,
+        )
     except OutOfMemory as problem:
         record = replace(record, outcome="infeasible", error=str(problem), train_seconds=time.perf_counter() - began)
     except RunFailed as problem:

@@ -28,7 +28,7 @@ from harness.spec.settings import Sampler, Settings
 from harness.spec.space import Point
 from harness.training.feeding import as_argument
 from harness.training.lessons import lessons_of
-from harness.training.trainer import Trainer, Watch
+from harness.training.trainer import REMEDY, Trainer, Watch
 
 LOGS = 50
 """Number of times that a training logs its loss; NaN is detected at the next log."""
@@ -170,7 +170,7 @@ def train(
         # by default the copy of each tensor waits until the GPU has finished all earlier work
         accelerator_config={"non_blocking": torch.cuda.is_available()},
     )
-    watch = Watch(schedule.looks, on_step, on_look)
+    watch = Watch(lessons.losses, schedule.looks, on_step, on_look)
     before = {name: _values(_owned_parameters(model, each.loss)) for name, each in lessons.by_name.items()}
     untrained = _sums(model)
     trainer = Trainer(model=model, args=arguments, callbacks=[watch], **lessons.of_trainer())
@@ -182,7 +182,7 @@ def train(
     # accelerate leaves its autocast around the model's forward, and evaluation must not run in bf16
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     if not math.isfinite(result.training_loss):
-        raise Diverged(f"the mean training loss is {result.training_loss}; lower the learning rate")
+        raise Diverged(f"{lessons.losses}: the mean loss of {steps} steps is {result.training_loss}; {REMEDY}")
     if not watch.stopped:
         lessons.require_all(trainer.last_step, steps)
     for name in lessons.changed(trainer.last_step):

@@ -27,6 +27,9 @@ LENGTHS = "lengths"
 ROWS = "rows"
 """Key under which the collator passes the number of rows, which not every kind of features shows."""
 
+REMEDY = 'lower the learning rate, warm up for longer, or train with precision="fp32"'
+"""What to try where a loss diverges."""
+
 if find_spec("lomo_optim") is None:
     sys.modules["lomo_optim"] = None  # type: ignore  # otherwise accelerate searches the disk for it twice a step
 
@@ -91,15 +94,17 @@ class Watch(TrainerCallback):
     """Checks the logged loss, reports progress, and has the dev set scored at the schedule's looks."""
 
     def __init__(
-        self, looks: Sequence[float], on_step: Callable[[float], None], on_look: Callable[[float], bool]
+        self, losses: str, looks: Sequence[float], on_step: Callable[[float], None], on_look: Callable[[float], bool]
     ) -> None:
         """Store the schedule and the callbacks.
 
         Args:
+            losses: names of the losses, for messages.
             looks: shares of the training, from 0 to 1, after which the dev set is scored.
             on_step: called after each step with the share of the steps that are done.
             on_look: called with that share at each look; training stops when it returns True.
         """
+        self.losses = losses
         self.looks = sorted(looks)
         self.on_step = on_step
         self.on_look = on_look
@@ -111,7 +116,8 @@ class Watch(TrainerCallback):
     ) -> None:
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(float(loss)):
-            raise Diverged(f"the training loss became {loss} by step {state.global_step}; lower the learning rate")
+            step = f"by step {state.global_step} of {state.max_steps}"
+            raise Diverged(f"{self.losses}: the training loss became {loss} {step}; {REMEDY}")
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         share = state.global_step / state.max_steps

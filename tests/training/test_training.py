@@ -248,10 +248,33 @@ def test_softmax_heads_move(hub_root: Path, tmp_path: Path) -> None:
     assert not torch.equal(before, loss.classifier.weight)
 
 
-def test_a_loss_that_is_not_a_number_diverges(hub_root: Path, tmp_path: Path) -> None:
+REMEDY = 'lower the learning rate, warm up for longer, or train with precision="fp32"$'
+
+
+def test_a_loss_that_is_not_a_number_diverges_and_is_named_with_its_step(hub_root: Path, tmp_path: Path) -> None:
     model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
-    with pytest.raises(Diverged, match="nan"):
+    with pytest.raises(Diverged, match=f"^Loss: the training loss became nan by step 2 of 7; {REMEDY}"):
         train(model, not_a_number(model), rows(), POINT, Schedule(1), seed=0, precision="fp32", folder=tmp_path)
+
+
+class Last(nn.Module):
+    """A loss that is not a number in the last step only, after the last log."""
+
+    def __init__(self, model: SentenceTransformer, steps: int) -> None:
+        super().__init__()
+        self.model, self.left = model, steps
+
+    def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        self.left -= 1
+        value: Tensor = self.model(features[0])["sentence_embedding"].square().mean()
+        return value if self.left else value * float("nan")
+
+
+def test_a_loss_that_is_not_a_number_in_the_last_step_diverges_too(hub_root: Path, tmp_path: Path) -> None:
+    model, point = make_model(hub_root, FastSentenceTransformer, dtype="float32"), Point(batch_size=1, lr=1e-3)
+    schedule = Schedule(1, examples=101)  # logged at every second step
+    with pytest.raises(Diverged, match=f"^Last: the mean loss of 101 steps is nan; {REMEDY}"):
+        train(model, Last(model, 101), rows(), point, schedule, seed=0, precision="fp32", folder=tmp_path)
 
 
 TRAINED: list[weakref.ref[nn.Module]] = []
@@ -297,7 +320,7 @@ def mishaps(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     ("study", "outcome", "said"),
     [
         ("works", "ok", ""),
-        ("nan", "diverged", "training loss"),
+        ("nan", "diverged", "study 'nan': Loss: the training loss became nan by step 2 of"),
         ("memory", "infeasible", "out of memory"),
         ("crash", "failed", "ZeroDivisionError: a bug in the loss"),
         ("frozen", "failed", "FrozenLoss: Detached: its parameters head.weight"),
