@@ -5,9 +5,12 @@ All texts here are normalised ones (`harness.texts.normal`).
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from harness.texts.groups import Groups
@@ -39,6 +42,15 @@ LIKELY = 38
 For two texts of similarity 0.8 fewer agree with a probability of 4e-5, so that this loses less than BANDS do.
 """
 
+OVERLAP = THRESHOLD / (1 + THRESHOLD)
+"""Shingles that two texts share where their similarity is THRESHOLD, as a share of the numbers that both have."""
+
+ROUNDING = 1e-9
+"""More than the rounding error of a share of a number of shingles, which must not become one shingle more."""
+
+SHARED = 4
+"""Rare shingles that two texts must share before they are compared: with more, more texts are looked up for each."""
+
 REMEMBERED = 4096
 """Texts whose shingles are kept in memory while groups are made; those of all texts may not fit."""
 
@@ -69,45 +81,111 @@ def near_duplicates(sentences: Collection[str], among: Collection[str]) -> set[s
 def join_near_duplicates(groups: Groups, texts: Sequence[str]) -> None:
     """Join the groups of all near-duplicates: text `i` is thing `i`.
 
-    Candidates and similarity are those of `near_duplicates`, but pairs are not compared that are in one group already,
-    nor those whose signatures (below LIKELY) or numbers of shingles say that they are not similar enough.
+    Candidates and similarity are those of `near_duplicates`, less those whose signatures (below LIKELY) or numbers of
+    shingles say that they are not similar enough. Where many texts follow one template, nearly all are candidates of
+    each other. So a text is compared only with those that share several rare shingles with it (`_Rare`), and with no
+    text of its own group.
     """
     import numpy as np
 
     if not texts:
         return
-    remembered = lru_cache(maxsize=REMEMBERED)(lambda text: _shingles(texts[text]))
     signatures = np.stack([each.hashvalues.astype(np.uint32) for each in _signatures(map(_shingles, texts))])
+    paired = {place for bucket in _buckets(signatures) for place in bucket.tolist()}
     sizes = np.array([len(_shingles(text)) for text in texts])
-    for band, bucket in _buckets(signatures):
-        found = np.array([groups.of(text) for text in bucket.tolist()])
-        for place, text in enumerate(bucket.tolist()):
-            later = place + 1 + np.flatnonzero(found[place + 1 :] != found[place])
-            later = later[_likely(signatures, sizes, text, bucket[later], band)]
-            for at, other in zip(later, bucket[later].tolist(), strict=True):
-                if found[at] != found[place] and _jaccard(remembered(text), remembered(other)) >= THRESHOLD:
-                    groups.join(text, other)
-                    found[(found == found[at]) | (found == found[place])] = groups.of(text)
+    remembered = lru_cache(maxsize=REMEMBERED)(lambda place: _shingles(texts[place]))
+    rare = _Rare(groups, sizes, Counter(shingle for place in paired for shingle in _shingles(texts[place])))
+    for place in sorted(paired, key=lambda place: (sizes[place], place)):
+        ranked = rare.ranked(remembered(place))
+        others = rare.sharing(place, ranked)
+        for other in others[_likely(signatures, place, others)].tolist():
+            if groups.of(place) != groups.of(other) and _similar(ranked, remembered(other)):
+                groups.join(place, other)
+        rare.add(place, ranked)
 
 
-def _likely(
-    signatures: NDArray[np.uint32], sizes: NDArray[np.intp], text: int, others: NDArray[np.intp], band: int
-) -> NDArray[np.bool_]:
-    """Return which texts may be near-duplicates of a text, and are not in a bucket with it in an earlier band."""
-    import numpy as np
+class _Rare:
+    """Texts by their rarest shingles, to find all texts that may be similar to a larger one.
 
+    Let the shingles of all texts be in one order, from the rarest. If a set of a shingles and one of b share at least
+    o, then the first a - o + k of the one and the first b - o + k of the other share at least k, for each k up to o:
+    the prefix filter (Xiao et al., 2011, ACM Transactions on Database Systems 36, 15; Wang et al., 2012, SIGMOD). So
+    no similar text is missed. Texts must be added in the order of their sizes.
+    """
+
+    def __init__(self, groups: Groups, sizes: NDArray[np.intp], counts: Mapping[bytes, int]) -> None:
+        """Start without texts.
+
+        Args:
+            groups: groups of the texts, which may be joined later.
+            sizes: the number of shingles of each text.
+            counts: the number of texts that have each shingle.
+        """
+        self._groups, self._counts = groups, counts
+        self._places: dict[bytes, dict[int, list[int]]] = {}  # by shingle and by a text of the group
+        self._sizes = sizes
+
+    def ranked(self, shingles: set[bytes]) -> list[bytes]:
+        """Return shingles in the order of all, from the rarest."""
+        return sorted(shingles, key=lambda shingle: (self._counts[shingle], shingle))
+
+    def sharing(self, place: int, ranked: list[bytes]) -> NDArray[np.intp]:
+        """Return the texts of other groups that may be similar to a text with these shingles."""
+        import numpy as np
+
+        size, own = len(ranked), self._groups.of(place)
+        shared: Counter[int] = Counter()
+        for shingle in ranked[: size - _least(THRESHOLD * size) + SHARED]:
+            found = self._places.get(shingle, {})
+            shared.update(chain.from_iterable(places for group, places in found.items() if group != own))
+        others, numbers = (np.fromiter(each, np.intp, len(shared)) for each in (shared.keys(), shared.values()))
+        least = np.ceil(OVERLAP * (size + self._sizes[others]) - ROUNDING)
+        enough: NDArray[np.intp] = others[numbers >= np.minimum(SHARED, least)]
+        return enough
+
+    def add(self, place: int, ranked: list[bytes]) -> None:
+        """Add a text with at least as many shingles as those before it."""
+        group = self._groups.of(place)
+        for shingle in ranked[: len(ranked) - _least(2 * OVERLAP * len(ranked)) + SHARED]:
+            places = self._places.setdefault(shingle, {})
+            if group not in places and len(places).bit_count() == 1:  # at powers of two: a constant time for each text
+                self._merge(places)
+            places.setdefault(group, []).append(place)
+
+    def _merge(self, places: dict[int, list[int]]) -> None:
+        """Put the texts of groups that were joined into one list."""
+        for before in [group for group in places if self._groups.of(group) != group]:
+            places.setdefault(self._groups.of(before), []).extend(places.pop(before))
+
+
+def _least(number: float) -> int:
+    """Return the least whole number that is not below a number which may have a rounding error."""
+    return math.ceil(number - ROUNDING)
+
+
+def _similar(ranked: list[bytes], other: set[bytes]) -> bool:
+    """Return whether the similarity reaches THRESHOLD; in most sets that are not similar, rare shingles soon tell."""
+    missing = len(ranked) - _least(OVERLAP * (len(ranked) + len(other)))
+    for shingle in ranked:
+        if shingle not in other:
+            missing -= 1
+            if missing < 0:
+                return False
+    return True
+
+
+def _likely(signatures: NDArray[np.uint32], text: int, others: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which texts are candidates of a text and may be near-duplicates of it."""
     agree = signatures[others] == signatures[text]
-    before = agree[:, : band * PER_BAND].reshape(len(others), band, PER_BAND).all(axis=2).any(axis=1)
-    small, large = np.minimum(sizes[others], sizes[text]), np.maximum(sizes[others], sizes[text])
-    likely: NDArray[np.bool_] = ~before & (agree.sum(axis=1) >= LIKELY) & (small / large >= THRESHOLD)
+    candidate = agree.reshape(len(others), BANDS, PER_BAND).all(axis=2).any(axis=1)
+    likely: NDArray[np.bool_] = candidate & (agree.sum(axis=1) >= LIKELY)
     return likely
 
 
-def _buckets(signatures: NDArray[np.uint32]) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Yield each band with places of signatures that agree in it; a place may be in buckets of several bands."""
+def _buckets(signatures: NDArray[np.uint32]) -> Iterator[NDArray[np.intp]]:
+    """Yield the places of signatures that agree in a band; a place may be in buckets of several bands."""
     for band in range(BANDS):
-        for bucket in _equal(signatures[:, band * PER_BAND : (band + 1) * PER_BAND]):
-            yield band, bucket
+        yield from _equal(signatures[:, band * PER_BAND : (band + 1) * PER_BAND])
 
 
 def _equal(rows: NDArray[np.uint32]) -> Iterator[NDArray[np.intp]]:

@@ -72,12 +72,16 @@ def test_a_failure_is_told_by_type_and_first_line(
     assert "RuntimeError: CUDA error: device-side assert triggered" in Path("page/README.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("width", [60, 80, 200])
-def test_show_keeps_scores_and_outcomes_at_any_width(
-    width: int, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(params=[60, 80, 200])
+def width(request: pytest.FixtureRequest, copy: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The characters of a line of stdout, beside a finished store."""
+    characters: int = request.param
     monkeypatch.chdir(copy)
-    monkeypatch.setattr(output, "width", lambda: width)
+    monkeypatch.setattr(output, "width", lambda: characters)
+    return characters
+
+
+def test_show_keeps_scores_and_outcomes_at_any_width(width: int, capsys: pytest.CaptureFixture[str]) -> None:
     records = load(STORE).records()
     for options in ([], ["--wide"]):
         assert main(["show", "study.py", *options]) == 0
@@ -90,12 +94,7 @@ def test_show_keeps_scores_and_outcomes_at_any_width(
         assert options or max(map(len, lines)) <= width
 
 
-@pytest.mark.parametrize("width", [60, 80, 200])
-def test_the_result_table_keeps_its_numbers_at_any_width(
-    width: int, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(copy)
-    monkeypatch.setattr(output, "width", lambda: width)
+def test_the_result_table_keeps_its_numbers_at_any_width(width: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "study.py", "--json"]) in (0, 1)
     found = json.loads(capsys.readouterr().out)["results"]
     spoil(STORE, outcome="diverged", error="the loss became nan at step 4")

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,7 +21,9 @@ from harness.errors import AuditFailed
 from harness.reading.rows import read
 from harness.testbeds import sources
 from harness.testbeds.sources import Source, Split
-from harness.texts.near import SHINGLE, THRESHOLD
+from harness.texts import near
+from harness.texts.groups import Groups
+from harness.texts.near import SHINGLE, THRESHOLD, join_near_duplicates
 from harness.texts.normal import normalise
 
 SIDES = ("train", "dev", "test")
@@ -92,6 +95,64 @@ def test_near_duplicates_are_together_even_if_others_link_them() -> None:
     assert {side: len(rows) for side, rows in found.items()} == {"train": 189, "dev": 63, "test": 63}
     for side in found.values():
         assert all({row // 21 * 21 + step for step in range(21)} <= {*side} for row in side)  # type: ignore[operator]
+
+
+def grouped(texts: Sequence[str]) -> list[int]:
+    """Return the first text of each text's group, by the places of both."""
+    groups = Groups(len(texts))
+    join_near_duplicates(groups, texts)
+    return [groups.of(place) for place in range(len(texts))]
+
+
+def exhaustively_grouped(texts: Sequence[str]) -> list[int]:
+    """Return what `grouped` does, by the similarity of all pairs."""
+    groups = Groups(len(texts))
+    for place, other in combinations(range(len(texts)), 2):
+        if similarity(texts[place], texts[other]) >= THRESHOLD:
+            groups.join(place, other)
+    return [groups.of(place) for place in range(len(texts))]
+
+
+SYLLABLES = ("ar", "thro", "pneu", "mo", "car", "di", "itis", "a", "syndrome", "of")
+FRAMES = ("{}", "whatis{}", "whatarethesymptomsof{}", "whataretheusualtreatmentsof{}inadultsandinchildrenoverten")
+NAMES = st.lists(st.sampled_from(SYLLABLES), min_size=1, max_size=7).map("".join)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(frame=st.sampled_from(FRAMES), names=st.sets(NAMES, min_size=2, max_size=50))
+def test_texts_of_one_template_have_the_groups_of_an_exhaustive_comparison(frame: str, names: set[str]) -> None:
+    texts = sorted(frame.format(name) for name in names)
+    assert grouped(texts) == exhaustively_grouped(texts)
+
+
+@pytest.mark.parametrize("number", [2, 5, 10])
+def test_texts_of_each_length_have_the_groups_of_an_exhaustive_comparison(number: int) -> None:
+    """Changed at each place in turn, so that similarities are on both sides of the threshold, and on it."""
+    texts = {
+        f"{text[:place]}{end}"
+        for text in map(normalise, sentences(1, words=number))
+        for place in range(len(text))
+        for end in ("", "x", text[place + 1 :], "x" + text[place + 1 :])
+    }
+    ordered = sorted(texts - {""})
+    groups = grouped(ordered)
+    assert groups == exhaustively_grouped(ordered)
+    assert 1 < len(set(groups)) < len(ordered)
+
+
+def test_the_work_for_a_text_of_a_template_hardly_grows_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in comparisons of two texts, because times differ between machines."""
+    compared = [0]
+
+    def counted(*arguments: Any) -> bool:
+        compared[0] += 1
+        return similar(*arguments)
+
+    similar = near._similar
+    monkeypatch.setattr(near, "_similar", counted)
+    names = [text.replace(" ", "") for text in sentences(2000, words=2)]
+    grouped(sorted(f"whatarethesymptomsof{name}" for name in names))
+    assert compared[0] < 2 * len(names)
 
 
 def test_two_columns_link_rows_through_each_other() -> None:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -96,8 +98,11 @@ class Page:
 
 
 @contextmanager
-def page(browser: str, folder: Path) -> Iterator[Page]:
-    """Start a browser with its profile in `folder`, and end it."""
+def page(folder: Path) -> Iterator[Page]:
+    """Start a browser with its profile in `folder`, and end it; skip the test if there is none."""
+    browser = found()
+    if browser is None:
+        pytest.skip("no Chromium or Chrome on the PATH, and HARNESS_BROWSER names none")
     there_read, here_write = os.pipe()
     here_read, there_write = os.pipe()
     high = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (there_read, there_write)]
