@@ -140,6 +140,12 @@ def test_texts_of_each_length_have_the_groups_of_an_exhaustive_comparison(number
     assert 1 < len(set(groups)) < len(ordered)
 
 
+def test_distinct_texts_may_have_the_same_few_shingles() -> None:
+    texts = sorted({(word * 9)[:length] for word in ("a", "ab", "abc") for length in range(5, 12)})
+    assert grouped(texts) == exhaustively_grouped(texts)
+    assert len(set(grouped(texts))) < len(texts) / 2
+
+
 def test_the_work_for_a_text_of_a_template_hardly_grows_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted in comparisons of two texts, because times differ between machines."""
     compared = [0]
