@@ -79,8 +79,7 @@ class Budget:
     def further_seeds(self) -> int:
         """With how many further seeds the best trials are trained: `repeats`, or 2 if there are at least 12 trials.
 
-        From 12 trials on, several points are so close that the luck of one run decides between them, and the six
-        further runs cost at most a third of what the tuning costs anyway (docs/statistics.md). With few trials, more
-        trials are worth more.
+        Six further runs are worth as much as six further trials and leave less to luck, but with few trials those show
+        more of the space (docs/statistics.md). From 12 trials on, they add at most half to the cost of the tuning.
         """
         return self.repeats if self.repeats is not None else REPEATS if self.trials >= MANY else 0
