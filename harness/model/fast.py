@@ -25,10 +25,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Transformer
 from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
+from harness.compat import Transformer
 from harness.model import capture, chunks
 from harness.model.attention import packed_attention
 from harness.model.first_position import UNSUPPORTED, first_position
@@ -112,6 +112,10 @@ class FastSentenceTransformer(SentenceTransformer):
         """Return the inherited features without using the cache of tokens."""
         output: Features = super().preprocess(inputs, **kwargs)
         return output
+
+    def tokenize(self, texts: Sequence[Any], **kwargs: Any) -> Features:
+        """Return `preprocess`, under the name by which sentence-transformers before 5.4 calls it."""
+        return self.preprocess(texts, **kwargs)
 
     def embed(self, sentences: Sequence[str], tf32: bool = False) -> np.ndarray:
         """Return the embeddings that `encode` returns for sentences without a prompt, but faster.

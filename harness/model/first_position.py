@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
+from harness.compat import Dense, Normalize, Pooling, Transformer
 from harness.model.packing import Features, packed
 
 PROBE = ("a", "a man and a woman walk along the river", "nobody")

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from torch import nn
 from transformers import PreTrainedModel
 
+from harness.compat import Pooling, load_sentence_transformer, load_transformer
 from harness.errors import RunFailed
 from harness.executors import library_output
 from harness.model.fast import FastSentenceTransformer
@@ -100,11 +100,11 @@ def load_plain(folder: str, pooling: PoolingMode | None) -> SentenceTransformer:
     options = model_files.loading_options()
     with _all_weights_loaded(folder), _loading_errors(folder):
         if (Path(folder) / "modules.json").is_file():
-            model = SentenceTransformer(folder, device="cpu", local_files_only=True, **options)
+            model = load_sentence_transformer(folder, device="cpu", local_files_only=True, **options)
             if pooling is not None:
                 _replace_pooling(model, pooling, folder)
         else:
-            transformer = Transformer(folder, **options)
+            transformer = load_transformer(folder, **options)
             added = Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling or "mean")
             model = SentenceTransformer(modules=[transformer, added], device="cpu")
             model.module_kwargs = None

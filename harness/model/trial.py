@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.losses.merged_forward import column_merging_disabled
 from sentence_transformers.util import batch_to_device
 from torch import Tensor, nn
 from transformers import set_seed
 
+from harness.compat import column_merging_disabled
 from harness.model.agreement import GRADIENT, LOSS, ROUNDING, Gap, Outcome, beside_float64, in_float32, rounded
 from harness.model.batches import CUT, ROWS, Batch, batches_of, lengths_of
 from harness.model.fast import FastSentenceTransformer, Way

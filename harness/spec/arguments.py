@@ -58,7 +58,8 @@ def _of_class(name: str) -> list[str] | None:
     """
     package = importlib.util.find_spec("sentence_transformers")
     for root in (package and package.submodule_search_locations) or ():
-        for file in sorted((Path(root) / "sentence_transformer" / "losses").glob("*.py")):
+        moved = Path(root) / "sentence_transformer"  # here since 5.4
+        for file in sorted(((moved if moved.is_dir() else Path(root)) / "losses").glob("*.py")):
             source = file.read_text(encoding="utf-8")
             if f"class {name}(" in source:
                 return _constructor(ast.parse(source), name)

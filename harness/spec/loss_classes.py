@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +45,16 @@ def built(name: str, *given: Any, **options: Any) -> nn.Module:
     """Build a loss of sentence-transformers by the name of its class.
 
     Raises:
-        RunFailed: it does not take one of the options.
+        RunFailed: the installed version does not have the loss, or it does not take one of the options.
     """
-    from sentence_transformers.sentence_transformer import losses  # seconds to import; study files must load at once
+    from harness.compat import losses  # seconds to import; study files must load at once
 
-    constructor = getattr(losses, name)
+    constructor = getattr(losses, name, None)
+    if constructor is None:
+        raise RunFailed(
+            f"losses.{name}: the installed sentence-transformers {version('sentence-transformers')} lacks "
+            "this loss; upgrade it, or take another loss"
+        )
     accepted = signature(constructor).parameters
     wrong = [option for option in options if option not in accepted]
     if wrong and not any(each.kind is Parameter.VAR_KEYWORD for each in accepted.values()):

@@ -42,7 +42,7 @@ class Wrapped:
         Raises:
             RunFailed: the two losses cannot be combined, or the model has fewer dimensions.
         """
-        from sentence_transformers.base.losses.gradcache import uses_gradient_cache
+        from harness.compat import uses_gradient_cache
 
         inner = self.loss(model, **options)
         if self.name != "MatryoshkaLoss" and uses_gradient_cache(inner):
@@ -163,8 +163,9 @@ def with_regularization(loss: Callable[..., Any], weight: float = 1.0, **options
 
 def _sum_of(model: SentenceTransformer, loss: nn.Module, term: nn.Module, weight: float) -> nn.Module:
     """Return a module whose value is that of a loss plus a weighted term, both of the same embeddings."""
-    from sentence_transformers.base.losses.merged_forward import embed_columns
     from torch import nn
+
+    from harness.compat import embed_columns
 
     class Sum(nn.Module):
         def __init__(self) -> None:

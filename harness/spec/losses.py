@@ -86,7 +86,7 @@ def softmax(model: SentenceTransformer, num_labels: int = 3, **options: Any) -> 
         options: further options of SoftmaxLoss.
     """
     dimension = model.get_embedding_dimension()
-    return Loss("SoftmaxLoss")(model, embedding_dimension=dimension, num_labels=num_labels, **options)
+    return built("SoftmaxLoss", model, dimension, num_labels=num_labels, **options)  # a name that 5.4 changed
 
 
 def gist(model: SentenceTransformer, guide: str | None = None, **options: Any) -> nn.Module:
@@ -127,8 +127,7 @@ def _guide(model: SentenceTransformer, guide: str | None) -> SentenceTransformer
     """Return the guide of a model in eval mode: a copy of the model, or the model of that folder or hub id."""
     from copy import deepcopy
 
-    from sentence_transformers import SentenceTransformer
-
+    from harness.compat import load_sentence_transformer
     from harness.testbeds import hub, model_files  # the hub's library is slow to import
 
     if guide is None:
@@ -139,7 +138,7 @@ def _guide(model: SentenceTransformer, guide: str | None) -> SentenceTransformer
             raise OSError("there is no such folder, and the hub's cache has no model of that name")
         model_files.refuse_code_and_pickles(folder)
         how = model_files.loading_options()
-        return SentenceTransformer(str(folder), device=str(model.device), local_files_only=True, **how).eval()
+        return load_sentence_transformer(str(folder), device=str(model.device), local_files_only=True, **how).eval()
     except (OSError, ValueError, model_files.Unsafe) as problem:
         why = str(problem).splitlines()[0][:200]
         if "trust_remote_code" in str(problem):

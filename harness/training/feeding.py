@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.data_collator import DEFAULT_LABEL_COLUMNS
-from sentence_transformers.base.sampler import BatchSamplers, GroupByLabelBatchSampler, NoDuplicatesBatchSampler
 
+from harness.compat import BatchSamplers, GroupByLabelBatchSampler, NoDuplicatesBatchSampler
 from harness.errors import RunFailed
 from harness.model.fast import Way
 from harness.model.prompts import prompts_are_text
@@ -18,6 +19,10 @@ from harness.spec.settings import Sampler
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+
+LABEL_COLUMNS = ("label", "labels", "score", "scores")
+"""Names of columns that hold labels: the others hold texts. sentence-transformers before 6.0 would know two of them."""
 
 
 def batches_an_epoch(rows: Dataset, batch_size: int, sampler: Sampler | None, examples: int | None) -> int | None:
@@ -39,12 +44,17 @@ def batches_an_epoch(rows: Dataset, batch_size: int, sampler: Sampler | None, ex
             f"sampler={sampler!r}: its batches differ in size, so the steps for {examples:,} examples are not known "
             "before; give the budget in epochs"
         )
+    if sampler == "no_duplicates_hashed" and "precompute_hashes" not in signature(NoDuplicatesBatchSampler).parameters:
+        raise RunFailed(
+            f'sampler="no_duplicates_hashed": sentence-transformers {version("sentence-transformers")}, which is '
+            'installed, does not have it; upgrade it to 5.3, or use "no_duplicates", which is slower'
+        )
     if sampler == "no_duplicates_hashed" and find_spec("xxhash") is None:
         raise RunFailed('sampler="no_duplicates_hashed" needs the package xxhash; use "no_duplicates", which is slower')
     if sampler != "group_by_label":
         return None  # an epoch ends after the usual number of batches, also if some are smaller
     try:
-        return len(GroupByLabelBatchSampler(rows, batch_size, False, list(DEFAULT_LABEL_COLUMNS)))
+        return len(GroupByLabelBatchSampler(rows, batch_size, False, list(LABEL_COLUMNS)))
     except ValueError as problem:
         raise RunFailed(
             f'sampler="group_by_label" at a batch size of {batch_size}: {problem} It needs a view with label=, even '
@@ -65,7 +75,7 @@ def check_prompts(model: SentenceTransformer, rows: Dataset, prompts: Mapping[st
     Raises:
         RunFailed: a prompt is of no text column, or the model needs the plain path for it.
     """
-    texts = [name for name in rows.column_names if name not in DEFAULT_LABEL_COLUMNS]
+    texts = [name for name in rows.column_names if name not in LABEL_COLUMNS]
     wrong = [name for name in prompts if name not in texts]
     if wrong:
         raise RunFailed(f"prompts: there is no text column {wrong[0]!r}; the view has {', '.join(texts)}")

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
-from sentence_transformers.sentence_transformer.losses import DenoisingAutoEncoderLoss
 from torch import Tensor, nn
 from transformers import PrinterCallback
 
+from harness.compat import losses, warm_up
 from harness.errors import Diverged, FrozenLoss, FrozenModel, RunFailed
 from harness.model.dropout import quick_dropout
 from harness.model.fast import FastSentenceTransformer, Way
@@ -146,9 +146,8 @@ def train(
         max_steps=steps,
         per_device_train_batch_size=point.batch_size,
         learning_rate=point.lr,
-        warmup_steps=settings.warmup
-        if steps > 1
-        else 0,  # with a single step, the warm-up would train at a learning rate of 0
+        # with a single step, the warm-up would train at a learning rate of 0
+        **warm_up(settings.warmup if steps > 1 else 0),
         lr_scheduler_type=settings.scheduler,
         weight_decay=settings.weight_decay,
         gradient_accumulation_steps=settings.accumulation,
@@ -265,7 +264,7 @@ def _owned_parameters(model: SentenceTransformer, loss: nn.Module) -> dict[str, 
     TSDAE's decoder attends to a single vector, the embedding, so its weight is 1 whatever query and key are.
     """
     guides = [part for part in loss.modules() if isinstance(part, SentenceTransformer)]
-    attends_to_one = any(isinstance(part, DenoisingAutoEncoderLoss) for part in loss.modules())
+    attends_to_one = any(isinstance(part, losses.DenoisingAutoEncoderLoss) for part in loss.modules())
     others = {id(parameter) for part in (model, *guides) for parameter in part.parameters()}
     return {
         name: parameter

@@ -10,16 +10,20 @@ from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any
 
-from sentence_transformers import SentenceTransformerTrainer
-from sentence_transformers.base.losses.merged_forward import column_merging_disabled
-from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from harness.compat import SentenceTransformerDataCollator, column_merging_disabled
 from harness.errors import Diverged
 from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import padded_on_the_right
 from harness.model.prompts import prepended, prompts_are_text
+from harness.training.feeding import LABEL_COLUMNS
 
 LENGTHS = "lengths"
 """Feature name under which the collator passes a column's lengths in tokens, so that nothing has to wait for a GPU."""
@@ -51,24 +55,24 @@ class Collator(SentenceTransformerDataCollator):
         return batch
 
 
+def collator_of(model: SentenceTransformer, args: SentenceTransformerTrainingArguments) -> Collator:
+    """Return the collator; it puts a prompt before the texts if that is all that the model does with it."""
+    preprocess = model.preprocess
+    if args.prompts and prompts_are_text(model):
+        preprocess = prepended(preprocess)
+    return Collator(preprocess, valid_label_columns=list(LABEL_COLUMNS), prompts=args.prompts)
+
+
 class Trainer(SentenceTransformerTrainer):
     """The trainer without its model card, which queries the hub; it announces each batch to a fast model."""
 
-    data_collator_class = Collator
     rows_seen = 0
     """Rows on which the model was trained, over all epochs."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, model: SentenceTransformer, args: SentenceTransformerTrainingArguments, **options: Any) -> None:
         self.last_step: dict[str | None, int] = {}
         """The step, from 0, of the last batch of each data set by its name; None if there is only one."""
-        super().__init__(*arguments, **options)
-
-    def get_data_collator(self, model: Any, args: Any, processing_class: Any = None) -> Any:
-        """Return the collator; it puts a prompt before the texts if that is all that the model does with it."""
-        collator = super().get_data_collator(model, args, processing_class)
-        if args.prompts and prompts_are_text(model):
-            collator.preprocess_fn = prepended(collator.preprocess_fn)
-        return collator
+        super().__init__(model, args, data_collator=collator_of(model, args), **options)
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the callback would query the hub."""

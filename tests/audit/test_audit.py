@@ -314,9 +314,9 @@ class Failing(Reading):
 
 
 def deaf(model: Any) -> Any:
-    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from harness.compat import losses
 
-    return MultipleNegativesRankingLoss(model)
+    return losses.MultipleNegativesRankingLoss(model)
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from hub import TASKS
 from models import make_model
 from mteb.cache import ResultCache
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
 from harness import measures, testbeds
 from harness.api import load
+from harness.compat import evaluation
 from harness.errors import Diverged, RunFailed, UsageError
 from harness.evaluation import scoring
 from harness.reading import materials
@@ -49,7 +49,9 @@ def test_sts_scores_are_those_of_the_plain_evaluator(part: str, models: list[Sen
     assert (min(pairs.gold), max(pairs.gold)) == (0.0, 1.0)
     for model in models:
         kept, scores = scoring.score_sts(scoring.Encoder(model), pairs)
-        plain = EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))(model)
+        plain = evaluation.EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))(
+            model
+        )
 
         # of the second model's cosines, which differ by thousandths, the seventh decimal is worth 1e-6 of Pearson's
         assert scores == {name: pytest.approx(plain[name], abs=5e-6) for name in ("pearson_cosine", "spearman_cosine")}
@@ -167,7 +169,9 @@ def test_tasks_that_cannot_be_had_are_named_and_make_the_run_incomplete(copy: Pa
 def test_the_untrained_model_is_scored_as_it_is(finished: Path, models: list[SentenceTransformer]) -> None:
     record = next(r for r in load(finished / STORE).records() if r.stage == "untrained")
     pairs = materials.load_sts(testbeds.book.test)
-    plain = EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))(models[0])
+    plain = evaluation.EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))(
+        models[0]
+    )
 
     assert record.scores["stsb-test/spearman_cosine"] == pytest.approx(plain["spearman_cosine"], abs=1e-4)
     assert record.scores["stsb-test/pearson_cosine"] == pytest.approx(plain["pearson_cosine"], abs=1e-4)

@@ -19,9 +19,9 @@ from models import make_model
 from mteb._evaluators.sklearn_evaluator import SklearnEvaluator
 from mteb.abstasks.classification import AbsTaskClassification
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.evaluation import BinaryClassificationEvaluator, TripletEvaluator
 from sklearn.metrics import f1_score
 
+from harness.compat import evaluation
 from harness.errors import AuditFailed, Diverged, RunFailed
 from harness.evaluation.encoder import Encoder
 from harness.evaluation.measures import Scored, score
@@ -67,7 +67,7 @@ def test_pairs_have_the_figures_of_sentence_transformers(seed: int, rows: list[t
     assume(len(set(labels)) == 2 and len({frozenset(pair) for pair, _ in rows}) > 1)
     model = words(seed)
     found = scored(pairs_of([(*pair, label) for pair, label in rows]), model)
-    judged = BinaryClassificationEvaluator([p[0] for p, _ in rows], [p[1] for p, _ in rows], labels)(model)
+    judged = evaluation.BinaryClassificationEvaluator([p[0] for p, _ in rows], [p[1] for p, _ in rows], labels)(model)
     assert found.figures["average_precision"] == pytest.approx(judged["cosine_ap"], abs=1e-6)
     assert found.figures["accuracy"] == pytest.approx(judged["cosine_accuracy"], abs=1e-6)
     assert found.figures["f1"] == pytest.approx(judged["cosine_f1"], abs=1e-6)
@@ -124,7 +124,7 @@ def test_triplets_have_the_accuracy_of_sentence_transformers(seed: int, rows: li
     model = words(seed)
     found = scored(triplets_of([(a, b, c) for a, b, c in rows]), model)
     anchors, positives, negatives = ([row[place] for row in rows] for place in range(3))
-    judged = TripletEvaluator(anchors, positives, negatives)(model)
+    judged = evaluation.TripletEvaluator(anchors, positives, negatives)(model)
     assert found.figures == {"accuracy": pytest.approx(judged["cosine_accuracy"], abs=1e-6)}
 
 

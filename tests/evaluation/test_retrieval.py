@@ -11,8 +11,8 @@ from fixed import QUERY, Fixed, Similarity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores
-from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 
+from harness.compat import evaluation
 from harness.errors import Diverged
 from harness.evaluation import ranking
 from harness.evaluation.encoder import Encoder
@@ -47,7 +47,7 @@ def integers(found: RetrievalSet, seed: int) -> Fixed:
 
 
 def by_sentence_transformers(model: Fixed, found: RetrievalSet) -> dict[str, float]:
-    judge = InformationRetrievalEvaluator(
+    judge = evaluation.InformationRetrievalEvaluator(
         dict(zip(found.query_ids, found.queries, strict=True)),
         dict(zip(found.document_ids, found.documents, strict=True)),
         {query: set(grades) for query, grades in found.relevant.items()},

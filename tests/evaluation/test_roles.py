@@ -17,11 +17,10 @@ from hub import STS17
 from models import make_model
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
-from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Router, Transformer
 
 from harness import testbeds
 from harness.api import load
+from harness.compat import Dense, Pooling, Router, Transformer, evaluation
 from harness.errors import RunFailed
 from harness.evaluation import scoring
 from harness.evaluation.encoder import EvaluatedModel
@@ -79,7 +78,7 @@ def test_a_model_gets_the_prompts_that_mteb_has_for_it(
 
     pairs = materials.load_sts(testbeds.book.test)
     _, scores = scoring.score_sts(scoring.Encoder(model), pairs)
-    judge = EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))
+    judge = evaluation.EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))
     assert scores["spearman_cosine"] == pytest.approx(judge(plain)["spearman_cosine"], abs=1e-5)
     unshared = scoring.score_unshared(scoring.Encoder(model), ["STS16"], frozenset([("no such", "pair")]))
     assert unshared == {}, "nothing is shared"

@@ -17,11 +17,11 @@ from commandline import STUDY, harness
 from hub import Hub
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 from torch import Tensor
 from transformers import AutoModel, BertConfig, BertForMaskedLM, BertModel
 
 from harness import Ablation, Budget, Space, Study, api, choice, log_uniform, testbeds
+from harness.compat import Dense, Normalize, Pooling, Transformer
 from harness.errors import RunFailed
 from harness.model.loading import how_loaded, load_model
 from harness.spec import losses

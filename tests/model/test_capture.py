@@ -13,9 +13,8 @@ from datasets import Dataset
 from models import LOSSES, Counted, backward, make_model, sentences
 from recorder import TOLD, Recorder, by_borders
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer import losses
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
+from harness.compat import Pooling, Transformer, losses
 from harness.model import attention, capture
 from harness.model.attention import flash_serves
 from harness.model.capture import CapturedPasses

@@ -16,13 +16,13 @@ from datasets import Dataset
 from models import Counted, make_model, sentences
 from recorder import Recorder, by_borders
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer import losses as st_losses
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from tokenizers import processors
 from torch import Tensor, nn
 
 from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, testbeds
 from harness.api import run
+from harness.compat import Pooling, Transformer
+from harness.compat import losses as st_losses
 from harness.executors import library_output
 from harness.model import attention, blocks, capture, certificate, fast
 from harness.model.agreement import in_float32

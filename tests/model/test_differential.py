@@ -21,13 +21,11 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from models import cosine
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.losses.merged_forward import column_merging_disabled
-from sentence_transformers.sentence_transformer import losses
-from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, StaticEmbedding, Transformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModel, PreTrainedConfig, PreTrainedTokenizerFast, set_seed
 
+from harness.compat import Dense, Normalize, Pooling, StaticEmbedding, Transformer, column_merging_disabled, losses
 from harness.model.agreement import beside_float64, in_float32, rounded
 from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import Features

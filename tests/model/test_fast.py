@@ -15,11 +15,10 @@ import torch
 from datasets import Dataset
 from models import LOSSES, WORDS, Counted, backward, cosine, going, make_model, sentences
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer import losses
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertModel, PreTrainedConfig
 
+from harness.compat import Pooling, Transformer, losses
 from harness.model import attention
 from harness.model.attention import flash_serves, jagged_attention
 from harness.model.blocks import within_sentences

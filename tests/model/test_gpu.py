@@ -12,8 +12,8 @@ import torch
 from datasets import Dataset
 from models import make_model, sentences
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer import losses
 
+from harness.compat import losses
 from harness.model.attention import flash_serves, jagged_attention
 from harness.model.blocks import within_sentences
 from harness.model.capture import CapturedPasses

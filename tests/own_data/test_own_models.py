@@ -14,11 +14,10 @@ import pytest
 import torch
 from own_words import answers
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer import evaluation
-from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, StaticEmbedding, Transformer
 from tokenizers import Tokenizer
 
 from harness import Testbed, measures, sources, testbeds
+from harness.compat import Dense, Normalize, Pooling, StaticEmbedding, Transformer, evaluation
 from harness.evaluation.scoring import Encoder, score_measure
 from harness.model.loading import fresh_model, how_loaded
 

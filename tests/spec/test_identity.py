@@ -271,13 +271,14 @@ def test_a_copy_in_another_folder_has_the_same_ids(tmp_path: Path) -> None:
 
 def test_functions_and_enums_as_options_have_no_address_in_id_or_name() -> None:
     from sentence_transformers import util
-    from sentence_transformers.sentence_transformer.losses import TripletDistanceMetric
+
+    from harness.compat import losses as library
 
     given = losses.MultipleNegativesRankingLoss.given(similarity_fct=util.dot_score)
     other = losses.MultipleNegativesRankingLoss.given(similarity_fct=util.cos_sim)
     assert digest(given) != digest(other)
     assert losses.label(given) == "MultipleNegativesRankingLoss(similarity_fct=dot_score)"
-    cosine = losses.TripletLoss.given(distance_metric=TripletDistanceMetric.COSINE)
+    cosine = losses.TripletLoss.given(distance_metric=library.TripletDistanceMetric.COSINE)
     assert "0x" not in losses.label(cosine)
     code = (
         "from harness import losses; from harness.identity import digest; from sentence_transformers import util; "

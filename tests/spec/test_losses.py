@@ -18,10 +18,10 @@ import torch
 from datasets import Dataset
 from models import make_model
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer import losses as library
 from torch import nn
 from transformers import set_seed
 
+from harness.compat import losses as library
 from harness.data.clean import clean
 from harness.data.ranges import of_labels
 from harness.errors import RunFailed, StudyFileError

@@ -351,7 +351,7 @@ def test_an_argument_that_only_the_run_can_check_is_named_when_it_builds_the_los
 
 
 def test_arguments_read_from_the_source_are_those_of_the_classes() -> None:
-    from sentence_transformers.sentence_transformer import losses as classes
+    from harness.compat import losses as classes
 
     for name in losses.INPUTS:
         parameters = signature(getattr(classes, name)).parameters

@@ -10,11 +10,9 @@ from typing import Any, TypeVar
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.losses.merged_forward import column_merging_disabled
-from sentence_transformers.sentence_transformer import losses
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from torch import Tensor, nn
 
+from harness.compat import Pooling, Transformer, column_merging_disabled, losses
 from harness.model.fast import FastSentenceTransformer, Way
 
 Model = TypeVar("Model", bound=SentenceTransformer)

@@ -14,10 +14,10 @@ from datasets import Dataset
 from hub import nli_rows
 from models import cosine, make_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.sentence_transformer import losses as library
 from torch import Tensor, nn
 from transformers import set_seed
 
+from harness.compat import losses as library
 from harness.errors import FrozenLoss, RunFailed
 from harness.model.certificate import Certificate, certify
 from harness.model.fast import FastSentenceTransformer

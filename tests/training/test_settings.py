@@ -15,11 +15,11 @@ from datasets import Dataset
 from hub import nli_rows
 from models import make_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.sentence_transformer import losses as library
-from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
 from transformers import set_seed
 
+from harness.compat import Pooling
+from harness.compat import losses as library
 from harness.errors import RunFailed, StudyFileError
 from harness.model.certificate import certify
 from harness.model.fast import FastSentenceTransformer

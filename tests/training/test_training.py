@@ -17,12 +17,12 @@ from hub import nli_rows
 from mishaps import crash, mishap, not_a_number
 from models import make_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.sentence_transformer import losses as st_losses
 from torch import Tensor, nn
 from transformers import set_seed
 
 from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, testbeds
 from harness.api import run
+from harness.compat import losses as st_losses
 from harness.engine import search
 from harness.errors import Diverged, FrozenLoss, FrozenModel
 from harness.model.fast import FastSentenceTransformer

@@ -16,10 +16,10 @@ from harness.verdicts.rules import Verdict
 PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
 
 LOSS = """
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from harness.compat import losses
 
 
-class MyLoss(MultipleNegativesRankingLoss):
+class MyLoss(losses.MultipleNegativesRankingLoss):
     def __init__(self, model):
         super().__init__(model, scale={scale})
 """

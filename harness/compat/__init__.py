@@ -1,0 +1,108 @@
+"""What differs between the versions of sentence-transformers and transformers that the harness supports.
+
+Other modules import from here what moved, what older versions lack and what was renamed; each case is found by what the
+installed version has, and not by its number. docs/versions.md lists what was tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from torch import Tensor, nn
+
+if TYPE_CHECKING or find_spec("sentence_transformers.sentence_transformer"):
+    from sentence_transformers.base.sampler import (
+        BatchSamplers,
+        GroupByLabelBatchSampler,
+        NoDuplicatesBatchSampler,
+    )
+    from sentence_transformers.sentence_transformer import evaluation, losses
+    from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
+    from sentence_transformers.sentence_transformer.modules import (
+        Dense,
+        Normalize,
+        Pooling,
+        Router,
+        StaticEmbedding,
+        Transformer,
+    )
+
+    def load_sentence_transformer(folder: str, **options: Any) -> SentenceTransformer:
+        """Load a model from a folder, with options as `SentenceTransformer` takes them."""
+        return SentenceTransformer(folder, **options)
+
+    def load_transformer(folder: str, **options: Any) -> Transformer:
+        """Load the first module of a model from a folder, with options as `Transformer` takes them."""
+        transformer: Transformer = Transformer(folder, **options)
+        return transformer
+
+else:
+    from harness.compat.before_5_4 import (
+        BatchSamplers,
+        Dense,
+        GroupByLabelBatchSampler,
+        NoDuplicatesBatchSampler,
+        Normalize,
+        Pooling,
+        Router,
+        SentenceTransformerDataCollator,
+        StaticEmbedding,
+        Transformer,
+        evaluation,
+        load_sentence_transformer,
+        load_transformer,
+        losses,
+    )
+
+try:
+    from sentence_transformers.base.losses.merged_forward import column_merging_disabled, embed_columns
+except ImportError:  # before 6.0, no loss merges columns
+    column_merging_disabled = nullcontext  # type: ignore[assignment]
+
+    def embed_columns(
+        model: nn.Module, features_list: Iterable[dict[str, Any]], separate_first: bool = True
+    ) -> list[Tensor]:
+        return [model(features)["sentence_embedding"] for features in features_list]
+
+
+try:
+    from sentence_transformers.base.losses.gradcache import uses_gradient_cache
+except ImportError:  # before 5.7, this method is what the losses with such a cache share
+
+    def uses_gradient_cache(loss: Any) -> bool:
+        return hasattr(loss, "embed_minibatch_iter")
+
+
+def warm_up(share: float) -> dict[str, Any]:
+    """Return the training argument for a warm-up over a share of the steps, from 0 to less than 1.
+
+    Before transformers 5.0, `warmup_steps` takes whole steps only, and `warmup_ratio` is a number.
+    """
+    takes_shares = getattr(SentenceTransformerTrainingArguments, "warmup_ratio", None) is None
+    return {"warmup_steps" if takes_shares else "warmup_ratio": share}
+
+
+__all__ = [
+    "BatchSamplers",
+    "Dense",
+    "GroupByLabelBatchSampler",
+    "NoDuplicatesBatchSampler",
+    "Normalize",
+    "Pooling",
+    "Router",
+    "SentenceTransformerDataCollator",
+    "StaticEmbedding",
+    "Transformer",
+    "column_merging_disabled",
+    "embed_columns",
+    "evaluation",
+    "load_sentence_transformer",
+    "load_transformer",
+    "losses",
+    "uses_gradient_cache",
+    "warm_up",
+]
