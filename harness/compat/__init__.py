@@ -31,6 +31,9 @@ if TYPE_CHECKING or find_spec("sentence_transformers.sentence_transformer"):
         Transformer,
     )
 
+    UNPACKED = ""
+    """Why the installed version cannot embed sentences that are packed without padding; empty if it can."""
+
     def load_sentence_transformer(folder: str, **options: Any) -> SentenceTransformer:
         """Load a model from a folder, with options as `SentenceTransformer` takes them."""
         return SentenceTransformer(folder, **options)
@@ -42,6 +45,7 @@ if TYPE_CHECKING or find_spec("sentence_transformers.sentence_transformer"):
 
 else:
     from harness.compat.before_5_4 import (
+        UNPACKED,
         BatchSamplers,
         Dense,
         GroupByLabelBatchSampler,
@@ -87,6 +91,7 @@ def warm_up(share: float) -> dict[str, Any]:
 
 
 __all__ = [
+    "UNPACKED",
     "BatchSamplers",
     "Dense",
     "GroupByLabelBatchSampler",

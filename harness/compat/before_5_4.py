@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentence_transformers import SentenceTransformer, evaluation, losses
+from sentence_transformers import SentenceTransformer, __version__, evaluation, losses
 from sentence_transformers.data_collator import SentenceTransformerDataCollator as OldCollator
 from sentence_transformers.models import Dense, Normalize, Pooling, Router, StaticEmbedding, Transformer
 from sentence_transformers.sampler import GroupByLabelBatchSampler, NoDuplicatesBatchSampler
 from sentence_transformers.training_args import BatchSamplers
 
 __all__ = [
+    "UNPACKED",
     "BatchSamplers",
     "Dense",
     "GroupByLabelBatchSampler",
@@ -30,6 +31,8 @@ __all__ = [
     "load_transformer",
     "losses",
 ]
+
+UNPACKED = f"sentence-transformers {__version__} cannot embed packed sentences; 5.4 and newer can"
 
 OLD_NAMES = {"model_kwargs": "model_args", "processor_kwargs": "tokenizer_args", "config_kwargs": "config_args"}
 """The old constructor's names of the options of a Transformer."""

@@ -24,6 +24,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from torch import nn
 
+from harness.compat import UNPACKED
 from harness.executors import library_output
 from harness.identity import digest
 from harness.model.batches import SAMPLE, spread
@@ -110,7 +111,7 @@ def certify(
         The certificate. Its path is "plain" for a model that is not a FastSentenceTransformer.
     """
     if not isinstance(model, FastSentenceTransformer) or not model.ways:
-        return Certificate("plain")
+        return Certificate.plain(UNPACKED) if UNPACKED else Certificate("plain")
     if prompts and not prompts_are_text(model):
         return Certificate.plain("prompts are given, and the model's pooling leaves their tokens out")
     began = time.perf_counter()
@@ -133,7 +134,7 @@ def _certify(
     rows: Dataset,
     precision: str,
 ) -> Certificate:
-    refused: list[str] = []
+    refused = [f"packed: {UNPACKED}"] if UNPACKED else []
     try:
         trial = Trial(model, make_loss, rows, precision)
     except Exception as problem:  # a loss may raise anything; the run itself will report it

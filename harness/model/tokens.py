@@ -26,7 +26,9 @@ def state_of(transformer: Any) -> Hashable | None:
         return None
     parts = (backend.normalizer, backend.pre_tokenizer, backend.post_processor, tokenizer.added_tokens_decoder)
     sides = (tokenizer.padding_side, tokenizer.truncation_side, tokenizer.pad_token_id, tokenizer.model_max_length)
-    return *map(repr, parts), *sides, backend.get_vocab_size(), repr(getattr(transformer, "processing_kwargs", None))
+    # before sentence-transformers 5.4, the transformer has the maximum length, and may turn texts into lower case
+    own = [getattr(transformer, name, None) for name in ("max_seq_length", "do_lower_case", "processing_kwargs")]
+    return *map(repr, parts), *sides, backend.get_vocab_size(), *map(repr, own)
 
 
 class TokenMemory:

@@ -28,6 +28,7 @@ def threats(facts: Facts) -> list[str]:
         *doubts(facts),
         *_steps(facts),
         *_tasks(facts),
+        *_slower_paths(facts),
         *_origin(facts),
     ]
     bed = facts.plan.ablation.testbed
@@ -178,6 +179,18 @@ def _tasks(facts: Facts) -> list[str]:
             )
         )
     return texts
+
+
+def _slower_paths(facts: Facts) -> list[str]:
+    """Say where a faster forward path was refused: scores are not affected, but the times are not the usual ones."""
+    trained = [record.forward for record in facts.records if record.forward.get("path")]
+    refused = [forward for forward in trained if forward.get("reason")]
+    reasons = {str(forward["path"]): str(forward["reason"]) for forward in reversed(refused)}  # the first of each path
+    return [
+        f"{sum(forward['path'] == path for forward in refused)} of {counted(len(trained), 'training')} took the "
+        f"slower forward path {escape(path)}, so times are not those of the fastest. A reason: {escape(reason)}."
+        for path, reason in sorted(reasons.items())
+    ]
 
 
 def _origin(facts: Facts) -> list[str]:

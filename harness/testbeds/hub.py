@@ -8,12 +8,7 @@ from pathlib import Path
 
 import huggingface_hub
 from huggingface_hub import constants
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    IncompleteSnapshotError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import logging as library
 
 from harness.provenance import without_secrets
@@ -73,10 +68,10 @@ def snapshot(ref: Ref, *, is_model: bool, online: bool) -> Path:
         )
     except RepositoryNotFoundError as problem:
         raise CannotHave(f"{endpoint()} has no such repository") from problem
-    except IncompleteSnapshotError as problem:
-        lacks = str(problem).partition("is incomplete: ")[2].partition(". ")[0]
-        raise CannotHave(f"its snapshot in the cache is incomplete: {lacks}") from problem
     except LocalEntryNotFoundError as problem:
+        lacks = str(problem).partition("is incomplete: ")[2].partition(". ")[0]  # huggingface_hub 1.24 and newer
+        if lacks:
+            raise CannotHave(f"its snapshot in the cache is incomplete: {lacks}") from problem
         raise CannotHave(
             "it is not in the cache" + ("" if online else f", and {endpoint()} cannot be asked")
         ) from problem
