@@ -53,7 +53,15 @@ CODE = "harness code"
 """Key, among the versions, of the hash of this package's modules that affect scores."""
 
 DECIDES = (
-    *("data/clean.py", "data/mining.py", "embedded/tasks.py", "engine/rows.py", "engine/run.py", "engine/testing.py"),
+    *(
+        "compat/*.py",
+        "data/clean.py",
+        "data/mining.py",
+        "embedded/tasks.py",
+        "engine/rows.py",
+        "engine/run.py",
+        "engine/testing.py",
+    ),
     *("evaluation/encoder.py", "evaluation/measures.py", "evaluation/mteb_tasks.py", "evaluation/own.py"),
     *("evaluation/dependence.py", "evaluation/ranking.py", "evaluation/retrieval.py", "evaluation/scoring.py"),
     "model/*.py",

@@ -184,10 +184,10 @@ def _tasks(facts: Facts) -> list[str]:
 def _slower_paths(facts: Facts) -> list[str]:
     """Say where a faster forward path was refused: scores are not affected, but the times are not the usual ones."""
     trained = [record.forward for record in facts.records if record.forward.get("path")]
-    refused = [forward for forward in trained if forward.get("reason")]
-    reasons = {str(forward["path"]): str(forward["reason"]) for forward in reversed(refused)}  # the first of each path
+    refused = sorted((str(each["path"]), str(each["reason"])) for each in trained if each.get("reason"))
+    reasons = dict(reversed(refused))  # one for each path, whatever the order of the records
     return [
-        f"{sum(forward['path'] == path for forward in refused)} of {counted(len(trained), 'training')} took the "
+        f"{sum(path == other for other, _ in refused)} of {counted(len(trained), 'training')} took the "
         f"slower forward path {escape(path)}, so times are not those of the fastest. A reason: {escape(reason)}."
         for path, reason in sorted(reasons.items())
     ]

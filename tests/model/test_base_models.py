@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import AutoModel, BertConfig, BertForMaskedLM, BertModel
 
 from harness import Ablation, Budget, Space, Study, api, choice, log_uniform, testbeds
-from harness.compat import Dense, Normalize, Pooling, Transformer
+from harness.compat import Dense, Normalize, Pooling, load_transformer
 from harness.errors import RunFailed
 from harness.model.loading import how_loaded, load_model
 from harness.spec import losses
@@ -39,7 +39,7 @@ def bert(hub_root: Path, tmp_path: Path) -> Path:
 
 def saved(bert: Path, folder: Path, *more: torch.nn.Module, pooling: Any = "cls", **options: Any) -> Path:
     """Save a sentence-transformers model of a BERT that cuts at 16 tokens, a pooling and what follows it."""
-    modules = [Transformer(str(bert), max_seq_length=16), Pooling(32, pooling_mode=pooling), *more]
+    modules = [load_transformer(str(bert), max_seq_length=16), Pooling(32, pooling_mode=pooling), *more]
     SentenceTransformer(modules=modules, device="cpu", **options).save_pretrained(str(folder))
     return folder
 

@@ -14,7 +14,7 @@ from models import LOSSES, Counted, backward, make_model, sentences
 from recorder import TOLD, Recorder, by_borders
 from sentence_transformers import SentenceTransformer
 
-from harness.compat import Pooling, Transformer, losses
+from harness.compat import Pooling, load_transformer, losses
 from harness.model import attention, capture
 from harness.model.attention import flash_serves
 from harness.model.capture import CapturedPasses
@@ -95,7 +95,7 @@ def test_a_seed_trains_the_same_model_with_captured_passes_as_without(
     trained = []
     for fault in ("", "raises", "scale"):
         no_weights = {"attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.2}
-        transformer = Transformer(str(folder), model_kwargs={"dtype": "float32"}, config_kwargs=no_weights)
+        transformer = load_transformer(str(folder), model_kwargs={"dtype": "float32"}, config_kwargs=no_weights)
         model = FastSentenceTransformer(modules=[transformer, Pooling(32)], device="cpu")
         recorder = capturing(model, fault)
         train(

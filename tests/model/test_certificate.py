@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, testbeds
 from harness.api import run
-from harness.compat import Pooling, Transformer
+from harness.compat import Pooling, load_transformer
 from harness.compat import losses as st_losses
 from harness.executors import library_output
 from harness.model import attention, blocks, capture, certificate, fast
@@ -51,7 +51,7 @@ def rows(texts: int = 2, label: str | None = None) -> Dataset:
 def base(hub_root: Path) -> FastSentenceTransformer:
     """The tiny hub's model with its dropout, as a run begins with it."""
     folder = hub_root / "models" / "google-bert" / "bert-base-uncased"
-    transformer = Transformer(str(folder), model_kwargs={"dtype": "float32"})
+    transformer = load_transformer(str(folder), model_kwargs={"dtype": "float32"})
     return FastSentenceTransformer(modules=[transformer, Pooling(32)], device="cpu")
 
 

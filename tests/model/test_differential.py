@@ -23,9 +23,9 @@ from models import cosine
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoModel, PreTrainedConfig, PreTrainedTokenizerFast, set_seed
+from transformers import CONFIG_MAPPING, AutoModel, PretrainedConfig, PreTrainedTokenizerFast, set_seed
 
-from harness.compat import Dense, Normalize, Pooling, StaticEmbedding, Transformer, column_merging_disabled, losses
+from harness.compat import Dense, Normalize, Pooling, StaticEmbedding, column_merging_disabled, load_transformer, losses
 from harness.model.agreement import beside_float64, in_float32, rounded
 from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import Features
@@ -91,7 +91,7 @@ def modules(name: str, folder: str) -> list[nn.Module]:
     if family.kind == "static":
         return [StaticEmbedding(tokenizer("right"), embedding_dim=16).double()]
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-    configure: Callable[..., PreTrainedConfig] = CONFIG_MAPPING[family.kind]
+    configure: Callable[..., PretrainedConfig] = CONFIG_MAPPING[family.kind]
     config = configure(
         **({} if family.kind == "distilbert" else sizes), vocab_size=64, pad_token_id=0, bos_token_id=2, eos_token_id=3,
         max_position_embeddings=LONG + 8, **family.options,
@@ -105,7 +105,7 @@ def modules(name: str, folder: str) -> list[nn.Module]:
     where = f"{folder}/{name.replace(' ', '_')}"
     made.save_pretrained(where)
     tokenizer(family.side).save_pretrained(where)
-    transformer = Transformer(where, model_kwargs={"dtype": "float64"})
+    transformer = load_transformer(where, model_kwargs={"dtype": "float64"})
     pooling = Pooling(16, pooling_mode=family.pooling, include_prompt=family.include_prompt)
     after = {"dense": Dense(16, 12).double(), "normalize": Normalize()}
     return [transformer, pooling, *(after[part] for part in family.after)]

@@ -16,9 +16,9 @@ from datasets import Dataset
 from models import LOSSES, WORDS, Counted, backward, cosine, going, make_model, sentences
 from sentence_transformers import SentenceTransformer
 from torch import nn
-from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertModel, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertModel, PretrainedConfig
 
-from harness.compat import Pooling, Transformer, losses
+from harness.compat import Pooling, load_transformer, losses
 from harness.model import attention
 from harness.model.attention import flash_serves, jagged_attention
 from harness.model.blocks import within_sentences
@@ -84,7 +84,7 @@ def tiny(kind: str, folder: Path, hub_root: Path) -> FastSentenceTransformer:
         "intermediate_size": 48,
         "pad_token_id": 0,
     }
-    configure: Callable[..., PreTrainedConfig] = CONFIG_MAPPING[kind]
+    configure: Callable[..., PretrainedConfig] = CONFIG_MAPPING[kind]
     config = configure(
         **sizes, vocab_size=2000, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, max_position_embeddings=80
     )
@@ -94,7 +94,7 @@ def tiny(kind: str, folder: Path, hub_root: Path) -> FastSentenceTransformer:
         nn.init.normal_(parameter, std=0.3)  # as made, positions would weigh next to nothing
     made.double().save_pretrained(folder)
     AutoTokenizer.from_pretrained(words).save_pretrained(folder)
-    transformer = Transformer(str(folder), model_kwargs={"dtype": "float64"})
+    transformer = load_transformer(str(folder), model_kwargs={"dtype": "float64"})
     return going(FastSentenceTransformer(modules=[transformer, Pooling(32)], device="cpu"))
 
 

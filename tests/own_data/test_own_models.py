@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from harness import Testbed, measures, sources, testbeds
-from harness.compat import Dense, Normalize, Pooling, StaticEmbedding, Transformer, evaluation
+from harness.compat import Dense, Normalize, Pooling, StaticEmbedding, evaluation, load_transformer
 from harness.evaluation.scoring import Encoder, score_measure
 from harness.model.loading import fresh_model, how_loaded
 
@@ -26,7 +26,7 @@ PROMPTS = {"query": "the woman : ", "document": "a boat : "}
 
 def with_prompts(base: Path, folder: Path) -> None:
     """A transformer with CLS pooling, a dense layer, unit length, a short maximum and prompts for both roles."""
-    transformer = Transformer(str(base), max_seq_length=24)
+    transformer = load_transformer(str(base), max_seq_length=24)
     dense = Dense(transformer.get_embedding_dimension(), 16)
     modules = [transformer, Pooling(transformer.get_embedding_dimension(), pooling_mode="cls"), dense, Normalize()]
     SentenceTransformer(modules=modules, prompts=PROMPTS, device="cpu").save_pretrained(str(folder))
@@ -34,7 +34,7 @@ def with_prompts(base: Path, folder: Path) -> None:
 
 def last_token(base: Path, folder: Path) -> None:
     """A transformer with last-token pooling, whose prompts are left out of the pooling, and dot products."""
-    transformer = Transformer(str(base))
+    transformer = load_transformer(str(base))
     pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="lasttoken", include_prompt=False)
     model = SentenceTransformer(modules=[transformer, pooling], prompts=PROMPTS, device="cpu", similarity_fn_name="dot")
     model.save_pretrained(str(folder))

@@ -335,6 +335,22 @@ def test_threats_follow_from_where_the_records_come(provenance: dict[str, Any], 
     assert any(words in threat for threat in threats(gather(origin(**provenance))))
 
 
+def test_a_slower_forward_path_is_said_with_its_number_and_a_reason() -> None:
+    paths = {0: {"path": "packed"}, 1: {"path": "chunks", "reason": "packed: the *first*"}, 2: {}}
+    paths[3] = {"path": "chunks", "reason": "packed: the second"}
+
+    def change(run: PlannedRun, record: Record) -> Record:
+        trained = run.study == "mnr" and run.stage == "tune"
+        return replace(record, forward=paths.get(run.trial or 0, paths[0]) if trained else {})
+
+    said = [text for text in threats(gather(synthetic.make(change=change))) if "forward path" in text]
+    (text,) = said
+    assert text.startswith("2 of ")
+    assert "slower forward path chunks" in text
+    assert r"packed: the \*first\*" in text
+    assert not [text for text in threats(gather(synthetic.make())) if "forward path" in text]
+
+
 def test_a_stand_in_hub_is_named_at_the_top(tmp_path: Path) -> None:
     assert "Not from the public hub" not in page_of(synthetic.make(), tmp_path)
     page = page_of(origin(hub="http://stand-in:8000"), tmp_path)

@@ -168,7 +168,7 @@ def _write_model(folder: Path) -> None:
     words = sorted({"the", "never", ".", *" ".join((*ADJECTIVES, *SUBJECTS, *VERBS, *OBJECTS, *PLACES)).split()})
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
+    BertTokenizerFast.from_pretrained(str(folder), model_max_length=64).save_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = BertModel(

@@ -12,7 +12,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
-from harness.compat import Pooling, Transformer, column_merging_disabled, losses
+from harness.compat import Pooling, column_merging_disabled, load_transformer, losses
 from harness.model.fast import FastSentenceTransformer, Way
 
 Model = TypeVar("Model", bound=SentenceTransformer)
@@ -62,7 +62,7 @@ WORDS = [
 def make_model(hub_root: Path, cls: type[Model], dtype: str = "float64", pooling: str = "mean") -> Model:
     folder = hub_root / "models" / "google-bert" / "bert-base-uncased"
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    transformer = Transformer(str(folder), model_kwargs={"dtype": dtype}, config_kwargs=no_dropout)
+    transformer = load_transformer(str(folder), model_kwargs={"dtype": dtype}, config_kwargs=no_dropout)
     return going(cls(modules=[transformer, Pooling(32, pooling_mode=pooling)], device="cpu"))
 
 
@@ -102,7 +102,7 @@ class Counted:
 
     def __init__(self, model: SentenceTransformer) -> None:
         self.calls = self.tokens = 0
-        bert: Any = model[0].model
+        bert: Any = model[0].auto_model
         bert.embeddings.register_forward_pre_hook(self, with_kwargs=True)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
