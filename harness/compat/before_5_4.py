@@ -73,6 +73,10 @@ def _preprocess(model: SentenceTransformer, inputs: Any, prompt: str | None = No
 _tokenize = SentenceTransformer.tokenize
 SentenceTransformer.preprocess = _preprocess
 SentenceTransformer.get_embedding_dimension = SentenceTransformer.get_sentence_embedding_dimension
+SentenceTransformer.model_type = property(
+    lambda model: model._model_config["model_type"],
+    lambda model, name: model._model_config.update(model_type=name),
+)
 if not hasattr(SentenceTransformer, "get_model_kwargs"):  # before 5.2
     SentenceTransformer.get_model_kwargs = lambda model: [
         name for names in (model.module_kwargs or {}).values() for name in names

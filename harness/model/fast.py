@@ -71,6 +71,8 @@ class FastSentenceTransformer(SentenceTransformer):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        # what is saved names its type, by which others load it; some versions would write the name of this class
+        self.model_type = "SentenceTransformer"
         self.way: Way = "plain"
         self.ran: Counter[Way] = Counter()
         self.passes = capture.CapturedPasses() if self.device.type == "cuda" else None

@@ -178,7 +178,10 @@ def _refuse_other_weights(model: PreTrainedModel, info: dict[str, Any], folder: 
     """
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key.split("."))
     sizes = [
-        f"{key} ({list(stored)} for {list(expected)})" for key, stored, expected in sorted(info["mismatched_keys"])
+        each
+        if isinstance(each, str)
+        else f"{each[0]} ({list(each[1])} for {list(each[2])})"  # transformers 4: no sizes
+        for each in sorted(info["mismatched_keys"])
     ]
     others = sorted(info["unexpected_keys"])
     parts = {name for name, _ in nn.Module.named_children(model)} - {"pooler"}

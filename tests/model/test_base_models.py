@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from commandline import STUDY, harness
 from hub import Hub
 from safetensors.torch import load_file, save_file
@@ -21,7 +22,7 @@ from torch import Tensor
 from transformers import AutoModel, BertConfig, BertForMaskedLM, BertModel
 
 from harness import Ablation, Budget, Space, Study, api, choice, log_uniform, testbeds
-from harness.compat import Dense, Normalize, Pooling, load_transformer
+from harness.compat import UNPACKED, Dense, Normalize, Pooling, load_transformer
 from harness.errors import RunFailed
 from harness.model.loading import how_loaded, load_model
 from harness.spec import losses
@@ -90,6 +91,7 @@ def test_a_pooling_that_is_asked_for_takes_the_place_of_the_models_own_alone(ber
         assert torch.equal(weights, mean.state_dict()[name]), name
 
 
+@pytest.mark.skipif(bool(UNPACKED), reason="several modes are given in another way before sentence-transformers 5.4")
 def test_a_pooling_that_has_no_place_in_the_model_is_refused(bert: Path, tmp_path: Path) -> None:
     both = saved(bert, tmp_path / "both", Dense(64, 12), pooling=("cls", "mean"))
     assert load_model(str(both), None)[1].pooling_mode == ("cls", "mean")
@@ -123,6 +125,7 @@ def deepen(folder: Path, stored: int, configured: int) -> None:
     configure(folder, num_hidden_layers=configured)
 
 
+SIZES = "" if transformers.__version__.startswith("4.") else " ([64, 32] for [128, 32])"  # which 4 does not tell
 REFUSED: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "under module.": (
         lambda f: rename(f, lambda w: {f"module.{key}": value for key, value in w.items()}),
@@ -148,7 +151,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "of another size": (
         lambda f: configure(f, max_position_embeddings=128),
-        ["1 of another size", "embeddings.position_embeddings.weight ([64, 32] for [128, 32])"],
+        ["1 of another size", f"embeddings.position_embeddings.weight{SIZES}"],
     ),
 }
 
