@@ -25,11 +25,22 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModel, PretrainedConfig, PreTrainedTokenizerFast, set_seed
 
-from harness.compat import Dense, Normalize, Pooling, StaticEmbedding, column_merging_disabled, load_transformer, losses
+from harness.compat import (
+    UNPACKED,
+    Dense,
+    Normalize,
+    Pooling,
+    StaticEmbedding,
+    column_merging_disabled,
+    load_transformer,
+    losses,
+)
 from harness.model.agreement import beside_float64, in_float32, rounded
 from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import Features
 from harness.spec.losses import gist, softmax
+
+pytestmark = pytest.mark.skipif(bool(UNPACKED), reason=UNPACKED)
 
 WORDS = [f"w{number}" for number in range(60)]
 LONG, CUT = 48, 8

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from models import LOSSES, WORDS, Counted, backward, cosine, going, make_model, sentences
+from models import FAST_WAYS, LOSSES, WORDS, Counted, backward, cosine, going, make_model, sentences
 from sentence_transformers import SentenceTransformer
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertModel, PretrainedConfig
@@ -36,7 +36,7 @@ def _cheap_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.model.chunks.CHUNK_WORK", 80 * 32**2)
 
 
-@pytest.mark.parametrize("way", ["packed", "chunks"])
+@pytest.mark.parametrize("way", FAST_WAYS)
 @pytest.mark.parametrize("announced", [False, True], ids=["", "announced"])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", LOSSES)
@@ -50,7 +50,7 @@ def test_loss_and_gradients_are_those_of_the_plain_forward(
     labels = {"cosine": torch.rand(size, dtype=torch.float64), "softmax": torch.arange(size) % 3}.get(name)
     plain = make_model(hub_root, SentenceTransformer)
     fast = make_model(hub_root, FastSentenceTransformer)
-    assert fast.ways == ("packed", "chunks")
+    assert fast.ways == FAST_WAYS
     going(fast, way)
     counted, plainly = Counted(fast), Counted(plain)
 
@@ -110,7 +110,7 @@ def test_a_model_is_packed_only_if_that_gives_its_embeddings(
     model.eval()
     plainly = model(model.preprocess(batch))["sentence_embedding"]
 
-    assert ("packed" in model.ways) is packs
+    assert model.ways == (FAST_WAYS if packs else ("chunks",))
     assert (together - plainly).abs().max() <= 1e-12
 
 
@@ -294,7 +294,7 @@ def test_quick_dropout_follows_the_seed_and_is_gone_afterwards() -> None:
     assert torch.equal(draw(1), usual)
 
 
-@pytest.mark.parametrize("way", ["packed", "chunks", "plain"])
+@pytest.mark.parametrize("way", [*FAST_WAYS, "plain"])
 def test_whoever_sets_dropout_finds_it_and_it_takes_effect(way: Way, hub_root: Path, tmp_path: Path) -> None:
     """SimCSE's dropout of another share: a loss looks for the modules by their type or name, also while it trains."""
     spread: dict[float, list[float]] = {}
@@ -386,7 +386,7 @@ def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
     assert model._embeds == "chunks"
 
 
-@pytest.mark.parametrize("way", ["packed", "chunks"])
+@pytest.mark.parametrize("way", FAST_WAYS)
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_a_model_embeds_in_float32_in_the_midst_of_training_and_after(
     precision: str, way: Way, hub_root: Path, tmp_path: Path

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from driven import driven
+from models import FAST_WAYS
 from torch import Tensor, nn
 
 from harness import (
@@ -105,7 +106,7 @@ def test_both_mixings_run_to_the_report(model: Path, tmp_path: Path) -> None:
     counted = {name: (record.rows, record.steps, record.examples_seen) for name, record in records.items()}
     assert counted == {"pairs only": (40, 10, 80), "both": (58, 16, 116), "turns": (58, 12, 84)}
     assert len({record.scores["test/spearman_cosine"] for record in records.values()}) == 3
-    assert records["both"].forward["path"] == "packed"
+    assert records["both"].forward["path"] == FAST_WAYS[0]
     told = records["both"].provenance["revisions"]["rows"]
     assert told == "pairs: a DataFrame of 40 rows + scored: a DataFrame of 18 rows"
     assert all(run.state == "done" for run in plan(ablation, store).runs)

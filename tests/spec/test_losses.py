@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
-from models import make_model
+from models import FAST_WAYS, make_model
 from sentence_transformers import SentenceTransformer
 from torch import nn
 from transformers import set_seed
@@ -279,7 +279,7 @@ def test_equal_texts_of_two_columns_get_different_dropout(hub_root: Path) -> Non
         if isinstance(module, nn.Dropout):
             module.p = 0.1
     model.train()
-    for way in ("packed", "chunks", "plain"):
+    for way in (*FAST_WAYS, "plain"):
         model.way = way
         columns: list[Any] = [dict(model.preprocess(ROWS["query"].tolist())) for _ in range(2)]
         model.announce_batch(columns)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from datasets import Dataset
 from hub import nli_rows
-from models import cosine, make_model
+from models import ALWAYS_REFUSED, FAST_WAYS, cosine, make_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from torch import Tensor, nn
 from transformers import set_seed
@@ -114,7 +114,7 @@ MAKERS: dict[str, Callable[[SentenceTransformer], nn.Module]] = {
 
 
 @pytest.mark.parametrize("mixing", MIXINGS)
-@pytest.mark.parametrize("way", ["plain", "packed"])
+@pytest.mark.parametrize("way", ["plain", FAST_WAYS[0]])
 def test_weights_are_those_of_the_plain_trainer(mixing: Mixing, way: Any, hub_root: Path, tmp_path: Path) -> None:
     """In float64, so that neither rounding nor the path explains a difference. The third loss has weights."""
     rows = {"bias": pairs(22), "train": scored(9), "x.y": classes(13)}
@@ -229,7 +229,7 @@ def test_one_data_set_may_be_two_parts(hub_root: Path, tmp_path: Path) -> None:
     assert same[0].keys() == {"premise", "hypothesis"}, "the caller's rows stay as they were"
 
 
-@pytest.mark.parametrize("way", ["plain", "packed"])
+@pytest.mark.parametrize("way", ["plain", FAST_WAYS[0]])
 def test_prompts_are_of_one_part(way: Any, hub_root: Path, tmp_path: Path) -> None:
     prompt = "the old house "
     rows = {"a": pairs(8), "b": pairs(8)}
@@ -285,15 +285,16 @@ def test_a_fast_path_is_taken_if_it_is_that_of_all_parts(hub_root: Path) -> None
         "scored": certify(model, losses.CoSENTLoss, {}, scored(16), "fp32"),
     }
     together = Certificate.of_all(good)
-    assert together.path == "packed"
+    assert together.path == FAST_WAYS[0]
     assert together.seconds == pytest.approx(sum(each.seconds for each in good.values()))
     assert together.difference in {each.difference for each in good.values()}
 
-    worse = Certificate("packed", 0.5, 1.0, refused=("captured: no graph",))
+    worse = Certificate(FAST_WAYS[0], 0.5, 1.0, refused=("captured: no graph",))
     assert Certificate.of_all({**good, "worse": worse}).difference == 0.5
-    assert Certificate.of_all({**good, "worse": worse}).refused == ("captured: no graph",)
+    assert Certificate.of_all({**good, "worse": worse}).refused == (*ALWAYS_REFUSED, "captured: no graph")
     assert Certificate.of_all({"only": good["pairs"]}) == good["pairs"]
     mixed = Certificate.of_all({**good, "plain": Certificate("plain", refused=("packed: too far",))})
     assert mixed.path == "plain"
-    assert mixed.refused[0] == "packed: too far"
-    assert "pairs by 'packed', scored by 'packed', plain by 'plain'" in mixed.refused[1]
+    assert mixed.refused[:-1] == (*ALWAYS_REFUSED, "packed: too far")
+    fast = FAST_WAYS[0]
+    assert f"pairs by {fast!r}, scored by {fast!r}, plain by 'plain'" in mixed.refused[-1]

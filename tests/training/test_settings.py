@@ -13,7 +13,7 @@ import pytest
 import torch
 from datasets import Dataset
 from hub import nli_rows
-from models import make_model
+from models import FAST_WAYS, make_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from torch import Tensor, nn
 from transformers import set_seed
@@ -224,14 +224,14 @@ PROMPTS = {"premise": "the old house "}
 
 def test_a_prompt_stands_before_the_texts_of_its_column_on_every_path(hub_root: Path, tmp_path: Path) -> None:
     sent = {}
-    for way in ("plain", "packed"):
+    for way in ("plain", FAST_WAYS[0]):
         took, loss, model = trained(hub_root, tmp_path, PAIRS, Schedule(1), prompts=PROMPTS, way=way)
         sent[way] = loss.batches
         assert set(took.passes) == {way}
     first = {tuple(token for token in ids if token) for columns in sent["plain"] for ids in columns[0]}
     expected = model.tokenizer([PROMPTS["premise"] + text for text in TEXTS["premise"]])["input_ids"]
 
-    assert sent["plain"] == sent["packed"]
+    assert sent["plain"] == sent[FAST_WAYS[0]]
     assert first == set(map(tuple, expected))
     assert sent["plain"] != trained(hub_root, tmp_path, PAIRS, Schedule(1))[1].batches
 
@@ -254,10 +254,10 @@ def test_the_certificate_sees_the_prompts(hub_root: Path) -> None:
     given = certify(left_out(hub_root, True), loss, {}, PAIRS, "fp32", PROMPTS)
     words = make_model(hub_root, FastSentenceTransformer).tokenizer(PROMPTS["premise"], add_special_tokens=False)
 
-    assert given.path == "packed"
+    assert given.path == FAST_WAYS[0]
     assert seen
     assert all(ids[1 : len(words["input_ids"]) + 1] == words["input_ids"] for ids in seen)
-    assert certify(left_out(hub_root, False), loss, {}, PAIRS, "fp32").path == "packed"
+    assert certify(left_out(hub_root, False), loss, {}, PAIRS, "fp32").path == FAST_WAYS[0]
 
 
 def test_a_pooling_without_the_prompt_trains_by_the_plain_path_and_says_so(hub_root: Path, tmp_path: Path) -> None:
@@ -272,6 +272,6 @@ def test_a_pooling_without_the_prompt_trains_by_the_plain_path_and_says_so(hub_r
     model[1].register_forward_pre_hook(lambda module, given: lengths.append(given[0].get("prompt_length")))
     options: dict[str, Any] = {"seed": 1, "precision": "fp32", "folder": tmp_path, "prompts": PROMPTS}
     with pytest.raises(RunFailed, match="pooling leaves prompts out"):
-        train(model, Counting(model), PAIRS, Point(4, 1e-3), Schedule(1), way="packed", **options)
+        train(model, Counting(model), PAIRS, Point(4, 1e-3), Schedule(1), way=FAST_WAYS[0], **options)
     train(model, Counting(model), PAIRS, Point(4, 1e-3), Schedule(1), way="plain", **options)
     assert {None, 4} == set(lengths), "the library's own way: prompt and [CLS] of one column are left out"
