@@ -35,7 +35,8 @@ from harness.compat import (
     load_transformer,
     losses,
 )
-from harness.model.agreement import beside_float64, in_float32, rounded
+from harness.errors import TokensWanted
+from harness.model.agreement import GRADIENT, beside_float64, in_float32, rounded
 from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import Features
 from harness.spec.losses import gist, softmax
@@ -337,7 +338,13 @@ def compare(name: str, case: Case, folder: str) -> None:
         return
     if not all(tensor.isfinite().all() for tensor in plain.first.values()):
         return  # a loss of no rows of a kind
-    got = trained(fast, case, dtype, low)
+    if max(float(value.abs().max()) for key, value in plain.first.items() if key.startswith(GRADIENT)) < 1e-20:
+        return  # the embeddings are equal, so that nothing but rounding is in the gradient
+    try:
+        got = trained(fast, case, dtype, low)
+    except TokensWanted:  # a run then takes the plain path; Matryoshka's loss reads tokens before 6.2
+        assert case.loss.startswith("matryoshka")
+        return
     if low:
         exact = plainly(torch.float32, False)
         gaps = [gap for parts in zip(exact, plain, got, strict=True) for gap in rounded("", *parts, 2**-8)]

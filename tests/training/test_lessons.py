@@ -289,8 +289,8 @@ def test_a_fast_path_is_taken_if_it_is_that_of_all_parts(hub_root: Path) -> None
     assert together.seconds == pytest.approx(sum(each.seconds for each in good.values()))
     assert together.difference in {each.difference for each in good.values()}
 
-    worse = Certificate(FAST_WAYS[0], 0.5, 1.0, refused=("captured: no graph",))
-    assert Certificate.of_all({**good, "worse": worse}).difference == 0.5
+    worse = Certificate(FAST_WAYS[0], 0.999, 1.0, refused=("captured: no graph",))
+    assert Certificate.of_all({**good, "worse": worse}).difference == 0.999
     assert Certificate.of_all({**good, "worse": worse}).refused == (*ALWAYS_REFUSED, "captured: no graph")
     assert Certificate.of_all({"only": good["pairs"]}) == good["pairs"]
     mixed = Certificate.of_all({**good, "plain": Certificate("plain", refused=("packed: too far",))})
