@@ -54,6 +54,9 @@ class SentenceTransformerDataCollator(OldCollator):
     """The collator, whose function that makes features is called `preprocess_fn` and is given the prompt."""
 
     def __init__(self, preprocess_fn: Any, **options: Any) -> None:
+        model = getattr(preprocess_fn, "__self__", None)
+        if model is not None:  # the old trainer hands these over, so that a prompt's length leaves [SEP] out
+            options["all_special_ids"] = set(getattr(model.tokenizer, "all_special_ids", ()))
         super().__init__(tokenize_fn=preprocess_fn, **options)
 
     @property

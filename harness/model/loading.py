@@ -177,10 +177,8 @@ def _refuse_other_weights(model: PreTrainedModel, info: dict[str, Any], folder: 
     with which the encoder was trained.
     """
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key.split("."))
-    sizes = [
-        each
-        if isinstance(each, str)
-        else f"{each[0]} ({list(each[1])} for {list(each[2])})"  # transformers 4: no sizes
+    sizes = [  # transformers 4 gives only the keys
+        each if isinstance(each, str) else f"{each[0]} ({list(each[1])} for {list(each[2])})"
         for each in sorted(info["mismatched_keys"])
     ]
     others = sorted(info["unexpected_keys"])

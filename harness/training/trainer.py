@@ -18,8 +18,8 @@ from sentence_transformers import (
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from harness.compat import SentenceTransformerDataCollator, column_merging_disabled
-from harness.errors import Diverged
+from harness.compat import Router, SentenceTransformerDataCollator, column_merging_disabled
+from harness.errors import Diverged, RunFailed
 from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import padded_on_the_right
 from harness.model.prompts import prepended, prompts_are_text
@@ -56,7 +56,16 @@ class Collator(SentenceTransformerDataCollator):
 
 
 def collator_of(model: SentenceTransformer, args: SentenceTransformerTrainingArguments) -> Collator:
-    """Return the collator; it puts a prompt before the texts if that is all that the model does with it."""
+    """Return the collator; it puts a prompt before the texts if that is all that the model does with it.
+
+    Raises:
+        RunFailed: the model has a module for queries and another one for documents.
+    """
+    if any(isinstance(module, Router) for module in model.children()):
+        raise RunFailed(
+            "the base model has a Router, whose modules for queries and documents training would have to choose "
+            "between; use a base model without one"
+        )
     preprocess = model.preprocess
     if args.prompts and prompts_are_text(model):
         preprocess = prepended(preprocess)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,13 +13,24 @@ import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
-from harness.compat import UNPACKED, Pooling, column_merging_disabled, load_transformer, losses
+from harness.compat import (
+    UNPACKED,
+    NoDuplicatesBatchSampler,
+    Pooling,
+    column_merging_disabled,
+    load_transformer,
+    losses,
+)
 from harness.model.fast import FastSentenceTransformer, Way
 
 Model = TypeVar("Model", bound=SentenceTransformer)
 
 FAST_WAYS: tuple[Way, ...] = ("chunks",) if UNPACKED else ("packed", "chunks")
 """The fast paths of a BERT on a CPU under the installed version, fastest first."""
+hashes_rows = "precompute_hashes" in signature(NoDuplicatesBatchSampler).parameters
+"""Whether the samplers are those of sentence-transformers 5.3 and newer."""
+NO_DUPLICATES = ["no_duplicates", *["no_duplicates_hashed"] * hashes_rows]
+"""The samplers of the installed version that put no text twice into a batch."""
 ALWAYS_REFUSED = (f"packed: {UNPACKED}",) if UNPACKED else ()
 """What every certificate says under the installed version."""
 

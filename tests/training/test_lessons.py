@@ -12,12 +12,13 @@ import pytest
 import torch
 from datasets import Dataset
 from hub import nli_rows
-from models import ALWAYS_REFUSED, FAST_WAYS, cosine, make_model
+from models import ALWAYS_REFUSED, FAST_WAYS, NO_DUPLICATES, cosine, make_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from torch import Tensor, nn
 from transformers import set_seed
 
 from harness.compat import losses as library
+from harness.compat import warm_up
 from harness.errors import FrozenLoss, RunFailed
 from harness.model.certificate import Certificate, certify
 from harness.model.fast import FastSentenceTransformer
@@ -140,7 +141,7 @@ def test_weights_are_those_of_the_plain_trainer(mixing: Mixing, way: Any, hub_ro
         keys = dict(zip(rows, ("a", "b", "c"), strict=True))  # the names that matter to nothing
         arguments = SentenceTransformerTrainingArguments(
             output_dir=str(tmp_path / "plain"), num_train_epochs=2, per_device_train_batch_size=4, learning_rate=1e-3,
-            warmup_steps=0.1, weight_decay=0.1, seed=7, use_cpu=True, save_strategy="no", report_to="none",
+            **warm_up(0.1), weight_decay=0.1, seed=7, use_cpu=True, save_strategy="no", report_to="none",
             disable_tqdm=True, multi_dataset_batch_sampler=sampler,
         )  # fmt: skip
         trainer = SentenceTransformerTrainer(
@@ -209,7 +210,7 @@ def test_each_row_is_trained_on_once_an_epoch_with_its_own_loss(hub_root: Path, 
         assert Counter(tuple(token for token in row if token != tokenizer.pad_token_id) for row in ids) == wanted
 
 
-@pytest.mark.parametrize("sampler", ["no_duplicates", "no_duplicates_hashed"])
+@pytest.mark.parametrize("sampler", NO_DUPLICATES)
 def test_the_sampler_draws_the_batches_of_each_part(sampler: Any, hub_root: Path, tmp_path: Path) -> None:
     words = ["apple", "boat", "house", "park", "river"]
     repeated = pairs(20).remove_columns("premise").add_column("premise", [words[n % 5] for n in range(20)])

@@ -13,12 +13,12 @@ import pytest
 import torch
 from datasets import Dataset
 from hub import nli_rows
-from models import FAST_WAYS, make_model
+from models import FAST_WAYS, NO_DUPLICATES, hashes_rows, make_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from torch import Tensor, nn
 from transformers import set_seed
 
-from harness.compat import Pooling
+from harness.compat import Pooling, Router, warm_up
 from harness.compat import losses as library
 from harness.errors import RunFailed, StudyFileError
 from harness.model.certificate import certify
@@ -163,7 +163,7 @@ def test_settings_train_as_the_plain_trainer_does(hub_root: Path, tmp_path: Path
         else:
             arguments = SentenceTransformerTrainingArguments(
                 output_dir=str(tmp_path), num_train_epochs=2, per_device_train_batch_size=4, learning_rate=1e-3, seed=1,
-                warmup_steps=0.25, lr_scheduler_type="cosine", weight_decay=0.1, max_grad_norm=0.01, use_cpu=True,
+                **warm_up(0.25), lr_scheduler_type="cosine", weight_decay=0.1, max_grad_norm=0.01, use_cpu=True,
                 save_strategy="no", report_to="none", disable_tqdm=True,
             )  # fmt: skip
             SentenceTransformerTrainer(model, arguments, train_dataset=PAIRS, loss=loss).train()
@@ -182,7 +182,7 @@ def test_texts_are_cut_at_the_maximum_that_is_set(hub_root: Path, tmp_path: Path
     assert model.max_seq_length == 5
 
 
-@pytest.mark.parametrize("sampler", ["no_duplicates", "no_duplicates_hashed"])
+@pytest.mark.parametrize("sampler", NO_DUPLICATES)
 def test_no_text_stands_twice_in_a_batch(sampler: Any, hub_root: Path, tmp_path: Path) -> None:
     took, loss, _ = trained(hub_root, tmp_path, REPEATED, Schedule(2), batch_size=8, sampler=sampler)
 
@@ -198,15 +198,19 @@ def test_classes_are_grouped_and_the_rows_counted(hub_root: Path, tmp_path: Path
     took, loss, _ = trained(hub_root, tmp_path, CLASSES, Schedule(2), sampler="group_by_label")
 
     assert all(min(map(labels.count, labels)) >= 2 for labels in loss.labels)  # of two classes only since 6.2
-    assert (took.steps, took.examples_seen) == (len(loss.sizes), sum(loss.sizes)) == (10, 40)
+    assert (took.steps, took.examples_seen) == (len(loss.sizes), sum(loss.sizes))
+    assert (took.steps, took.examples_seen) == (10, 40) or not hashes_rows
 
 
 @pytest.mark.parametrize(
     ("rows", "batch_size", "options", "says"),
     [
-        (CLASSES, 5, {"sampler": "group_by_label"}, "batch size of 5.*even"),
+        (CLASSES, 5, {"sampler": "group_by_label"}, "batch size of 5.*(even|divisible by 2)"),
         (PAIRS, 4, {"sampler": "group_by_label"}, "needs a view with label="),
-        (CLASSES.filter(lambda row: row["label"] == 0), 4, {"sampler": "group_by_label"}, "two classes of two rows"),
+        pytest.param(
+            CLASSES.filter(lambda row: row["label"] == 0), 4, {"sampler": "group_by_label"}, "two classes of two rows",
+            marks=pytest.mark.skipif(not hashes_rows, reason="sentence-transformers before 5.3 takes a single class"),
+        ),
         (PAIRS, 4, {"sampler": "no_duplicates", "schedule": Schedule(1, examples=8)}, "8 examples .* give the budget in epochs"),
         (PAIRS, 4, {"prompts": {"premis": "query: "}}, "no text column 'premis'; the view has premise, hypothesis"),
         (CLASSES, 4, {"prompts": {"label": "query: "}}, "no text column 'label'; the view has text"),
@@ -260,6 +264,12 @@ def test_the_certificate_sees_the_prompts(hub_root: Path) -> None:
     assert certify(left_out(hub_root, False), loss, {}, PAIRS, "fp32").path == FAST_WAYS[0]
 
 
+def lengths_of_prompts(features: dict[str, Any]) -> list[int | None]:
+    """Return the prompts' lengths in a batch of features; before sentence-transformers 5.4, each row has its own."""
+    length = features.get("prompt_length")
+    return length.tolist() if isinstance(length, Tensor) else [length]
+
+
 def test_a_pooling_without_the_prompt_trains_by_the_plain_path_and_says_so(hub_root: Path, tmp_path: Path) -> None:
     given = certify(left_out(hub_root, False), library.MultipleNegativesRankingLoss, {}, PAIRS, "fp32", PROMPTS)
     assert (given.path, given.refused) == (
@@ -269,9 +279,18 @@ def test_a_pooling_without_the_prompt_trains_by_the_plain_path_and_says_so(hub_r
 
     lengths = []
     model = left_out(hub_root, False)
-    model[1].register_forward_pre_hook(lambda module, given: lengths.append(given[0].get("prompt_length")))
+    model[1].register_forward_pre_hook(lambda module, given: lengths.extend(lengths_of_prompts(given[0])))
     options: dict[str, Any] = {"seed": 1, "precision": "fp32", "folder": tmp_path, "prompts": PROMPTS}
     with pytest.raises(RunFailed, match="pooling leaves prompts out"):
         train(model, Counting(model), PAIRS, Point(4, 1e-3), Schedule(1), way=FAST_WAYS[0], **options)
     train(model, Counting(model), PAIRS, Point(4, 1e-3), Schedule(1), way="plain", **options)
     assert {None, 4} == set(lengths), "the library's own way: prompt and [CLS] of one column are left out"
+
+
+def test_a_model_that_routes_queries_and_documents_is_refused(hub_root: Path, tmp_path: Path) -> None:
+    model = make_model(hub_root, FastSentenceTransformer, dtype="float32")
+    model._modules["1"] = Router({role: [Pooling(32)] for role in ("query", "document")}, default_route="query")
+    with pytest.raises(RunFailed, match=r"has a Router.*use a base model without one"):
+        train(
+            model, Counting(model), PAIRS, Point(4, 1e-3), Schedule(1), seed=1, precision="fp32", folder=tmp_path,
+        )  # fmt: skip

@@ -23,6 +23,7 @@ from transformers import set_seed
 from harness import Ablation, Budget, Point, Space, Study, choice, log_uniform, testbeds
 from harness.api import run
 from harness.compat import losses as st_losses
+from harness.compat import warm_up
 from harness.engine import search
 from harness.errors import Diverged, FrozenLoss, FrozenModel
 from harness.model.fast import FastSentenceTransformer
@@ -88,7 +89,7 @@ def test_weights_are_those_of_the_plain_trainer(study: str, hub_root: Path, tmp_
         num_train_epochs=2,
         per_device_train_batch_size=8,
         learning_rate=1e-3,
-        warmup_steps=0.1,
+        **warm_up(0.1),
         seed=7,
         use_cpu=True,
         save_strategy="no",
