@@ -75,10 +75,10 @@ except ImportError:  # before 6.0, no loss merges columns
 
 try:
     from sentence_transformers.base.losses.gradcache import uses_gradient_cache
-except ImportError:  # before 5.7, this method is what the losses with such a cache share
+except ImportError:  # before 5.7, one of these two methods shows that a loss goes through a batch in pieces
 
     def uses_gradient_cache(loss: Any) -> bool:
-        return hasattr(loss, "embed_minibatch_iter")
+        return hasattr(loss, "embed_minibatch_iter") or loss.forward == getattr(loss, "forward_mini_batched", None)
 
 
 def warm_up(share: float) -> dict[str, Any]:

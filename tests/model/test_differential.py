@@ -19,14 +19,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
-from models import cosine
+from models import cosine, needs_packing
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModel, PretrainedConfig, PreTrainedTokenizerFast, set_seed
 
 from harness.compat import (
-    UNPACKED,
     Dense,
     Normalize,
     Pooling,
@@ -41,7 +40,7 @@ from harness.model.fast import FastSentenceTransformer
 from harness.model.packing import Features
 from harness.spec.losses import gist, softmax
 
-pytestmark = pytest.mark.skipif(bool(UNPACKED), reason=UNPACKED)
+pytestmark = needs_packing
 
 WORDS = [f"w{number}" for number in range(60)]
 LONG, CUT = 48, 8

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from models import FAST_WAYS, LOSSES, WORDS, Counted, backward, cosine, going, make_model, sentences
+from models import FAST_WAYS, LOSSES, WORDS, Counted, backward, cosine, going, make_model, needs_packing, sentences
 from sentence_transformers import SentenceTransformer
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertModel, PretrainedConfig
@@ -202,6 +202,7 @@ def test_packing_in_bf16_is_as_near_as_bf16_is(hub_root: Path) -> None:
     assert 0 < error["fast"] < 1.5 * error["plain"]
 
 
+@needs_packing
 def test_an_announced_batch_shares_its_chunks_among_its_columns(hub_root: Path) -> None:
     columns = [["the man holds"] * 4, ["a boat", "the apple"] * 2, ["never", "in the park near the river"] * 2]
     calls = {}
@@ -344,6 +345,7 @@ def test_embeddings_come_back_in_the_batchs_order(pooling: str, hub_root: Path) 
     assert (together - one_by_one).abs().max() <= 1e-12
 
 
+@needs_packing
 def test_it_leaves_padding_out(hub_root: Path) -> None:
     model = make_model(hub_root, FastSentenceTransformer)
     counted = Counted(model)
@@ -358,6 +360,7 @@ def test_it_leaves_padding_out(hub_root: Path) -> None:
     assert counted.tokens < (padded + real) / 2
 
 
+@needs_packing
 def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
     """Also after training in bf16: accelerate's autocast around the forward must not reach what is scored."""
     model, plain = (
@@ -424,6 +427,7 @@ def test_a_model_embeds_in_float32_in_the_midst_of_training_and_after(
     assert np.abs(model.encode(columns["anchor"]) - model.embed(columns["anchor"])).max() < 1e-5
 
 
+@needs_packing
 def test_a_packed_batch_is_filled_in_bf16_and_nothing_of_it_is_learnt(hub_root: Path) -> None:
     """The sentence that fills up must reach neither loss nor gradients."""
     batch, found = sentences(random.Random(5), 9), {}

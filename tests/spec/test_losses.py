@@ -88,6 +88,15 @@ def classes() -> list[str]:
     ]
 
 
+needs_all_losses = pytest.mark.skipif(
+    not hasattr(library, "EmbedDistillLoss"),
+    reason="the page describes the losses of sentence-transformers from 5.5 on",
+)
+LATER = ("AnglELoss", "ContrastiveTensionLossInBatch", "EmbedDistill", "MarginMSE", "SoftmaxLoss.given", "with_regular")
+"""Losses that earlier versions do not have, or that take fewer kinds of rows there."""
+
+
+@needs_all_losses
 def test_every_class_of_the_library_has_inputs_or_another_function() -> None:
     assert losses.INPUTS.keys().isdisjoint(losses.ELSEWHERE)
     assert sorted([*losses.INPUTS, *losses.ELSEWHERE]) == sorted(classes())
@@ -124,7 +133,13 @@ def test_the_view_that_a_message_proposes_feeds_the_loss(name: str) -> None:
     assert eval(proposed.removeprefix("view="), NAMES).feeds(losses.INPUTS[name])
 
 
-@pytest.mark.parametrize(("loss", "view"), [(loss, view) for loss, _, view in LINES])
+@pytest.mark.parametrize(
+    ("loss", "view"),
+    [
+        pytest.param(loss, view, marks=needs_all_losses if any(name in loss for name in LATER) else ())
+        for loss, _, view in LINES
+    ],
+)
 def test_each_line_of_the_page_trains(loss: str, view: str, hub_root: Path, tmp_path: Path) -> None:
     made, taken = eval(loss, NAMES), eval(view, NAMES)
     rows, dropped = clean(taken, taken.build(ROWS, 12))
@@ -215,6 +230,7 @@ def test_dimensions_are_numbers_or_shares(hub_root: Path) -> None:
             losses.matryoshka(MNR, dims=dims)
 
 
+@needs_all_losses
 def test_the_regularisation_is_added_with_its_weight(hub_root: Path) -> None:
     model = make_model(hub_root, SentenceTransformer, dtype="float64")
     model.eval()

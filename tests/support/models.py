@@ -9,6 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ Model = TypeVar("Model", bound=SentenceTransformer)
 
 FAST_WAYS: tuple[Way, ...] = ("chunks",) if UNPACKED else ("packed", "chunks")
 """The fast paths of a BERT on a CPU under the installed version, fastest first."""
+needs_packing = pytest.mark.skipif(bool(UNPACKED), reason=UNPACKED)
+
 hashes_rows = "precompute_hashes" in signature(NoDuplicatesBatchSampler).parameters
 """Whether the samplers are those of sentence-transformers 5.3 and newer."""
 NO_DUPLICATES = ["no_duplicates", *["no_duplicates_hashed"] * hashes_rows]
