@@ -18,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertModel, PretrainedConfig
 
-from harness.compat import Pooling, column_merging_disabled, load_transformer, losses
+from harness.compat import Pooling, load_transformer, losses
 from harness.model import attention
 from harness.model.attention import flash_serves, jagged_attention
 from harness.model.blocks import within_sentences
@@ -499,9 +499,10 @@ def test_a_cached_loss_finds_its_masks_again(hub_root: Path) -> None:
                 module.p = 0.2
         features = [model.train().preprocess(sentences(random.Random(i), 16)) for i in range(2)]
         torch.manual_seed(3)
-        with quick_dropout(), column_merging_disabled():  # 6.0 would draw the masks of both columns at once
+        with quick_dropout():
             make(model)(features, None).backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     plain, cached = gradients
 
-    assert all((cached[name] - gradient).abs().max() <= 1e-12 for name, gradient in plain.items())
+    gap = max(float((cached[name] - gradient).abs().max()) for name, gradient in plain.items())
+    assert gap <= 1e-6  # some versions keep a factor in float32; other masks show in the first digits
