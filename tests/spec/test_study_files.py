@@ -353,7 +353,7 @@ def test_an_argument_that_only_the_run_can_check_is_named_when_it_builds_the_los
 def test_arguments_read_from_the_source_are_those_of_the_classes() -> None:
     from harness.compat import losses as classes
 
-    for name in losses.INPUTS:
+    for name in losses.INPUTS.keys() & dir(classes):  # not every version has them all
         parameters = signature(getattr(classes, name)).parameters
         accepts_any = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())  # a deprecated class
         arguments = _of_class(name)
