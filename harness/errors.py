@@ -7,6 +7,7 @@
     ├── StoreError               the store cannot be read or written
     │   ├── StoreLocked          exit code 2: another driver writes to it
     │   └── DamagedRecord        a record's file is not what was written
+    ├── EnvironmentFailed    an environment for a comparison of library versions cannot be built or used
     ├── TestbedUnavailable       the base model, rows or test sets are not available
     ├── CheckFailed              exit code 1: a check of `harness doctor` found what it did not expect
     └── RunFailed                one run failed; this is recorded, and other runs continue
@@ -57,6 +58,10 @@ class StoreLocked(StoreError):
 
 class DamagedRecord(StoreError):
     """A record's file is truncated, altered or of an unknown form."""
+
+
+class EnvironmentFailed(HarnessError):
+    """An environment for a comparison of library versions cannot be built or used."""
 
 
 class TestbedUnavailable(HarnessError):

@@ -48,6 +48,10 @@ OPENERS = {
     "reading/local.py": "the user's data files",
     "reading/materials.py": "data of the hub",
     "reading/rows.py": "data of the hub",
+    "upgrading/checkouts.py": "an archive that git has just made",
+    "upgrading/environments.py": "pip's log, and an environment that it builds",
+    "upgrading/seen.py": "where a package was installed from",
+    "upgrading/wanted.py": "checkouts, wheels and files of requirements",
     "spec/arguments.py": "the code of sentence-transformers",
     "spec/loading.py": "the study file",
 }

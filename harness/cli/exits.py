@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 COMMANDS = (
-    *("new", "plan", "run", "report", "check", "show", "fetch", "doctor", "calibrate", "compare", "transfer"),
-    "verify",
+    *("new", "plan", "run", "report", "check", "show", "fetch", "doctor", "calibrate", "compare", "upgrade", "bisect"),
+    *("transfer", "verify"),
 )
 """All commands, in the order of `harness --help`."""
 
@@ -29,6 +29,7 @@ class Exit:
 EXITS = (
     Exit(0, "success: all was done; of run and check also: no run is missing and no claim is violated"),
     Exit(1, "violated: an expectation of the study file, or with --baseline a comparison", ("run", "check")),
+    Exit(1, "moved: a study's score is not what it was on the other side", ("upgrade",)),
     Exit(1, "a number of a report is not that of its records", ("verify",)),
     Exit(1, "a check of the installed libraries failed", ("doctor",)),
     Exit(1, "a measured score differs from the published one", ("calibrate",)),
@@ -41,6 +42,8 @@ EXITS = (
         ("run", "check"),
     ),
     Exit(3, "incomplete: runs of a store failed or are missing", ("transfer",)),
+    Exit(3, "undecided or incomplete: a study neither moved nor stayed the same, or lacks runs", ("upgrade",)),
+    Exit(3, "no release was found: nothing moved, or a release between could not be judged", ("bisect",)),
     Exit(3, "the data of a task are not available", ("fetch",)),
     Exit(3, "no score could be compared", ("calibrate",)),
     Exit(3, "a store, report, file, model or data set cannot be read or written, or the hub cannot be reached"),

@@ -10,7 +10,23 @@ import traceback
 from collections.abc import Sequence
 
 from harness import __version__, provenance
-from harness.cli import calibrate, check, compare, doctor, exits, fetch, new, plan, report, run, show, transfer, verify
+from harness.cli import (
+    bisect,
+    calibrate,
+    check,
+    compare,
+    doctor,
+    exits,
+    fetch,
+    new,
+    plan,
+    report,
+    run,
+    show,
+    transfer,
+    upgrade,
+    verify,
+)
 from harness.cli.exits import UNEXPECTED
 from harness.errors import HarnessError
 from harness.executors import streams
@@ -84,7 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"harness {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (new, plan, run, report, check, show, fetch, doctor, calibrate, compare, transfer, verify):
+    commands = (new, plan, run, report, check, show, fetch, doctor, calibrate, compare, upgrade, bisect, transfer, verify)
+    for module in commands:
         name = module.__name__.rpartition(".")[2]
         of_command = subcommands.add_parser(
             name,

@@ -17,6 +17,7 @@ checked against the inherited forward.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ GRID = 32
 
 Way = Literal["captured", "packed", "chunks", "plain"]
 """The forward path: packed, run from CUDA graphs or by the modules; in chunks; or padded ("plain")."""
+
+FORWARD = "HARNESS_FORWARD"
+"""Environment variable: "plain" allows the library's own forward pass only, e.g. to compare two of its versions."""
 
 AGREEMENT = 1e-5
 """Largest difference from the plain path in float32, relative to a tensor's largest value."""
@@ -88,6 +92,8 @@ class FastSentenceTransformer(SentenceTransformer):
     @property
     def ways(self) -> tuple[Way, ...]:
         """The fast paths that may support this model on its device, fastest first; none of them is certified yet."""
+        if os.environ.get(FORWARD) == "plain":
+            return ()
         if not isinstance(self[0], Transformer) or (self.device.type != "cpu" and self._first_position is None):
             return ()
         captured: tuple[Way, ...] = ("captured",) if self.passes is not None else ()

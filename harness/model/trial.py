@@ -95,6 +95,14 @@ class Trial:
                 return None  # an unsupported model, or a loss that reads the layers
         return worst if self.model.ran[way] else None
 
+    def plain_outcomes(self) -> list[Outcome]:
+        """Return what the plain path computes in float32 for each group of batches; that of the loss comes last.
+
+        Raises:
+            PlainPathFailed: the loss or the model raised an exception.
+        """
+        return [self._plain(batches, "fp32") for batches, _ in self.groups]
+
     def _fast_passes(self) -> int:
         return self.model.ran.total() - self.model.ran["plain"]
 
