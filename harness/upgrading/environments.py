@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +54,7 @@ class Environment:
     """Hash of everything that decides what is installed."""
     python: Path
     """Its interpreter."""
-    seen: Seen
+    seen: Seen = field(hash=False)
     """What it sees."""
 
 

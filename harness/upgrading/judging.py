@@ -16,6 +16,7 @@ from harness.spec.study import UNTRAINED
 from harness.stats.estimates import Estimate, over_seeds
 from harness.stats.intervals import ALPHA, Interval, holm_levels
 from harness.store.records import Record
+from harness.text import failure
 
 Verdict: TypeAlias = Literal["MOVED", "SAME", "UNDECIDED", "INCOMPLETE"]
 Key: TypeAlias = tuple[str, int]
@@ -36,6 +37,8 @@ class Pair:
     """The score under the new side."""
     identical: bool
     """Whether every score of both runs is the same number."""
+    problem: str = ""
+    """Why a score is missing; empty if none is."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,22 @@ def pairs(old: Iterable[Record], new: Iterable[Record], figure: str | None = Non
     """
     by_key: list[dict[Key, Record]] = [{(r.study, r.seed): r for r in records} for records in (old, new)]
     together: dict[str, list[Pair]] = {}
-    for study, seed in sorted({*by_key[0], *by_key[1]}):
-        twins = [of_side.get((study, seed)) for of_side in by_key]
-        scores = [None if twin is None else _score(twin, figure) for twin in twins]
-        left, right = twins
-        if left is not None and right is not None and left.point != right.point:
-            scores = [None, None]
-        same = left is not None and right is not None and left.scores == right.scores and None not in scores
-        together.setdefault(study, []).append(Pair(seed, scores[0], scores[1], same))
+    for key in sorted({*by_key[0], *by_key[1]}):
+        left, right = (of_side.get(key) for of_side in by_key)
+        together.setdefault(key[0], []).append(_pair(key[1], left, right, figure))
     return together
+
+
+def _pair(seed: int, old: Record | None, new: Record | None, figure: str | None) -> Pair:
+    if old is not None and new is not None and old.point != new.point:
+        return Pair(seed, None, None, False, f"seed {seed} has point {old.point} on one side, {new.point} on the other")
+    scores = [None if record is None else _score(record, figure) for record in (old, new)]
+    for record, value, name in ((old, scores[0], "old"), (new, scores[1], "new")):
+        if value is None:
+            why = "it was not run" if record is None else failure(record.error) or f"it has no {figure}"
+            return Pair(seed, scores[0], scores[1], False, f"seed {seed} has no score on the {name} side: {why}")
+    same = old is not None and new is not None and old.scores == new.scores
+    return Pair(seed, scores[0], scores[1], same)
 
 
 def _score(record: Record, figure: str | None) -> float | None:
@@ -137,10 +147,9 @@ def _verdict(
 ) -> tuple[Verdict, str]:
     """Return the verdict on a study, with its reason."""
     margin = f"{100 * within:g} points"
-    lacking = [pair.seed for pair in pairs if pair.old is None or pair.new is None]
-    if lacking or mean is None:
-        listed = ", ".join(map(str, lacking))
-        return "INCOMPLETE", f"no score on one side, or another point, for seed {listed}: see the messages of the runs"
+    problem = next((pair.problem for pair in pairs if pair.problem), None)
+    if problem is not None or mean is None:
+        return "INCOMPLETE", problem or "it has no runs"
     if all(pair.identical for pair in pairs):
         return "SAME", "every score is the same number on both sides"
     if study == UNTRAINED:  # nothing is drawn at random, so the difference is what it is

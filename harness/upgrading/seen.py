@@ -11,6 +11,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from harness import provenance
 from harness.files import as_json
@@ -24,18 +25,18 @@ class Seen:
     versions: dict[str, str]
     """Versions that records made here have (`harness.provenance.versions`)."""
     packages: dict[str, str]
-    """Version of every package that is installed, by its name; of an editable one also a hash of its files."""
+    """Version of every package that is installed, by its name, and where it came from if it is not the index."""
     hidden: dict[str, str]
     """Packages of the overlay that are not imported from it, with the place that hides them."""
 
 
 def packages() -> dict[str, str]:
-    """Return the version of every package, as the first folder of the path has it, without the harness's own."""
+    """Return every package's version and origin, as the first folder of the path has it, except this harness's."""
     versions: dict[str, str] = {}
     for each in importlib.metadata.distributions():
         name = canonical(each.name or "")
         if name and name not in versions and name != "harness-embeddings":  # a hash of its code is in every record
-            versions[name] = each.version + _edited(each)
+            versions[name] = each.version + _origin(each)
     return versions
 
 
@@ -57,15 +58,20 @@ def hidden(folder: Path) -> dict[str, str]:
     return elsewhere
 
 
-def _edited(package: importlib.metadata.Distribution) -> str:
-    """Return a hash of the files of an editable package, which change without a new version; else nothing."""
+def _origin(package: importlib.metadata.Distribution) -> str:
+    """Return where a package came from if it is not the index, since its version does not say what it holds."""
     try:
         origin = json.loads(package.read_text("direct_url.json") or "{}")
     except ValueError:
         return ""
-    folder = Path(str(origin.get("url", "")).removeprefix("file://"))
-    editable = origin.get("dir_info", {}).get("editable") and folder.is_dir()
-    return f" (editable, {folder_hash(folder)[:12]})" if editable else ""
+    if commit := origin.get("vcs_info", {}).get("commit_id"):
+        return f" (commit {commit[:12]})"
+    if "dir_info" not in origin:
+        return " (a file)" if "archive_info" in origin else ""
+    folder = Path(unquote(urlsplit(str(origin.get("url"))).path))
+    if not origin["dir_info"].get("editable"):
+        return f" (folder {folder.name})"
+    return f" (editable, {folder_hash(folder, '.py')[:12]})" if folder.is_dir() else ""
 
 
 if __name__ == "__main__":

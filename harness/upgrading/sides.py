@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ class Finished:
     """Precision of the training, after "auto" was resolved."""
 
 
+@cache  # a bisection compares every release with the same good one
 def finished(side: Side, folder: Path, protocol: Protocol) -> Finished:
     """Execute a side's runs that are not done yet, and return what they gave.
 

@@ -49,7 +49,9 @@ def sketch(values: NDArray[np.generic]) -> Sketch:
         return Sketch(values.shape, digest)
     padded = np.zeros(-(-len(numbers) // WIDTH) * WIDTH)
     padded[: len(numbers)] = numbers * _signs(len(numbers))
-    return Sketch(values.shape, digest, float(np.linalg.norm(numbers)), tuple(padded.reshape(-1, WIDTH).sum(axis=0)))
+    return Sketch(
+        values.shape, digest, float(np.linalg.norm(numbers)), tuple(padded.reshape(-1, WIDTH).sum(axis=0).tolist())
+    )
 
 
 def distance(one: Sketch, other: Sketch, least: float = 0.0) -> float:

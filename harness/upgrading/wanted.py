@@ -113,9 +113,10 @@ def _of_listed(path: Path, told: str) -> Iterator[tuple[str, bytes]]:
             yield from _of_listed(path.parent / inner[1], f"{told}: {inner[1]}")
 
 
-def folder_hash(folder: Path) -> str:
-    """Return a hash of the files of a checkout, without version control, caches and builds."""
-    return _hash((path.relative_to(folder).as_posix(), path.read_bytes()) for path in files_of(folder))
+def folder_hash(folder: Path, ending: str = "") -> str:
+    """Return a hash of the files of a checkout whose names end so, without version control, caches and builds."""
+    files = (path for path in files_of(folder) if path.name.endswith(ending))
+    return _hash((path.relative_to(folder).as_posix(), path.read_bytes()) for path in files)
 
 
 def files_of(folder: Path) -> Iterator[Path]:
