@@ -118,7 +118,7 @@ def _build(folder: Path, python: Path, wants: Sequence[Wanted], find_links: Sequ
         (_site(folder) / "zz_packages_below.pth").write_text("".join(lines), encoding="utf-8")
         links = [part for place in find_links for part in ("--find-links", place)]
         arguments = [part for each in wants for part in _argument(each, folder)]
-        step(python, "-P", "-m", "pip", "install", "--no-input", "--no-warn-conflicts", *links, *arguments)
+        step(python, "-P", "-m", "pip", "install", "--upgrade", "--no-input", "--no-warn-conflicts", *links, *arguments)
     write_atomically(folder / MARKER, as_json([each.text for each in wants]) + "\n")
 
 

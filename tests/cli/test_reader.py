@@ -207,6 +207,7 @@ def test_interruptions_and_bugs_have_their_codes_in_each_command(
         "doctor": [],
         "compare": ["a", "b"],
         "transfer": ["study.py", "a", "b"],
+        "bisect": ["study.py", "--package", "a", "--good", "1", "--bad", "2"],
     }.get(command, ["study.py"])
     for problem, code in ((KeyboardInterrupt(), 130), (RuntimeError("a bug"), 70)):
 
