@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.cli import arguments as of_several
 from harness.cli import comparing, output
 from harness.errors import UsageError
+from harness.spec.study import UNTRAINED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,8 @@ def command(options: argparse.Namespace) -> int:
 
     if options.study is not None and options.only:
         raise UsageError("--study and --only: give one of the two")
-    options.only = options.only or ([options.study] if options.study else [])
+    if options.study not in (None, UNTRAINED):
+        options.only = [options.study]
     question = comparing.question(options)
     seeds = question.protocol.seeds
     if options.max_seeds is not None and options.max_seeds < seeds:
@@ -61,6 +63,7 @@ def command(options: argparse.Namespace) -> int:
         told = step.problem if step.change is None else f"{step.change.study} {verdict(step.change)}"
         seeds = "" if step.change is None else f" ({step.change.seeds} seeds)"
         output.say(f"{options.package} {step.release}: {told}{seeds}", to=sys.stderr if options.json else None)
+        sys.stdout.flush()  # a file would otherwise show the steps only at the end
 
     done = bisect(question, between, side, options.max_seeds or 4 * seeds, options.study, tell)
     if options.json:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
-from harness.errors import EnvironmentFailed, UsageError
+from harness.errors import EnvironmentFailed, HarnessError, UsageError
 from harness.provenance import without_secrets
 from harness.spec.study import UNTRAINED
 from harness.upgrading import programs
 from harness.upgrading.comparison import Comparison, Question, compare
 from harness.upgrading.judging import Change, Verdict
-from harness.upgrading.sides import Side
+from harness.upgrading.sides import Protocol, Side
 
 AVAILABLE = re.compile(r"^Available versions: (.+)$", re.MULTILINE)
 
@@ -82,48 +82,63 @@ def bisect(
         EnvironmentFailed: the good or the bad release cannot be run.
         UsageError: the study file or an option is wrong.
     """
-    numbers = looks(question.protocol.seeds, most)
+    asked = _asked(question, most)
     good, steps = side(releases[0]), []
-    asked = [
-        replace(question, alpha=question.alpha / len(numbers), protocol=replace(question.protocol, seeds=n))
-        for n in numbers
-    ]
 
-    def compared(release: str, name: str | None) -> Comparison:
-        for look in asked:
-            comparison = compare(good, side(release), look, locate=False)
-            if {"MOVED", "INCOMPLETE"} & (
-                verdicts := {c.verdict for c in comparison.changes if name in (None, c.study)}
-            ):
-                break
-            if verdicts == {"SAME"}:
-                break
-        return comparison
+    def done(step: Step) -> None:
+        steps.append(step)
+        tell(step)
 
-    def step(release: str) -> Verdict | None:
-        try:
-            change = next(c for c in compared(release, study).changes if c.study == study)
-            done = Step(release, None if change.verdict == "INCOMPLETE" else change, change.reason)
-        except EnvironmentFailed as problem:
-            done = Step(release, None, str(problem))
-        steps.append(done)
-        tell(done)
-        return None if done.change is None else done.change.verdict
-
-    whole = compared(releases[-1], study)
-    moved = [c for c in whole.changes if c.verdict == "MOVED" and study in (None, c.study)]
-    followed = max(moved, key=lambda change: abs(change.difference or 0.0), default=None)
-    for change in [followed] if followed is not None else whole.changes:
-        steps.append(Step(releases[-1], change))
-        tell(steps[-1])
-    if followed is None:
+    whole = _settled(good, side(releases[-1]), asked, study)
+    moved = [change for change in whole.changes if change.verdict == "MOVED" and study in (None, change.study)]
+    if not moved:
+        for change in whole.changes:
+            done(Step(releases[-1], change))
         return Bisection(None, tuple(steps), None, whole)
-    study = followed.study
-    if study != UNTRAINED:
-        asked = [replace(look, protocol=replace(look.protocol, studies=(study,))) for look in asked]
-    found = search(releases, step)
-    last = compare(side(found.good), side(found.bad), replace(question, protocol=asked[0].protocol))
-    return Bisection(study, tuple(steps), found, last)
+    followed = max(moved, key=lambda change: abs(change.difference or 0.0))
+    done(Step(releases[-1], followed))
+    name = followed.study
+    asked = [replace(look, protocol=_only(look.protocol, name)) for look in asked]
+
+    def judge(release: str) -> Verdict | None:
+        try:
+            compared = _settled(good, side(release), asked, name)
+        except HarnessError as problem:  # e.g. the study file cannot be loaded under this release
+            done(Step(release, None, str(problem)))
+            return None
+        change = next(change for change in compared.changes if change.study == name)
+        complete = change.verdict != "INCOMPLETE"
+        done(Step(release, change if complete else None, "" if complete else change.reason))
+        return change.verdict if complete else None
+
+    found = search(releases, judge)
+    seeds = max(step.change.seeds for step in steps if step.change is not None)
+    protocol = replace(asked[0].protocol, seeds=max(seeds, asked[0].protocol.seeds))
+    return Bisection(
+        name, tuple(steps), found, compare(side(found.good), side(found.bad), replace(question, protocol=protocol))
+    )
+
+
+def _asked(question: Question, most: int) -> list[Question]:
+    """Return the question at each look of a step: with more seeds each time, at a level that all looks share."""
+    numbers = looks(question.protocol.seeds, most)
+    alpha = question.alpha / len(numbers)
+    return [replace(question, alpha=alpha, protocol=replace(question.protocol, seeds=number)) for number in numbers]
+
+
+def _only(protocol: Protocol, study: str) -> Protocol:
+    """Return the protocol of one study; the untrained model comes with any."""
+    return replace(protocol, studies=protocol.studies[:1] if study == UNTRAINED else (study,))
+
+
+def _settled(good: Side, other: Side, asked: Sequence[Question], study: str | None) -> Comparison:
+    """Compare a release with the good one until a study's verdict (or, without one, any or all of them) is clear."""
+    for look in asked:
+        comparison = compare(good, other, look, locate=False)
+        verdicts = {change.verdict for change in comparison.changes if study in (None, change.study)}
+        if "MOVED" in verdicts or "UNDECIDED" not in verdicts:
+            break
+    return comparison
 
 
 def search(releases: Sequence[str], judge: Callable[[str], Verdict | None]) -> Found:
@@ -138,12 +153,10 @@ def search(releases: Sequence[str], judge: Callable[[str], Verdict | None]) -> F
     """
     left = list(releases[1:-1])
     good, bad = releases[0], releases[-1]
-    failed: list[str] = []
     while left:
         middle = left[len(left) // 2]
         verdict = judge(middle)
         if verdict is None:
-            failed.append(middle)
             left.remove(middle)
         elif verdict == "MOVED":
             bad, left = middle, left[: left.index(middle)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from harness.errors import EnvironmentFailed
 from harness.executors.start import ENVIRONMENT
-from harness.files import as_json, write_atomically
+from harness.files import as_json, writing
 from harness.provenance import without_secrets
 from harness.spec.study import UNTRAINED
 from harness.stats.intervals import ALPHA
@@ -81,27 +82,30 @@ def compare(old: Side, new: Side, question: Question, *, locate: bool = True) ->
     first = finished(old, question.folder, question.protocol)
     protocol = replace(question.protocol, precision=first.precision)  # "auto" is measured, and must not differ
     second = finished(new, question.folder, protocol)
-    conditions = _conditions(first.records, second.records)
-    judged = changes(pairs(first.records, second.records, question.figure), question.within, question.alpha)
+    twins = pairs(first.records, second.records, question.figure, first.planned | second.planned)
     order = [*protocol.studies, UNTRAINED]
-    judged.sort(key=lambda change: order.index(change.study))
+    judged = changes({study: twins.get(study, []) for study in order}, question.within, question.alpha)
     locations, problems = {}, []
     for change in judged:
         if locate and change.study != UNTRAINED and not change.identical and change.verdict != "INCOMPLETE":
-            job = _job(change.study, first.records, protocol)
             try:
-                probes = [_probed(side, job, question.folder) for side in (old, new)]
+                probes = [
+                    _probed(side, change.study, ended.records, protocol, question.folder)
+                    for side, ended in ((old, first), (new, second))
+                ]
                 locations[change.study] = location(*probes)
             except EnvironmentFailed as problem:
                 problems.append(f"{change.study}: where it differs is not known: {problem}")
     figure = question.figure or next((record.headline for record in first.records), "")
-    sees = [side.environment.seen.packages for side in (old, new)]
-    packages = {
-        name: (sees[0].get(name), sees[1].get(name))
-        for name in sorted({*sees[0], *sees[1]})
-        if sees[0].get(name) != sees[1].get(name)
-    }
-    return Comparison(old, new, figure, tuple(judged), locations, packages, conditions, tuple(problems))
+    conditions = _conditions(first.records, second.records)
+    return Comparison(old, new, figure, tuple(judged), locations, _packages(old, new), conditions, tuple(problems))
+
+
+def _packages(old: Side, new: Side) -> dict[str, tuple[str | None, str | None]]:
+    """Return both versions of each package that differs."""
+    before, after = (side.environment.seen.packages for side in (old, new))
+    both = {name: (before.get(name), after.get(name)) for name in sorted({*before, *after})}
+    return {name: versions for name, versions in both.items() if versions[0] != versions[1]}
 
 
 def _conditions(old: Iterable[Record], new: Iterable[Record]) -> dict[str, str]:
@@ -136,32 +140,32 @@ CONDITIONS: Mapping[str, Callable[[Record], str]] = {
 """What must be alike on both sides, and how a record states it."""
 
 
-def _job(study: str, records: Iterable[Record], protocol: Protocol) -> Job:
-    """Return the job of a probe: the first final run of a study."""
-    record = min((r for r in records if r.study == study and r.point is not None), key=lambda r: r.seed)
-    assert record.point is not None
-    return Job(
-        protocol.testbed, protocol.rows, protocol.epochs, protocol.precision, study, record.point.as_dict(), record.seed
-    )
-
-
-def _probed(side: Side, job: Job, folder: Path) -> Probe:
-    """Return a probe of a side, from its file if it was made before.
+def _probed(side: Side, study: str, records: Iterable[Record], protocol: Protocol, folder: Path) -> Probe:
+    """Return a probe of a side at a study's first final run, from its file if it was made before.
 
     Raises:
         EnvironmentFailed: the probe failed.
     """
-    name = f"{side.key(VERSION, asdict(job))}.json"
+    run = min((record for record in records if record.study == study), key=lambda record: record.seed)
+    assert run.point is not None
+    job = Job(
+        protocol.testbed, protocol.rows, protocol.epochs, protocol.precision, study, run.point.as_dict(), run.seed
+    )
+    name = f"{side.key(VERSION, run.id)}.json"  # the id covers loss, rows, base model, point and seed
     try:
         kept: Probe = reading.document(Probe, folder, "probes", name)
         return kept
     except (FileNotFoundError, reading.Unreadable):
         pass
-    command = programs.module(side.environment.python, "harness.upgrading.probe", side.file, as_json(asdict(job)))
-    done = programs.run(command, environment=programs.surroundings() | ENVIRONMENT | {"OMP_NUM_THREADS": "1"})
+    output = folder / "probes" / f".{name}.{os.getpid()}"
+    with writing(output):
+        output.parent.mkdir(exist_ok=True)
+    line = programs.module(side.environment.python, "harness.upgrading.probe", side.file, as_json(asdict(job)), output)
+    done = programs.run(line, environment=programs.surroundings() | ENVIRONMENT | {"OMP_NUM_THREADS": "1"})
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise EnvironmentFailed(f"{side.name}: the probe failed: {without_secrets(last)}")
-    probe: Probe = reading.typed(reading.parsed(done.stdout), Probe)
-    write_atomically(folder / "probes" / name, as_json(asdict(probe)) + "\n")
+    with writing(output):
+        output.replace(output.with_name(name))
+    probe: Probe = reading.document(Probe, folder, "probes", name)
     return probe

@@ -20,6 +20,7 @@ from harness.text import failure
 
 Verdict: TypeAlias = Literal["MOVED", "SAME", "UNDECIDED", "INCOMPLETE"]
 Key: TypeAlias = tuple[str, int]
+"""A study and a seed."""
 
 WITHIN = 0.001
 """Default margin, on a 0 to 1 scale: a tenth of a point."""
@@ -68,7 +69,9 @@ class Change:
         return None if self.new is None or self.old is None else self.new - self.old
 
 
-def pairs(old: Iterable[Record], new: Iterable[Record], figure: str | None = None) -> dict[str, list[Pair]]:
+def pairs(
+    old: Iterable[Record], new: Iterable[Record], figure: str | None = None, planned: Iterable[Key] = ()
+) -> dict[str, list[Pair]]:
     """Return each study's pairs of runs with the same seed; a point that differs makes a pair incomplete.
 
     A run that diverged counts as 0, as in all verdicts.
@@ -77,10 +80,11 @@ def pairs(old: Iterable[Record], new: Iterable[Record], figure: str | None = Non
         old: final runs and the untrained model of the old side.
         new: those of the new side.
         figure: name of the score; the record's own headline if None.
+        planned: studies and seeds that should have run on both sides.
     """
     by_key: list[dict[Key, Record]] = [{(r.study, r.seed): r for r in records} for records in (old, new)]
     together: dict[str, list[Pair]] = {}
-    for key in sorted({*by_key[0], *by_key[1]}):
+    for key in sorted({*by_key[0], *by_key[1], *planned}):
         left, right = (of_side.get(key) for of_side in by_key)
         together.setdefault(key[0], []).append(_pair(key[1], left, right, figure))
     return together
@@ -137,7 +141,7 @@ def _p_value(estimate: Estimate) -> float:
 def _change(study: str, pairs: Sequence[Pair], interval: Interval | None, within: float) -> Change:
     complete = [(pair.old, pair.new) for pair in pairs if pair.old is not None and pair.new is not None]
     old, new = (fmean(side) for side in zip(*complete, strict=True)) if complete else (None, None)
-    identical = all(pair.identical for pair in pairs)
+    identical = bool(pairs) and all(pair.identical for pair in pairs)
     verdict, reason = _verdict(study, pairs, None if old is None or new is None else new - old, interval, within)
     return Change(study, verdict, reason, len(complete), old, new, interval, identical)
 

@@ -1,4 +1,4 @@
-"""See the first steps of a study under this Python: `python -m harness.upgrading.probe FILE JOB` prints a Probe.
+"""See the first steps of a study under this Python: `python -m harness.upgrading.probe FILE JOB OUTPUT`.
 
 The first stages are taken with dropout off and in float32 on a few small batches, those of a training as the library's
 trainer goes, up to the moment when the optimizer reads the gradients. Everything runs by the library's own forward.
@@ -25,7 +25,7 @@ from transformers import set_seed
 from harness.engine.rows import part_rows
 from harness.evaluation import scoring
 from harness.executors import library_output
-from harness.files import as_json
+from harness.files import as_json, write_atomically
 from harness.model.agreement import GRADIENT, LOSS
 from harness.model.fast import FastSentenceTransformer
 from harness.model.loading import fresh_model
@@ -112,7 +112,7 @@ def _without_dropout(
         prefix = f"{part.name}." if study.parts else ""
         try:
             trial = Trial(model, partial(part.loss, **options), rows[part.name], "fp32")
-            embedded, by_loss = trial.plain_outcomes()[0], trial.plain_outcomes()[-1]
+            embedded, *_, by_loss = trial.plain_outcomes()
         except Exception as problem:  # a loss may raise anything on a small batch; the training's own steps are seen
             library_output.notify_listeners([f"{part.name}: {problem}"])
             continue
@@ -191,7 +191,7 @@ class _Steps:
 
     def _before(self, optimizer: Any, *arguments: Any) -> None:
         step = len(self.curve) + 1
-        self.curve[f"step {step}"] = next(iter(self._loss.values()))
+        self.curve[f"step {step}"] = next(iter(self._loss.values()), of_texts(["the loss was not called"]))
         if step <= STEPS:
             gradients = {n: p.grad for n, p in self._parameters().items() if p.grad is not None}
             self.stages += [
@@ -252,8 +252,9 @@ def _array(value: Tensor) -> np.ndarray:
 def main() -> None:
     library_output.be_quiet()
     prefer_deterministic_kernels()
-    job: Job = reading.typed(reading.parsed(sys.argv[2]), Job)
-    print(as_json(asdict(probe(Path(sys.argv[1]), job))))
+    file, job, output = sys.argv[1:]
+    seen = probe(Path(file), reading.typed(reading.parsed(job), Job))
+    write_atomically(Path(output), as_json(asdict(seen)) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from harness.store.records import Record
 from harness.text import command
 from harness.upgrading import programs
 from harness.upgrading.environments import Environment
+from harness.upgrading.judging import Key
 
 DONE = (0, 1, 3)
 """Exit codes of `harness run` after which its records count: the study file's own claims are another question."""
@@ -95,6 +96,8 @@ class Finished:
 
     records: tuple[Record, ...]
     """Records of the final runs and of the untrained model."""
+    planned: frozenset[Key]
+    """Study and seed of each of these runs, also of those that have no record."""
     precision: str
     """Precision of the training, after "auto" was resolved."""
 
@@ -123,12 +126,13 @@ def finished(side: Side, folder: Path, protocol: Protocol) -> Finished:
     where = [f"--report={store / 'report'}", "--storage=none", "--keep-models=none"]
     where += ["--retry-failed"] * protocol.retry_failed
     _harness(side, protocol, ["run", *which, *only, *where, *protocol.options("workers", "threads")], DONE)
-    plan = reading.parsed(_harness(side, protocol, ["plan", *which, "--json"], (0,)))
-    planned = {run["id"] for run in plan["runs"] if run["stage"] != "tune"}
-    of_plan = [record for record in load(store).records() if record.id in planned]
-    records = tuple(record for record in of_plan if record.study in (*protocol.studies, UNTRAINED))
+    printed = _harness(side, protocol, ["plan", *which, "--json"], (0,))
+    plan = reading.parsed(printed[printed.rfind("\n{\n") + 1 :])  # a study file may print something before
+    runs = [run for run in plan["runs"] if run["stage"] != "tune" and run["study"] in (*protocol.studies, UNTRAINED)]
+    ids = {run["id"] for run in runs}
+    records = tuple(record for record in load(store).records() if record.id in ids)
     _require_versions(side, records, store)
-    return Finished(records, plan["precision"])
+    return Finished(records, frozenset((run["study"], run["seed"]) for run in runs), plan["precision"])
 
 
 def _harness(side: Side, protocol: Protocol, arguments: Sequence[str], codes: Sequence[int]) -> str:

@@ -104,6 +104,14 @@ def test_a_run_without_its_twin_makes_the_study_incomplete_and_says_why(new: Rec
     assert told in change.reason
 
 
+def test_a_planned_run_that_neither_side_has_makes_the_study_incomplete() -> None:
+    planned = [("mnr", 1), ("mnr", 2), ("cosine", 1)]
+    found = {change.study: change for change in changes(pairs([record()], [record()], planned=planned))}
+    assert {study: change.verdict for study, change in found.items()} == {"mnr": "INCOMPLETE", "cosine": "INCOMPLETE"}
+    assert not any(change.identical for change in (*found.values(), *changes({"mnr": []})))
+    assert changes({"mnr": []})[0].verdict == "INCOMPLETE"
+
+
 def test_a_run_that_diverges_on_one_side_counts_as_0() -> None:
     old = [record(seed=seed, score=0.7 + seed / 1000) for seed in (1, 2, 3)]
     new = [record(seed=seed, outcome="diverged", scores={}) for seed in (1, 2, 3)]
