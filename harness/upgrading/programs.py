@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import IO
 
 import harness
+from harness.executors.processes import PR_SET_PDEATHSIG
 
-PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+PATIENCE = 5.0
+"""Seconds that an interrupted program has to end by itself."""
 
 
 def run(
@@ -56,8 +58,11 @@ def run(
     try:
         out, err = process.communicate()
     except BaseException:
-        process.terminate()  # after Ctrl-C it is ending already, unless the shell made it ignore that signal
-        process.wait()
+        try:
+            process.wait(PATIENCE)  # a terminal has sent it Ctrl-C as well
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            process.wait()
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
