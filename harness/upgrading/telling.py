@@ -40,7 +40,8 @@ def packages(comparison: Comparison) -> str:
     listed = [
         f"{name} {old or 'not there'} and {new or 'not there'}" for name, (old, new) in comparison.packages.items()
     ]
-    return f"{counted(len(listed), 'package')} differ: {'; '.join(map(shown, listed))}"
+    verb = "differs" if len(listed) == 1 else "differ"
+    return f"{counted(len(listed), 'package')} {verb}: {'; '.join(map(shown, listed))}"
 
 
 def method(comparison: Comparison) -> list[str]:

@@ -140,6 +140,16 @@ def test_if_nothing_changed_any_study_moves_in_at_most_5_percent_of_comparisons(
     assert 0.03 < wrong / comparisons < 0.05 + 3 * (0.05 * 0.95 / comparisons) ** 0.5
 
 
+def test_a_level_is_spent_by_two_sided_p_values() -> None:
+    """A difference at p = .04 of two studies is not shown, and so does not give the other study the whole level."""
+    step = 0.003 * 3**0.5 / 4.85  # Student's t of 4.85 with 2 degrees of freedom has p = .04 on both sides
+    open_ = [Pair(seed, 0.5, 0.503 + each, False) for seed, each in enumerate((-step, 0.0, step))]
+    noise = [Pair(seed, 0.5, 0.5 + each, False) for seed, each in enumerate((-0.003, 0.004, 0.002))]
+    both = changes({"a": open_, "b": noise})
+    assert [change.verdict for change in both] == ["UNDECIDED", "UNDECIDED"]
+    assert [change.interval.level for change in both if change.interval] == pytest.approx([0.975, 0.975])
+
+
 def test_identical_studies_do_not_make_it_easier_for_another_to_move() -> None:
     """Holm's levels would be those of fewer studies if a difference of 0 counted as shown."""
     same = [Pair(seed, 0.5, 0.5, True) for seed in range(3)]
