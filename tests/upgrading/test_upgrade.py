@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from commandline import GUARD, command, harness
 from wheels import edited, wheel
 
 from harness.store.folder import load
+from harness.store.records import Record
 
 STUDY = """
 from harness import *
@@ -49,24 +51,39 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 RELEASES = ("--find-links", "wheels", "--from", "sentence-transformers==90.1", "--to", "sentence-transformers==90.2")
 
 
-def test_a_change_of_pooling_is_found_and_located_also_after_a_kill(folder: Path) -> None:
-    """The first command is killed in the midst of the new side's runs; given again, it keeps what was done."""
+@dataclass(frozen=True)
+class Compared:
+    """A comparison of both releases that was killed in the midst of the new side's runs, and given again."""
+
+    done: subprocess.CompletedProcess[str]
+    """The second command."""
+    before: dict[Path, bytes]
+    """The records that the first one left."""
+    after: dict[Path, bytes]
+    """All records."""
+
+
+@pytest.fixture(scope="module")
+def compared(folder: Path) -> Compared:
     line = ("upgrade", "tiny.py", *SMALL, *RELEASES, "--json")
+    records = folder / "runs" / "tiny-embedded-upgrade" / "sides"
     started = subprocess.Popen(
         command(*line), cwd=folder, env=os.environ | OFFLINE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    sides = folder / "runs" / "tiny-embedded-upgrade" / "sides"
     until = time.monotonic() + GUARD
-    while len(list(sides.glob("*/records/*.json"))) < 6 and started.poll() is None:  # a side has 4
+    while len(list(records.glob("*/records/*.json"))) < 6 and started.poll() is None:  # a side has 4
         assert time.monotonic() < until
         time.sleep(0.02)
     started.send_signal(signal.SIGKILL)
     started.wait()
-    before = {path: path.read_bytes() for path in sides.glob("*/records/*.json")}
-
+    before = {path: path.read_bytes() for path in records.glob("*/records/*.json")}
     done = harness(*line, cwd=folder, env=OFFLINE)
-    assert done.returncode == 1, done.stderr
-    told = json.loads(done.stdout)
+    return Compared(done, before, {path: path.read_bytes() for path in records.glob("*/records/*.json")})
+
+
+def test_a_change_of_pooling_is_found_and_located(compared: Compared) -> None:
+    assert compared.done.returncode == 1, compared.done.stderr
+    told = json.loads(compared.done.stdout)
     assert (told["version"], told["outcome"], told["to"]) == (1, "moved", "sentence-transformers==90.2")
     assert told["packages"] == {"sentence-transformers": ["90.1", "90.2"]}
     assert told["conditions"]["forward path"] == "plain"
@@ -77,16 +94,27 @@ def test_a_change_of_pooling_is_found_and_located_also_after_a_kill(folder: Path
     assert where["identical"][:2] == ["training rows", "tokens"]
     assert where["evaluation"]["stage"] == "evaluation of the untrained model"
 
-    assert {path: path.read_bytes() for path in before} == before  # nothing was trained twice
-    assert len(list(sides.glob("*/records/*.json"))) == 8
-    versions = [
-        {r.provenance["versions"]["sentence-transformers"] for r in load(side).records()} for side in sides.iterdir()
-    ]
-    assert sorted(map(sorted, versions)) == [["90.1"], ["90.2"]]  # the sides never mix
+
+def test_after_a_kill_the_same_command_goes_on_and_the_sides_never_mix(compared: Compared) -> None:
+    assert len(compared.before) < 8
+    assert len(compared.after) == 8  # an untrained model, a trial and two final runs on each side
+    assert {path: compared.after[path] for path in compared.before} == compared.before  # nothing was trained twice
+    versions = [{version_of(record) for record in load(side).records()} for side in sides(compared).values()]
+    assert sorted(map(sorted, versions)) == [["90.1"], ["90.2"]]
 
 
-def test_a_bisection_follows_the_study_that_moved(folder: Path) -> None:
-    """Both releases were run by the test above: nothing is trained."""
+def version_of(record: Record) -> str:
+    """The version of the library that made a record."""
+    return str(record.provenance["versions"]["sentence-transformers"])
+
+
+def sides(compared: Compared) -> dict[str, Path]:
+    """The store of each side, by the version of its first record."""
+    return {version_of(load(store).records()[0]): store for store in {path.parents[1] for path in compared.after}}
+
+
+def test_a_bisection_follows_the_study_that_moved(folder: Path, compared: Compared) -> None:
+    """Both releases have been run: nothing is trained."""
     line = ("bisect", "tiny.py", *SMALL, "--max-seeds", "2", "--package", "sentence-transformers", "--good", "90.1")
     done = harness(*line, "--bad", "90.2", "--find-links", "wheels", "--json", cwd=folder, env=OFFLINE)
     assert done.returncode == 0, done.stderr
@@ -97,12 +125,11 @@ def test_a_bisection_follows_the_study_that_moved(folder: Path) -> None:
     assert "sentence-transformers 90.2: " in done.stderr
 
 
-def test_a_record_of_other_versions_is_refused(folder: Path) -> None:
+def test_a_record_of_other_versions_is_refused(folder: Path, compared: Compared) -> None:
     """As if somebody had copied a record of one side into the other's folder."""
-    sides = list((folder / "runs" / "tiny-embedded-upgrade" / "sides").iterdir())
-    by_version = {load(s).records()[0].provenance["versions"]["sentence-transformers"]: s for s in sides}
-    final = next(record for record in load(by_version["90.2"]).records() if record.stage == "final")
-    other, own = (by_version[version] / "records" / f"{final.id}.json" for version in ("90.2", "90.1"))
+    stores = sides(compared)
+    final = next(record for record in load(stores["90.2"]).records() if record.stage == "final")
+    other, own = (stores[version] / "records" / f"{final.id}.json" for version in ("90.2", "90.1"))
     kept = own.read_bytes()
     own.write_bytes(other.read_bytes())
     try:
