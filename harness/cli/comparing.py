@@ -75,6 +75,7 @@ def question(options: argparse.Namespace) -> Question:
         UsageError: an option is out of range.
         StudyFileError: the study file is wrong.
     """
+    from harness.testbeds.measure_kinds import names_of_scores
     from harness.upgrading.comparison import Question
     from harness.upgrading.sides import Protocol
 
@@ -89,6 +90,10 @@ def question(options: argparse.Namespace) -> Question:
             raise UsageError(f"--{name} {getattr(options, name)}: give at least 1, or leave it out")
     if not 0 <= options.within < 100:
         raise UsageError(f"--within {options.within:g}: give points between 0 and 100")
+    figures = [name for measure in ablation.testbed.measures for name in names_of_scores(measure)]
+    figures += [f"mteb/{task}" for task in ablation.testbed.tasks]
+    if options.figure is not None and not {options.figure, options.figure.partition(":")[0]} & {*figures}:
+        raise UsageError(f"--figure {options.figure}: no run will have this score; choose from {', '.join(figures)}")
     protocol = Protocol(
         tuple(name for name in names if name in options.only or not options.only),
         ablation.budget.seeds,

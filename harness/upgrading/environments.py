@@ -9,6 +9,7 @@ packages and would copy torch; therefore pip is used even where uv is installed.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -20,13 +21,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from filelock import FileLock
+from packaging.requirements import Requirement
 
 from harness.errors import EnvironmentFailed
 from harness.files import as_json, write_atomically, writing
 from harness.provenance import without_secrets
 from harness.store import reading
+from harness.text import shown
 from harness.upgrading import programs
-from harness.upgrading.seen import Seen, packages
+from harness.upgrading.seen import Seen, canonical, packages
 from harness.upgrading.wanted import Wanted, files_of
 from harness.waiting import announced
 
@@ -44,6 +47,19 @@ HINTS = (
     ("No space left", "free space there, or give another --store"),
 )
 """What to try if pip's log has such a text; the first that it has counts."""
+
+
+ELSEWHERE = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_USER",
+    "PIP_PYTHON",
+    "PIP_DRY_RUN",
+)
+"""Variables by which pip would install elsewhere than in the overlay, or would not see what lies below it."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +112,33 @@ def overlay(source: Source, wants: Sequence[Wanted]) -> Environment:
     with announced(f"another command, which builds {folder}"), FileLock(f"{folder}.lock"):
         if not (folder / MARKER).is_file():
             _build(folder, python, wants, source.find_links)
-    return Environment(key, python, _look(python, _site(folder)))  # each time, because PYTHONPATH may have changed
+    seen = _look(python, _site(folder))  # each time, because PYTHONPATH may have changed
+    for want in wants:
+        if want.kind == "requirement" and not _satisfied(Requirement(want.argument), seen):
+            raise _misplaced(want.text, folder)
+    return Environment(key, python, seen)
+
+
+def _satisfied(requirement: Requirement, seen: Seen) -> bool:
+    """Return whether an environment has what a requirement asks for, or the requirement is not about this Python."""
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return True
+    installed = seen.packages.get(canonical(requirement.name), "").partition(" ")[0]
+    return bool(installed) and requirement.specifier.contains(installed, prereleases=True)
+
+
+def _misplaced(told: str, folder: Path) -> EnvironmentFailed:
+    return EnvironmentFailed(
+        f"{told}: pip reported success, but {folder} does not have it; see the options target, prefix and user in "
+        f"pip's configuration (`pip config list`), delete {folder}, and repeat the command"
+    )
 
 
 def _build(folder: Path, python: Path, wants: Sequence[Wanted], find_links: Sequence[str]) -> None:
     """Build an environment; its marker is written last, so that an interrupted build is repeated from the beginning."""
     shutil.rmtree(folder, ignore_errors=True)
     told = ", ".join(each.text for each in wants)
-    print(f"building an environment with {told}", file=sys.stderr, flush=True)
+    print(shown(f"building an environment with {told}"), file=sys.stderr, flush=True)
     pip = [] if find_spec("pip") is None else ["--without-pip"]  # the overlay finds this environment's pip
     log = folder.with_suffix(".log")
     with writing(log), log.open("w", encoding="utf-8") as file:
@@ -117,8 +152,24 @@ def _build(folder: Path, python: Path, wants: Sequence[Wanted], find_links: Sequ
         lines = [f"import site; site.addsitedir({place!r})\n" for place in programs.site_folders()]
         (_site(folder) / "zz_packages_below.pth").write_text("".join(lines), encoding="utf-8")
         links = [part for place in find_links for part in ("--find-links", place)]
-        arguments = [part for each in wants for part in _argument(each, folder)]
-        step(python, "-P", "-m", "pip", "install", "--upgrade", "--no-input", "--no-warn-conflicts", *links, *arguments)
+        install: tuple[str | Path, ...] = (
+            python,
+            "-P",
+            "-m",
+            "pip",
+            "install",
+            "--no-input",
+            "--no-warn-conflicts",
+            *links,
+        )
+        direct = [_direct(each, folder) for each in wants if each.kind not in ("requirement", "file")]
+        if direct:  # by force, because pip takes what is below for the same thing if its version is the same
+            step(*install, "--force-reinstall", "--no-deps", *direct)
+        own = [f"{each.name}=={each.version}" for each in importlib.metadata.distributions(path=[str(_site(folder))])]
+        if direct and not own:
+            raise _misplaced(told, folder)
+        files = [part for each in wants if each.kind == "file" for part in ("-r", each.argument)]
+        step(*install, "--upgrade", *files, *own, *(each.argument for each in wants if each.kind == "requirement"))
     write_atomically(folder / MARKER, as_json([each.text for each in wants]) + "\n")
 
 
@@ -127,24 +178,22 @@ def _site(folder: Path) -> Path:
     return next(folder.glob("lib*/python*/site-packages"))
 
 
-def _argument(want: Wanted, folder: Path) -> list[str]:
-    """Return pip's arguments for one thing; a checkout is copied, because building leaves files in its folder."""
-    if want.kind == "file":
-        return ["-r", want.argument]
+def _direct(want: Wanted, folder: Path) -> str:
+    """Return pip's argument for what is no requirement; a checkout is copied: building leaves files in its folder."""
     if want.kind != "checkout":
-        return [want.argument]
+        return want.argument
     original = Path(want.argument)
     copy = folder / "checkouts" / original.name
     for file in files_of(original):
         target = copy / file.relative_to(original)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, target)
-    return [str(copy)]
+    return str(copy)
 
 
 def _of_pip() -> dict[str, str]:
-    """Return pip's environment variables: the user's own, without a path that would hide what it installs."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PIP_REQUIRE_VIRTUALENV")}
+    """Return pip's environment variables: the user's own, except those that decide where it installs."""
+    return {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
 
 
 def _look(python: Path, site: Path | None) -> Seen:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 from harness import provenance
 from harness.errors import UsageError
 from harness.upgrading import programs
 
-Kind: TypeAlias = Literal["requirement", "git", "checkout", "wheel", "file"]
+Kind: TypeAlias = Literal["requirement", "git", "checkout", "wheel", "address", "file"]
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 GIT = re.compile(
@@ -68,9 +70,16 @@ def wanted(text: str) -> Wanted:
         if not any((folder / name).is_file() for name in ("pyproject.toml", "setup.py")):
             raise UsageError(f"{told}: pip cannot install this folder: it has neither pyproject.toml nor setup.py")
         return Wanted("checkout", told, str(folder.resolve()), folder_hash(folder))
-    if not text or text.startswith("-"):
-        raise UsageError(f"{told!r}: give a requirement such as sentence-transformers==6.1.0, a folder or an address")
-    return Wanted("requirement", told, text, told)
+    try:
+        plain = Requirement(text).url is None
+    except InvalidRequirement as problem:
+        if text.startswith(("http://", "https://", "file://")):
+            return Wanted("address", told, text, told)
+        raise UsageError(
+            f"{told!r}: give a requirement such as sentence-transformers==6.1.0, a folder such as ./checkout, or an "
+            f"address ({str(problem).splitlines()[0]})"
+        ) from problem
+    return Wanted("requirement" if plain else "address", told, text, told)
 
 
 def _existing(path: str, told: str) -> Path:

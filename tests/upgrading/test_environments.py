@@ -18,6 +18,9 @@ from harness.upgrading.wanted import wanted
 PACKAGE = "colorlog"
 """A small package that is installed here, because Optuna needs it."""
 
+INSTALLED = importlib.metadata.version(PACKAGE)
+"""Its version, which checkouts and wheels of it may have as well."""
+
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +90,19 @@ def test_a_build_that_fails_shows_the_log_and_what_to_try(source: Source) -> Non
     assert not list(source.folder.glob(f"*/{MARKER}"))  # so that the next command does not take it for built
 
 
+def test_pip_installs_into_the_overlay_whatever_its_variables_say(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise both sides would run what is installed here, and nothing would ever move."""
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "elsewhere"))
+    assert of(overlay(source, [wanted(f"{PACKAGE}==999")]), IMPORTED) == "999 999"
+    assert not (tmp_path / "elsewhere").exists()
+    (tmp_path / "pip.conf").write_text(f"[install]\ntarget = {tmp_path / 'elsewhere'}\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    with pytest.raises(EnvironmentFailed, match="pip reported success"):
+        overlay(source, [wanted(f"{PACKAGE}==0.0.1")])
+
+
 def test_a_package_that_is_hidden_is_an_error_and_not_a_comparison_with_itself(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +120,7 @@ def checkout(folder: Path, text: str) -> Path:
     (folder / "colorlog" / "__init__.py").write_text(f"version = {text!r}\n")
     (folder / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-        '[project]\nname = "colorlog"\nversion = "5"\n[tool.setuptools]\npackages = ["colorlog"]\n'
+        f'[project]\nname = "colorlog"\nversion = "{INSTALLED}"\n[tool.setuptools]\npackages = ["colorlog"]\n'
     )
     return folder
 
@@ -114,12 +130,12 @@ def test_an_edited_checkout_is_another_environment_and_its_folder_stays_as_it_wa
 ) -> None:
     folder = checkout(tmp_path / "checkout", "one")
     first = overlay(source, [wanted(f"{folder}")])
-    assert of(first, IMPORTED) == "one 5"
-    assert first.seen.packages[PACKAGE] == "5 (folder checkout)"  # told apart from a release 5
+    assert of(first, IMPORTED) == f"one {INSTALLED}"
+    assert first.seen.packages[PACKAGE] == f"{INSTALLED} (folder checkout)"  # told apart from a release 5
     checkout(folder, "two")
     second = overlay(source, [wanted(f"{folder}")])
-    assert of(second, IMPORTED) == "two 5"
-    assert of(first, IMPORTED) == "one 5"
+    assert of(second, IMPORTED) == f"two {INSTALLED}"
+    assert of(first, IMPORTED) == f"one {INSTALLED}"
     assert sorted(path.name for path in folder.iterdir()) == ["colorlog", "pyproject.toml"]
     (folder / "build").mkdir()
     (folder / "build" / "old.py").write_text("")
@@ -153,8 +169,8 @@ def test_a_git_address_is_pinned_to_the_commit_to_which_its_ref_points(source: S
     assert wanted(f"{url}@main").argument == wanted(url).argument == f"{url}@{second}"
     assert wanted(f"colorlog @ {url}@{first}").argument == f"colorlog @ {url}@{first}"
     built = overlay(source, [wanted(f"{url}@v1")])
-    assert of(built, IMPORTED) == "one 5"
-    assert built.seen.packages[PACKAGE] == f"5 (commit {first[:12]})"
+    assert of(built, IMPORTED) == f"one {INSTALLED}"
+    assert built.seen.packages[PACKAGE] == f"{INSTALLED} (commit {first[:12]})"
     with pytest.raises(UsageError, match="no such ref"):
         wanted(f"{url}@nowhere")
     with pytest.raises(UsageError, match="git finds no"):
@@ -172,10 +188,10 @@ def test_files_of_requirements_count_with_those_that_they_name(source: Source, t
 
 
 def test_a_wheel_counts_by_its_content(source: Source, tmp_path: Path) -> None:
-    path = wheel(tmp_path, PACKAGE, "7", {"colorlog/__init__.py": "version = 'a wheel'\n"})
+    path = wheel(tmp_path, PACKAGE, INSTALLED, {"colorlog/__init__.py": "version = 'a wheel'\n"})
     before = wanted(str(path))
-    assert of(overlay(source, [before]), IMPORTED) == "a wheel 7"
-    wheel(tmp_path, PACKAGE, "7", {"colorlog/__init__.py": "version = 'another'\n"})
+    assert of(overlay(source, [before]), IMPORTED) == f"a wheel {INSTALLED}"
+    wheel(tmp_path, PACKAGE, INSTALLED, {"colorlog/__init__.py": "version = 'another'\n"})
     assert wanted(str(path)).content != before.content
 
 

@@ -169,6 +169,8 @@ def test_a_change_of_one_loss_since_a_commit_is_found_and_the_other_study_is_the
         (("--to", "x==1", "--only", "nothing"), "no such study"),
         (("--to", "x==1", "--within", "-1"), "--within -1"),
         (("--to", "x==1", "--workers", "0"), "--workers 0"),
+        (("--to", "x==1", "--figure", "spearman"), "--figure spearman"),
+        (("--to", "x is 1"), "give a requirement"),
         (("--from-ref", "HEAD"), "git cannot read it"),
     ],
 )
