@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli import arguments as of_several
 from harness.cli import output
-from harness.cli.overrides import declared
+from harness.cli.overrides import declared, file_argument
 from harness.errors import UsageError
 from harness.provenance import without_secrets
 from harness.text import command, score, shown
@@ -138,7 +137,7 @@ def print_comparison(comparison: Comparison) -> None:
 
 def again(options: argparse.Namespace, name: str) -> str:
     """Return the shell command that repeats a comparison, without its folder."""
-    parts = ["harness", name, os.path.relpath(options.file)]
+    parts = ["harness", name, file_argument(options.file)]
     for option, values in vars(options).items():
         if option in REPEATED and values not in (None, False, [], ""):
             each = values if isinstance(values, list) else [values]

@@ -226,9 +226,6 @@ def _remembered(folder: Path) -> dict[str, Any]:
 def command_line(options: argparse.Namespace, precision: Precision = "auto") -> str:
     """Return the shell command that reproduces the runs, with the options that affect results.
 
-    The study file is named as seen from the current folder, or alone if it lies elsewhere: a report names no folder of
-    the machine.
-
     Args:
         options: the command's options.
         precision: the precision of the runs. "auto" depends on the device, and the precision is part of a run's id.
@@ -237,9 +234,16 @@ def command_line(options: argparse.Namespace, precision: Precision = "auto") -> 
     if given["precision"] is None and precision != "auto":
         given["precision"] = precision
     given["threads"] = getattr(options, "threads", None)
-    file = os.path.relpath(options.file) if options.file.resolve().is_relative_to(Path.cwd()) else options.file.name
-    start = "./" if file.startswith("-") else ""
-    return command(["harness", "run", f"{start}{file}", *_as_options(given)])
+    return command(["harness", "run", file_argument(options.file), *_as_options(given)])
+
+
+def file_argument(file: Path) -> str:
+    """Return a study file as an argument, as seen from the current folder, or its name alone if it lies elsewhere.
+
+    What is published names no folder of the machine.
+    """
+    told = os.path.relpath(file) if file.resolve().is_relative_to(Path.cwd()) else file.name
+    return f"./{told}" if told.startswith("-") else told
 
 
 def _as_options(values: Mapping[str, Any]) -> list[str]:
