@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,12 @@ HINTS = (
 )
 """What to try if pip's log has such a text; the first that it has counts."""
 
+
+CONFLICT = re.compile(r"^(\S+) \S+ (?:has requirement|requires) ", re.MULTILINE)
+"""A line of `pip check`: the package whose requirement is not met."""
+
+ROUNDS = 3
+"""How often packages below are replaced that do not fit what was installed."""
 
 ELSEWHERE = (
     "PYTHONPATH",
@@ -169,13 +176,33 @@ def _build(folder: Path, python: Path, wants: Sequence[Wanted], find_links: Sequ
         if direct and not own:
             raise _misplaced(told, folder)
         files = [part for each in wants if each.kind == "file" for part in ("-r", each.argument)]
-        step(*install, "--upgrade", *files, *own, *(each.argument for each in wants if each.kind == "requirement"))
+        asked = [*files, *own, *(each.argument for each in wants if each.kind == "requirement")]
+        step(*install, "--upgrade", *asked)
+        for _ in range(ROUNDS):  # what was installed may be too old for a package below
+            if not (broken := _broken(python)):
+                break
+            step(*install, *broken, *asked)
     write_atomically(folder / MARKER, as_json([each.text for each in wants]) + "\n")
 
 
 def _site(folder: Path) -> Path:
     """Return the folder of an overlay's own packages."""
     return next(folder.glob("lib*/python*/site-packages"))
+
+
+def _broken(python: Path) -> list[str]:
+    """Return the packages that the harness needs and whose own requirements an environment does not meet."""
+    needed = {canonical(each.name) for each in map(Requirement, _requires()) if each.marker is None}
+    done = programs.run([python, "-P", "-m", "pip", "check"], environment=_of_pip())
+    return sorted({canonical(name) for name in CONFLICT.findall(done.stdout)} & needed)
+
+
+def _requires() -> list[str]:
+    """Return the requirements of this harness; none if it is not installed but only on the path."""
+    try:
+        return importlib.metadata.requires("harness-embeddings") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
 
 
 def _direct(want: Wanted, folder: Path) -> str:

@@ -103,6 +103,17 @@ def test_pip_installs_into_the_overlay_whatever_its_variables_say(
         overlay(source, [wanted(f"{PACKAGE}==0.0.1")])
 
 
+def test_a_package_below_that_does_not_fit_is_replaced_as_well(source: Source, tmp_path: Path) -> None:
+    """markdown-it-py, which the harness needs, asks for mdurl 0.1."""
+    wheel(tmp_path / "wheels", "mdurl", "9.0", {"mdurl/__init__.py": ""})
+    wheel(tmp_path / "wheels", "markdown-it-py", "99.0", {"markdown_it/__init__.py": ""}, needs=["mdurl>=9"])
+    built = overlay(source, [wanted("mdurl==9.0")])
+    assert {name: built.seen.packages[name] for name in ("mdurl", "markdown-it-py")} == {
+        "mdurl": "9.0",
+        "markdown-it-py": "99.0",
+    }
+
+
 def test_a_package_that_is_hidden_is_an_error_and_not_a_comparison_with_itself(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
