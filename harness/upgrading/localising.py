@@ -14,8 +14,8 @@ from harness.upgrading.sketches import Sketch, distance
 ROUNDING = 1e-4
 """Largest relative difference that counts as rounding in float32: sums in another order differ by about 1e-6."""
 
-COARSE = 2e-2
-"""The same in a training in bf16 or fp16, whose numbers have two or three digits."""
+COARSE = 5e-2
+"""The same in a training in bf16 or fp16: other kernels (5.2.0 and 6.2.0) gave gradients that differ by .023."""
 
 SMALLEST = 1e-2
 """A gradient shorter than this share of the longest is compared with that share: those of keys' biases are rounding."""

@@ -46,6 +46,9 @@ from harness.upgrading.sketches import Sketch, of_texts, sketch
 ROWS = 32
 """Rows whose tokens are compared."""
 
+OLD_NAME, NAME = "0.auto_model.", "0.model."
+"""How the names of a transformer's parameters begin in older versions of sentence-transformers, and in newer ones."""
+
 
 class _Enough(Exception):
     """The steps that are looked at are over."""
@@ -236,12 +239,11 @@ def _evaluation(ablation: Ablation, study: Study, point: Point) -> Stage:
 
 def _sketches(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Sketch]:
     """Return the sketch of each tensor by its name; what belongs to a loss keeps its beginning before the prefix."""
-    return {
-        f"{LOSS_OWN}{prefix}{name.removeprefix(LOSS_OWN)}" if name.startswith(LOSS_OWN) else f"{prefix}{name}": sketch(
-            _array(value)
-        )
-        for name, value in tensors.items()
-    }
+    seen = {}
+    for name, value in tensors.items():
+        own = LOSS_OWN if name.startswith(LOSS_OWN) else ""
+        seen[f"{own}{prefix}{name.removeprefix(own)}".replace(OLD_NAME, NAME)] = sketch(_array(value))
+    return seen
 
 
 def _array(value: Tensor) -> np.ndarray:
