@@ -100,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"harness {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands = (new, plan, run, report, check, show, fetch, doctor, calibrate, compare, upgrade, bisect, transfer, verify)
-    for module in commands:
+    of_stores = (new, plan, run, report, check, show, fetch)
+    for module in (*of_stores, doctor, calibrate, compare, upgrade, bisect, transfer, verify):
         name = module.__name__.rpartition(".")[2]
         of_command = subcommands.add_parser(
             name,

@@ -13,14 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.evaluation import (
-    BinaryClassificationEvaluator,
-    EmbeddingSimilarityEvaluator,
-    InformationRetrievalEvaluator,
-    TripletEvaluator,
-)
 
 from harness import embedded as made_here
+from harness.compat import evaluation
 from harness.doctor import material
 from harness.doctor.outcome import BOUND, Outcome, passed, require_equal_figures
 from harness.evaluation import measures
@@ -48,7 +43,9 @@ def evaluators() -> Outcome:
 def _sts(model: SentenceTransformer, encoder: Encoder) -> float:
     every = material.sts()
     pairs = material.part(every, _apart(model, every.sentence1, every.sentence2))
-    judged = EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))(model)
+    judged = evaluation.EmbeddingSimilarityEvaluator(list(pairs.sentence1), list(pairs.sentence2), list(pairs.gold))(
+        model
+    )
     return _compared(
         "STS", score_sts(encoder, pairs)[1], {name: judged[name] for name in ("pearson_cosine", "spearman_cosine")}
     )
@@ -56,7 +53,7 @@ def _sts(model: SentenceTransformer, encoder: Encoder) -> float:
 
 def _retrieval(model: SentenceTransformer, encoder: Encoder) -> float:
     found = _retrieval_set(model)
-    judge = InformationRetrievalEvaluator(
+    judge = evaluation.InformationRetrievalEvaluator(
         dict(zip(found.query_ids, found.queries, strict=True)),
         dict(zip(found.document_ids, found.documents, strict=True)),
         {query: set(grades) for query, grades in found.relevant.items()},
@@ -72,7 +69,7 @@ def _pairs(model: SentenceTransformer, encoder: Encoder) -> float:
     frame = _task_data("EmbeddedParaphrasePairs").to_pandas()
     frame = frame.iloc[_apart(model, frame["sentence1"].tolist(), frame["sentence2"].tolist())]
     columns = ("sentence1", "sentence2", "labels")
-    judged = BinaryClassificationEvaluator(*(frame[name].tolist() for name in columns))(model)
+    judged = evaluation.BinaryClassificationEvaluator(*(frame[name].tolist() for name in columns))(model)
     measure = declared.pairs(sources.frame(frame), "pairs", columns=columns)
     names = {"average_precision": "cosine_ap", "accuracy": "cosine_accuracy", "f1": "cosine_f1"}
     figures = measures.score(measure, encoder, model).figures
@@ -85,7 +82,7 @@ def _triplets(model: SentenceTransformer, encoder: Encoder) -> float:
     clear = np.abs((anchors * (positives - negatives)).sum(axis=1)) > APART
     frame = pd.DataFrame(dict(zip(("anchor", "positive", "negative"), columns, strict=True)))[clear]
     one, other, third = (frame[name].tolist() for name in frame.columns)
-    judged = TripletEvaluator(one, other, third)(model)
+    judged = evaluation.TripletEvaluator(one, other, third)(model)
     figures = measures.score(declared.triplets(sources.frame(frame), "triplets"), encoder, model).figures
     return _compared("triplets", figures, {"accuracy": judged["cosine_accuracy"]})
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
 from harness import embedded as made_here
+from harness.compat import evaluation
 from harness.doctor import material
 from harness.doctor.outcome import BOUND, Outcome, passed, require, require_equal_figures, require_equal_numbers
 from harness.evaluation.encoder import Encoder
@@ -56,7 +56,9 @@ def gold_scale() -> Outcome:
     ranks, moved = (np.argsort([each["spearman_cosine"] for each in scores]).tolist() for scores in (before, after))
     require(ranks == moved, f"models in the order {ranks} with gold scores on another scale", f"{moved}")
     one, other = (
-        EmbeddingSimilarityEvaluator(list(sts.sentence1), list(sts.sentence2), list(sts.gold))(encoders[0].model)
+        evaluation.EmbeddingSimilarityEvaluator(list(sts.sentence1), list(sts.sentence2), list(sts.gold))(
+            encoders[0].model
+        )
         for sts in (pairs, scaled)
     )
     require_equal_figures("sentence-transformers' correlations with gold scores on another scale", other, one, BOUND)
