@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -118,14 +119,35 @@ def _output_of_git(folder: Path, settings: Mapping[str, str], *arguments: str) -
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that can change a result, and Python's."""
+    """Return the versions of the packages that can change a result, and Python's.
+
+    A package that is not imported from where it is installed, because a folder on the module path or an editable
+    installation comes first, has a hash of its code behind its version: the version says nothing about that code.
+    """
     by_package = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            by_package[package] = importlib.metadata.version(package)
+            by_package[package] = importlib.metadata.version(package) + _elsewhere(package)
         except importlib.metadata.PackageNotFoundError:
             continue
     return {**by_package, CODE: _code()}
+
+
+def _elsewhere(package: str) -> str:
+    """Return a note with a hash of a package's code if it is not imported from where it is installed, else ""."""
+    if package == "harness-embeddings":
+        return ""  # `CODE` is a hash of what is imported
+    top = package.replace("-", "_")
+    spec = importlib.util.find_spec(top)
+    if spec is None or spec.origin is None:
+        return " (not importable)"
+    imported = Path(spec.origin).resolve()
+    if imported == Path(str(importlib.metadata.distribution(package).locate_file(f"{top}/__init__.py"))).resolve():
+        return ""
+    digest = hashlib.sha256()
+    for path in sorted(imported.parent.rglob("*.py")):
+        digest.update(path.relative_to(imported.parent).as_posix().encode() + b"\0" + path.read_bytes())
+    return f" (imported from elsewhere, code {digest.hexdigest()[:12]})"
 
 
 def _code() -> str:

@@ -20,7 +20,7 @@ HELP = "check that the installed libraries train, embed and score as they should
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("--only", metavar="A,B", default="", help="only these checks, by the names that it prints")
+    parser.add_argument("--only", metavar="A,B", help="only these checks, by the names that it prints")
     of_several.json(parser)
 
 
@@ -33,7 +33,7 @@ def command(options: argparse.Namespace) -> int:
         os.environ.setdefault(name, value)
     from harness.doctor.examine import examine
 
-    only = [name.strip() for name in options.only.split(",") if name.strip()]
+    only = [] if options.only is None else [name.strip() for name in options.only.split(",")]
     versions = provenance.versions()
     libraries = {name: version for name, version in versions.items() if name in ("python", *provenance.DECIDING)}
     if not options.json:

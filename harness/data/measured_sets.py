@@ -44,8 +44,7 @@ def _templates(name: str, read: RetrievalSet, testbed: str) -> list[Finding]:
     kinds = f"{counted(len(followed), 'template')}, the most frequent {most:,} times"
     words = (
         f"{number:,} of {len(read.queries):,} queries of {name} begin like many others ({kinds}). "
-        "Intervals over queries draw whole templates, or, where fewer than 10 groups of queries would be left, "
-        "hold for new questions of these templates only."
+        "Intervals over queries draw whole templates, because other questions would have other ones."
     )
     return [Finding("note", f"testbed {testbed}", f"templates of queries of {name}", number, len(read.queries), words)]
 

@@ -8,9 +8,6 @@ from harness.texts.groups import Groups
 from harness.texts.normal import normalise
 from harness.texts.templates import templates
 
-FEWEST = 10
-"""Least number of groups with which templates are joined: with fewer, a bootstrap of groups says little."""
-
 
 def groups_of(texts: Sequence[str], *others: Sequence[Hashable]) -> tuple[int, ...]:
     """Return the number of each item's group.
@@ -18,8 +15,7 @@ def groups_of(texts: Sequence[str], *others: Sequence[Hashable]) -> tuple[int, .
     Items are joined if their texts are equal up to case and punctuation, if they are equal in one of `others`, or if
     their texts follow one template: a model that places one of them badly places the others badly, too, and another
     sample of questions would have other templates (Cameron and Miller, 2015, "A practitioner's guide to
-    cluster-robust inference"). Templates are not joined if that leaves fewer than `FEWEST` groups; the interval is then
-    about new questions of these templates only, which the audit says.
+    cluster-robust inference").
 
     Args:
         texts: the texts that ask: queries or anchors.
@@ -28,9 +24,7 @@ def groups_of(texts: Sequence[str], *others: Sequence[Hashable]) -> tuple[int, .
     Returns:
         Numbers from 0 in the order of the items; empty if every item is a group of its own.
     """
-    alike = _joined(len(texts), [normalise(text) for text in texts], *others)
-    of_template = _joined(len(texts), alike, templates(texts))
-    groups = of_template if len(set(of_template)) >= FEWEST else alike
+    groups = _joined(len(texts), [normalise(text) for text in texts], *others, templates(texts))
     return () if len(set(groups)) == len(groups) else groups
 
 

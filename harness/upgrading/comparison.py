@@ -73,7 +73,8 @@ def compare(old: Side, new: Side, question: Question, *, locate: bool = True) ->
         old: the side that `--from` names.
         new: the side that `--to` names.
         question: what is compared.
-        locate: also look where studies whose scores are not identical begin to differ.
+        locate: also look where the trainings of each study begin to differ. Equal scores do not show that they are
+            equal: a set of few queries has few possible scores.
 
     Raises:
         EnvironmentFailed: a side cannot run; or the sides were trained in different ways.
@@ -87,7 +88,7 @@ def compare(old: Side, new: Side, question: Question, *, locate: bool = True) ->
     judged = changes({study: twins.get(study, []) for study in order}, question.within, question.alpha)
     locations, problems = {}, []
     for change in judged:
-        if locate and change.study != UNTRAINED and not change.identical and change.verdict != "INCOMPLETE":
+        if locate and change.study != UNTRAINED and change.verdict != "INCOMPLETE":
             try:
                 probes = [
                     _probed(side, change.study, ended.records, protocol, question.folder)

@@ -94,8 +94,11 @@ class Source:
 def here() -> Environment:
     """Return the environment in which this process runs."""
     python = Path(sys.executable)
+    seen = _look(python, None)
     return Environment(
-        _hashed(["here", sys.prefix, sys.version, sorted(packages().items())]), python, _look(python, None)
+        _hashed(["here", sys.prefix, sys.version, sorted(packages().items()), sorted(seen.versions.items())]),
+        python,
+        seen,
     )
 
 

@@ -74,7 +74,7 @@ def pairs(
 ) -> dict[str, list[Pair]]:
     """Return each study's pairs of runs with the same seed; a point that differs makes a pair incomplete.
 
-    A run that diverged counts as 0, as in all verdicts.
+    A run that diverged counts as 0, as in all verdicts; where both did, there is nothing to compare.
 
     Args:
         old: final runs and the untrained model of the old side.
@@ -93,6 +93,8 @@ def pairs(
 def _pair(seed: int, old: Record | None, new: Record | None, figure: str | None) -> Pair:
     if old is not None and new is not None and old.point != new.point:
         return Pair(seed, None, None, False, f"seed {seed} has point {old.point} on one side, {new.point} on the other")
+    if old is not None and new is not None and old.outcome == new.outcome == "diverged":
+        return Pair(seed, None, None, False, f"seed {seed} diverged on both sides")
     scores = [None if record is None else _score(record, figure) for record in (old, new)]
     for record, value, name in ((old, scores[0], "old"), (new, scores[1], "new")):
         if value is None:
@@ -163,6 +165,8 @@ def _verdict(
         return "UNDECIDED", "one seed shows no spread; give --seeds 3 or more"
     if -within <= interval.low and interval.high <= within:
         return "SAME", f"the whole interval lies within {margin}"
+    if interval.low == interval.high:  # a few queries give few scores, so that equal differences are often chance
+        return "UNDECIDED", "all seeds have the same difference, so its spread is not known; add --seeds"
     if abs(mean) > within and (interval.low > 0 or interval.high < 0):
         return "MOVED", f"the interval excludes 0, and the mean is more than {margin}"
     return "UNDECIDED", f"the interval neither excludes 0 with a mean beyond {margin} nor lies within them; add --seeds"

@@ -121,7 +121,7 @@ def finished(side: Side, folder: Path, protocol: Protocol) -> Finished:
     with writing(store):
         store.mkdir(parents=True, exist_ok=True)
     which = protocol.options("seeds", "testbed", "rows", "epochs", "precision", "tasks")
-    which = [str(side.file), "--trials=1", f"--store={store}", *which]
+    which = [str(side.file), "--trials=1", "--tunings=1", f"--store={store}", *which]
     only = [f"--only={study}" for study in protocol.studies]
     where = [f"--report={store / 'report'}", "--storage=none", "--keep-models=none"]
     where += ["--retry-failed"] * protocol.retry_failed

@@ -62,7 +62,14 @@ def method(comparison: Comparison) -> list[str]:
 
 def where(comparison: Comparison) -> list[str]:
     """Return where each study begins to differ, a line a study, and why that is not known."""
-    return [f"{study}: {place}" for study, place in comparison.locations.items()] + list(comparison.problems)
+    identical = {change.study for change in comparison.changes if change.identical}
+    lines = []
+    for study, place in comparison.locations.items():
+        differs = place.first is not None or place.evaluation is not None
+        if study not in identical or differs:
+            hidden = "the scores are equal, but the trainings are not: " * (study in identical)
+            lines.append(f"{study}: {hidden}{place}")
+    return lines + list(comparison.problems)
 
 
 def document(comparison: Comparison) -> dict[str, Any]:

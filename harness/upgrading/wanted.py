@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
+from urllib.parse import unquote
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -25,8 +26,14 @@ GIT = re.compile(
 LISTED = (".txt", ".in", ".lock")
 """Endings of files of requirements."""
 
-LEFT_OUT = {".git", ".hg", ".tox", ".venv", "venv", "build", "dist", "node_modules", "__pycache__", "runs", "reports"}
+LEFT_OUT = {".git", ".hg", ".tox", ".venv", "node_modules", "__pycache__"}
 """Folders of a checkout that are no part of what is installed."""
+
+LEFT_OUT_ABOVE = {"venv", "build", "dist", "runs", "reports"}
+"""The same, if they are at the top of the checkout: deeper ones may be packages."""
+
+LOCAL = re.compile(r"(?:^|[@=\s])(?:file://)?(?P<path>[./~][^\s;#]*)")
+"""A path of this machine in a requirement or in a line of a file of requirements."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +81,12 @@ def wanted(text: str) -> Wanted:
         plain = Requirement(text).url is None
     except InvalidRequirement as problem:
         if text.startswith(("http://", "https://", "file://")):
-            return Wanted("address", told, text, told)
+            return Wanted("address", told, text, " ".join([told, *_local(text)]))
         raise UsageError(
             f"{told!r}: give a requirement such as sentence-transformers==6.1.0, a folder such as ./checkout, or an "
             f"address ({str(problem).splitlines()[0]})"
         ) from problem
-    return Wanted("requirement" if plain else "address", told, text, told)
+    return Wanted("requirement" if plain else "address", told, text, " ".join([told, *_local(text)]))
 
 
 def _existing(path: str, told: str) -> Path:
@@ -120,6 +127,18 @@ def _of_listed(path: Path, told: str) -> Iterator[tuple[str, bytes]]:
     for line in content.decode(errors="replace").splitlines():
         if (inner := re.match(r"\s*(?:-r|--requirement|-c|--constraint)[ =]+(\S+)", line)) is not None:
             yield from _of_listed(path.parent / inner[1], f"{told}: {inner[1]}")
+        else:
+            yield from ((line, content.encode()) for content in _local(line))
+
+
+def _local(text: str) -> Iterator[str]:
+    """Give a hash of each folder and file of this machine that a requirement names; pip reads them from here, too."""
+    for found in LOCAL.finditer(text.partition(" #")[0]):
+        path = Path(os.path.expanduser(unquote(found["path"])))
+        if path.is_dir():
+            yield folder_hash(path)
+        elif path.is_file():
+            yield provenance.file_hash(path)
 
 
 def folder_hash(folder: Path, ending: str = "") -> str:
@@ -131,7 +150,8 @@ def folder_hash(folder: Path, ending: str = "") -> str:
 def files_of(folder: Path) -> Iterator[Path]:
     """Give the files of a checkout in a fixed order; links are not followed."""
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in LEFT_OUT and not name.endswith(".egg-info"))
+        left_out = LEFT_OUT | LEFT_OUT_ABOVE if Path(place) == folder else LEFT_OUT
+        folders[:] = sorted(name for name in folders if name not in left_out and not name.endswith(".egg-info"))
         for name in sorted(names):
             if not name.endswith(".pyc") and (path := Path(place, name)).is_file():
                 yield path

@@ -53,9 +53,14 @@ class Predictions:
         return len(set(self.groups)) or len(self.values)
 
     @property
+    def drawn(self) -> tuple[int, ...]:
+        """The groups that resamples draw: none if there are too few, so that each item is drawn for itself."""
+        return self.groups if self.independent >= FEWEST else ()
+
+    @property
     def effective(self) -> float:
         """Number of groups of equal size that would say as much about the mean (Kish, 1965): n² / Σ n_g²."""
-        sizes = Counter(self.groups).values()
+        sizes = Counter(self.drawn).values()
         return len(self.values) ** 2 / sum(size**2 for size in sizes) if sizes else float(len(self.values))
 
     @property
@@ -89,12 +94,8 @@ def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
     n = len(predictions.values)
     if len(predictions.items) != n or n < 1:
         return f"has damaged predictions of {measure}"
-    if predictions.independent < FEWEST:
-        what = "groups of items" if predictions.groups else "items"
-        return (
-            f"has predictions for {predictions.independent} {what} of {measure}, and an interval over items needs at "
-            f"least {FEWEST}"
-        )
+    if n < FEWEST:
+        return f"has predictions for {n} items of {measure}, and an interval over items needs at least {FEWEST}"
     if not np.isfinite(predictions.values).all():
         return f"has predictions of {measure} that are not numbers"
     again = predictions.score
@@ -121,7 +122,7 @@ def mean_resampled(predictions: Sequence[Predictions]) -> intervals.Floats | Non
     if len({(each.items, each.groups) for each in predictions}) > 1:
         return None
     first = predictions[0]
-    return _mean_resampled(first.figure, first.items, first.groups, tuple(each.values for each in predictions))
+    return _mean_resampled(first.figure, first.items, first.drawn, tuple(each.values for each in predictions))
 
 
 @lru_cache(maxsize=64)  # a study is in several claims, and in the report's tables

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.spec.expectations import At
 from harness.stats import intervals, power
+from harness.text import counted
 from harness.verdicts.claims import Claim, Kind
 from harness.verdicts.evidence import Evidence
 
@@ -164,12 +165,17 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     if evidence.differing is not None and evidence.resampled is not None:
         items = evidence.unit.removeprefix("test ")
         depend = evidence.independent != evidence.items
-        grouped = (
-            f" They form {evidence.independent:,} groups (the same relevant documents, or questions of one template), "
-            f"which say as much as {evidence.effective:,.0f} of equal size."
-            if depend
-            else ""
+        groups = (
+            f"{counted(evidence.independent or 0, 'group')} (the same relevant documents, or questions of one template)"
         )
+        few = evidence.effective == evidence.items
+        said = (
+            f"They form only {groups}, too few to draw: the interval over {evidence.unit} is about further ones of the "
+            "same kind."
+            if few
+            else f"They form {groups}, which say as much as {evidence.effective:,.0f} of equal size."
+        )
+        grouped = f" {said}" if depend else ""
         return (f"{evidence.differing:,} of {evidence.items:,} {items} differ.{grouped}", *_of_seeds(evidence))
     return _of_seeds(evidence)
 

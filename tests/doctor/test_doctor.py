@@ -436,5 +436,6 @@ def test_a_device_without_a_fast_path_skips_its_check(
 
 
 def test_an_unknown_check_is_an_error_that_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--only", ""]) == 2
     assert main(["doctor", "--only", "padding,nothing"]) == 2
     assert "there is no check 'nothing'; choose from imports, fast-path, padding," in capsys.readouterr().err

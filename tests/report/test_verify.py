@@ -217,6 +217,19 @@ def test_final_runs_at_another_point_than_the_repeats_give_are_found(tmp_path: P
     assert "point" in str(verify(folder).problem)
 
 
+def test_the_table_of_choices_can_be_neither_edited_nor_removed(tmp_path: Path) -> None:
+    folder = written(repeated(), tmp_path)
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    heading = "How the best point was chosen"
+    start = page.index(heading)
+    for old, new in (("| batch ", "| batch 9"), (", lr ", ", lr 9"), ("| yes |", "| no |"), ("3 runs", "2 runs")):
+        (folder / "README.md").write_text(page[:start] + page[start:].replace(old, new, 1), encoding="utf-8")
+        assert verify(folder).problem is not None, old
+    end = page.index("\n\n", page.index("| --- |", start))
+    (folder / "README.md").write_text(page[:start] + page[end:], encoding="utf-8")
+    assert "does not say how its best point was chosen" in str(verify(folder).problem)
+
+
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a plan with a study that lost a seed."""

@@ -13,7 +13,7 @@ from wheels import wheel
 from harness.errors import EnvironmentFailed, UsageError
 from harness.upgrading.checkouts import at_ref
 from harness.upgrading.environments import MARKER, Environment, Source, here, overlay
-from harness.upgrading.wanted import wanted
+from harness.upgrading.wanted import files_of, wanted
 
 PACKAGE = "colorlog"
 """A small package that is installed here, because Optuna needs it."""
@@ -196,6 +196,26 @@ def test_files_of_requirements_count_with_those_that_they_name(source: Source, t
     assert wanted(f"-r {tmp_path / 'lock.txt'}").content == first.content
     (tmp_path / "more.txt").write_text(f"{PACKAGE}==999\n")
     assert wanted(str(tmp_path / "lock.txt")).content != first.content
+
+
+@pytest.mark.parametrize("line", ["{0}", "colorlog @ file://{0}", "-e {0}"])
+def test_a_folder_behind_a_file_of_requirements_or_an_address_counts_by_its_content(line: str, tmp_path: Path) -> None:
+    folder = checkout(tmp_path / "checkout", "one")
+    (tmp_path / "lock.txt").write_text(f"{line.format(folder)}\n")
+    asked = [str(tmp_path / "lock.txt")] + ([line.format(folder)] if "@" in line else [])
+    before = [wanted(each).content for each in asked]
+    assert [wanted(each).content for each in asked] == before
+    checkout(folder, "two")
+    assert all(wanted(each).content != content for each, content in zip(asked, before, strict=True))
+
+
+def test_packages_that_are_called_like_folders_of_builds_belong_to_a_checkout(tmp_path: Path) -> None:
+    folder = checkout(tmp_path / "checkout", "one")
+    for name in ("colorlog/reports", "reports"):
+        (folder / name).mkdir()
+        (folder / name / "scale.py").write_text("")
+    assert Path("colorlog/reports/scale.py") in {path.relative_to(folder) for path in files_of(folder)}
+    assert Path("reports/scale.py") not in {path.relative_to(folder) for path in files_of(folder)}
 
 
 def test_a_wheel_counts_by_its_content(source: Source, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def judged(differences: Sequence[float], **options: float) -> Change:
         ([0.0001, -0.0001, 0.0002], "SAME"),
         ([0.0005, 0.0005001, 0.0004999], "SAME"),  # beside 0 beyond doubt, but within the margin
         ([0.0009, 0.0008, 0.00109], "UNDECIDED"),  # beside 0, with a mean within the margin and an end beyond it
-        ([0.002, 0.002, 0.002], "MOVED"),
+        ([0.002, 0.002, 0.002], "UNDECIDED"),  # of few queries, or beyond chance: the spread is not known
         ([0.0, 0.0, 0.0], "SAME"),
         ([0.004], "UNDECIDED"),
     ],
@@ -138,6 +138,21 @@ def test_if_nothing_changed_any_study_moves_in_at_most_5_percent_of_comparisons(
         }
         wrong += any(change.verdict == "MOVED" for change in changes(of_studies))
     assert 0.03 < wrong / comparisons < 0.05 + 3 * (0.05 * 0.95 / comparisons) ** 0.5
+
+
+@pytest.mark.parametrize(("seeds", "share"), [(2, 0.5), (3, 0.5), (3, 0.8), (5, 0.8)])
+def test_a_set_of_few_queries_moves_by_chance_no_more_often(seeds: int, share: float) -> None:
+    """Each training flips one of fifty queries, in either direction, with some probability."""
+    rng = np.random.default_rng(0)
+    flips = rng.choice([-0.02, 0.0, 0.02], (2000, seeds), p=[share / 2, 1 - share, share / 2])
+    moved = [judged(each.tolist()).verdict == "MOVED" for each in flips]
+    assert np.mean(moved) < 0.06
+
+
+def test_a_run_that_diverges_on_both_sides_is_no_evidence() -> None:
+    lost = record(outcome="diverged", scores={}, error="Diverged: NaN")
+    (change,) = changes(pairs([lost], [lost]))
+    assert (change.verdict, change.reason) == ("INCOMPLETE", "seed 1 diverged on both sides")
 
 
 def test_a_level_is_spent_by_two_sided_p_values() -> None:

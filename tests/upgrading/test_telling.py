@@ -15,7 +15,7 @@ from harness.upgrading.judging import Pair, changes
 from harness.upgrading.localising import Difference, Location
 from harness.upgrading.seen import Seen
 from harness.upgrading.sides import Side
-from harness.upgrading.telling import comment, document, verdict
+from harness.upgrading.telling import comment, document, verdict, where
 
 MOVED = [Pair(seed, 0.7, 0.7 + each, False) for seed, each in enumerate((-0.008, -0.009, -0.007))]
 SAME = [Pair(seed, 0.7, 0.7, True) for seed in range(3)]
@@ -49,6 +49,15 @@ def test_a_comment_has_the_table_the_reasons_the_place_and_the_command() -> None
     assert r"loss.\|weight\|" in text
     assert "- 2 packages differ: a 1 and 2; b not there and 3" in lines
     assert "harness upgrade x.py --to a==2" in lines
+
+
+def test_equal_scores_of_unequal_trainings_are_said() -> None:
+    """A set of few queries has few scores: a loss whose scale is ten times as large may leave them all as they were."""
+    found = comparison(moved=SAME)
+    (line,) = where(found)
+    assert line.startswith("moved: the scores are equal, but the trainings are not: identical until: tokens")
+    alike = replace(found.locations["moved"], first=None)
+    assert not where(replace(found, locations={"moved": alike}))
 
 
 def test_a_document_is_json_and_says_what_the_exit_code_says() -> None:

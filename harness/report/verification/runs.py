@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from harness.report.verification.comparing import NUMBER, Compared, numbers, text
-from harness.report.verification.published import PageTable, Published, name_of
+from harness.report.verification.comparing import NUMBER, Compared, numbers, sentence, text
+from harness.report.verification.published import PageTable, Published, name_of, plain
 from harness.scores import OBJECTIVE
 from harness.spec.budget import TUNING_STEP
 
@@ -50,6 +50,14 @@ def choices(report: Published) -> Iterator[Compared]:
             if record["id"] in at_best and record["stage"] == "final":
                 expected = _best_point(records, record["seed"] // TUNING_STEP)
                 yield text(f"records.json: {study}, seed {record['seed']}, point", str(record["point"]), str(expected))
+        repeated = any(r["stage"] == "repeat" and r["seed"] < TUNING_STEP for r in records)
+        if repeated and not any(row[0] and name_of(row[0])[0] == study for row in _chosen(report)):
+            yield Compared(0, f"{study}: the report does not say how its best point was chosen")
+
+
+def _chosen(report: Published) -> Iterator[Sequence[str]]:
+    """Yield the rows of the table that says how best points were chosen."""
+    return (row for table in report.tables if "dev in its trial" in table.header for row in table.rows)
 
 
 def _best_point(records: Sequence[Mapping[str, Any]], tuning: int) -> Any:
@@ -98,6 +106,8 @@ def choice(report: Published, table: PageTable) -> Iterator[Compared]:
             where = f"{table.section}: {name}, trial {rival.trial['trial']}"
             trial = (rival.trial["trial"], 100 * (_dev(rival.trial) or 0.0), 100 * rival.mean, rival.runs)
             yield numbers(where, f"{row[2]} {row[3]} {row[4]} {row[5]}", trial)
+            point = rival.trial["point"]
+            yield sentence(f"{where}, point", plain(row[1]), f"batch {point['batch_size']}, lr {point['lr']:.3g}")
             yield text(f"{where}, chosen", row[6], "yes" if rival.trial["point"] == best else "no")
 
 
