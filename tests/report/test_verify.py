@@ -39,7 +39,6 @@ OLDER = {
     "label_noise-embedded",
     "loss_zoo-standin",
     "pooling-embedded",
-    "temperature-embedded",
 }
 """Reports of earlier versions, whose stores are gone; a report that is written again leaves this list."""
 
