@@ -94,10 +94,10 @@ class Evidence:
         """The difference with both variances added up."""
         if self.resampled is None or self.estimate is None:
             return None
-        error, number = estimates.error_over_items(self.resampled), self.effective or 1000.0
-        if self.items is not None and 1 < number < self.items:  # a bootstrap of n groups divides by n, not by n - 1
+        error, number = estimates.error_over_items(self.resampled), self.effective
+        if number is not None and 1 < number < (self.items or 0):  # a bootstrap of n groups divides by n, not by n - 1
             error *= math.sqrt(number / (number - 1))
-        return self.estimate.plus(error, max(1.0, number - 1))
+        return self.estimate.plus(error, max(1.0, (number or 1000.0) - 1))
 
     def p_value(self, margin: float) -> float:
         """Return the two-sided p-value of "it reaches `margin`": `deciding(p)` just excludes it, or 0 from above."""
