@@ -1,12 +1,13 @@
 """Compare training with a script as in sentence-transformers' documentation.
 
-    python benchmarks/training.py [--testbed book] [--rows 3200] [--batch-sizes 32 64] [--repeats 3]
+    python benchmarks/training.py [--testbed book] [--steps 160] [--batch-sizes 32 64] [--repeats 3]
     python benchmarks/training.py --device cuda --shape bert-base --testbed embedded --batch-sizes 16 32 64 128 256 512
 
 Both sides train the same rows of the same view from the same base model with the same loss, seed, batch size, learning
 rate and schedule. They alternate, with one thread each, in separate worker processes that stay alive; those of the
-harness have the environment that `harness run` gives its workers. The plain side is in fp32, the library's default. The
-benchmark prints medians over the repeats with their spread, the ratio of the medians, steps and real tokens (without
+harness have the environment that `harness run` gives its workers. The plain side is in fp32, the library's default, and
+once more with `bf16=True`. A training has 160 steps, because shorter ones flatter whoever starts faster. The benchmark
+prints medians over the repeats with their spread, the ratio of the medians, steps and real tokens (without
 padding) per second, the share of the device's peak matrix rate that the model's arithmetic reaches, STSB dev Spearman
 after training (dropout differs, so scores differ by about as much as with another seed) and the peak memory of the
 processes; on a GPU also the share of the steps that ran from CUDA graphs.
@@ -16,7 +17,7 @@ arithmetic is 6 floating-point operations per token and weight of its layers, pl
 tokens that attend to each other (Kaplan et al., 2020; including attention's backward), without padding and recomputing.
 
 `--shape bert-base` trains random weights of that shape with the testbed's tokenizer, because speed needs no scores.
-`--studies "mnr cached" --batch-sizes 4096 --rows 4096` measures GradCache in parts of 64 rows.
+`--studies "mnr cached" --batch-sizes 4096 --steps 1` measures GradCache in parts of 64 rows.
 """
 
 from __future__ import annotations
@@ -28,8 +29,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +43,14 @@ from harness.testbeds import Testbed, by_name
 STUDIES = {"softmax": "pair-class", "cosine": "pair-score", "mnr": "pair", "mnr+hard": "triplet"}
 VIEWS = {**STUDIES, "mnr cached": "pair"}
 
-Side = Literal["plain", "auto", "eager", "fp32"]
+Side = Literal["plain", "plain bf16", "auto", "eager", "fp32"]
+NAMES: dict[Side, str] = {
+    "plain": "plain fp32",
+    "plain bf16": "plain bf16",
+    "auto": "harness",
+    "eager": "not captured",
+    "fp32": "harness fp32",
+}
 Figures = dict[str, float]
 
 
@@ -55,7 +61,15 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def measure(
-    side: Side, study: str, bed: Testbed, batch_size: int, lr: float, device: str, scored: bool, shape: str | None
+    side: Side,
+    study: str,
+    bed: Testbed,
+    batch_size: int,
+    steps: int,
+    lr: float,
+    device: str,
+    scored: bool,
+    weights: str | None,
 ) -> Figures:
     """Train once in this process.
 
@@ -64,10 +78,11 @@ def measure(
         study: name of a study, a key of `VIEWS`.
         bed: the testbed.
         batch_size: rows of a batch.
+        steps: number of steps of the training.
         lr: learning rate.
         device: "cuda" or "cpu".
         scored: also score the dev set and measure the peak matrix rate.
-        shape: shape of random weights; the testbed's base model if None.
+        weights: folder of a model; the testbed's base model if None.
 
     Returns:
         Seconds, steps, memory in MiB, tokens, floating-point operations, the share of captured steps and, if scored,
@@ -90,7 +105,8 @@ def measure(
     from harness.training.train import Schedule, train
 
     be_quiet()
-    if side != "plain":
+    plain = side in ("plain", "plain bf16")
+    if not plain:
         worker.tune_memory_management()
     frame = BUILD[VIEWS[study]].build(materials.load_rows(bed.source), 10**9).head(bed.limit)
     rows = Dataset.from_pandas(frame, preserve_index=False)
@@ -103,24 +119,26 @@ def measure(
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     set_seed(0)
-    model = base_model(side, bed, device, shape)
+    model = base_model(side, bed, device, weights)
     loss = make(model)
     folder = Path(tempfile.mkdtemp())
-    precision = precision_here("auto" if side in ("auto", "eager") else "fp32")
+    precision = "bf16" if side == "plain bf16" else precision_here("auto" if side in ("auto", "eager") else "fp32")
     if side == "eager":
         model.passes = None
-    if side == "plain":
-        seconds, steps = train_plainly(model, loss, rows, batch_size, lr, folder, device)
+    if plain:
+        bf16 = precision == "bf16"
+        seconds = train_plainly(model, loss, rows, batch_size, lr, folder, device, max_steps=steps, bf16=bf16)[0]
     else:
         point = Point(batch_size=batch_size, lr=lr)
         certificate = certify(model, make, {}, rows, precision)
-        done = train(
-            model, loss, rows, point, Schedule(1), seed=0, precision=precision, folder=folder, way=certificate.path
-        )
+        schedule, path = Schedule(1, examples=steps * batch_size), certificate.path
+        done = train(model, loss, rows, point, schedule, seed=0, precision=precision, folder=folder, way=path)
         seconds, steps = done.seconds, done.steps
     memory = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else provenance.peak_memory_mb()
     tokens, operations = arithmetic(model, frame)
-    figures = {"seconds": seconds, "steps": steps, "memory": memory, "tokens": tokens, "operations": operations}
+    epochs = steps * batch_size / len(frame)
+    figures: Figures = {"seconds": seconds, "steps": steps, "memory": memory}
+    figures |= {"tokens": tokens * epochs, "operations": operations * epochs}
     figures["captured"] = getattr(getattr(model, "passes", None), "used", 0) / steps
     if not scored:
         return figures
@@ -129,24 +147,22 @@ def measure(
     return figures | {"score": score, "peak": matrix_peak(device, precision)}
 
 
-def base_model(side: Side, bed: Testbed, device: str, shape: str | None) -> Any:
+def base_model(side: Side, bed: Testbed, device: str, weights: str | None) -> Any:
     """Load a base model as the library's documentation does, or as the harness does.
 
     Args:
         side: which implementation will train it.
         bed: the testbed.
         device: "cuda" or "cpu".
-        shape: shape of random weights; the testbed's base model if None.
+        weights: folder of a model; the testbed's base model if None.
     """
     from sentence_transformers import SentenceTransformer
 
     from harness.model.loading import fresh_model, load_model
-    from harness.testbeds import fetching
 
-    if shape is None:
-        return plain_model(bed, device) if side == "plain" else fresh_model(bed)
-    folder = random_weights(str(fetching.locate(bed.base, is_model=True)), shape)
-    return SentenceTransformer(folder, device=device) if side == "plain" else load_model(folder, "mean")
+    if side.startswith("plain"):
+        return plain_model(bed, device) if weights is None else SentenceTransformer(weights, device=device)
+    return fresh_model(bed) if weights is None else load_model(weights, "mean")
 
 
 def plain_model(bed: Testbed, device: str) -> Any:
@@ -158,7 +174,13 @@ def plain_model(bed: Testbed, device: str) -> Any:
     return SentenceTransformer(str(fetching.locate(bed.base, is_model=True)), device=device)
 
 
-@lru_cache(maxsize=1)
+def weights_of(bed: Testbed, shape: str) -> str:
+    """Make a BERT of a shape with random weights, for the vocabulary of a testbed's model; return its folder."""
+    from harness.testbeds import fetching
+
+    return random_weights(str(fetching.locate(bed.base, is_model=True)), shape)
+
+
 def random_weights(base: str, shape: str) -> str:
     """Make a BERT of a shape with random weights, for the vocabulary of a base model; return its folder."""
     import torch
@@ -186,7 +208,6 @@ def arithmetic(model: Any, frame: Any) -> tuple[int, float]:
     return sum(lengths), 6.0 * weights * sum(lengths) + 12.0 * attended
 
 
-@cache
 def matrix_peak(device: str, precision: str) -> float:
     """Return the rate of a large matrix product in this process: the best of five, in operations per second."""
     import torch
@@ -262,7 +283,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--testbed", default="book")
     parser.add_argument("--studies", nargs="+", default=list(STUDIES), choices=list(VIEWS))
-    parser.add_argument("--rows", type=int, default=3200, help="rows of the view that one training sees")
+    parser.add_argument("--steps", type=int, default=160, help="steps of a training")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--lr", type=float, help="learning rate (default: the book's, scaled to the testbed)")
     parser.add_argument("--repeats", type=int, default=3)
@@ -271,24 +292,25 @@ def main() -> None:
     parser.add_argument(
         "--sides",
         nargs="+",
-        choices=("auto", "eager", "fp32"),
-        help="of the harness: as it is; on a GPU without captured passes; in fp32 (default: all that differ here)",
+        choices=list(NAMES),
+        help="besides plain in fp32; eager: on a GPU without captured passes (default: all that differ here)",
     )
     parser.add_argument("--shape", choices=list(SHAPES), help="random weights of this shape, instead of a base model")
     parser.add_argument("--json", type=Path, help="write every measurement here")
     options = parser.parse_args()
 
-    bed = replace(by_name(options.testbed), max_rows=options.rows)
+    bed = by_name(options.testbed)
     lr = options.lr or 5e-5 * bed.lr_scale
     threads = {"OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads), "TQDM_DISABLE": "1"}
     if options.device == "cpu":
         threads["CUDA_VISIBLE_DEVICES"] = ""
-    differing = ["auto", "eager", "fp32"] if options.device == "cuda" else ["auto", "fp32"]
+    differing = ["plain bf16", "auto", *(["eager"] if options.device == "cuda" else []), "fp32"]
     sides: list[Side] = ["plain", *(options.sides or differing)]
-    workers = {side: ProcessExecutor([threads | (ENVIRONMENT if side != "plain" else {})]) for side in sides}
+    workers = {side: ProcessExecutor([threads | ({} if side.startswith("plain") else ENVIRONMENT)]) for side in sides}
     found: list[dict[str, Any]] = []
     console = Console(stderr=True)
     try:
+        weights = workers["plain"].submit(weights_of, bed, options.shape).result() if options.shape else None
         for batch_size in options.batch_sizes:
             for study in options.studies:
                 for repeat in range(-1, options.repeats):  # the first warms up: tokens, allocator, rows
@@ -296,8 +318,9 @@ def main() -> None:
                         if repeat < 0 and batch_size != options.batch_sizes[0]:
                             continue
                         scored = repeat == 0  # the score is the same in all repeats, because the seed is
+                        steps = options.steps if repeat >= 0 else min(options.steps, 20)
                         figures = workers[side].submit(
-                            measure, side, study, bed, batch_size, lr, options.device, scored, options.shape
+                            measure, side, study, bed, batch_size, steps, lr, options.device, scored, weights
                         )
                         row = {"side": side, "study": study, "batch_size": batch_size, **figures.result()}
                         console.print(f"{row}" if repeat >= 0 else f"warming up: {side} {study}", highlight=False)
@@ -308,11 +331,11 @@ def main() -> None:
             worker.stop()
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    _print(found, sides, options.rows)
+    _print(found, sides, options.steps)
 
 
-def _print(found: list[dict[str, Any]], sides: list[Side], rows: int) -> None:
-    table = Table(title=f"{rows:,} rows a training; {hardware().get('cpu', platform.processor())}")
+def _print(found: list[dict[str, Any]], sides: list[Side], steps: int) -> None:
+    table = Table(title=f"{steps:,} steps a training; {hardware().get('cpu', platform.processor())}")
     heads = ("study", "batch", "side", "seconds (median, range)", "plain / side")
     for column in (*heads, "steps/s", "tokens/s", "of peak", "dev Spearman", "peak MB"):
         table.add_column(column)
@@ -328,7 +351,7 @@ def _print(found: list[dict[str, Any]], sides: list[Side], rows: int) -> None:
             table.add_row(
                 study,
                 str(batch_size),
-                {"plain": "plain fp32", "auto": "harness", "eager": "not captured", "fp32": "harness fp32"}[side],
+                NAMES[side],
                 f"{median:.2f} ({seconds[0]:.2f} to {seconds[-1]:.2f})",
                 f"{plain / median:.2f}",
                 f"{mine[0]['steps'] / median:.1f}",

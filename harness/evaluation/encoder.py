@@ -192,8 +192,11 @@ def normalised(embeddings: np.ndarray) -> np.ndarray:
 
 def _distinct(similarities: Mapping[str, float]) -> dict[str, float]:
     """Raise similarities that would be equal in float32 to the next lower one by one float32 step; the order stays."""
-    separated, last = {}, np.float32(-np.inf)
-    for name, value in sorted(similarities.items(), key=lambda item: item[1]):
-        last = max(np.float32(value), np.nextafter(last, np.float32(np.inf)))
-        separated[name] = float(last)
-    return separated
+    names = sorted(similarities, key=similarities.__getitem__)
+    bits = np.array([similarities[name] for name in names], np.float32).view(np.int32).astype(np.int64)
+    # numbers that count float32's steps from 0, shape (documents,); the sign is float32's highest bit
+    steps = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+    places = np.arange(len(steps))
+    steps = np.maximum.accumulate(steps - places) + places
+    separated = np.where(steps < 0, -steps | 0x80000000, steps).astype(np.uint32).view(np.float32)
+    return dict(zip(names, separated.tolist(), strict=True))

@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
 from harness.errors import Diverged
+from harness.model.products import at_precision
 
 QUERIES_AT_ONCE = 512
 """Queries whose similarities to a piece of the documents are in memory together."""
@@ -90,12 +91,8 @@ def _keys(ids: Sequence[str]) -> Tensor:
 
 def _similarities(model: SentenceTransformer, queries: Tensor, documents: Tensor) -> Tensor:
     """Return similarities in float32, shape (queries, documents), in which rounding errors no longer show."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")  # whatever training set: TF32 would change the order
-    try:
+    with at_precision("highest"):  # whatever training set: TF32 would change the order
         similarities = model.similarity(queries, documents).float()
-    finally:
-        torch.set_float32_matmul_precision(before)
     if model.similarity_fn_name == "cosine":
         return similarities.mul_(COSINE_STEPS).round_().div_(COSINE_STEPS)
     bits = similarities.view(torch.int32)  # sign, exponent, mantissa: a carry into the exponent is right

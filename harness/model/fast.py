@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -30,7 +30,7 @@ from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
 from harness.compat import Transformer
-from harness.model import capture, chunks
+from harness.model import capture, chunks, products
 from harness.model.attention import packed_attention
 from harness.model.first_position import UNSUPPORTED, first_position
 from harness.model.packing import Features, Lengths, inverse, packed, padded_on_the_right
@@ -51,17 +51,6 @@ AGREEMENT = 1e-5
 
 TOKENS_A_PASS = (4096, 32768)
 """Approximate number of tokens that are embedded at once without gradients, on a CPU and on a GPU."""
-
-
-@contextmanager
-def _matmul_precision(precision: str) -> Iterator[None]:
-    """Multiply float32 matrices at one of torch's precisions: "highest" is float32, "high" is TF32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 class FastSentenceTransformer(SentenceTransformer):
@@ -146,12 +135,12 @@ class FastSentenceTransformer(SentenceTransformer):
         with torch.no_grad():
             if self._embeds is None and len(sentences):
                 self._embeds = self._way_to_embed([sentences[row] for row in order])
-            with _matmul_precision("high" if tf32 and self.device.type == "cuda" else "highest"):
+            with products.at_precision("high" if tf32 and self.device.type == "cuda" else "highest"):
                 for rows in batches:
                     features = self.preprocess([sentences[row] for row in rows])
                     # summed before the mask moves to the GPU, which would have to be waited for
                     in_tokens = [features["attention_mask"].sum(dim=1).tolist()] if self.packs else None
-                    parts.append(self._alone(self._on_device(features), in_tokens)["sentence_embedding"])
+                    parts.append(self._embedding(features, in_tokens))
             together: np.ndarray = torch.cat(parts)[torch.from_numpy(inverse(order))].float().cpu().numpy()
         return together
 
@@ -159,20 +148,26 @@ class FastSentenceTransformer(SentenceTransformer):
         """Return the first path that gives the plain embeddings of sentences of different and of equal lengths."""
         some = [by_length[place] for place in np.linspace(0, len(by_length) - 1, 4).astype(int)]
         batches = [some, some[1:2] * 2]
-        with _matmul_precision("highest"):
+        with products.at_precision("highest"):
             references = [self._plain(self._on_device(self.features(batch)))["sentence_embedding"] for batch in batches]
             for way in self.ways:
                 self._embeds = way
                 try:
-                    results = [self._alone(self._on_device(self.preprocess(batch))) for batch in batches]
+                    results = [self._embedding(self.preprocess(batch)) for batch in batches]
                 except UNSUPPORTED:  # includes running out of memory
                     continue
                 if all(
-                    (result["sentence_embedding"] - reference).abs().max() <= AGREEMENT * reference.abs().max()
+                    (result - reference).abs().max() <= AGREEMENT * reference.abs().max()
                     for result, reference in zip(results, references, strict=True)
                 ):
                     return way
         return "plain"
+
+    def _embedding(self, features: Features, lengths: Lengths | None = None) -> Tensor:
+        """Embed a batch without gradients; only packed batches come in few enough shapes for faster products."""
+        with products.faster() if self.packs and self.device.type == "cpu" else nullcontext():
+            embedded: Tensor = self._alone(self._on_device(features), lengths)["sentence_embedding"]
+        return embedded
 
     def _on_device(self, features: Features) -> Features:
         moved: Features = batch_to_device(features, self.device)
@@ -259,8 +254,7 @@ class FastSentenceTransformer(SentenceTransformer):
             return None if merged is None else self._in_chunks(merged)
         if way != "captured" or sum(int(np.sum(part)) for part in lengths) > capture.TOKENS:
             passes = None
-        in_bf16_on_a_cpu = masks[0].device.type == "cpu" and torch.is_autocast_enabled("cpu")
-        grid = capture.GRID if passes is not None else GRID if in_bf16_on_a_cpu else 1
+        grid = capture.GRID if passes is not None else self._grid()
         pack = None if self._first_position is None else packed(columns, lengths, self._first_position, grid)
         if pack is None:
             return None
@@ -272,6 +266,14 @@ class FastSentenceTransformer(SentenceTransformer):
         if passes.used > used:  # otherwise `_pass` has counted the pass
             self._count("captured")
         return embedded[back]
+
+    def _grid(self) -> int:
+        """Return the number of tokens to whose multiple a packed batch is filled, so that kernels can be reused."""
+        if self.device.type != "cpu":
+            return 1
+        if torch.is_autocast_enabled("cpu"):
+            return GRID
+        return products.GRID if not torch.is_grad_enabled() and products.onednn_is_faster() else 1
 
     def _pass(self, features: Features) -> Tensor:
         """Embed a packed batch; the embeddings, shape (sentences, dimension), are in the packed order."""

@@ -19,7 +19,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertModel, PretrainedConfig
 
 from harness.compat import Pooling, load_transformer, losses
-from harness.model import attention
+from harness.model import attention, products
 from harness.model.attention import flash_serves, jagged_attention
 from harness.model.blocks import within_sentences
 from harness.model.chunks import cheapest_chunks
@@ -360,9 +360,35 @@ def test_it_leaves_padding_out(hub_root: Path) -> None:
     assert counted.tokens < (padded + real) / 2
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 7, 33), (5, 33), (1, 0, 33), (33,), (2, 3, 1, 33)])
+def test_onednn_multiplies_as_torch_does(shape: tuple[int, ...], bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.model.products.onednn_is_faster", lambda: True)
+    layer, usual, given = nn.Linear(33, 12, bias), nn.Linear.forward, torch.randn(shape)
+    wanted, strided = layer(given), given[..., None].expand(*shape, 2)[..., 0]
+    with products.faster():
+        assert nn.Linear.forward is not usual
+        gradient = torch.autograd.grad(layer(given).sum(), layer.weight)[0]
+        with torch.no_grad():
+            with torch.autograd.profiler.profile() as profiled:
+                product = layer(given)
+            called = {event.name for event in profiled.function_events}
+            assert ("mkldnn::_linear_pointwise" in called) == (given.numel() > 0)
+            assert torch.allclose(product, wanted, atol=1e-6)
+            assert torch.allclose(layer(strided), wanted, atol=1e-6)
+            assert layer.double()(given.double()).dtype == torch.float64
+    assert nn.Linear.forward is usual
+    assert torch.allclose(gradient, given.reshape(-1, 33).sum(dim=0).expand(12, 33), atol=1e-4)
+
+
 @needs_packing
-def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
+@pytest.mark.parametrize("by_onednn", [False, torch.backends.mkldnn.is_available()], ids=["", "by oneDNN"])
+def test_sentences_are_embedded_as_encode_embeds_them(
+    by_onednn: bool, hub_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also after training in bf16: accelerate's autocast around the forward must not reach what is scored."""
+    monkeypatch.setattr("harness.model.products.onednn_is_faster", lambda: by_onednn)
     model, plain = (
         make_model(hub_root, FastSentenceTransformer, "float32"),
         make_model(hub_root, SentenceTransformer, "float32"),
@@ -372,18 +398,20 @@ def test_sentences_are_embedded_as_encode_embeds_them(hub_root: Path) -> None:
     batch = [*sentences(rng, 300), *sentences(rng, 60, longest=90), "", " ".join(WORDS * 60)]
     wanted = plain.encode(batch)
 
-    products = set()
-    model[1].register_forward_pre_hook(lambda *given: products.add(torch.get_float32_matmul_precision()))
+    precisions = set()
+    model[1].register_forward_pre_hook(lambda *given: precisions.add(torch.get_float32_matmul_precision()))
     torch.set_float32_matmul_precision("high")  # somebody else's choice
     try:
         assert np.abs(model.embed(batch, tf32=True) - wanted).max() < 1e-5
-        assert products == {"highest"}, "TF32 is for GPUs"
+        assert precisions == {"highest"}, "TF32 is for GPUs"
         assert torch.get_float32_matmul_precision() == "high", "left as it was"
     finally:
         torch.set_float32_matmul_precision("highest")
     counted.tokens = 0
     assert np.abs(model.embed(batch) - wanted).max() < 1e-5
-    assert counted.tokens == sum(int(plain.preprocess([text])["attention_mask"].sum()) for text in batch)
+    real = sum(int(plain.preprocess([text])["attention_mask"].sum()) for text in batch)
+    filled = counted.tokens - real
+    assert counted.tokens % products.GRID == 0 and filled < 4 * products.GRID if by_onednn else filled == 0
     model._first_position, model._embeds = None, None  # as of a model that cannot be packed
     assert np.abs(model.embed(batch) - wanted).max() < 1e-5
     assert model._embeds == "chunks"
