@@ -6,13 +6,16 @@ installed version has, and not by its number. docs/versions.md lists what was tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from torch import Tensor, nn
+from transformers import BertTokenizer, BertTokenizerFast, PreTrainedTokenizerBase
 
 if TYPE_CHECKING or find_spec("sentence_transformers.sentence_transformer"):
     from sentence_transformers.base.sampler import (
@@ -90,6 +93,23 @@ def warm_up(share: float) -> dict[str, Any]:
     return {"warmup_steps" if takes_shares else "warmup_ratio": share}
 
 
+def bert_tokenizer(vocabulary: Mapping[str, int], folder: Path, **options: Any) -> PreTrainedTokenizerBase:
+    """Return BERT's tokenizer for a vocabulary; before transformers 5.0 it reads one from a file.
+
+    Args:
+        vocabulary: the id of each piece.
+        folder: where such a file is written.
+        options: further options of the tokenizer.
+    """
+    if "vocab" in signature(BertTokenizer.__init__).parameters:
+        tokenizer: PreTrainedTokenizerBase = BertTokenizer(vocab=dict(vocabulary), **options)
+        return tokenizer
+    pieces = sorted(vocabulary, key=vocabulary.__getitem__)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
+    return BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), **options)
+
+
 __all__ = [
     "UNPACKED",
     "BatchSamplers",
@@ -102,6 +122,7 @@ __all__ = [
     "SentenceTransformerDataCollator",
     "StaticEmbedding",
     "Transformer",
+    "bert_tokenizer",
     "column_merging_disabled",
     "embed_columns",
     "evaluation",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,6 +14,7 @@ from transformers import set_seed
 
 from harness.doctor import material
 from harness.doctor.outcome import ROUNDING, Outcome, passed, require, require_equal_numbers
+from harness.errors import CheckFailed
 from harness.spec import losses
 from harness.training.loss_trial import reads_labels
 
@@ -45,9 +48,10 @@ def row_order() -> Outcome:
     require_equal_numbers("embeddings of a batch in another order", moved, embeddings[list(ORDER)], bound)
     for name, feed in material.feeds().items():
         texts_of, labels = material.columns_of(feed.rows(len(ORDER)))
-        ordered = _outcome(model, feed, texts_of, labels)
         columns = [[column[place] for place in ORDER] for column in texts_of]
-        permuted = _outcome(model, feed, columns, None if labels is None else [labels[place] for place in ORDER])
+        with _named(name):
+            ordered = _outcome(model, feed, texts_of, labels)
+            permuted = _outcome(model, feed, columns, None if labels is None else [labels[place] for place in ORDER])
         gaps.append(_gap(f"of {name} with rows in another order", permuted, ordered))
     return passed(
         f"{len(material.feeds())} losses, values and gradients differ by at most {max(gaps):.1%} of the bound"
@@ -65,6 +69,16 @@ def cached_losses() -> Outcome:
             in_pieces = material.Feed(partial(cached, mini_batch_size=piece), feed.inputs)
             gaps.append(_gap(f"of {name} in pieces of {piece}", _outcome(model, in_pieces, texts, None), whole))
     return passed(f"{len(CACHED)} losses, values and gradients differ by at most {max(gaps):.1%} of the bound")
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Name the loss that raises an error: a version may have one that cannot be used."""
+    try:
+        yield
+    except Exception as problem:
+        message = f"expected {name} to take rows as the table of losses says; found {type(problem).__name__}: {problem}"
+        raise CheckFailed(message) from problem
 
 
 def _gap(what: str, found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
@@ -101,7 +115,8 @@ def labels() -> Outcome:
         set_seed(0)
         model = material.fresh()
         texts, given = material.columns_of(feed.rows(len(ORDER)))
-        read = reads_labels(model, feed.loss(model), texts, given or [])
+        with _named(name):
+            read = reads_labels(model, feed.loss(model), texts, given or [])
         require(read, f"another value of {name} with other labels", "the same value")
     return passed(f"{len(labelled)} losses read their labels")
 
@@ -109,7 +124,10 @@ def labels() -> Outcome:
 def every_loss_trains() -> Outcome:
     """Every loss moves all weight matrices of the base model that one loss moves, and every parameter of its own."""
     untrained, feeds = material.weights(material.fresh()), material.feeds()
-    moved = {name: _moved(feed, untrained) for name, feed in feeds.items()}
+    moved = {}
+    for name, feed in feeds.items():
+        with _named(name):
+            moved[name] = _moved(feed, untrained)
     reached = {weight for names in moved.values() for weight in names if weight.endswith("weight")}
     for name, names in moved.items():
         still = sorted(reached - names)

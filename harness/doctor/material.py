@@ -15,6 +15,7 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 from transformers import set_seed
 
+from harness.compat import losses as library
 from harness.engine.rows import view_rows
 from harness.model.fast import FastSentenceTransformer
 from harness.model.loading import fresh_model, load_plain
@@ -49,8 +50,8 @@ class Feed:
 
 
 def feeds() -> dict[str, Feed]:
-    """Return every loss of sentence-transformers that the harness names, and the one with a guide."""
-    by_name = {name: Feed(getattr(losses, name), inputs) for name, inputs in INPUTS.items()}
+    """Return every loss that the harness names and the installed version has, and the one with a guide."""
+    by_name = {name: Feed(getattr(losses, name), inputs) for name, inputs in INPUTS.items() if hasattr(library, name)}
     return by_name | {"SoftmaxLoss": Feed(losses.softmax, Inputs("class")), "GISTEmbedLoss": Feed(losses.gist, GIST)}
 
 

@@ -59,7 +59,8 @@ class Recipe:
 def train_tokenizer(lines: Sequence[str], folder: Path, recipe: Recipe) -> PreTrainedTokenizerBase:
     """Learns a lower-case WordPiece vocabulary of `recipe.vocabulary` pieces and saves it in `folder`."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-    from transformers import BertTokenizer
+
+    from harness.compat import bert_tokenizer
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     # The learner numbers the letters inside words in the order of a hash table, and breaks ties by those numbers:
@@ -74,10 +75,8 @@ def train_tokenizer(lines: Sequence[str], folder: Path, recipe: Recipe) -> PreTr
         lines,
         trainers.WordPieceTrainer(vocab_size=recipe.vocabulary, special_tokens=special + inside, show_progress=False),
     )
-    vocabulary = learner.get_vocab()
-    tokenizer: PreTrainedTokenizerBase = BertTokenizer(
-        vocab=vocabulary, do_lower_case=True, model_max_length=recipe.max_tokens
-    )
+    options = {"do_lower_case": True, "model_max_length": recipe.max_tokens}
+    tokenizer = bert_tokenizer(learner.get_vocab(), folder, **options)
     tokenizer.save_pretrained(str(folder))
     return tokenizer
 

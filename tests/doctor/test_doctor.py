@@ -21,21 +21,25 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base import trainer as library_trainer
-from sentence_transformers.base.sampler import DefaultBatchSampler, NoDuplicatesBatchSampler
-from sentence_transformers.sentence_transformer import evaluation
-from sentence_transformers.sentence_transformer import losses as library
-from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import BertModel
 
 from harness.cli.main import main
+from harness.compat import NoDuplicatesBatchSampler, Pooling, SentenceTransformerDataCollator, Transformer, evaluation
+from harness.compat import losses as library
 from harness.doctor import material
 from harness.evaluation.encoder import EvaluatedModel
 from harness.model import attention, certificate, loading
 from harness.model.fast import FastSentenceTransformer
 from harness.stats import intervals
 from harness.training import train as training
+
+library_trainer = pytest.importorskip(
+    "sentence_transformers.base.trainer", reason="faults are planted in modules of sentence-transformers 5.4 and newer"
+)
+library_sampler = pytest.importorskip("sentence_transformers.base.sampler")
+
+CLEARS_GRADIENTS = hasattr(library_trainer, "_OptimizerZeroGradCallback")
+"""Whether the installed trainer clears the gradients of a loss's own parameters; sentence-transformers 6.2 does."""
 
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
 
@@ -53,10 +57,11 @@ def _as_if_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_the_installed_libraries_pass_every_check_that_the_page_names(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--json"]) == 0
+    assert main(["doctor", "--json"]) == int(not CLEARS_GRADIENTS)
     document = json.loads(capsys.readouterr().out)
-    assert document["failed"] == []
-    assert [(each["check"], each["state"]) for each in document["checks"] if each["state"] != "ok"] == []
+    assert document["failed"] == ([] if CLEARS_GRADIENTS else ["fresh-gradients"])
+    failed = [each["check"] for each in document["checks"] if each["state"] != "ok"]
+    assert failed == document["failed"]
     assert document["versions"]["sentence-transformers"]
     assert re.findall(r"^\| `([\w-]+)` \| (.+) \|$", PAGE, re.MULTILINE) == [
         (each["check"], each["proves"]) for each in document["checks"]
@@ -316,10 +321,16 @@ FAULTS = [
         r"other weights of Multiple.* from another seed",
         both(around(material, "train", one_seed), around(material, "set_seed", lambda seed, _: seed(1))),
     ),
-    Fault(
-        "fresh-gradients",
-        r"left of earlier ones for inner\.classifier\.weight, .* in 7 steps",
-        around(library_trainer._OptimizerZeroGradCallback, "on_step_end", lambda *_, **__: None),
+    *(
+        [
+            Fault(
+                "fresh-gradients",
+                r"left of earlier ones for inner\.classifier\.weight, .* in 7 steps",
+                around(library_trainer._OptimizerZeroGradCallback, "on_step_end", lambda *_, **__: None),
+            ),
+        ]
+        if CLEARS_GRADIENTS
+        else []
     ),
     Fault(
         "dropout", r"dropout in all 2 steps .*; found dropout in 0 steps", around(BertModel, "forward", in_mode(False))
@@ -333,12 +344,12 @@ FAULTS = [
     Fault(
         "rows",
         r"each of 61 rows once an epoch; found",
-        around(DefaultBatchSampler, "__iter__", first_batch_is_left_out),
+        around(library_sampler.DefaultBatchSampler, "__iter__", first_batch_is_left_out),
     ),
     Fault(
         "rows",
         r"shuffled rows; found the rows in their own order",
-        around(DefaultBatchSampler, "__iter__", rows_in_order),
+        around(library_sampler.DefaultBatchSampler, "__iter__", rows_in_order),
     ),
     Fault(
         "no-duplicates",
