@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from torch import Tensor, nn
-from transformers import BertTokenizer, BertTokenizerFast, PreTrainedTokenizerBase
+from transformers import BertTokenizer, PreTrainedTokenizerBase
 
 if TYPE_CHECKING or find_spec("sentence_transformers.sentence_transformer"):
     from sentence_transformers.base.sampler import (
@@ -104,10 +104,13 @@ def bert_tokenizer(vocabulary: Mapping[str, int], folder: Path, **options: Any) 
     if "vocab" in signature(BertTokenizer.__init__).parameters:
         tokenizer: PreTrainedTokenizerBase = BertTokenizer(vocab=dict(vocabulary), **options)
         return tokenizer
+    from transformers import BertTokenizerFast  # type: ignore  # mypy reads a newer version
+
     pieces = sorted(vocabulary, key=vocabulary.__getitem__)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
-    return BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), **options)
+    older: PreTrainedTokenizerBase = BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), **options)
+    return older
 
 
 __all__ = [

@@ -20,6 +20,9 @@ from harness import provenance
 GRID = 128
 """Packed batches are filled to a multiple of this many tokens, because oneDNN compiles a kernel for each shape."""
 
+HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore  # has no types
+"""Whether torch was built with oneDNN."""
+
 
 @contextmanager
 def at_precision(precision: str) -> Iterator[None]:
@@ -49,7 +52,7 @@ def onednn_is_faster() -> bool:
     The processor's kind decides, and not a measurement, so that all workers of a machine compute the same scores.
     """
     wide = torch.backends.cpu.get_cpu_capability() == "AVX512" and "AMD" in provenance.hardware()["cpu"]
-    return wide and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return wide and HAS_ONEDNN and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def _forward(module: nn.Linear, input: Tensor) -> Tensor:

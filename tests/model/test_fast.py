@@ -360,7 +360,7 @@ def test_it_leaves_padding_out(hub_root: Path) -> None:
     assert counted.tokens < (padded + real) / 2
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+@pytest.mark.skipif(not products.HAS_ONEDNN, reason="torch was built without oneDNN")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(1, 7, 33), (5, 33), (1, 0, 33), (33,), (2, 3, 1, 33)])
 def test_onednn_multiplies_as_torch_does(shape: tuple[int, ...], bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,7 +383,7 @@ def test_onednn_multiplies_as_torch_does(shape: tuple[int, ...], bias: bool, mon
 
 
 @needs_packing
-@pytest.mark.parametrize("by_onednn", [False, torch.backends.mkldnn.is_available()], ids=["", "by oneDNN"])
+@pytest.mark.parametrize("by_onednn", [False, products.HAS_ONEDNN], ids=["", "by oneDNN"])
 def test_sentences_are_embedded_as_encode_embeds_them(
     by_onednn: bool, hub_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
