@@ -273,7 +273,8 @@ class FastSentenceTransformer(SentenceTransformer):
             return 1
         if torch.is_autocast_enabled("cpu"):
             return GRID
-        return products.GRID if not torch.is_grad_enabled() and products.onednn_is_faster() else 1
+        # not in training: a cached loss embeds without gradients first, and has to find the same dropout masks again
+        return products.GRID if not self.training and products.onednn_is_faster() else 1
 
     def _pass(self, features: Features) -> Tensor:
         """Embed a packed batch; the embeddings, shape (sentences, dimension), are in the packed order."""

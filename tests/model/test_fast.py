@@ -516,8 +516,10 @@ def test_a_saved_model_loads_as_a_plain_one_with_equal_embeddings(hub_root: Path
     assert copy.deepcopy(model).encode("the man").shape == (32,)
 
 
-def test_a_cached_loss_finds_its_masks_again(hub_root: Path) -> None:
-    """GradCache embeds twice, and puts torch's generator back for the second time."""
+@pytest.mark.parametrize("by_onednn", [False, True], ids=["", "where oneDNN is faster"])
+def test_a_cached_loss_finds_its_masks_again(by_onednn: bool, hub_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GradCache embeds twice, without and with gradients, and puts torch's generator back for the second time."""
+    monkeypatch.setattr("harness.model.products.onednn_is_faster", lambda: by_onednn)
     gradients = []
     for make in (losses.MultipleNegativesRankingLoss, losses.CachedMultipleNegativesRankingLoss):
         model = make_model(hub_root, FastSentenceTransformer)
