@@ -3,8 +3,8 @@
     python benchmarks/causes.py [--study-file studies/all_losses.py] [--steps 150] [--workers 2] [--json FILE]
 
 The script does `harness run` on the embedded testbed from an empty store, and takes from the records the seconds of
-training, of scoring the dev set within trainings, and of evaluation. Then it trains each study again at each batch size
-that it had in the store, once without and once with torch's profiler, both after a warm-up, and divides the seconds of
+training and of evaluation; scoring the dev set within trainings is in neither. Then it trains each study again at each
+batch size that it had in the store, without and with torch's profiler, both after a warm-up, and divides the seconds of
 training by what the operations of its steps did. What no operation of torch explains of a step is Python, numpy,
 autograd and the dispatch of operations. It is the difference from the training without the profiler, so the profiler's
 own time is not in it.
@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ OF_CLIPPING = {"_foreach_norm", "linalg_vector_norm", "_foreach_mul_", "_fused_a
 
 
 def profiled(ablation: Ablation, study: str, batch_size: int, lr: float, steps: int) -> dict[str, float]:
-    """Train a study twice in this process, and return the seconds of a step by cause.
+    """Train a study in this process, without and with the profiler, and return the seconds of a step by cause.
 
     Args:
         ablation: the ablation, on its testbed.
@@ -172,11 +171,6 @@ def by_cause(
     return dict(spent), found
 
 
-@cache
-def _embedded(file: Path) -> Ablation:
-    return replace(load_study_file(file), testbed=by_name("embedded"))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study-file", type=Path, default=Path("studies/all_losses.py"))
@@ -193,7 +187,8 @@ def main() -> None:
     if ended.returncode not in (0, 1):
         raise RuntimeError(f"harness run ended with {ended.returncode}")
     records = list(load(store).records())
-    spent, found = by_cause(records, _embedded(options.study_file), wall, options.workers, options.steps)
+    ablation = replace(load_study_file(options.study_file), testbed=by_name("embedded"))
+    spent, found = by_cause(records, ablation, wall, options.workers, options.steps)
     if options.json:
         figures = {"wall": wall, "workers": options.workers, "seconds": spent, "steps": found}
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

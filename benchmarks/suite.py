@@ -157,7 +157,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, help="threads of a plain script; all cores if not given")
     parser.add_argument("--bf16", action="store_true", help="also do the plain scripts with bf16=True")
-    parser.add_argument("--harness", nargs=argparse.REMAINDER, default=[], help="further options of `harness run`")
     parser.add_argument("--alone", action="store_true", help="measure one worker, too")
     parser.add_argument("--tasks", help="comma-separated; the testbed's if not given")
     parser.add_argument("--plain", help=argparse.SUPPRESS)
@@ -167,8 +166,7 @@ def main() -> None:
     if options.plain is not None:
         print(json.dumps(plain_script(setting, json.loads(options.plain))))
         return
-    arguments = list(options.harness)
-    arguments += [] if options.trials is None else ["--trials", str(options.trials)]
+    arguments = [] if options.trials is None else ["--trials", str(options.trials)]
     arguments += [] if options.seeds is None else ["--seeds", str(options.seeds)]
     folder = Path(tempfile.mkdtemp(prefix="suite-"))
     fetch = [sys.executable, "-m", "harness", "fetch", str(options.study_file), "--testbed", options.testbed]
