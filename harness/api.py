@@ -7,7 +7,7 @@ load("runs/mine").frame()
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ def default_report(ablation: Ablation) -> Path:
 def plan(
     ablation: Ablation,
     store: Path | str | None = None,
+    options: Options | None = None,
     *,
     study_file: Path | None = None,
     allow_mixed: bool = False,
@@ -59,6 +60,7 @@ def plan(
     Args:
         ablation: the ablation.
         store: the store's folder; `runs/<ablation>-<testbed>` if None.
+        options: those of the `run` that is planned; if None, of one that accepts the store's pruned trials.
         study_file: the file of the ablation; the plan then states which runs another version of it made.
         allow_mixed: also judge runs that were made with different library versions or precisions.
 
@@ -73,13 +75,27 @@ def plan(
     folder = Path(store) if store else default_store(ablation)
     records = load_of(folder, ablation.name, ablation.testbed.name).records() if exists(folder) else []
     resolved = contents.resolved(ablation, contents.read(folder))
-    return _plan(resolved, records, folder, study_file, allow_mixed)
+    return _plan(resolved, records, folder, study_file, allow_mixed, options or Options(prune=True))
 
 
-def _plan(ablation: Ablation, records: list[Record], folder: Path, study_file: Path | None, allow_mixed: bool) -> Plan:
-    """Plan from the store only: tasks that records name as missing were unavailable, pruned trials were allowed."""
+def _planner(ablation: Ablation, records: list[Record], options: Options, unavailable: Iterable[str] = ()) -> Planner:
+    retrying = [record.id for record in records if options.retry_failed and record.retryable]
+    return Planner(
+        ablation, records, pruning=options.prune, only=options.only, unavailable=unavailable, retrying=retrying
+    )
+
+
+def _plan(
+    ablation: Ablation,
+    records: list[Record],
+    folder: Path,
+    study_file: Path | None,
+    allow_mixed: bool,
+    options: Options = Options(prune=True),  # noqa: B008  # frozen
+) -> Plan:
+    """Plan from the store only: tasks that records name as missing were unavailable."""
     unavailable = {task for record in records for task in record.missing}
-    planner = Planner(ablation, records, pruning=True, unavailable=unavailable)
+    planner = _planner(ablation, records, options, unavailable)
     grown = until_decided.grown(planner, unlocking.read(folder), allow_mixed=allow_mixed)
     today = None if study_file is None else provenance.file_hash(study_file)
     return replace(grown, audit=cache.read(folder), study_file=today)
@@ -136,10 +152,8 @@ def run(
         for path in damaged:
             tell(console, f"damaged record set aside: {path}")
         hashes = resolve.intact(opened, console)
-        retrying = [record.id for record in records if options.retry_failed and record.retryable]
         resolved = contents.resolved(ablation, hashes)
-        planner = Planner(resolved, records, pruning=options.prune, only=options.only, retrying=retrying)
-        runs = until_decided.grown(planner, log).unfinished()
+        runs = until_decided.grown(_planner(resolved, records, options), log).unfinished()
         if not runs and resolve.unchanged(ablation, hashes):
             return _plan(resolved, records, opened.folder, study_file, allow_mixed)
         # Workers import torch from here on.

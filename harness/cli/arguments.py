@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.spec.ablation import Ablation
 
 
 def study_file(parser: argparse.ArgumentParser, *, trains: bool = True) -> None:
@@ -104,3 +111,22 @@ def workers(parser: argparse.ArgumentParser) -> None:
         help="threads per worker (default: 1, or a GPU's share of the cores); more than one change scores by "
         "about 5e-5 compared with one thread",
     )
+
+
+def only(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option that selects studies; `what` it does with one begins its help."""
+    parser.add_argument("--only", metavar="STUDY", action="append", default=[], help=f"{what} (repeatable)")
+
+
+def check_only(names: Sequence[str], ablation: Ablation) -> None:
+    """Check the names that --only gives.
+
+    Raises:
+        UsageError: a name is no study of the ablation, or the ablation's seeds depend on every study.
+    """
+    if names and ablation.budget.max_seeds is not None:
+        raise UsageError("--until-decided needs every study's final runs; leave out --only")
+    studies = [study.name for study in ablation.studies]
+    for name in names:
+        if name not in studies:
+            raise UsageError(f"--only {name}: no such study; there are {', '.join(studies)}")

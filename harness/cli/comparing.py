@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     of_several.study_file(parser)
-    parser.add_argument("--only", metavar="STUDY", action="append", default=[], help="only this study (repeatable)")
+    of_several.only(parser, "only this study")
     parser.add_argument("--seeds", metavar="N", type=int, help="seeds of each study on each side (default: the file's)")
     parser.add_argument("--rows", metavar="N", type=int, help="train on the first N rows of the testbed")
     parser.add_argument("--epochs", metavar="X", type=float, help="X epochs per run, e.g. 0.5")
@@ -81,9 +81,7 @@ def question(options: argparse.Namespace) -> Question:
     options.tasks = options.tasks or ""
     ablation = declared(argparse.Namespace(**vars(options) | {"store": None, "trials": None}))
     names = [study.name for study in ablation.studies]
-    for name in options.only:
-        if name not in names:
-            raise UsageError(f"--only {name}: no such study; there are {', '.join(names)}")
+    of_several.check_only(options.only, ablation)
     for name in ("workers", "threads"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise UsageError(f"--{name} {getattr(options, name)}: give at least 1, or leave it out")

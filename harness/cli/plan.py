@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.cli import arguments as of_several
 from harness.cli import output
 from harness.cli.overrides import ablation_and_store
+from harness.engine.options import Options
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     of_several.allow_mixed(parser)
     of_several.json(parser)
     of_several.workers(parser)
+    of_several.only(parser, "show only this study")
     parser.add_argument(
         "--detect",
         metavar="X",
@@ -44,7 +46,11 @@ def command(options: argparse.Namespace) -> int:
     from harness.cli.tables import plan_as_dict
 
     ablation, folder = ablation_and_store(options)
-    plan = api.plan(ablation, folder, study_file=options.file, allow_mixed=options.allow_mixed)
+    of_several.check_only(options.only, ablation)
+    if options.only and options.detect is not None:
+        raise UsageError("--detect needs every study's final runs; leave out --only")
+    asked = Options(only=tuple(options.only), prune=True)  # trials that a run with --prune stopped stay done
+    plan = api.plan(ablation, folder, asked, study_file=options.file, allow_mixed=options.allow_mixed)
     needed = _detections(plan, options)
     if options.json:
         return output.print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in needed]} if needed else {}))

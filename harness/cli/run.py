@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-seeds", metavar="N", type=int, help="with --until-decided: maximum number of final seeds per study"
     )
-    parser.add_argument("--only", metavar="STUDY", action="append", default=[], help="run only this study (repeatable)")
+    of_several.only(parser, "run only this study")
     parser.add_argument(
         "--executor",
         choices=("local", "ray", "inline"),
@@ -93,8 +93,17 @@ def command(options: argparse.Namespace) -> int:
     time_limit = 60 * options.time_limit if options.time_limit else None
     if options.audit_only:
         return _audit_only(api.audit(ablation, folder, only=options.only, time_limit=time_limit), ablation)
+    asked = Options(
+        only=tuple(options.only),
+        retry_failed=options.retry_failed,
+        fail_fast=options.fail_fast,
+        prune=options.prune,
+        keep_models=options.keep_models,
+        report_to=tuple(options.report_to),
+        storage=options.storage,
+    )
     if options.dry_run:
-        return output.print_plan(api.plan(ablation, folder), options.workers, options.threads)
+        return output.print_plan(api.plan(ablation, folder, asked), options.workers, options.threads)
     treat_sigterm_as_interrupt()
     store = create(folder, ablation.name, ablation.testbed.name)
     with store.locked():  # a driver that is refused changes nothing
@@ -104,15 +113,7 @@ def command(options: argparse.Namespace) -> int:
     plan = api.run(
         ablation,
         folder,
-        Options(
-            only=tuple(options.only),
-            retry_failed=options.retry_failed,
-            fail_fast=options.fail_fast,
-            prune=options.prune,
-            keep_models=options.keep_models,
-            report_to=tuple(options.report_to),
-            storage=options.storage,
-        ),
+        asked,
         workers=options.workers,
         threads=options.threads,
         executor=options.executor,
@@ -153,13 +154,7 @@ def _checked(options: argparse.Namespace) -> Ablation:
     if options.until_decided != (options.max_seeds is not None):
         raise UsageError("--until-decided and --max-seeds N go together: give both, or neither")
     ablation = declared(options)
-    if ablation.budget.max_seeds is not None and options.only:
-        raise UsageError("--until-decided needs every study's final runs; leave out --only")
-    for name in options.only:
-        if name not in (study.name for study in ablation.studies):
-            raise UsageError(
-                f"--only {name}: no such study; there are {', '.join(study.name for study in ablation.studies)}"
-            )
+    of_several.check_only(options.only, ablation)
     return ablation
 
 

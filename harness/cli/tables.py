@@ -106,8 +106,9 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
             if seconds is None
             else f"about {spell(seconds / workers)} with {counted(workers, 'worker')}"
         )
+    planned = {run.study for run in plan.runs}
     for study in plan.ablation.studies:
-        if (trials := plan.ablation.trials(study)) < plan.ablation.budget.trials:
+        if study.name in planned and (trials := plan.ablation.trials(study)) < plan.ablation.budget.trials:
             lines.append(
                 f"{study.name}: {counted(trials, 'trial')} instead of {plan.ablation.budget.trials}: "
                 "its space has no more points"

@@ -45,6 +45,11 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "endless epochs": (["run", "study.py", "--epochs", "inf"], ["epochs=inf"]),
     "zero workers": (["run", "study.py", "--workers", "0"], ["--workers 0", "at least 1"]),
     "only a study that is none": (["run", "study.py", "--only", "mrn"], ["--only mrn", "cosine, mnr"]),
+    "the plan of a study that is none": (["plan", "study.py", "--only", "mrn"], ["--only mrn", "cosine, mnr"]),
+    "what part of a claim's runs can detect": (
+        ["plan", "study.py", "--only", "mnr", "--detect", ".01"],
+        ["--detect", "leave out --only"],
+    ),
     "fewer seeds at most than at first": (
         ["run", "study.py", "--seeds", "5", "--until-decided", "--max-seeds", "3"],
         ["--max-seeds 3: ", "max_seeds=3", "at least the 5 seeds"],

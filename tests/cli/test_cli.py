@@ -154,6 +154,22 @@ def test_a_dry_run_shows_what_the_run_would_do_and_does_nothing(copy: Path) -> N
     assert "to do" in harness("run", "study.py", "--dry-run", cwd=copy).stdout
 
 
+def test_a_plan_of_one_study_has_its_runs_and_the_untrained_model_s(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(copy)
+    assert main(["plan", "study.py", "--only", "mnr", "--seeds", "4", "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert main(["plan", "study.py", "--seeds", "4", "--json"]) == 0
+    assert runs == [run for run in json.loads(capsys.readouterr().out)["runs"] if run["study"] in ("untrained", "mnr")]
+    assert main(["plan", "study.py", "--only", "mnr", "--seeds", "4"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 to do" in shown
+    assert "cosine" not in shown
+    assert main(["run", "study.py", "--only", "mnr", "--seeds", "4", "--tasks", "STS16,BIOSSES", "--dry-run"]) == 0
+    assert capsys.readouterr().out == shown
+
+
 def test_check_and_report_give_what_the_run_gave(copy: Path) -> None:
     said = (copy / "stdout.txt").read_text()
     code = int((copy / "code.txt").read_text())

@@ -18,6 +18,7 @@ from rich.console import Console
 from harness import Ablation, Budget, Space, choice, log_uniform
 from harness.api import load, plan, run
 from harness.engine import search
+from harness.engine.options import Options
 from harness.planning.plan import TUNE_SEED
 from harness.scores import OBJECTIVE
 from harness.store.folder import Store
@@ -39,6 +40,9 @@ def test_only_what_failed_is_retried_and_only_if_asked(tmp_path: Path) -> None:
 
     driven(broken, tmp_path)
     assert written(tmp_path) == first
+    asked = plan(broken, tmp_path, Options(retry_failed=True))  # the plan of a run is what that run would do
+    assert {run.record.id for run in asked.runs if run.state != "done" and run.record} == failed
+    assert {run.state for run in asked.of("crash", "tune")} == {"to do"}
 
     driven(broken, tmp_path, retry_failed=True)
     again = written(tmp_path)
@@ -108,6 +112,9 @@ def test_pruned_trials_are_recorded_kept_out_of_the_choice_and_done_in_full_with
     best = plan(ablation, tmp_path).of("a", "final", "best")[0].point
     assert best not in {r.point for r in pruned}
 
+    assert plan(ablation, tmp_path).unfinished() == 0
+    again = plan(ablation, tmp_path, Options())  # a run without --prune trains the stopped trials to their end
+    assert {run.trial for run in again.of("a", "tune") if run.state == "to do"} == {r.trial for r in pruned}
     driven(ablation, tmp_path)
     assert {r.outcome for r in load(tmp_path).records()} == {"ok"}
 
