@@ -53,7 +53,8 @@ def command(options: argparse.Namespace) -> int:
                 hub.snapshot(ref, is_model=False, online=hub.reachable())
         except hub.CannotHave as problem:
             raise UsageError(f"--from-hub {options.from_hub}: {problem}") from problem
-    recognised = recognise(read(source).rows, str(options.source or options.from_hub))
+    rows = read(source).rows
+    recognised = recognise(rows, str(options.source or options.from_hub))
     if recognised.form == "nli":
         expression = f"sources.nli({expression})"
     wanted = Wanted(
@@ -61,6 +62,7 @@ def command(options: argparse.Namespace) -> int:
         expression,
         relative(Path(options.model), folder) if Path(options.model).is_dir() else options.model,
         recognised,
+        len(rows),
         recognised.texts[:2],
         None if options.dev is None else relative(options.dev, folder),
         None if options.test is None else relative(options.test, folder),

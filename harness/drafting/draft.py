@@ -17,6 +17,9 @@ TRIALS, SEEDS = 4, 3
 SHARE = 0.1
 """Share of the rows for the dev set, and for the test set."""
 
+FEW = 200
+"""Rows of a test set, below which a draft warns: with so many, a row is worth half a point of accuracy."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -40,6 +43,8 @@ class Wanted:
     """The base model."""
     rows: Recognised
     """What the rows are."""
+    number: int
+    """How many rows there are."""
     by: tuple[str, ...]
     """Columns whose equal and nearly equal texts stay on one side of the division."""
     dev: str | None = None
@@ -194,6 +199,12 @@ def _notes(wanted: Wanted, studies: int) -> tuple[str, ...]:
     if wanted.dev is None:
         by = " and ".join(wanted.by)
         notes.append(f"Rows whose {by} are equal or nearly equal are on one side of the division, so nothing leaks.")
+        if (tested := round(SHARE * wanted.number)) < FEW:
+            notes.append(
+                f"warning: {wanted.number:,} rows make a test set of about {tested}, in which a single row can be "
+                f"worth {100 / max(tested, 1):.0f} points; small differences will stay inconclusive. Give larger sets "
+                "with --dev and --test, or collect more rows."
+            )
     if wanted.rows.form == "scored pairs":
         notes.append(
             f"Scores from {wanted.rows.low:g} to {wanted.rows.high:g} are taken to be possible; else correct range=."

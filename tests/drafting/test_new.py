@@ -81,6 +81,17 @@ def test_what_is_not_used_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert 'columns("title", "body")' in (tmp_path / "mine.py").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("count", "tested", "points"), [(12, "1", "100"), (60, "6", "17"), (2000, None, None)])
+def test_a_test_set_too_small_to_compare_losses_is_said(
+    count: int, tested: str | None, points: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", str(tmp_path / "mine.py"), "--source", str(write(tmp_path, "pairs", count))]) == 0
+    told = capsys.readouterr().out
+    assert ("warning" in told) == (tested is not None)
+    if tested is not None:
+        assert f"{count} rows make a test set of about {tested}, in which a single row can be worth {points}" in told
+
+
 @pytest.mark.parametrize("form", ["nli", "texts"])
 def test_rows_that_say_nothing_of_quality_need_a_measure(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
