@@ -7,28 +7,24 @@ load("runs/mine").frame()
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from harness import provenance
-from harness.audit import cache
 from harness.data.findings import Audit
-from harness.engine import auditing, resolve
+from harness.engine import auditing, planned, resolve
 from harness.engine.options import Options
 from harness.engine.telling import tell
 from harness.errors import HarnessError, TestbedUnavailable
 from harness.executors import ExecutorName
 from harness.planning import unlocking
 from harness.planning.plan import Plan
-from harness.planning.planner import Planner
 from harness.spec.ablation import Ablation
 from harness.store import contents
 from harness.store.folder import create, exists, load, load_of
-from harness.store.records import Record
 from harness.verdicts import until_decided
 
 if TYPE_CHECKING:
@@ -75,30 +71,8 @@ def plan(
     folder = Path(store) if store else default_store(ablation)
     records = load_of(folder, ablation.name, ablation.testbed.name).records() if exists(folder) else []
     resolved = contents.resolved(ablation, contents.read(folder))
-    return _plan(resolved, records, folder, study_file, allow_mixed, options or Options(prune=True))
-
-
-def _planner(ablation: Ablation, records: list[Record], options: Options, unavailable: Iterable[str] = ()) -> Planner:
-    retrying = [record.id for record in records if options.retry_failed and record.retryable]
-    return Planner(
-        ablation, records, pruning=options.prune, only=options.only, unavailable=unavailable, retrying=retrying
-    )
-
-
-def _plan(
-    ablation: Ablation,
-    records: list[Record],
-    folder: Path,
-    study_file: Path | None,
-    allow_mixed: bool,
-    options: Options = Options(prune=True),  # noqa: B008  # frozen
-) -> Plan:
-    """Plan from the store only: tasks that records name as missing were unavailable."""
-    unavailable = {task for record in records for task in record.missing}
-    planner = _planner(ablation, records, options, unavailable)
-    grown = until_decided.grown(planner, unlocking.read(folder), allow_mixed=allow_mixed)
-    today = None if study_file is None else provenance.file_hash(study_file)
-    return replace(grown, audit=cache.read(folder), study_file=today)
+    asked = options or planned.PRUNED_COUNT
+    return planned.plan_of(resolved, records, folder, asked, study_file=study_file, allow_mixed=allow_mixed)
 
 
 def run(
@@ -153,9 +127,9 @@ def run(
             tell(console, f"damaged record set aside: {path}")
         hashes = resolve.intact(opened, console)
         resolved = contents.resolved(ablation, hashes)
-        runs = until_decided.grown(_planner(resolved, records, options), log).unfinished()
+        runs = until_decided.grown(planned.planner_of(resolved, records, options), log).unfinished()
         if not runs and resolve.unchanged(ablation, hashes):
-            return _plan(resolved, records, opened.folder, study_file, allow_mixed)
+            return planned.plan_of(resolved, records, opened.folder, study_file=study_file, allow_mixed=allow_mixed)
         # Workers import torch from here on.
         where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=max(1, runs), threads=threads)
         try:
@@ -174,7 +148,7 @@ def run(
         finally:
             where.stop()
         records = list({**{r.id: r for r in records}, **driver.records}.values())
-        return _plan(ablation, records, opened.folder, study_file, allow_mixed)
+        return planned.plan_of(ablation, records, opened.folder, study_file=study_file, allow_mixed=allow_mixed)
 
 
 def audit(

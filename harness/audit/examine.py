@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from harness.audit import cache, lengths, overlaps
-from harness.data.checks import of_dropped, of_null_labels, of_view
+from harness.audit import cache, lengths, overlaps, unknown_words
+from harness.data.checks import of_dropped, of_null_labels, of_studies, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding
 from harness.data.measured_sets import of_classification, of_retrieval
@@ -16,6 +16,7 @@ from harness.data.overlap import of_overlap
 from harness.data.ranges import innermost, of_labels, of_scores
 from harness.errors import RunFailed
 from harness.reading import beir, materials
+from harness.reading.items import texts_of
 from harness.reading.rows import read
 from harness.spec.ablation import Ablation
 from harness.spec.losses import inputs_of
@@ -80,6 +81,9 @@ def examine(
             findings += of_retrieval(measure.name, beir.load(measure), bed.name)
         if isinstance(measure, Classification):
             findings += of_classification(measure, bed.name)
+        texts = texts_of(measure)
+        read_texts = [*texts.queries, *texts.documents, *texts.single]
+        findings += unknown_words.of_texts(bed, read_texts, measure.name, f"testbed {bed.name}")
         sets |= overlaps.of_measure(measure)
     tasks, left_out = overlaps.of_tasks(bed.tasks, missing, tell)
     shared = list(overlaps.between(bed, built, sets, tasks, tell))
@@ -131,7 +135,7 @@ def _mined(
     ablation: Ablation, view: View, pairs: pd.DataFrame, studies: list[str]
 ) -> tuple[View, pd.DataFrame, list[Finding]]:
     """Mine a view's negatives if the base model mines; if a study does, audit only the pairs."""
-    where = f"{'study' if len(studies) == 1 else 'studies'} {', '.join(studies)}"
+    where = of_studies(studies)
     assert view.mining is not None
     if view.miner != UNTRAINED:
         text = (
@@ -171,7 +175,9 @@ def _of_view(ablation: Ablation, view: View, rows: pd.DataFrame, parts: Mapping[
     drawing = [title for title, part in parts.items() if in_batch(part) and title not in without_duplicates]
     sizes = cache.batch_sizes(ablation) if drawing else ()
     bed = ablation.testbed
-    return of_view(view, rows, list(parts), lengths.most_tokens(bed), lengths.counter(bed), sizes)
+    findings = of_view(view, rows, list(parts), lengths.most_tokens(bed), lengths.counter(bed), sizes)
+    texts = [text for column in view.columns[: view.texts] for text in rows[column]]
+    return findings + unknown_words.of_texts(bed, texts, f"view {view.name!r}", of_studies(list(parts)))
 
 
 def in_batch(part: Part) -> bool:

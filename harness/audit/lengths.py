@@ -41,26 +41,30 @@ def counter(bed: Testbed) -> Callable[[Sequence[str]], list[int]]:
 
     A model without tokenizer.json has a slow tokenizer, and a text has at least as many tokens as words.
     """
+    tokenizer = tokenizer_of(bed)
+    return _words if tokenizer is None else partial(_tokens, tokenizer)
+
+
+def tokenizer_of(bed: Testbed) -> Tokenizer | None:
+    """Return the base model's fast tokenizer, which cuts nothing off; None if its files have none."""
     folder = fetching.locate(bed.base, is_model=True)
-    path = next(
-        (path for path in (folder / "tokenizer.json", *folder.glob("0_*/tokenizer.json")) if path.is_file()), None
-    )
-    return _words if path is None else partial(_tokens, path)
+    found = [path for path in (folder / "tokenizer.json", *folder.glob("0_*/tokenizer.json")) if path.is_file()]
+    return _loaded(found[0]) if found else None
 
 
 def _words(texts: Sequence[str]) -> list[int]:
     return [len(text.split()) for text in texts]
 
 
-def _tokens(path: Path, texts: Sequence[str]) -> list[int]:
-    return [len(encoded.ids) for encoded in _tokenizer(path).encode_batch_fast(list(texts))]
+def _tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    return [len(encoded.ids) for encoded in tokenizer.encode_batch_fast(list(texts))]
 
 
 @cache
-def _tokenizer(path: Path) -> Tokenizer:
+def _loaded(path: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer: Tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

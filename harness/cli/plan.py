@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from harness.cli import arguments as of_several
 from harness.cli import output
 from harness.cli.overrides import ablation_and_store
-from harness.engine.options import Options
+from harness.engine.planned import PRUNED_COUNT
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def command(options: argparse.Namespace) -> int:
     of_several.check_only(options.only, ablation)
     if options.only and options.detect is not None:
         raise UsageError("--detect needs every study's final runs; leave out --only")
-    asked = Options(only=tuple(options.only), prune=True)  # trials that a run with --prune stopped stay done
+    asked = replace(PRUNED_COUNT, only=tuple(options.only))
     plan = api.plan(ablation, folder, asked, study_file=options.file, allow_mixed=options.allow_mixed)
     needed = _detections(plan, options)
     if options.json:

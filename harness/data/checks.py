@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness.data.clean import Dropped, numbered
 from harness.data.findings import Finding, Severity
 from harness.spec.views import View
+from harness.text import counted
 from harness.texts.normal import normalise
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def of_view(
         count: counts the tokens of texts.
         batch_sizes: batch sizes of losses with in-batch negatives; empty if there are none.
     """
-    where = _where(studies)
+    where = of_studies(studies)
     if rows.empty:
         return [Finding("warning", where, "no rows", 0, 0, f"View {view.name!r} makes no rows; give more with --rows.")]
     texts = list(view.columns[: view.texts])
@@ -81,7 +82,7 @@ def of_dropped(
     )
     if number > most * built:
         message += f". This share exceeds {most:.3g}, so something is wrong with the rows; {ALLOW_MORE}"
-    return [Finding(_by_share(number, built, most), _where(studies), "rows left out", number, built, f"{message}.")]
+    return [Finding(_by_share(number, built, most), of_studies(studies), "rows left out", number, built, f"{message}.")]
 
 
 def of_null_labels(rows: Sequence[int], of: int, testbed: str, most: float) -> list[Finding]:
@@ -105,7 +106,8 @@ def _by_share(number: int, of: int, most: float) -> Severity:
     return "error" if number > most * of else "warning"
 
 
-def _where(studies: Sequence[str]) -> str:
+def of_studies(studies: Sequence[str]) -> str:
+    """Return how a finding names studies as its place."""
     return f"{'study' if len(studies) == 1 else 'studies'} {', '.join(studies)}"
 
 
@@ -167,8 +169,9 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
                     f"{negative} equal to {anchor}",
                     equal,
                     len(keys),
-                    f"In {equal:,} rows of view {view.name!r} the {negative} equals the {anchor} except for case and "
-                    "punctuation, so the loss has to separate equal texts. Remove the rows, or choose other negatives.",
+                    f"In {counted(equal, 'row')} of view {view.name!r} the {negative} equals the {anchor} except for "
+                    "case and punctuation, so the loss has to separate equal texts. Remove the rows, or choose other "
+                    "negatives.",
                 )
             )
     equal = int((keys[anchor] == keys[positive]).sum())
@@ -180,9 +183,9 @@ def _equal_columns(view: View, keys: DataFrame, where: str) -> list[Finding]:
                 f"{anchor} equal to {positive}",
                 equal,
                 len(keys),
-                f"In {equal:,} rows ({equal / len(keys):.1%}) of view {view.name!r} the {anchor} equals the {positive} "
-                "except for case and punctuation: the model learns invariance to dropout from them, but no paraphrase. "
-                "Remove them unless this is intended.",
+                f"In {counted(equal, 'row')} ({equal / len(keys):.1%}) of view {view.name!r} the {anchor} equals the "
+                f"{positive} except for case and punctuation: the model learns invariance to dropout from them, but no "
+                "paraphrase. Remove them unless this is intended.",
             )
         )
     return findings

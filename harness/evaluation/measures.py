@@ -93,7 +93,7 @@ def _cosines(left: np.ndarray, right: np.ndarray) -> Floats:
     """Return the cosines of embeddings, shape (items, dimension) each, rounded; raise Diverged if one is not finite."""
     together = np.einsum("ij,ij->i", normalised(left), normalised(right), dtype=np.float64)
     if not np.isfinite(together).all():
-        raise Diverged("the model's embeddings are not finite; lower the learning rate")
+        raise Diverged("the model's embeddings are not finite")
     cosines: Floats = np.round(together, DECIMALS)
     return cosines
 
@@ -111,7 +111,7 @@ def _score_pairs(measure: PairClasses, encoder: Encoder) -> Scored:
     gold = np.array([int(label) for label in labels])
     cosines = _cosines(encoder(left), encoder(right))
     if np.ptp(cosines) == 0:
-        raise Diverged("the model gives every pair the same cosine (its embeddings collapsed); lower the learning rate")
+        raise Diverged("the model gives every pair the same cosine (its embeddings collapsed)")
     lowest, accuracy, f1 = _at_best_thresholds(cosines, gold)
     right_ones = ((cosines >= lowest) == (gold == 1)).astype(float)
     average_precision = float(average_precision_score(gold, cosines))
@@ -145,7 +145,7 @@ def _score_triplets(measure: Triplets, encoder: Encoder) -> Scored:
     queries = encoder(anchors, role="query")
     near, far = (_cosines(queries, encoder(texts, role="document")) for texts in (positives, negatives))
     if positives != negatives and np.ptp([near, far]) == 0 and len({*map(normalise, [*positives, *negatives])}) > 1:
-        raise Diverged("the model gives all pairs the same cosine (its embeddings collapsed); lower the learning rate")
+        raise Diverged("the model gives all pairs the same cosine (its embeddings collapsed)")
     accuracy = _means({"accuracy": (np.sign(near - far) + 1) / 2}, _numbers(len(anchors)))
     return replace(accuracy, groups=groups_of(anchors))
 
@@ -167,9 +167,9 @@ def _score_classification(measure: Classification, encoder: Encoder) -> Scored:
         raise AuditFailed(f"{where}: {what}; give train a text of every label, of which there must be two or more")
     fitted, scored = encoder(train), encoder(test)
     if not (np.isfinite(fitted).all() and np.isfinite(scored).all()):
-        raise Diverged("the model's embeddings are not finite; lower the learning rate")
+        raise Diverged("the model's embeddings are not finite")
     if len({*map(normalise, train)}) > 1 and collapsed(fitted):
-        raise Diverged("the model gives all texts the same embedding (it collapsed); lower the learning rate")
+        raise Diverged("the model gives all texts the same embedding (it collapsed)")
     classifier = LogisticRegression(max_iter=ITERATIONS, random_state=SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # at mteb's number of iterations it is the usual case

@@ -111,7 +111,7 @@ def _best(
     similarities[here, own[here]] = -torch.inf
     values, columns = similarities.topk(min(k, similarities.shape[1]))
     if not (values < torch.inf).all():  # NaN, too, is first in topk
-        raise Diverged("the model's similarities are not finite; lower the learning rate")
+        raise Diverged("the model's similarities are not finite")
     tied = ((similarities >= values[:, -1:]).sum(dim=1) > values.shape[1]).nonzero().squeeze(1)
     if len(tied):
         columns[tied] = _sortable(similarities[tied], query_keys[tied], document_keys).topk(values.shape[1]).indices

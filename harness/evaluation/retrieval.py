@@ -65,13 +65,13 @@ def _sound(pieces: Iterable[np.ndarray], texts: Sequence[str], plural: str) -> I
     first, same = None, True
     for piece in pieces:
         if not np.isfinite(piece).all():
-            raise Diverged(f"the model's embeddings of {plural} are not finite; lower the learning rate")
+            raise Diverged(f"the model's embeddings of {plural} are not finite")
         first = piece[0] if first is None else first
         parts = (piece[start : start + ROWS_A_LOOK] for start in range(0, len(piece), ROWS_A_LOOK))
         same = same and all(collapsed([first, *part]) for part in parts)
         yield piece
     if same and len({normalise(text) for text in texts}) > 1:
-        raise Diverged(f"the model gives all {plural} the same embedding (it collapsed); lower the learning rate")
+        raise Diverged(f"the model gives all {plural} the same embedding (it collapsed)")
 
 
 def _grades(places: np.ndarray, found: RetrievalSet) -> Floats:

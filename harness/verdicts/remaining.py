@@ -22,6 +22,12 @@ HELP = {
 }
 """What helps a run of an outcome that has no scores."""
 
+UNTRAINED_DIVERGED = (
+    "no training changed this model: use a base model that knows the words of the texts (`harness run FILE "
+    "--audit-only` tells of unknown ones) and whose weights are sound"
+)
+"""What helps if the base model itself embeds all texts alike, or gives no finite numbers."""
+
 NOUNS = {"tune": "trial", "repeat": "repeat", "final": "final run"}
 
 NAMED = 3
@@ -41,7 +47,9 @@ def _lack(run: PlannedRun, plan: Plan) -> tuple[str, str, str] | None:
     """Return what a run lacks, why, and what helps; None if it lacks nothing."""
     record = run.record
     if record is not None and (run.state == "failed" or (run.stage not in TUNING and record.outcome != "ok")):
-        return record.outcome, failure(record.error) or "the record names no reason", HELP.get(record.outcome, AGAIN)
+        untrained = run.stage == UNTRAINED and record.outcome == "diverged"
+        helps = UNTRAINED_DIVERGED if untrained else HELP.get(record.outcome, AGAIN)
+        return record.outcome, failure(record.error) or "the record names no reason", helps
     if record is not None and run.state == "done":
         return _without_scores(record) if run.stage not in TUNING and lacks_scores(record, plan) else None
     return "not done", "", AGAIN

@@ -134,6 +134,20 @@ def test_a_seed_that_diverged_counts_as_0_and_is_said_in_the_verdict() -> None:
     assert any("mnr final run seed 2" in line and "score of 0" in line for line in remaining(lost))
 
 
+def test_a_base_model_that_diverges_is_not_told_to_learn_more_slowly() -> None:
+    def change(run: PlannedRun, record: Record) -> Record:
+        lost = run.stage == "untrained" or (run.study, run.seed) == ("mnr", 2)
+        return replace(record, outcome="diverged", scores={}, items={}, error="it collapsed") if lost else record
+
+    made = synthetic.make_ablation(("mnr",), seeds=4, trials=1, tasks=(), expect=[beats("mnr", "untrained")])
+    lines = remaining(synthetic.make(made, quality=WIDE, change=change))
+    (untrained,) = [line for line in lines if line.startswith("diverged: untrained: it collapsed; ")]
+    (trained,) = [line for line in lines if line.startswith("diverged: mnr")]
+    assert "use a base model that knows the words" in untrained
+    assert "learning rate" not in untrained
+    assert "give the study lower learning rates" in trained
+
+
 def test_a_study_that_always_diverges_loses_and_two_such_studies_are_equal() -> None:
     made = synthetic.make_ablation(("softmax", "mnr"), seeds=3, trials=1, tasks=(), expect=[beats("mnr", "softmax")])
     every = [("mnr", seed) for seed in (1, 2, 3)]
