@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from importlib.util import find_spec
-from inspect import signature
+from inspect import getsource, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from sentence_transformers.util import mine_hard_negatives
 from torch import Tensor, nn
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
@@ -113,6 +114,20 @@ def bert_tokenizer(vocabulary: Mapping[str, int], folder: Path, **options: Any) 
     return older
 
 
+def candidates_at_most(most: int, corpus: int, positives: int) -> int:
+    """Return how many candidates `mine_hard_negatives` can consider.
+
+    Before 5.7 it fails if they and the positives are more than the texts of the corpus.
+
+    Args:
+        most: how many should be considered.
+        corpus: number of distinct texts.
+        positives: number of positives of the anchor that has most of them.
+    """
+    takes_any_number = "min(range_max" in getsource(mine_hard_negatives)
+    return most if takes_any_number else min(most, corpus - positives)
+
+
 __all__ = [
     "UNPACKED",
     "BatchSamplers",
@@ -126,6 +141,7 @@ __all__ = [
     "StaticEmbedding",
     "Transformer",
     "bert_tokenizer",
+    "candidates_at_most",
     "column_merging_disabled",
     "embed_columns",
     "evaluation",

@@ -82,7 +82,8 @@ SentenceTransformer.model_type = property(
 )
 if not hasattr(SentenceTransformer, "get_model_kwargs"):  # before 5.2
     SentenceTransformer.get_model_kwargs = lambda model: [
-        name for names in (model.module_kwargs or {}).values() for name in names
+        *(name for names in (model.module_kwargs or {}).values() for name in names),
+        *(name for module in model.modules() for name in getattr(module, "forward_kwargs", ())),  # a Router's "task"
     ]
 Transformer.config = property(lambda transformer: transformer.auto_model.config)
 Transformer.get_embedding_dimension = Transformer.get_word_embedding_dimension

@@ -21,6 +21,7 @@ from filelock import FileLock
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
+from harness.compat import candidates_at_most
 from harness.embedded.build import cache_folder
 from harness.errors import RunFailed
 from harness.executors.library_output import notify_listeners
@@ -125,14 +126,18 @@ def count_drawn(view: View, pairs: pd.DataFrame, base: str) -> int:
 def _nearest(pairs: pd.DataFrame, mining: Mining, model: SentenceTransformer) -> dict[str, list[str]]:
     """Return each anchor's negatives, most similar first; anchors that have none are left out."""
     distinct = pairs.drop_duplicates()[["anchor", "positive"]]
+    positives = int(distinct.groupby("anchor").size().max())
+    candidates = candidates_at_most(CANDIDATES, distinct["positive"].nunique(), positives)
+    if candidates < 1:
+        return {}
     model.eval()
     with torch.inference_mode(), redirect_stderr(StringIO()):  # the library's progress bars cannot be turned off
         triplets = mine_hard_negatives(
             Dataset.from_pandas(distinct, preserve_index=False),
             model,
-            range_max=CANDIDATES,
+            range_max=candidates,
             relative_margin=mining.margin or None,
-            num_negatives=min(mining.negatives + SPARE, CANDIDATES),
+            num_negatives=min(mining.negatives + SPARE, candidates),
             output_format="triplet",
             batch_size=BATCH_SIZE,
             verbose=False,

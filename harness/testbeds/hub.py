@@ -72,11 +72,13 @@ def snapshot(ref: Ref, *, is_model: bool, online: bool) -> Path:
         lacks = str(problem).partition("is incomplete: ")[2].partition(". ")[0]  # huggingface_hub 1.24 and newer
         if lacks:
             raise CannotHave(f"its snapshot in the cache is incomplete: {lacks}") from problem
+        if isinstance(problem.__cause__, HfHubHTTPError):  # huggingface_hub before 1.0 then looks into the cache
+            raise CannotHave(_answered(problem.__cause__)) from problem
         raise CannotHave(
             "it is not in the cache" + ("" if online else f", and {endpoint()} cannot be asked")
         ) from problem
     except HfHubHTTPError as problem:
-        raise CannotHave(f"{endpoint()} answered: {str(problem).splitlines()[0]}") from problem
+        raise CannotHave(_answered(problem)) from problem
     except OSError as problem:
         raise CannotHave(f"the download stopped: {problem}") from problem
     except Exception as problem:  # the HTTP library's own errors, which huggingface_hub does not wrap
@@ -90,6 +92,10 @@ def snapshot(ref: Ref, *, is_model: bool, online: bool) -> Path:
     if is_model and not fnmatch.filter(names, "*.safetensors"):
         raise CannotHave("it has no *.safetensors, and weights in other formats are not loaded: they can run code")
     return Path(folder)
+
+
+def _answered(problem: HfHubHTTPError) -> str:
+    return f"{endpoint()} answered: {str(problem).splitlines()[0]}"
 
 
 def cached_model(repo: str) -> Path | None:

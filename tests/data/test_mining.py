@@ -28,6 +28,7 @@ from sentence_transformers.util import mine_hard_negatives
 
 from harness import Study, testbeds, views
 from harness.api import load
+from harness.compat import candidates_at_most
 from harness.data.mining import mine, with_negatives
 from harness.engine.rows import study_rows, view_rows
 from harness.errors import RunFailed, StudyFileError
@@ -94,6 +95,7 @@ def test_negatives_are_the_most_alike_below_the_margin(cache: Path) -> None:
     assert len(one) == 1, "all rows of an anchor have the same negatives"
 
 
+@pytest.mark.skipif(candidates_at_most(10, 4, 2) < 10, reason="it fails for so few texts before 5.7")
 def test_the_librarys_rows_are_of_distinct_anchors_in_order_and_short_ones_are_left_out(cache: Path) -> None:
     """Why triplets are asked for: rows a, b, a, c come back as a, a, b, c, each with its own negatives."""
     model = fresh_model(testbeds.book.sealed())

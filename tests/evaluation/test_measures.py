@@ -59,6 +59,11 @@ def classes(train: list[tuple[str, Any]], test: list[tuple[str, Any]]) -> Any:
 two_words = st.lists(st.sampled_from(WORDS), min_size=2, max_size=2, unique=True).map(tuple)
 
 
+best_accuracy = evaluation.BinaryClassificationEvaluator.find_best_acc_and_threshold
+splits_ties = best_accuracy([1.0, 1.0], np.array([1, 0]), True)[0] > 0.5
+
+
+@pytest.mark.skipif(splits_ties, reason="the evaluator's threshold separates equal scores before 6.2")
 @few
 @given(seed=st.integers(0, 2**32), rows=st.lists(st.tuples(two_words, st.integers(0, 1)), min_size=2, max_size=60))
 def test_pairs_have_the_figures_of_sentence_transformers(seed: int, rows: list[tuple[tuple[str, str], int]]) -> None:

@@ -243,10 +243,12 @@ def test_ray_makes_a_lost_call_again(tmp_path: Path) -> None:
 
 def test_calls_of_a_lost_node_are_made_again_on_those_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _send_this_module()
+    import ray
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    ray.init(cluster.address, log_to_driver=False)  # to the first node, because a driver does not outlive its own
     second = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     executor = start("ray")

@@ -34,6 +34,7 @@ from harness import (
     sources,
 )
 from harness.api import audit, check, load, plan, report
+from harness.compat import UNPACKED
 from harness.errors import AuditFailed
 from harness.store.items import Values
 from harness.store.records import Record
@@ -210,7 +211,7 @@ def test_further_settings_change_the_run_and_its_id(folder: Path, tmp_path: Path
         "plain": plain,
         "no duplicates": replace(plain, sampler="no_duplicates"),
         "prompted": replace(plain, prompts={"question": "query: "}),
-        "frozen": replace(plain, frozen=["0.model.embeddings"]),
+        "frozen": replace(plain, frozen=[f"0.{'auto_' if UNPACKED else ''}model.embeddings"]),
         "short": replace(plain, settings=Settings(max_seq_length=8)),
         "decay": replace(plain, options={"weight_decay": choice(0.5)}),
     }

@@ -32,6 +32,7 @@ from harness import (
     sources,
 )
 from harness.api import audit, load, plan
+from harness.compat import Pooling
 from harness.store.items import Values
 from harness.store.records import Record
 from harness.verdicts.judge import judge
@@ -93,7 +94,7 @@ def shortened(model: Any) -> float:
 
 
 def pooled_otherwise(model: Any) -> float:
-    model[1].pooling_mode = "cls"
+    model[1] = Pooling(model[1].embedding_dimension, "cls")
     return 0.0
 
 

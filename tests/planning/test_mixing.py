@@ -122,7 +122,7 @@ def test_check_report_and_plan_tell_and_allow_mixed_judges(copy: Path) -> None:
     for path in (store / "records").glob("*.json"):
         record = Record.from_json(path.read_text(encoding="utf-8"), str(path))
         if record.study == "mnr":
-            versions = {**record.provenance["versions"], "sentence-transformers": "6.0.0"}
+            versions = {**record.provenance["versions"], "sentence-transformers": "4.0.0"}
             other = replace(record, provenance={**record.provenance, "versions": versions})
             path.write_text(other.to_json(), encoding="utf-8")
             edited += 1
@@ -130,7 +130,7 @@ def test_check_report_and_plan_tell_and_allow_mixed_judges(copy: Path) -> None:
     refused = harness("check", "study.py", cwd=copy)
     assert refused.returncode == 3
     assert "VERDICT mnr beats cosine: INCOMPLETE" in refused.stdout
-    assert "Its runs were made under different conditions: sentence-transformers 6.0.0 (mnr)" in refused.stdout
+    assert "Its runs were made under different conditions: sentence-transformers 4.0.0 (mnr)" in refused.stdout
     assert harness("check", "study.py", "--allow-mixed", cwd=copy).returncode in (0, 1)
     assert "under different conditions" in harness("plan", "study.py", cwd=copy).stdout
     as_json = json.loads(harness("check", "study.py", "--json", cwd=copy).stdout)

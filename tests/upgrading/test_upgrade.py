@@ -8,12 +8,15 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from inspect import getsourcefile
 from pathlib import Path
 
 import pytest
+import sentence_transformers
 from commandline import GUARD, command, harness
 from wheels import edited, wheel
 
+from harness.compat import UNPACKED, Pooling
 from harness.store.folder import load
 from harness.store.records import Record
 
@@ -27,12 +30,15 @@ ablation = Ablation(
     budget=Budget(trials=2, epochs=1, seeds=2),
 )
 """
-POOLING = "sentence_transformers/sentence_transformer/modules/pooling.py"
-PLANTED = (
-    "mask = attention_mask.unsqueeze(-1).to(token_embeddings.dtype)",
-    "mask = torch.ones_like(attention_mask).unsqueeze(-1).to(token_embeddings.dtype)",
-)
-"""What pooling by the mean multiplies the embeddings of tokens by, and what counts the padding as tokens."""
+POOLING = Path(getsourcefile(Pooling) or "").relative_to(Path(sentence_transformers.__file__).parents[1]).as_posix()
+MULTIPLIED = (
+    "mask = attention_mask.unsqueeze(-1).to(",
+    "attention_mask.unsqueeze(-1).expand(",  # before sentence-transformers 5.4
+)[bool(UNPACKED)]
+"""What pooling by the mean multiplies the embeddings of tokens by, as its code begins."""
+
+PLANTED = (MULTIPLIED, MULTIPLIED.replace("attention_mask", "torch.ones_like(attention_mask)"))
+"""Its code, and what counts the padding as tokens."""
 
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
 SMALL = ("--rows", "64", "--workers", "1")

@@ -397,7 +397,7 @@ def test_a_search_whose_option_is_taken_away_or_changed_starts_anew() -> None:
         plain,
         having(scale=choice(10, 20, 40)),
         having(scale=log_uniform(5, 50)),
-        having(hardness_strength=choice(1, 2)),
+        having(weight_decay=choice(0.1, 0.2)),
     ):
         plan = make_plan(after, records.values())
         assert all(run.record is None for run in plan.of("mnr", "tune"))
