@@ -148,15 +148,23 @@ _LABELLED_PAIRS = {"contrastive": "ContrastiveLoss", "online": "OnlineContrastiv
 _LABELLED_TEXTS = {"batch all": "BatchAllTripletLoss", "batch hard": "BatchHardSoftMarginTripletLoss"}
 
 
+_ALONE = {"texts": "Texts", "nli": "NLI rows"}
+"""Forms of rows that have no measure, as a message names them."""
+
+
 def _measures(wanted: Wanted) -> tuple[str, str]:
     """Return the expressions of dev and test."""
     rows = wanted.rows
     if wanted.dev is not None and wanted.test is not None:
         return f"measures.retrieval({wanted.dev!r})", f"measures.retrieval({wanted.test!r})"
     if rows.form in ("texts", "nli"):
+        used = (*rows.texts, rows.label)
+        others = ", ".join(f"{column.name} ({column.why})" for column in rows.columns if column.name not in used)
         raise UsageError(
-            f"{wanted.source}: {rows.form} alone do not say which model is better; give --dev FOLDER and --test FOLDER "
-            "of a retrieval set (corpus.jsonl, queries.jsonl, qrels/test.tsv), or write other measures by hand"
+            f"{wanted.source}: {', '.join(rows.texts)} {'is' if len(rows.texts) == 1 else 'are'} taken for texts"
+            f"{f', and not used are {others}' if others else ''}. {_ALONE[rows.form]} alone do not say which model is "
+            "better; give --dev FOLDER and --test FOLDER of a retrieval set (corpus.jsonl, queries.jsonl, "
+            "qrels/test.tsv), or write other measures by hand"
         )
     sides = []
     for side in ("dev", "test"):

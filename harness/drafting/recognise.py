@@ -8,7 +8,9 @@ from typing import Any, Literal, TypeAlias
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
 
-from harness.errors import AuditFailed
+from harness.drafting import labels
+from harness.drafting.names import looks_like_data
+from harness.errors import AuditFailed, UsageError
 
 Kind: TypeAlias = Literal["text", "class", "number", "unused"]
 Form: TypeAlias = Literal["triplets", "nli", "scored pairs", "labelled pairs", "pairs", "labelled texts", "texts"]
@@ -23,9 +25,6 @@ CLASSES = ("label", "class", "category", "intent", "topic", "tag", "target", "is
 
 FEWEST = 10
 """Smallest number of rows of which a part can be kept for dev and another for test."""
-
-ALIKE = {"1", "0", "yes", "no", "true", "false", "duplicate", "not duplicate", "y", "n", "match", "no match"}
-"""Texts that say of a pair whether it is alike."""
 
 MOST_CLASSES = 0.05
 """Texts are names of classes if they have at most this share of distinct values, or at most 20 of them."""
@@ -69,8 +68,16 @@ def recognise(rows: pd.DataFrame, where: str) -> Recognised:
         where: the file, for messages.
 
     Raises:
-        AuditFailed: there is no column of texts.
+        AuditFailed: there are too few rows, or no column of texts.
+        UsageError: a name looks like data, or a column may say which texts belong together but cannot be used.
     """
+    row = next((str(name) for name in rows if looks_like_data(str(name))), None)
+    if row is not None:
+        raise UsageError(
+            f"{where}: {row[:80]!r} stands where the name of a column should be, and looks like a part of a row. Write "
+            "a first line of names above the rows, such as question,answer or sentence1,sentence2,score (in JSON and "
+            "parquet, rename the column)"
+        )
     if len(rows) < FEWEST:
         raise AuditFailed(
             f"{where}: only {len(rows)} row{'s' * (len(rows) != 1)}; give at least {FEWEST}, to divide them"
@@ -83,25 +90,22 @@ def recognise(rows: pd.DataFrame, where: str) -> Recognised:
     negatives = [name for name in texts if name.lower().startswith(("negative", "neg_", "hard_neg"))]
     others = [name for name in texts if name not in negatives]
     pair = _in_roles(others)
-    number, kind = _label(columns, "number"), _label(columns, "class")
-    if len(pair) == 2 and negatives:
+    kind = _class(columns)
+    if len(pair) < 2:
+        return Recognised("labelled texts" if kind else "texts", columns, pair, kind)
+    rest = [column.name for column in columns if column.name not in (*pair, *negatives)]
+    if negatives:
+        labels.none_of_triplets(rows, rest, where)
         return Recognised("triplets", columns, (*pair, *negatives))
-    if len(pair) == 2 and {"premise", "hypothesis"} == {*pair} and kind:
+    if {"premise", "hypothesis"} == {*pair} and kind:
         return Recognised("nli", columns, ("premise", "hypothesis"), kind)
-    if len(pair) == 2 and number:
-        low, high = _scale(float(rows[number].min()), float(rows[number].max()))
-        return Recognised("scored pairs", columns, pair, number, low, high)
-    if len(pair) == 2 and kind and set(rows[kind].dropna().unique()) <= {0, 1}:
-        return Recognised("labelled pairs", columns, pair, kind)
-    doubtful = [name for name in _classes(columns) if {str(v).lower() for v in rows[name].dropna().unique()} <= ALIKE]
-    if len(pair) == 2 and doubtful:
-        raise AuditFailed(
-            f"{where}: column {doubtful[0]!r} seems to say which pairs are alike, and without it all pairs would count "
-            "as alike. Write 1 and 0 into it, as numbers, or remove the column"
-        )
-    if len(pair) == 2:
+    label = labels.of_pairs(rows, rest, where)
+    if label is None:
         return Recognised("pairs", columns, pair)
-    return Recognised("labelled texts" if kind else "texts", columns, pair, kind)
+    if not label.scored:
+        return Recognised("labelled pairs", columns, pair, label.name)
+    low, high = _scale(float(rows[label.name].min()), float(rows[label.name].max()))
+    return Recognised("scored pairs", columns, pair, label.name, low, high)
 
 
 def _scale(low: float, high: float) -> tuple[float, float]:
@@ -127,12 +131,15 @@ def _column(values: pd.Series[Any]) -> Column:
             return Column(name, "class", f"{distinct} whole numbers from {span}")
         return Column(name, "unused", f"whole numbers from {span}, and its name says neither score nor label")
     if not there.map(lambda value: isinstance(value, str)).all():
-        return Column(name, "unused", f"{type(there.iloc[0]).__name__} values")
+        other = next(value for value in there if not isinstance(value, str))
+        return Column(name, "unused", f"no column of texts, because of values such as {labels.example(other)}")
     words = there.map(lambda text: len(text.split()))
     if distinct <= max(20, MOST_CLASSES * len(there)) and words.max() <= 5 and distinct < len(there):
         return Column(name, "class", f"{distinct} different short texts")
     if words.max() == 1 and distinct == len(there) and there.map(str.isascii).all():  # Chinese has no spaces
         return Column(name, "unused", "a different single word in each row, as ids are")
+    if labels.mostly_numbers(there) and not _named(name, (*ANCHORS, *POSITIVES)):
+        return Column(name, "unused", f"numbers written as texts, such as {labels.example(there.iloc[0])}")
     what = f"texts of {words.median():g} words in the median, {distinct / len(there):.0%} distinct{empty}"
     return Column(name, "text", what)
 
@@ -151,12 +158,8 @@ def _in_roles(texts: list[str]) -> tuple[str, ...]:
     return tuple(name for name in (first, second) if name is not None)
 
 
-def _classes(columns: tuple[Column, ...]) -> list[str]:
-    return [column.name for column in columns if column.kind == "class"]
-
-
-def _label(columns: tuple[Column, ...], kind: Kind) -> str | None:
-    """Return the column of scores or classes: the one whose name says so, else the only one."""
-    fitting = [column.name for column in columns if column.kind == kind]
-    named = [name for name in fitting if _named(name, SCORES if kind == "number" else CLASSES)]
+def _class(columns: tuple[Column, ...]) -> str | None:
+    """Return the column of classes: the one whose name says so, else the only one."""
+    fitting = [column.name for column in columns if column.kind == "class"]
+    named = [name for name in fitting if _named(name, CLASSES)]
     return next(iter(named or (fitting if len(fitting) == 1 else [])), None)

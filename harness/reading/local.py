@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import shutil
@@ -44,7 +45,7 @@ def load(source: File) -> DataFrame:
     except UnicodeDecodeError as problem:
         raise AuditFailed(
             f"{source}: line {_undecodable(path):,}: it is not in UTF-8. Save it so (Excel: CSV UTF-8), or convert "
-            "it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+            f"it: iconv -f {_encoding(path)} -t UTF-8 OLD > NEW"
         ) from problem
     except Malformed as problem:
         raise AuditFailed(f"{source}: {problem}") from problem
@@ -82,6 +83,12 @@ def _undecodable(path: Path) -> int:
     with _text(path, "surrogateescape") as stream:
         escaped = (line for line, text in enumerate(stream, 1) if any("\udc80" <= c <= "\udcff" for c in text))
         return next(escaped, 1)
+
+
+def _encoding(path: Path) -> str:
+    """Return which encoding a file that is not in UTF-8 probably has; one in UTF-16 starts with a byte order mark."""
+    with _bytes(path) as stream:
+        return "UTF-16" if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
 
 
 def _parquet(path: Path) -> DataFrame:

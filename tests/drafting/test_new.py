@@ -146,6 +146,248 @@ def test_what_cannot_become_a_study_file_is_refused(
     assert not Path("mine.py").exists()
 
 
+def new(folder: Path, rows: list[dict[str, object]], kind: str = "csv") -> int:
+    """Write rows into a file and make a study file of them."""
+    if kind == "csv":
+        with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return main(["new", str(folder / "mine.py"), "--source", str(folder / f"rows.{kind}")])
+
+
+def pairs_with(name: str, values: list[object], count: int = 60) -> list[dict[str, object]]:
+    """Return pairs of texts with a further column, which repeats some values."""
+    rng = random.Random(0)
+    rows: list[dict[str, object]] = [columns("triplets", rng) for _ in range(count)]
+    return [
+        {"text1": row["anchor"], "text2": row["positive"], name: values[n % len(values)]} for n, row in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "shown"),
+    [
+        ("is_duplicate", ["duplicate", "not_duplicate"], "'duplicate', 'not_duplicate'"),
+        ("target", ["positive", "negative"], "'positive', 'negative'"),
+        ("label", ["similar", "dissimilar"], "'similar', 'dissimilar'"),
+        ("label", ["positive"], "'positive'"),
+        ("label", [1, -1], "whole numbers other than 0 and 1 (its values: 1, -1)"),
+        ("label", [1, 2], "whole numbers other than 0 and 1 (its values: 1, 2)"),
+        ("isDuplicate", [1, ""], "30 of 60 rows have none (its values: an empty cell, 1.0)"),
+        ("score", ["3,75", "0,5", "1,25", "5,0"], "'3,75', '0,5', '1,25', ..."),
+        ("score", ["75%", "100%"], "'75%', '100%'"),
+        ("score", [3.75, 1.25, 2.5, "n/a"], "'n/a', '3.75', '1.25', ..."),
+        ("Similarity", [0.25, "NaN"], "'NaN', '0.25'"),
+        ("gold score", [0.25, 0.5, ""], "20 of 60 rows have none"),
+        ("score", [f"{n},5" for n in range(50)], "'0,5', '1,5', '2,5', ..."),
+        ("label", [f"alike for reason {n}" for n in range(60)], "'alike for reason 0'"),
+    ],
+)
+def test_a_label_of_pairs_that_cannot_be_used_is_refused(
+    name: str, values: list[object], shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(tmp_path, pairs_with(name, values)) == 2
+    told = capsys.readouterr().err
+    assert f"column {name!r} seems to say which pairs are alike, and without it all pairs would count as alike" in told
+    assert shown in told
+    assert "Write plain numbers into a column named 'label' (1: alike, 0: not) or 'score'" in told
+    assert "or remove the column" in told
+    assert not (tmp_path / "mine.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("verdict", ["good", "bad"]),
+        ("verdict", ["the second text says the same as the first", "the texts have little in common"]),
+        ("mark", ["x", ""]),
+        ("ähnlich", [0, 1]),
+        ("sameMeaning", [0, 1]),
+        ("wert", [0.25, 0.5, 3.75]),
+        ("wert", [f"{n},5" for n in range(60)]),
+        ("wert", ["0,5", "1", "2,5", "unknown"]),
+        ("stars", [1, 2, 3, 4, 5]),
+        ("stars", list(range(20))),
+        ("percent", list(range(0, 101, 2))),
+        ("label_id", [1, 2]),
+        ("category", ["yes", "no"]),
+        ("topic", [0, 1]),
+        ("source", ["match", "no match"]),
+        ("tag", ["a", "b"]),
+        ("group", [f"group {n}" for n in range(20)]),
+        ("helpful score", [0.5, 0.25]),
+    ],
+)
+def test_a_column_that_may_be_a_label_of_pairs_is_refused(
+    name: str, values: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(tmp_path, pairs_with(name, values)) == 2
+    told = capsys.readouterr().err
+    assert f"column {name!r} may say which pairs are alike" in told
+    assert "its name does not say whether it does" in told
+    assert not (tmp_path / "mine.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("language", ["de", "en"]),
+        ("target_language", ["de", "en"]),
+        ("Source", ["forum", "manual", "mail"]),
+        ("category", ["x", "y"]),
+        ("publication year", [1990, 2000, 2010]),
+        ("length", list(range(28, 52))),
+        ("qid1", [4, 7, 9]),
+        ("number", list(range(60))),
+        ("place", list(range(60))),
+        ("views", list(range(100, 121))),
+        ("maker", [f"maker {n}" for n in range(21)]),
+        ("flag", ["x"]),
+        ("verdict", [1]),
+        ("score", [""]),
+        ("comment", [f"see the notes on row {n}" for n in range(60)]),
+    ],
+)
+def test_a_column_that_says_nothing_of_pairs_is_not_used(
+    name: str, values: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(tmp_path, pairs_with(name, values)) == 0
+    told = capsys.readouterr().out
+    assert "The rows are pairs." in told
+    line = next(line for line in told.splitlines() if line.startswith(f"column {name}:"))
+    assert line.endswith("; not used")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "form"),
+    [
+        ("label", [1.0, 0.0], "labelled pairs"),
+        ("Is Duplicate", [1, 0], "labelled pairs"),
+        ("gold_label", [1, 0], "labelled pairs"),
+        ("target", [0.25, 1.0], "scored pairs"),
+        ("human_score", [0, 1], "scored pairs"),
+        ("similarity", [1, 2, 5], "scored pairs"),
+    ],
+)
+def test_the_name_of_a_label_of_pairs_is_understood(
+    name: str, values: list[object], form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(tmp_path, pairs_with(name, values)) == 0
+    assert f"The rows are {form}." in capsys.readouterr().out
+    assert f'score="{name}"' in (tmp_path / "mine.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "turned"),
+    [
+        ("distance", [0.0, 1.25, 5.0], "score = 5 - distance"),
+        ("is_different", [0, 1], "score = 1 - is_different"),
+        ("dissimilarity", [0.5, 0.25], "score = 0.5 - dissimilarity"),
+        ("not_duplicate", [0, 1], "score = 1 - not_duplicate"),
+        ("rank", list(range(1, 11)), "score = 10 - rank"),
+        ("mismatch", ["yes", "no"], "score = maximum - mismatch"),
+        ("different", [1], "score = 1 - different"),
+    ],
+)
+def test_a_column_that_says_the_opposite_is_refused(
+    name: str, values: list[object], turned: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(tmp_path, pairs_with(name, values)) == 2
+    told = capsys.readouterr().err
+    assert f"column {name!r} seems to say which pairs are alike, but by its name a larger value means less" in told
+    assert turned in told
+    assert not (tmp_path / "mine.py").exists()
+
+
+@pytest.mark.parametrize("values", [["3.75", "1.25"], [True, None], [[1], [0]], [{"is": 1}, {"is": 0}], [1, "0"]])
+def test_labels_of_json_that_are_no_numbers_are_refused(
+    values: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(tmp_path, pairs_with("label", values), "jsonl") == 2
+    assert "column 'label' seems to say which pairs are alike" in capsys.readouterr().err
+    assert new(tmp_path, pairs_with("wert", values), "jsonl") == 2
+    assert "column 'wert' may say which pairs are alike" in capsys.readouterr().err
+
+
+def test_two_labels_of_pairs_are_refused_and_others_do_not_matter_beside_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = pairs_with("score", [0.5, 0.25])
+    assert new(tmp_path, [{**row, "human_score": n} for n, row in enumerate(rows)]) == 2
+    assert "columns 'score' and 'human_score' all seem to say which pairs are alike" in capsys.readouterr().err
+    assert new(tmp_path, [{"category": n % 2, **row, "distance": n} for n, row in enumerate(rows)]) == 0
+    assert "The rows are scored pairs." in capsys.readouterr().out
+    assert 'score="score"' in (tmp_path / "mine.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "code"), [("label", [0, 1], 2), ("margin", [0.5, 2.5], 2), ("lang", "ab", 0)]
+)
+def test_triplets_with_a_label_are_refused(
+    name: str, values: list[object], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(0)
+    assert new(tmp_path, [{**columns("triplets", rng), name: values[n % 2]} for n in range(60)]) == code
+    told = capsys.readouterr()
+    assert (f"column {name!r} may say which texts belong together" in told.err) == (code == 2)
+    assert ("The rows are triplets." in told.out) == (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "cell"),
+    [
+        ("a boat is on the river,the dog sings,0.5", "a boat is on the river"),
+        ("blue boat,red boat,3.75", "3.75"),
+        ("blue boat,red boat,1", "1"),
+        ("blue boat,red boat,75%", "75%"),
+        ("Wer singt?,das Kind,x", "Wer singt?"),
+        (f"{'質問' * 31},回答,x", "質問" * 31),
+    ],
+)
+def test_a_first_row_that_is_no_header_is_refused(
+    names: str, cell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"the dog sees boat {n},the man hears song {n},{n % 5}\n" for n in range(30))
+    source = tmp_path / "rows.csv"
+    source.write_text(f"{names}\n{rows}", encoding="utf-8")
+    assert main(["new", str(tmp_path / "mine.py"), "--source", str(source)]) == 2
+    told = capsys.readouterr().err
+    assert f"{cell!r} stands where the name of a column should be" in told
+    assert "Write a first line of names above the rows" in told
+    source.write_text(f"Question of customer,Answer (short),Score 0-5\n{rows}", encoding="utf-8")
+    assert main(["new", str(tmp_path / "mine.py"), "--source", str(source)]) == 0
+    assert "The rows are scored pairs." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([["a boat"], ["a dog", "a lamp"]], "answer (no column of texts, because of values such as ['a boat'])"),
+        ([5, "a boat", "a dog"], "answer (no column of texts, because of values such as 5)"),
+        ([3.0, 1370.0], "answer (whole numbers from 3 to 1370, and its name says neither score nor label)"),
+    ],
+)
+def test_why_a_column_is_not_taken_for_texts_is_said(
+    values: list[object], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"question": row["text1"], "answer": row["answer"]} for row in pairs_with("answer", values)]
+    assert new(tmp_path, rows, "jsonl") == 2
+    told = capsys.readouterr().err
+    assert f"question is taken for texts, and not used are {why}. Texts alone do not say" in told
+
+
+def test_numbers_written_as_texts_are_no_text_of_a_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"score": f"{n % 50},5", **row} for n, row in enumerate(pairs_with("year", [1990]))]
+    assert new(tmp_path, rows) == 2
+    assert "column 'score' seems to say which pairs are alike" in capsys.readouterr().err
+    rows = [{"question": row["text1"], "answer": f"{n % 50}.5 %"} for n, row in enumerate(rows)]
+    assert new(tmp_path, rows) == 0
+    assert "The rows are pairs." in capsys.readouterr().out
+
+
 def test_texts_without_spaces_are_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
         {"質問": f"これは質問番号{n}ですか", "回答": f"はい、これは{n}番目の回答です" if n % 5 else None}
