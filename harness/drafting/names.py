@@ -34,6 +34,17 @@ _HARMLESS = {
 }
 
 
+_NEGATIVE = {
+    *("negative", "negatives", "neg", "negs", "rejected", "wrong", "incorrect", "bad", "distractor", "irrelevant"),
+    *("contradiction", "unrelated", "dissimilar", "nonrelevant"),
+}
+
+
+def is_negative(name: str) -> bool:
+    """Return whether a column of texts holds, by its name, those that do not belong to the others of their rows."""
+    return bool(_NEGATIVE & {*_words(name)})
+
+
 def meaning(name: str) -> Meaning:
     """Return what a name says of a column's values.
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
 
 from harness.drafting import labels
-from harness.drafting.names import looks_like_data
+from harness.drafting.names import is_negative, looks_like_data, meaning
 from harness.errors import AuditFailed, UsageError
 
 Kind: TypeAlias = Literal["text", "class", "number", "unused"]
@@ -18,7 +18,7 @@ Form: TypeAlias = Literal["triplets", "nli", "scored pairs", "labelled pairs", "
 ANCHORS = ("anchor", "query", "question", "premise", "sentence1", "text1", "sentence_a", "title", "prompt", "input")
 POSITIVES = (
     *("positive", "answer", "document", "passage", "hypothesis", "sentence2", "text2", "sentence_b", "body"),
-    *("response", "context", "abstract", "description", "output"),
+    *("response", "context", "abstract", "description", "output", "pos", "chosen", "entailment"),
 )
 SCORES = ("score", "similarity", "similarity_score", "relevance", "rating", "gold")
 CLASSES = ("label", "class", "category", "intent", "topic", "tag", "target", "is_duplicate")
@@ -87,9 +87,10 @@ def recognise(rows: pd.DataFrame, where: str) -> Recognised:
     if not texts:
         seen = ", ".join(f"{column.name} ({column.why})" for column in columns) or "no columns"
         raise AuditFailed(f"{where}: no column of texts was recognised; it has {seen}. Write the study file by hand")
-    negatives = [name for name in texts if name.lower().startswith(("negative", "neg_", "hard_neg"))]
+    negatives = [name for name in texts if is_negative(name)]
     others = [name for name in texts if name not in negatives]
-    pair = _in_roles(others)
+    content = [name for name in others if meaning(name) != "harmless"]  # "source" is one, unless "target" is the other
+    pair = _in_roles(content if len(content) > 1 else others)
     kind = _class(columns)
     if len(pair) < 2:
         return Recognised("labelled texts" if kind else "texts", columns, pair, kind)
@@ -98,6 +99,11 @@ def recognise(rows: pd.DataFrame, where: str) -> Recognised:
         labels.none_of_triplets(rows, rest, where)
         return Recognised("triplets", columns, (*pair, *negatives))
     if {"premise", "hypothesis"} == {*pair} and kind:
+        if set(rows[kind].dropna().unique()) <= {0, 1, -1}:
+            raise UsageError(
+                f"{where}: column {kind!r} has two labels, of which either may mean that the premise entails the "
+                "hypothesis. Write the words entailment, neutral and contradiction into it"
+            )
         return Recognised("nli", columns, ("premise", "hypothesis"), kind)
     label = labels.of_pairs(rows, rest, where)
     if label is None:
@@ -136,8 +142,11 @@ def _column(values: pd.Series[Any]) -> Column:
     words = there.map(lambda text: len(text.split()))
     if distinct <= max(20, MOST_CLASSES * len(there)) and words.max() <= 5 and distinct < len(there):
         return Column(name, "class", f"{distinct} different short texts")
-    if words.max() == 1 and distinct == len(there) and there.map(str.isascii).all():  # Chinese has no spaces
-        return Column(name, "unused", "a different single word in each row, as ids are")
+    if words.max() == 1 and there.map(str.isascii).all():  # Chinese has no spaces
+        if distinct == len(there):
+            return Column(name, "unused", "a different single word in each row, as ids are")
+        if meaning(name) == "harmless":
+            return Column(name, "unused", f"{distinct:,} different single words, and by its name no texts")
     if labels.mostly_numbers(there) and not _named(name, (*ANCHORS, *POSITIVES)):
         return Column(name, "unused", f"numbers written as texts, such as {labels.example(there.iloc[0])}")
     what = f"texts of {words.median():g} words in the median, {distinct / len(there):.0%} distinct{empty}"

@@ -337,6 +337,45 @@ def test_triplets_with_a_label_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("names", "view"),
+    [
+        (("neg", "query", "pos"), ("query", "pos", "neg")),
+        (("prompt", "rejected", "chosen"), ("prompt", "chosen", "rejected")),
+        (("Hard Negative", "a", "b"), ("a", "b", "Hard Negative")),
+        (("question", "wrongAnswer", "right"), ("question", "right", "wrongAnswer")),
+        (("author", "frage", "antwort"), ("frage", "antwort")),
+        (("source", "target"), ("source", "target")),
+    ],
+)
+def test_texts_have_the_roles_of_their_names_in_any_order(
+    names: tuple[str, ...], view: tuple[str, ...], tmp_path: Path
+) -> None:
+    rng = random.Random(0)
+    assert new(tmp_path, [{name: say(rng, 7) for name in names} for _ in range(60)]) == 0
+    declared = {study.view.columns for study in load_study_file(tmp_path / "mine.py").studies}  # type: ignore[union-attr]
+    assert declared == {view, view[:2]}
+
+
+def test_ids_that_occur_again_are_no_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"doc_id": f"D{n % 30}", **row} for n, row in enumerate(pairs_with("date", [f"2020-1-{n}" for n in range(30)]))
+    ]
+    assert new(tmp_path, rows) == 0
+    told = capsys.readouterr().out
+    assert "column doc_id: 30 different single words, and by its name no texts; not used" in told
+    assert "column date: 30 different single words, and by its name no texts; not used" in told
+    assert 'columns("text1", "text2")' in (tmp_path / "mine.py").read_text(encoding="utf-8")
+
+
+def test_two_labels_of_premises_and_hypotheses_do_not_say_which_is_entailment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(0)
+    assert new(tmp_path, [{**columns("nli", rng), "label": n % 2 or -(n % 4 == 0)} for n in range(60)]) == 2
+    assert "column 'label' has two labels, of which either may mean" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("names", "cell"),
     [
         ("a boat is on the river,the dog sings,0.5", "a boat is on the river"),
