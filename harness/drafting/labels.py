@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
@@ -19,7 +18,7 @@ from harness.drafting.names import meaning
 from harness.errors import UsageError
 
 ALIKE = {
-    *("1", "0", "-1", "yes", "no", "true", "false", "y", "n", "duplicate", "not duplicate", "match", "no match"),
+    *("1", "0", "yes", "no", "true", "false", "y", "n", "duplicate", "not duplicate", "match", "no match"),
     *("similar", "dissimilar", "not similar", "positive", "negative", "relevant", "irrelevant", "not relevant"),
 }
 """Texts, in lower case and with blanks, that say of a pair whether it is alike, whatever the column's name."""
@@ -101,8 +100,6 @@ def _problem(values: pd.Series[Any]) -> str | None:
         return f"{values.isna().sum():,} of {len(values):,} rows have none"
     if not is_numeric_dtype(values):
         return "it holds texts or other values that are no plain numbers"
-    if not np.isfinite(values.astype(float)).all():
-        return "some of its values are not finite"
     if meaning(str(values.name)) == "label" and not _fractions(values) and not set(values.unique()) <= {0, 1}:
         return "its values are whole numbers other than 0 and 1"
     return None
@@ -142,7 +139,7 @@ def _fractions(numbers: pd.Series[Any]) -> bool:
 def _plain(value: Any) -> str:
     """Return a value as `ALIKE` has it."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return " ".join(re.split(r"[\s_-]+", text.lower().strip())) if not _NUMBER.fullmatch(text) else text
+    return " ".join(re.split(r"[\s_-]+", text.lower().strip(" -_")))
 
 
 def _refusal(values: pd.Series[Any]) -> str:

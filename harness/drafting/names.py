@@ -52,14 +52,14 @@ def meaning(name: str) -> Meaning:
         "score" or "label": the larger, the more alike, by all of its words. "opposite": the larger, the less alike.
         "harmless": they are ids, sources, dates or the like. "unknown": anything else.
     """
-    words = {*(in_order := _words(name))}
+    words = {*_words(name)}
     said = words & (_SCORE | _LABEL)
     if words & _OPPOSITE or (said and words & _NEGATION):
         return "opposite"
     if said and words <= said | _FILLER:
         return "label" if said & _LABEL else "score"
     # A target_language is a language, but a label_id may be a label.
-    return "harmless" if words & _HARMLESS and said <= {"target"} and in_order[-1] != "target" else "unknown"
+    return "harmless" if words & _HARMLESS and said <= {"target"} else "unknown"
 
 
 def _words(name: str) -> list[str]:

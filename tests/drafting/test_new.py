@@ -215,6 +215,10 @@ def test_a_label_of_pairs_that_cannot_be_used_is_refused(
         ("label_id", [1, 2]),
         ("category", ["yes", "no"]),
         ("topic", [0, 1]),
+        ("topic", [1, -1]),
+        ("topic", [1, ""]),
+        ("wert", [f"{n}%" for n in range(0, 100, 2)]),
+        ("wert", [f"{n},5" if n % 5 < 3 else f"unclear {n}" for n in range(50)]),
         ("source", ["match", "no match"]),
         ("tag", ["a", "b"]),
         ("group", [f"group {n}" for n in range(20)]),
@@ -248,6 +252,7 @@ def test_a_column_that_may_be_a_label_of_pairs_is_refused(
         ("flag", ["x"]),
         ("verdict", [1]),
         ("score", [""]),
+        ("comment", [f"{n},5" if n % 5 < 2 else f"unclear {n}" for n in range(60)]),
         ("comment", [f"see the notes on row {n}" for n in range(60)]),
     ],
 )
@@ -259,6 +264,10 @@ def test_a_column_that_says_nothing_of_pairs_is_not_used(
     assert "The rows are pairs." in told
     line = next(line for line in told.splitlines() if line.startswith(f"column {name}:"))
     assert line.endswith("; not used")
+
+
+def test_a_different_text_in_each_of_few_rows_is_no_label(tmp_path: Path) -> None:
+    assert new(tmp_path, pairs_with("comment", [f"see note {n}" for n in range(15)], count=15)) == 0
 
 
 @pytest.mark.parametrize(
@@ -378,7 +387,7 @@ def test_two_labels_of_premises_and_hypotheses_do_not_say_which_is_entailment(
 @pytest.mark.parametrize(
     ("names", "cell"),
     [
-        ("a boat is on the river,the dog sings,0.5", "a boat is on the river"),
+        ("a boat,a boat swims there,x", "a boat swims there"),
         ("blue boat,red boat,3.75", "3.75"),
         ("blue boat,red boat,1", "1"),
         ("blue boat,red boat,75%", "75%"),
@@ -419,10 +428,13 @@ def test_why_a_column_is_not_taken_for_texts_is_said(
 
 
 def test_numbers_written_as_texts_are_no_text_of_a_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"score": f"{n % 50},5", **row} for n, row in enumerate(pairs_with("year", [1990]))]
+    pairs = [(row["text1"], row["text2"]) for row in pairs_with("year", [1990])]
+    rows: list[dict[str, object]] = [
+        {"wert": f"{n % 50},5", "frage": first, "antwort": second} for n, (first, second) in enumerate(pairs)
+    ]
     assert new(tmp_path, rows) == 2
-    assert "column 'score' seems to say which pairs are alike" in capsys.readouterr().err
-    rows = [{"question": row["text1"], "answer": f"{n % 50}.5 %"} for n, row in enumerate(rows)]
+    assert "column 'wert' may say which pairs are alike" in capsys.readouterr().err
+    rows = [{"question": first, "answer": f"{n % 50}.5 %"} for n, (first, _) in enumerate(pairs)]
     assert new(tmp_path, rows) == 0
     assert "The rows are pairs." in capsys.readouterr().out
 
