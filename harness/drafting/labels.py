@@ -61,8 +61,8 @@ def of_pairs(rows: pd.DataFrame, others: Sequence[str], where: str) -> PairLabel
             "that is meant, and remove the others"
         )
     if usable:
-        whole = set(rows[usable[0]].unique()) <= {0, 1}
-        return PairLabel(usable[0], scored=meaning(usable[0]) == "score" or not whole)
+        binary = set(rows[usable[0]].unique()) <= {0, 1}
+        return PairLabel(usable[0], scored=meaning(usable[0]) == "score" or not binary)
     doubtful = next((name for name in others if _may_say(rows[name])), None)
     if doubtful is not None:
         raise UsageError(f"{where}: {_refusal(rows[doubtful])}")

@@ -25,14 +25,14 @@ _OPPOSITE = {
 _NEGATION = {"not", "non", "un"}
 
 _HARMLESS = {
-    *("id", "ids", "idx", "index", "uuid", "guid", "key", "qid", "pid", "did", "docid", "number", "row", "line"),
+    *("id", "ids", "idx", "index", "uuid", "guid", "qid", "pid", "docid", "row", "line", "name", "code"),
     *("language", "languages", "lang", "locale", "country", "source", "origin", "split", "fold", "subset", "dataset"),
     *("corpus", "file", "filename", "path", "url", "link", "site", "domain", "topic", "topics", "category"),
     *("categories", "genre", "theme", "section", "chapter", "page", "version", "license", "publisher", "journal"),
     *("author", "user", "date", "year", "month", "week", "day", "time", "timestamp", "created", "updated", "length"),
     *("len", "words", "tokens", "chars", "characters", "price", "city"),
 }
-
+"""Last words of names of columns that say nothing of pairs."""
 
 _NEGATIVE = {
     *("negative", "negatives", "neg", "negs", "rejected", "wrong", "incorrect", "bad", "distractor", "irrelevant"),
@@ -52,14 +52,15 @@ def meaning(name: str) -> Meaning:
         "score" or "label": the larger, the more alike, by all of its words. "opposite": the larger, the less alike.
         "harmless": they are ids, sources, dates or the like. "unknown": anything else.
     """
-    words = {*_words(name)}
+    in_order = _words(name)
+    words = {*in_order}
     said = words & (_SCORE | _LABEL)
     if words & _OPPOSITE or (said and words & _NEGATION):
         return "opposite"
     if said and words <= said | _FILLER:
         return "label" if said & _LABEL else "score"
-    # A target_language is a language, but a label_id may be a label.
-    return "harmless" if words & _HARMLESS and said <= {"target"} else "unknown"
+    # A target_language is a language, but a label_id may be a label, and user_feedback is no user.
+    return "harmless" if {*in_order[-1:]} & _HARMLESS and said <= {"target"} else "unknown"
 
 
 def _words(name: str) -> list[str]:

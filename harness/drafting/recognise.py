@@ -20,8 +20,8 @@ POSITIVES = (
     *("positive", "answer", "document", "passage", "hypothesis", "sentence2", "text2", "sentence_b", "body"),
     *("response", "context", "abstract", "description", "output", "pos", "chosen", "entailment"),
 )
-SCORES = ("score", "similarity", "similarity_score", "relevance", "rating", "gold")
-CLASSES = ("label", "class", "category", "intent", "topic", "tag", "target", "is_duplicate")
+CLASSES = ("category", "intent", "topic", "tag")
+"""Names of classes of texts, beside those that also say of pairs whether they are alike."""
 
 FEWEST = 10
 """Smallest number of rows of which a part can be kept for dev and another for test."""
@@ -89,8 +89,8 @@ def recognise(rows: pd.DataFrame, where: str) -> Recognised:
         raise AuditFailed(f"{where}: no column of texts was recognised; it has {seen}. Write the study file by hand")
     negatives = [name for name in texts if is_negative(name)]
     others = [name for name in texts if name not in negatives]
-    content = [name for name in others if meaning(name) != "harmless"]  # "source" is one, unless "target" is the other
-    pair = _in_roles(content if len(content) > 1 else others)
+    content = [name for name in others if _is_content(rows[name])]
+    pair = _in_roles(content if len(content) > 1 else others)  # source and target are both texts
     kind = _class(columns)
     if len(pair) < 2:
         return Recognised("labelled texts" if kind else "texts", columns, pair, kind)
@@ -114,6 +114,14 @@ def recognise(rows: pd.DataFrame, where: str) -> Recognised:
     return Recognised("scored pairs", columns, pair, label.name, low, high)
 
 
+def _is_content(texts: pd.Series[Any]) -> bool:
+    """Return whether texts are rather those of a pair than instructions, verdicts or metadata, by name and values."""
+    if _named(str(texts.name), (*ANCHORS, *POSITIVES)):
+        return True
+    distinct = texts.nunique()
+    return meaning(str(texts.name)) != "harmless" and (distinct > labels.FEW or 2 * distinct > len(texts))
+
+
 def _scale(low: float, high: float) -> tuple[float, float]:
     """Return the lowest and highest possible score: the narrowest usual scale that holds those that occur."""
     ends = next((end for end in (1.0, 5.0, 10.0, 100.0) if high <= end), high)
@@ -128,13 +136,14 @@ def _column(values: pd.Series[Any]) -> Column:
     distinct = there.map(repr).nunique()
     empty = f", {1 - len(there) / len(values):.0%} empty" if len(there) < len(values) else ""
     if is_bool_dtype(there) or (is_numeric_dtype(there) and set(there.unique()) <= {0, 1}):
-        return Column(name, "number" if _named(name, SCORES) else "class", "0 or 1")
+        return Column(name, "number" if meaning(name) == "score" else "class", "0 or 1")
     if is_numeric_dtype(there):
         span = f"{there.min():g} to {there.max():g}"
-        if (is_float_dtype(there) and (there % 1 != 0).any()) or _named(name, SCORES):
+        if (is_float_dtype(there) and (there % 1 != 0).any()) or meaning(name) == "score":
             return Column(name, "number", f"numbers from {span}")
-        if distinct <= max(20, MOST_CLASSES * len(there)) and _named(name, CLASSES):
-            return Column(name, "class", f"{distinct} whole numbers from {span}")
+        if _named_class(name):
+            few = distinct <= max(20, MOST_CLASSES * len(there))
+            return Column(name, "class" if few else "unused", f"{distinct:,} different whole numbers from {span}")
         return Column(name, "unused", f"whole numbers from {span}, and its name says neither score nor label")
     if not there.map(lambda value: isinstance(value, str)).all():
         other = next(value for value in there if not isinstance(value, str))
@@ -157,6 +166,10 @@ def _named(name: str, names: tuple[str, ...]) -> bool:
     return name.lower().strip() in names
 
 
+def _named_class(name: str) -> bool:
+    return _named(name, CLASSES) or meaning(name) == "label"
+
+
 def _in_roles(texts: list[str]) -> tuple[str, ...]:
     """Return anchor and positive by name, else by position; one text if there is no second."""
     anchor = next((name for name in texts if _named(name, ANCHORS)), None)
@@ -170,5 +183,5 @@ def _in_roles(texts: list[str]) -> tuple[str, ...]:
 def _class(columns: tuple[Column, ...]) -> str | None:
     """Return the column of classes: the one whose name says so, else the only one."""
     fitting = [column.name for column in columns if column.kind == "class"]
-    named = [name for name in fitting if _named(name, CLASSES)]
+    named = [name for name in fitting if _named_class(name)]
     return next(iter(named or (fitting if len(fitting) == 1 else [])), None)

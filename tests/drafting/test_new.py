@@ -223,6 +223,7 @@ def test_a_label_of_pairs_that_cannot_be_used_is_refused(
         ("tag", ["a", "b"]),
         ("group", [f"group {n}" for n in range(20)]),
         ("helpful score", [0.5, 0.25]),
+        ("user_feedback", ["up", "down"]),
     ],
 )
 def test_a_column_that_may_be_a_label_of_pairs_is_refused(
@@ -279,6 +280,7 @@ def test_a_different_text_in_each_of_few_rows_is_no_label(tmp_path: Path) -> Non
         ("target", [0.25, 1.0], "scored pairs"),
         ("human_score", [0, 1], "scored pairs"),
         ("similarity", [1, 2, 5], "scored pairs"),
+        ("Mean rating", [1, 2, 5], "scored pairs"),
     ],
 )
 def test_the_name_of_a_label_of_pairs_is_understood(
@@ -376,6 +378,27 @@ def test_ids_that_occur_again_are_no_texts(tmp_path: Path, capsys: pytest.Captur
     assert 'columns("text1", "text2")' in (tmp_path / "mine.py").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("instruction", "code"),
+    [
+        (["Find the passage that answers this question"], 0),
+        (["Both say the same of it all", "They have little in common"], 2),
+    ],
+)
+def test_a_text_that_most_rows_share_is_no_text_of_a_pair(
+    instruction: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"first": instruction[n % len(instruction)], "frage": row["text1"], "antwort": row["text2"]}
+        for n, row in enumerate(pairs_with("year", [1990]))
+    ]
+    assert new(tmp_path, rows) == code
+    if code:
+        assert "column 'first' may say which pairs are alike" in capsys.readouterr().err
+    else:
+        assert 'columns("frage", "antwort")' in (tmp_path / "mine.py").read_text(encoding="utf-8")
+
+
 def test_two_labels_of_premises_and_hypotheses_do_not_say_which_is_entailment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -415,6 +438,7 @@ def test_a_first_row_that_is_no_header_is_refused(
     [
         ([["a boat"], ["a dog", "a lamp"]], "answer (no column of texts, because of values such as ['a boat'])"),
         ([5, "a boat", "a dog"], "answer (no column of texts, because of values such as 5)"),
+        (list(range(60)), "answer (whole numbers from 0 to 59, and its name says neither score nor label)"),
         ([3.0, 1370.0], "answer (whole numbers from 3 to 1370, and its name says neither score nor label)"),
     ],
 )
