@@ -162,7 +162,7 @@ def _measures(wanted: Wanted) -> tuple[str, str]:
         others = ", ".join(f"{column.name} ({column.why})" for column in rows.columns if column.name not in used)
         raise UsageError(
             f"{wanted.source}: {', '.join(rows.texts)} {'is' if len(rows.texts) == 1 else 'are'} taken for texts"
-            f"{f', and not used are {others}' if others else ''}. {_ALONE[rows.form]} alone do not say which model is "
+            f"{f'; not used: {others}' if others else ''}. {_ALONE[rows.form]} alone do not say which model is "
             "better; give --dev FOLDER and --test FOLDER of a retrieval set (corpus.jsonl, queries.jsonl, "
             "qrels/test.tsv), or write other measures by hand"
         )

@@ -362,7 +362,7 @@ def test_texts_have_the_roles_of_their_names_in_any_order(
     names: tuple[str, ...], view: tuple[str, ...], tmp_path: Path
 ) -> None:
     rng = random.Random(0)
-    assert new(tmp_path, [{name: say(rng, 7) for name in names} for _ in range(60)]) == 0
+    assert new(tmp_path, [{name: say(rng, 7) for name in names} for _ in range(15)]) == 0
     declared = {study.view.columns for study in load_study_file(tmp_path / "mine.py").studies}  # type: ignore[union-attr]
     assert declared == {view, view[:2]}
 
@@ -397,6 +397,21 @@ def test_a_text_that_most_rows_share_is_no_text_of_a_pair(
         assert "column 'first' may say which pairs are alike" in capsys.readouterr().err
     else:
         assert 'columns("frage", "antwort")' in (tmp_path / "mine.py").read_text(encoding="utf-8")
+
+
+def test_queries_that_have_many_documents_are_texts_of_a_pair(tmp_path: Path) -> None:
+    rows = [
+        {"wer": row["text1"], "query": f"which dog sings song {n % 15} best", "passage": row["text2"]}
+        for n, row in enumerate(pairs_with("year", [1990]))
+    ]
+    assert new(tmp_path, rows) == 0
+    assert 'columns("query", "passage")' in (tmp_path / "mine.py").read_text(encoding="utf-8")
+
+
+def test_too_many_whole_numbers_are_no_classes_of_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, object]] = [{"text": row["text1"], "label": n} for n, row in enumerate(pairs_with("x", [1]))]
+    assert new(tmp_path, rows) == 2
+    assert "not used: label (60 different whole numbers from 0 to 59). Texts alone" in capsys.readouterr().err
 
 
 def test_two_labels_of_premises_and_hypotheses_do_not_say_which_is_entailment(
@@ -448,7 +463,7 @@ def test_why_a_column_is_not_taken_for_texts_is_said(
     rows = [{"question": row["text1"], "answer": row["answer"]} for row in pairs_with("answer", values)]
     assert new(tmp_path, rows, "jsonl") == 2
     told = capsys.readouterr().err
-    assert f"question is taken for texts, and not used are {why}. Texts alone do not say" in told
+    assert f"question is taken for texts; not used: {why}. Texts alone do not say" in told
 
 
 def test_numbers_written_as_texts_are_no_text_of_a_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
