@@ -11,11 +11,11 @@ from harness.audit import cache, lengths, overlaps, unknown_words
 from harness.data.checks import of_dropped, of_null_labels, of_studies, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding
-from harness.data.measured_sets import of_classification, of_retrieval
+from harness.data.measured_sets import of_measure
 from harness.data.overlap import of_overlap
-from harness.data.ranges import innermost, of_labels, of_scores
+from harness.data.ranges import innermost, of_labels
 from harness.errors import RunFailed
-from harness.reading import beir, materials
+from harness.reading import materials
 from harness.reading.items import texts_of
 from harness.reading.rows import read
 from harness.spec.ablation import Ablation
@@ -24,7 +24,6 @@ from harness.spec.parts import Part
 from harness.spec.study import UNTRAINED
 from harness.spec.views import View, named
 from harness.testbeds import fetching
-from harness.testbeds.measure_kinds import Classification, Retrieval, Sts
 from harness.testbeds.refs import EMBEDDED
 from harness.testbeds.sources import Source
 
@@ -74,13 +73,7 @@ def examine(
         if measure.name in missing:
             continue
         tell(f"measure {measure.name}")
-        if isinstance(measure, Sts):
-            pairs = materials.load_sts(measure)
-            findings += of_scores(measure.name, (pairs.sentence1, pairs.sentence2), pairs.gold, measure.range, bed.name)
-        if isinstance(measure, Retrieval):
-            findings += of_retrieval(measure.name, beir.load(measure), bed.name)
-        if isinstance(measure, Classification):
-            findings += of_classification(measure, bed.name)
+        findings += of_measure(measure, bed.name)
         texts = texts_of(measure)
         read_texts = [*texts.queries, *texts.documents, *texts.single]
         findings += unknown_words.of_texts(bed, read_texts, measure.name, f"testbed {bed.name}")

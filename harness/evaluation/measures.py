@@ -20,7 +20,7 @@ from harness.evaluation.encoder import DECIMALS, Encoder, collapsed, normalised
 from harness.evaluation.own import score_own
 from harness.evaluation.retrieval import score_retrieval
 from harness.reading import beir
-from harness.reading.items import columns, labelled
+from harness.reading.items import as_classes, columns, fault_of_classes, fault_of_pairs, labelled
 from harness.store.items import Pairs
 from harness.testbeds.measure_kinds import Classification, Own, PairClasses, Retrieval, Triplets
 from harness.texts.normal import normalise
@@ -102,12 +102,8 @@ def _score_pairs(measure: PairClasses, encoder: Encoder) -> Scored:
     """Return the figures of sentence-transformers' BinaryClassificationEvaluator; accuracy has a value a pair."""
     where = f"measure {measure.name!r}"
     (left, right), labels = labelled(measure.source, (measure.text1, measure.text2), measure.label, where)
-    other = next((label for label in labels if label not in (0, 1, "0", "1")), None)
-    if other is not None or len({int(label) for label in labels}) < 2:
-        what = "are all the same" if other is None else f"have the value {other!r}"
-        raise AuditFailed(
-            f"{where}: the labels of {measure.source} {what}; pairs need the labels 0 and 1, both of them"
-        )
+    if fault := fault_of_pairs(labels):
+        raise AuditFailed(f"{where}: {measure.source}: {fault}")
     gold = np.array([int(label) for label in labels])
     cosines = _cosines(encoder(left), encoder(right))
     if np.ptp(cosines) == 0:
@@ -159,12 +155,9 @@ def _score_classification(measure: Classification, encoder: Encoder) -> Scored:
     where = f"measure {measure.name!r}"
     (train,), seen = labelled(measure.train, (measure.text,), measure.label, where)
     (test,), asked = labelled(measure.test, (measure.text,), measure.label, where)
-    if not all(isinstance(label, int) for label in [*seen, *asked]):
-        seen, asked = [*map(str, seen)], [*map(str, asked)]
-    new = sorted(set(asked) - set(seen))
-    if new or len(set(seen)) < 2:
-        what = f"test labels that train lacks: {new[:3]}" if new else f"only one label in train: {seen[0]!r}"
-        raise AuditFailed(f"{where}: {what}; give train a text of every label, of which there must be two or more")
+    if fault := fault_of_classes(seen, asked):
+        raise AuditFailed(f"{where}: {fault}")
+    seen, asked = as_classes(seen, asked)
     fitted, scored = encoder(train), encoder(test)
     if not (np.isfinite(fitted).all() and np.isfinite(scored).all()):
         raise Diverged("the model's embeddings are not finite")

@@ -124,3 +124,29 @@ def _label(value: Any) -> int | str | None:
     if isinstance(value, str):
         return value if value.strip() else None
     return int(value) if isinstance(value, int | float) and math.isfinite(value) and value == int(value) else None
+
+
+def fault_of_pairs(labels: Sequence[Any]) -> str | None:
+    """Return why pairs with these labels cannot be scored, None if they can."""
+    other = next((label for label in labels if label not in (0, 1, "0", "1")), None)
+    if other is None and len({int(label) for label in labels}) == 2:
+        return None
+    what = "are all the same" if other is None else f"have the value {other!r}"
+    return f"the labels {what}; pairs need the labels 0 and 1, both of them"
+
+
+def fault_of_classes(train: Sequence[int | str], test: Sequence[int | str]) -> str | None:
+    """Return why a classifier fitted on texts with some labels cannot be scored on others, None if it can."""
+    seen, asked = as_classes(train, test)
+    new = sorted(set(asked) - set(seen))
+    if not new and len(set(seen)) > 1:
+        return None
+    what = f"test labels that train lacks: {new[:3]}" if new else f"only one label in train: {seen[0]!r}"
+    return f"{what}; give train a text of every label, of which there must be two or more"
+
+
+def as_classes(train: Sequence[Any], test: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Return the labels of both sets as integers if all are, otherwise as texts, so that 1 and "1" are the same."""
+    if all(isinstance(label, int) for label in [*train, *test]):
+        return list(train), list(test)
+    return [*map(str, train)], [*map(str, test)]

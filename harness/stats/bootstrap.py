@@ -17,6 +17,9 @@ from harness.stats.intervals import Floats
 RESAMPLES = 3999
 """Number of resamples. RESAMPLES + 1 is a round number, so that the usual tails are whole numbers of resamples."""
 
+FEWEST = 3
+"""Smallest number of items, or of groups of items, that resamples can be drawn from."""
+
 _BLOCK = 1024  # resamples that are computed at once
 _STRIDE = 64  # length of the stretches of sorted pairs that `_above` processes in parallel
 
@@ -102,9 +105,9 @@ def checked(gold: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Floats]:
     """Return gold scores, shape (items,), and predictions, shape (models, items); raise ValueError if unfit."""
     x, ys = np.asarray(gold, float), np.atleast_2d(np.asarray(predictions, float))
     n = len(x)
-    if x.ndim != 1 or ys.ndim != 2 or ys.shape[1] != n or n < 3:
+    if x.ndim != 1 or ys.ndim != 2 or ys.shape[1] != n or n < FEWEST:
         raise ValueError(
-            f"gold has shape {x.shape} and predictions {ys.shape}; they must be n and k x n with n of at least 3"
+            f"gold has shape {x.shape} and predictions {ys.shape}; they must be n and k x n with n of at least {FEWEST}"
         )
     if not (np.isfinite(x).all() and np.isfinite(ys).all()):
         raise ValueError("gold and predictions must be finite")

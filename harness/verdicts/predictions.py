@@ -11,11 +11,9 @@ from functools import lru_cache
 import numpy as np
 
 from harness.stats import bootstrap, intervals, resampled
+from harness.stats.bootstrap import FEWEST
 from harness.store.items import Pairs
 from harness.store.records import Record
-
-FEWEST = 3
-"""Smallest number of items that resamples can be drawn from."""
 
 _ROUNDING = 1e-3
 """Tolerance between a record's score and the score of its predictions, which may be rounded."""
