@@ -79,7 +79,7 @@ def coverage_over_pairs(pairs: int, samples: int, resamples: int = 399) -> float
     covered = 0
     for seed in range(samples):
         gold, models = draw(random, pairs)
-        old, new = (resampled_spearman(gold, scores, resamples, seed) for scores in models)
+        old, new = (resampled_spearman(gold, scores, resamples=resamples, seed=seed) for scores in models)
         found = intervals.percentile_interval(new - old)
         covered += found.low <= truth <= found.high
     return covered / samples

@@ -28,6 +28,19 @@ def groups_of(texts: Sequence[str], *others: Sequence[Hashable]) -> tuple[int, .
     return () if len(set(groups)) == len(groups) else groups
 
 
+def groups_of_equal(keys: Sequence[Hashable]) -> tuple[int, ...]:
+    """Return the number of each item's group, where only equal items are joined: a copy is no further evidence.
+
+    Args:
+        keys: what equal items share, one value an item, e.g. the normalised text.
+
+    Returns:
+        Numbers from 0 in the order of the items; empty if no two items are equal.
+    """
+    groups = _joined(len(keys), keys)
+    return () if len(set(groups)) == len(groups) else groups
+
+
 def _joined(count: int, *properties: Sequence[Hashable]) -> tuple[int, ...]:
     """Return the number of each item's group: items with an equal property that is not None are in one."""
     groups = Groups(count)

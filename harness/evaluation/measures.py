@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
 from harness.errors import AuditFailed, Diverged
-from harness.evaluation.dependence import groups_of
+from harness.evaluation.dependence import groups_of, groups_of_equal
 from harness.evaluation.encoder import DECIMALS, Encoder, collapsed, normalised
 from harness.evaluation.own import score_own
 from harness.evaluation.retrieval import score_retrieval
@@ -23,7 +23,7 @@ from harness.reading import beir
 from harness.reading.items import as_classes, columns, fault_of_classes, fault_of_pairs, labelled
 from harness.store.items import Pairs
 from harness.testbeds.measure_kinds import Classification, Own, PairClasses, Retrieval, Triplets
-from harness.texts.normal import normalise
+from harness.texts.normal import normalise, pair_keys
 
 Floats = NDArray[np.float64]
 
@@ -112,8 +112,9 @@ def _score_pairs(measure: PairClasses, encoder: Encoder) -> Scored:
     right_ones = ((cosines >= lowest) == (gold == 1)).astype(float)
     average_precision = float(average_precision_score(gold, cosines))
     figures = {"average_precision": average_precision, "accuracy": accuracy, "f1": f1}
-    pairs = Pairs(tuple(gold.astype(float).tolist()), tuple(cosines.tolist()))
-    return Scored(figures, _numbers(len(gold)), {"accuracy": tuple(right_ones.tolist())}, pairs=pairs)
+    groups = groups_of_equal(pair_keys(left, right))
+    pairs = Pairs(tuple(gold.astype(float).tolist()), tuple(cosines.tolist()), groups)
+    return Scored(figures, _numbers(len(gold)), {"accuracy": tuple(right_ones.tolist())}, groups, pairs)
 
 
 def _at_best_thresholds(cosines: Floats, gold: NDArray[Any]) -> tuple[float, float, float]:
@@ -169,4 +170,5 @@ def _score_classification(measure: Classification, encoder: Encoder) -> Scored:
         predicted = classifier.fit(fitted, seen).predict(scored)
     by_text = _means({"accuracy": (predicted == np.array(asked)).astype(float)}, _numbers(len(test)))
     f1 = float(f1_score(asked, predicted, average="macro"))
-    return Scored({**by_text.figures, "f1": f1}, by_text.ids, by_text.values)
+    groups = groups_of_equal([*map(normalise, test)])
+    return Scored({**by_text.figures, "f1": f1}, by_text.ids, by_text.values, groups)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,7 @@ from mteb.types import EncodeKwargs
 
 from harness.errors import Diverged, RunFailed
 from harness.evaluation import measures
+from harness.evaluation.dependence import groups_of_equal
 from harness.evaluation.encoder import BATCH_SIZE, DECIMALS, Embed, Encoder, EvaluatedModel, normalised
 from harness.evaluation.mteb_tasks import parts, reading_labels_once, subsets, task, task_pairs, task_refs
 from harness.reading import materials
@@ -63,8 +64,12 @@ def score_measure(encoder: Encoder, measure: Measure, in_full: bool = False) -> 
     if isinstance(measure, Sts):
         sts = materials.load_sts(measure)
         predictions, figures = score_sts(encoder, sts)
-        figures |= score_truncated(encoder, sts) if in_full else {}
-        return MeasureScores(_named(measure, figures), predictions if in_full else None)
+        if not in_full:
+            return MeasureScores(_named(measure, figures))
+        groups = groups_of_equal(pair_keys(sts.sentence1, sts.sentence2))
+        return MeasureScores(
+            _named(measure, {**figures, **score_truncated(encoder, sts)}), replace(predictions, groups=groups)
+        )
     # a copy, because a measure of one's own must not change what the following measures see, nor what is saved
     model = copy.deepcopy(encoder.model) if isinstance(measure, Own) else encoder.model
     scored = measures.score(measure, encoder, model)

@@ -6,6 +6,7 @@ with the same seed. Therefore differences between the results of two calls are p
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,7 +25,9 @@ _BLOCK = 1024  # resamples that are computed at once
 _STRIDE = 64  # length of the stretches of sorted pairs that `_above` processes in parallel
 
 
-def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def resampled_spearman(
+    gold: ArrayLike, predictions: ArrayLike, groups: Sequence[int] = (), resamples: int = RESAMPLES, seed: int = 0
+) -> Floats:
     """Return the models' mean Spearman correlation in each resample; ties have their mean rank in that resample.
 
     A resample of n pairs with replacement is given by n counts. The mean rank of pair i in it, less one half, is the
@@ -35,6 +38,8 @@ def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int =
     Args:
         gold: gold scores, shape (pairs,).
         predictions: scores, shape (models, pairs).
+        groups: the number of each pair's group, from 0; whole groups are drawn, because their pairs depend on each
+            other (see `resampled.resampled_mean`). Empty if every pair is its own group.
         resamples: number of resamples.
         seed: seed of the resamples.
 
@@ -42,12 +47,12 @@ def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int =
         Correlations, shape (resamples,); NaN where a model gives all pairs of the resample the same score.
 
     Raises:
-        ValueError: fewer than three pairs, shapes that do not match, or numbers that are not finite.
+        ValueError: fewer than three pairs or groups, shapes that do not match, or numbers that are not finite.
     """
     x, ys = checked(gold, predictions)
     total = np.zeros(resamples)
     models = [(_stretches(scores), _Ties.of(scores)) for scores in ys]
-    for block in _gold_side(tuple(x), resamples, seed):
+    for block in _gold_side(tuple(x), tuple(groups), resamples, seed):
         for order, ties in models:
             covariance = _above(block, order) + ties.halved(block)
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -55,12 +60,16 @@ def resampled_spearman(gold: ArrayLike, predictions: ArrayLike, resamples: int =
     return total / len(ys)
 
 
-def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def resampled_pearson(
+    gold: ArrayLike, predictions: ArrayLike, groups: Sequence[int] = (), resamples: int = RESAMPLES, seed: int = 0
+) -> Floats:
     """Return the models' mean Pearson correlation in each resample.
 
     Args:
         gold: gold scores, shape (pairs,).
         predictions: scores, shape (models, pairs).
+        groups: the number of each pair's group, from 0; whole groups are drawn, because their pairs depend on each
+            other (see `resampled.resampled_mean`). Empty if every pair is its own group.
         resamples: number of resamples.
         seed: seed of the resamples, which are those of `resampled_spearman`.
 
@@ -72,8 +81,9 @@ def resampled_pearson(gold: ArrayLike, predictions: ArrayLike, resamples: int = 
     """
     x, ys = checked(gold, predictions)
     x, ys = x - x.mean(), ys - ys.mean(axis=1, keepdims=True)  # avoids cancellation in the sums of squares
-    n, result = len(x), []
-    for counts in (block.astype(float) for block in draws(n, resamples, seed)):
+    result = []
+    for counts in (block.astype(float) for block in item_draws(len(x), groups, resamples, seed)):
+        n = counts.sum(axis=0)
         x_mean, y_means = x @ counts / n, ys @ counts / n
         x_spread = x**2 @ counts / n - x_mean**2
         y_spread = ys**2 @ counts / n - y_means**2
@@ -125,6 +135,28 @@ def draws(n: int, resamples: int, seed: int) -> list[NDArray[np.uint16]]:
     return blocks
 
 
+def item_draws(n: int, groups: Sequence[int], resamples: int, seed: int) -> Iterator[NDArray[np.uint16]]:
+    """Yield blocks of resamples that draw whole groups: the count of each item, shape (n, resamples of the block).
+
+    Args:
+        n: number of items.
+        groups: the number of each item's group, from 0; empty if every item is its own group.
+        resamples: number of resamples.
+        seed: seed of the resamples, which are those of `draws` over as many groups.
+
+    Raises:
+        ValueError: fewer than three groups.
+    """
+    if len(groups) == 0:
+        yield from draws(n, resamples, seed)
+        return
+    number = np.asarray(groups)
+    if (drawn := int(number.max()) + 1) < FEWEST:
+        raise ValueError(f"{drawn} groups of items; resamples need at least {FEWEST}")
+    for counts in draws(drawn, resamples, seed):
+        yield counts[number]
+
+
 @dataclass(frozen=True)
 class _Block:
     """Some resamples, with everything that depends on the gold scores only.
@@ -153,20 +185,20 @@ class _Block:
 
 
 @lru_cache(maxsize=2)
-def _gold_side(gold: tuple[float, ...], resamples: int, seed: int) -> list[_Block]:
+def _gold_side(gold: tuple[float, ...], groups: tuple[int, ...], resamples: int, seed: int) -> list[_Block]:
     x, blocks, start = np.asarray(gold), [], 0
     order, (_, level, lengths) = x.argsort(kind="stable"), np.unique(x, return_inverse=True, return_counts=True)
-    ties, n = _Ties.of(x), len(x)
-    for counts_of in draws(n, resamples, seed):
-        size = counts_of.shape[1]
-        pairs = np.zeros((n + 1, 2, size), np.float32)
+    ties = _Ties.of(x)
+    for counts_of in item_draws(len(x), groups, resamples, seed):
+        size, n = counts_of.shape[1], counts_of.sum(axis=0, dtype=float)
+        pairs = np.zeros((len(x) + 1, 2, size), np.float32)
         pairs[:-1, 0] = counts_of
         counts = pairs[:-1, 0]
         levels = np.add.reduceat(counts[order].astype(float), np.cumsum(lengths) - lengths, axis=0)
         ranks = (np.cumsum(levels, axis=0) - levels / 2)[level]
         pairs[:-1, 1] = (ranks - n / 2) * counts  # they sum to 0, so the models' ranks need not be centred
         own = np.einsum("ij,ij->j", pairs[:-1, 1].astype(float), counts / 2)
-        untied = (n**3 - _cubes(counts)) / 12
+        untied = (n * n * n - _cubes(counts)) / 12
         place = slice(start, start + size)
         blocks.append(_Block(place, pairs, own, untied - ties.spread(counts), untied))
         start += size

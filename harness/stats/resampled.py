@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.stats.bootstrap import RESAMPLES, checked, draws
+from harness.stats.bootstrap import FEWEST, RESAMPLES, checked, draws, item_draws
 from harness.stats.intervals import Floats
 
 
@@ -32,14 +32,14 @@ def resampled_mean(values: ArrayLike, groups: Sequence[int] = (), resamples: int
     by_item = finite.mean(axis=0)
     number = np.arange(len(by_item)) if len(groups) == 0 else np.asarray(groups)
     sums, sizes = np.bincount(number, by_item), np.bincount(number).astype(float)
-    if len(sums) < 3:
-        raise ValueError(f"{len(sums)} groups of items; resamples need at least 3")
+    if len(sums) < FEWEST:
+        raise ValueError(f"{len(sums)} groups of items; resamples need at least {FEWEST}")
     blocks = (counts.astype(float) for counts in draws(len(sums), resamples, seed))
     return np.concatenate([sums @ counts / (sizes @ counts) for counts in blocks])
 
 
 def resampled_average_precision(
-    gold: ArrayLike, predictions: ArrayLike, resamples: int = RESAMPLES, seed: int = 0
+    gold: ArrayLike, predictions: ArrayLike, groups: Sequence[int] = (), resamples: int = RESAMPLES, seed: int = 0
 ) -> Floats:
     """Return the models' mean average precision in each resample of the pairs.
 
@@ -49,6 +49,7 @@ def resampled_average_precision(
     Args:
         gold: labels, 0 or 1, shape (pairs,).
         predictions: scores, shape (models, pairs).
+        groups: the number of each pair's group, as in `resampled_mean`.
         resamples: number of resamples.
         seed: seed of the resamples, which are those of `resampled_spearman`.
 
@@ -60,7 +61,7 @@ def resampled_average_precision(
     """
     x, ys = checked(gold, predictions)
     result = []
-    for counts in (block.astype(float) for block in draws(len(x), resamples, seed)):
+    for counts in (block.astype(float) for block in item_draws(len(x), groups, resamples, seed)):
         with np.errstate(invalid="ignore", divide="ignore"):
             result.append(np.mean([average_precision(x, scores, counts) for scores in ys], axis=0))
     return np.concatenate(result)

@@ -15,14 +15,20 @@ class Pairs:
     """Gold scores or labels, from 0 to 1."""
     cosine: tuple[float, ...]
     """Cosine similarities of the model."""
+    groups: tuple[int, ...] = ()
+    """The number of each pair's group, in the same order, if some pairs are equal; empty otherwise, and in records
+    from before equal pairs were drawn together."""
 
     def __post_init__(self) -> None:
         if len(self.gold) != len(self.cosine):
             raise ValueError("its cosines are not one for each pair")
+        if self.groups and len(self.groups) != len(self.gold):
+            raise ValueError("its groups are not one for each pair")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the predictions as JSON's types."""
-        return {"gold": self.gold, "cosine": self.cosine}
+        groups = {"groups": self.groups} if self.groups else {}
+        return {"gold": self.gold, "cosine": self.cosine, **groups}
 
 
 @dataclass(frozen=True)

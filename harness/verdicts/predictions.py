@@ -76,7 +76,7 @@ def predictions_of(record: Record, figure: str) -> Predictions | None:
     if items is None:
         return None
     if isinstance(items, Pairs):
-        return Predictions(name, items.gold, items.cosine) if name in _OF_PAIRS else None
+        return Predictions(name, items.gold, items.cosine, items.groups) if name in _OF_PAIRS else None
     values = items.by_figure.get(name)
     return None if values is None else Predictions(name, items.ids, values, items.groups)
 
@@ -92,8 +92,10 @@ def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
     n = len(predictions.values)
     if len(predictions.items) != n or n < 1:
         return f"has damaged predictions of {measure}"
-    if n < FEWEST:
-        return f"has predictions for {n} items of {measure}, and an interval over items needs at least {FEWEST}"
+    different = predictions.independent if predictions.figure in _OF_PAIRS else n  # pairs are grouped if they are equal
+    if different < FEWEST:
+        items = f"{different} {'different ' * (different < n)}items"
+        return f"has predictions for {items} of {measure}, and an interval over items needs at least {FEWEST}"
     if not np.isfinite(predictions.values).all():
         return f"has predictions of {measure} that are not numbers"
     again = predictions.score
@@ -112,7 +114,9 @@ def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
 def _is_defined(predictions: Predictions) -> bool:
     if predictions.figure not in _OF_PAIRS:
         return True
-    return bootstrap.is_defined(predictions.values) and bootstrap.is_defined(predictions.items)
+    first = np.unique(predictions.drawn, return_index=True)[1] if predictions.drawn else slice(None)
+    columns = (predictions.values, predictions.items)
+    return all(bootstrap.is_defined(np.asarray(column)[first]) for column in columns)  # one item speaks for its group
 
 
 def mean_resampled(predictions: Sequence[Predictions]) -> intervals.Floats | None:
@@ -131,6 +135,6 @@ def _mean_resampled(
     values: tuple[tuple[float, ...], ...],
 ) -> intervals.Floats:
     correlation = _OF_PAIRS.get(figure)
-    mean = resampled.resampled_mean(values, groups) if correlation is None else correlation[1](items, values)
+    mean = resampled.resampled_mean(values, groups) if correlation is None else correlation[1](items, values, groups)
     mean.flags.writeable = False
     return mean

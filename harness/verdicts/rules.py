@@ -161,23 +161,28 @@ def p_value(claim: Claim, evidence: Evidence) -> float:
 
 
 def _notes(evidence: Evidence) -> tuple[str, ...]:
-    """Return notes about the items that differ, and about seeds that had no effect, or none on this figure."""
-    if evidence.differing is not None and evidence.resampled is not None:
-        items = evidence.unit.removeprefix("test ")
-        depend = evidence.independent != evidence.items
-        groups = (
-            f"{counted(evidence.independent or 0, 'group')} (the same relevant documents, or questions of one template)"
+    """Return notes about the items that differ or are grouped, and about seeds without an effect, or on this figure."""
+    return (*_of_items(evidence), *_of_seeds(evidence))
+
+
+def _of_items(evidence: Evidence) -> tuple[str, ...]:
+    """Return a note about the items that differ, and the groups that they form if some depend on each other."""
+    if evidence.resampled is None or evidence.items is None:
+        return ()
+    items = evidence.unit.removeprefix("test ")
+    said = [f"{evidence.differing:,} of {evidence.items:,} {items} differ."] if evidence.differing is not None else []
+    if evidence.independent not in (None, evidence.items):
+        equal = {"pairs": "equal pairs", "texts": "equal texts"}
+        why = equal.get(items, "the same relevant documents, or questions of one template")
+        they = "They" if said else f"The {evidence.items:,} {items}"
+        groups = f"{counted(evidence.independent or 0, 'group')} ({why})"
+        said.append(
+            f"{they} form only {groups}, too few to draw: the interval over {evidence.unit} is about further ones of "
+            "the same kind."
+            if evidence.effective == evidence.items
+            else f"{they} form {groups}, which say as much as {evidence.effective:,.0f} of equal size."
         )
-        few = evidence.effective == evidence.items
-        said = (
-            f"They form only {groups}, too few to draw: the interval over {evidence.unit} is about further ones of the "
-            "same kind."
-            if few
-            else f"They form {groups}, which say as much as {evidence.effective:,.0f} of equal size."
-        )
-        grouped = f" {said}" if depend else ""
-        return (f"{evidence.differing:,} of {evidence.items:,} {items} differ.{grouped}", *_of_seeds(evidence))
-    return _of_seeds(evidence)
+    return (" ".join(said),) if said else ()
 
 
 def _of_seeds(evidence: Evidence) -> tuple[str, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from harness.stats.bootstrap import RESAMPLES, resampled_pearson
+from harness.stats.bootstrap import RESAMPLES, resampled_pearson, resampled_spearman
 from harness.stats.resampled import average_precision, resampled_average_precision, resampled_mean
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -84,6 +87,48 @@ def test_items_that_depend_on_each_other_are_no_further_evidence() -> None:
 def test_two_groups_are_too_few() -> None:
     with pytest.raises(ValueError, match="2 groups of items"):
         resampled_mean(np.arange(6.0), [0, 0, 0, 1, 1, 1])
+
+
+Bootstrap = Callable[..., np.ndarray]
+
+OF_PAIRS: dict[str, tuple[Bootstrap, Callable[[np.ndarray, np.ndarray], float]]] = {
+    "spearman": (resampled_spearman, lambda gold, scores: scipy.stats.spearmanr(gold, scores).statistic),
+    "pearson": (resampled_pearson, lambda gold, scores: scipy.stats.pearsonr(gold, scores).statistic),
+    "average precision": (resampled_average_precision, average_precision_score),
+}
+
+
+@pytest.mark.parametrize(("resampled", "score"), OF_PAIRS.values(), ids=OF_PAIRS)
+def test_groups_of_pairs_are_drawn_as_wholes(
+    resampled: Bootstrap, score: Callable[[np.ndarray, np.ndarray], float]
+) -> None:
+    """Groups of one to many pairs, so that resamples differ in size, with ties in both columns."""
+    random = np.random.default_rng(3)
+    number = random.permutation(np.concatenate([np.arange(30), random.integers(0, 30, 75)]))
+    gold, models = random.integers(0, 2, len(number)).astype(float), random.integers(0, 40, (2, len(number))) / 40
+    expected = []
+    for chosen in draw(7, 30, 50):
+        items = np.concatenate([np.flatnonzero(number == group) for group in chosen])
+        expected.append(np.mean([score(gold[items], scores[items]) for scores in models]))
+    assert resampled(gold, models, number.tolist(), resamples=50, seed=7) == pytest.approx(expected, abs=1e-9)
+    alone = resampled(gold, models, list(range(len(number))), resamples=50, seed=7)
+    assert alone == pytest.approx(resampled(gold, models, resamples=50, seed=7), abs=1e-12)
+
+
+@pytest.mark.parametrize("resampled", [each for each, _ in OF_PAIRS.values()], ids=OF_PAIRS)
+def test_copies_of_pairs_are_no_further_evidence(resampled: Bootstrap) -> None:
+    random = np.random.default_rng(0)
+    gold, scores = np.array([0.0, 1.0] * 20), random.random(40)
+    once = resampled(gold, scores)
+    copies = np.tile(gold, 5), np.tile(scores, 5)
+    assert resampled(*copies, list(range(40)) * 5) == pytest.approx(once, abs=1e-9)
+    assert resampled(*copies).std() < 0.6 * once.std()
+
+
+@pytest.mark.parametrize("resampled", [each for each, _ in OF_PAIRS.values()], ids=OF_PAIRS)
+def test_two_groups_of_pairs_are_too_few(resampled: Bootstrap) -> None:
+    with pytest.raises(ValueError, match="2 groups of items"):
+        resampled([0.0, 1.0, 0.0, 1.0], [0.1, 0.2, 0.1, 0.2], [0, 1, 0, 1])
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.2], [0.1, np.nan, 0.3]])

@@ -29,6 +29,7 @@ RECORD = Record(
         "questions-test": Values(("q1", "\u00fc \u2028 2"), {"ndcg@10": (0.25, 0.75), "mrr@10": (0.5, 1.0)}),
         "nothing": Values((), {"value": ()}),
         "pairs": Pairs((0.0, 1.0), (0.125, -1.0)),
+        "equal pairs": Pairs((0.0, 1.0, 1.0), (0.125, -1.0, -1.0), (0, 1, 1)),
     },
 )
 
@@ -64,6 +65,8 @@ DAMAGED: dict[str, dict[str, Any]] = {
     "no values": {"ids": ["q1", "q2"]},
     "a list of figures": values(by_figure=[[0.5, 1.0]]),
     "a cosine that is missing": {"gold": [0.5]},
+    "a group that is missing": {"gold": [0.5, 1.0], "cosine": [0.5, 1.0], "groups": [0]},
+    "a group that is no number": {"gold": [0.5], "cosine": [0.5], "groups": ["0"]},
 }
 
 
