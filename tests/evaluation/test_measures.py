@@ -25,7 +25,9 @@ from harness.compat import evaluation
 from harness.errors import AuditFailed, Diverged, RunFailed
 from harness.evaluation.encoder import Encoder
 from harness.evaluation.measures import Scored, score
+from harness.evaluation.scoring import score_measure
 from harness.reading.items import Texts, texts_of
+from harness.store.items import Pairs
 from harness.testbeds import measures, sources
 
 few = settings(derandomize=True, deadline=None, max_examples=25, database=None)
@@ -80,6 +82,25 @@ def test_pairs_have_the_figures_of_sentence_transformers(seed: int, rows: list[t
     assert set(found.values["accuracy"]) <= {0.0, 1.0}
     assert np.mean(found.values["accuracy"]) == pytest.approx(found.figures["accuracy"])
     assert found.ids == tuple(map(str, range(len(rows))))
+
+
+def test_equal_items_are_one_group_and_different_ones_are_none() -> None:
+    """Pairs in either order, texts except for case and punctuation; scores are those of all items."""
+    model = words(1)
+    found = scored(pairs_of([("a", "b", 1), ("c", "d", 0), ("b", "a", 1), ("a", "c", 0), ("a", "b", 0)]), model)
+    assert found.pairs is not None
+    assert found.groups == found.pairs.groups == (0, 1, 0, 2, 0)
+    alone = scored(pairs_of([("a", "b", 1), ("a", "c", 0), ("b", "c", 1)]), model)
+    assert alone.pairs is not None
+    assert alone.groups == alone.pairs.groups == ()
+    model = Fixed({text: np.eye(5)[place % 5] for place, text in enumerate(["a", "A!", "b", "c", "d"])})
+    train: list[tuple[str, Any]] = [("a", 0), ("b", 1)]
+    assert scored(classes(train, [("a", 0), ("c", 1), ("A!", 1), ("b", 1)]), model).groups == (0, 1, 0, 2)
+    assert scored(classes(train, [("a", 0), ("c", 1), ("d", 1), ("b", 1)]), model).groups == ()
+    sts = sources.frame(pd.DataFrame({"sentence1": [*"abca"], "sentence2": [*"cabb"], "score": [0.1, 0.5, 0.2, 0.9]}))
+    kept = score_measure(Encoder(words(1)), measures.sts(sts, "sts"), in_full=True).items
+    assert isinstance(kept, Pairs)
+    assert (kept.groups, kept.gold) == ((0, 1, 2, 1), (0.1, 0.5, 0.2, 0.9))
 
 
 def test_where_no_threshold_helps_all_pairs_count_as_unlike() -> None:

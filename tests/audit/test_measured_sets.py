@@ -1,0 +1,147 @@
+"""Sets of measures: items that are repeated, contradict each other or are too few, and labels that cannot be scored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from audited import MNR, examined, make
+
+from harness import Study, measures, sources
+from harness.data.findings import Finding
+from harness.data.measured_sets import MUCH_REPEATED, of_measure
+from harness.spec.views import VIEWS
+from harness.testbeds.measure_kinds import Measure
+
+Rows = list[tuple[Any, ...]]
+
+
+def source(columns: str, rows: Rows) -> sources.Source:
+    return sources.frame(pd.DataFrame(rows, columns=columns.split()))
+
+
+def sts(rows: Rows) -> Measure:
+    return measures.sts(source("a b s", rows), "sts", columns=("a", "b", "s"), range=(0, 5))
+
+
+def pairs(rows: Rows, name: str = "pairs") -> Measure:
+    return measures.pairs(source("a b s", rows), name, columns=("a", "b", "s"))
+
+
+def triplets(rows: Rows) -> Measure:
+    return measures.triplets(source("anchor positive negative", rows), "triplets")
+
+
+def classes(test: Rows, train: Rows | None = None) -> Measure:
+    fitted = source("text label", train or [("one", 0), ("two", 1)])
+    return measures.classification(fitted, source("text label", test), "classes")
+
+
+def retrieval(queries: int) -> Measure:
+    rows: Rows = [(f"query {number}", f"document {number}") for number in range(queries)]
+    return measures.retrieval(source("q d", rows), "retrieval", query="q", document="d")
+
+
+def told(measure: Measure) -> dict[str, tuple[str, float, float]]:
+    return {each.what: (each.severity, each.count, each.of) for each in of_measure(measure, "bed")}
+
+
+def in_explanation(measure: Measure, what: str) -> str:
+    (found,) = (each.explain for each in of_measure(measure, "bed") if each.what == what)
+    return found
+
+
+CLEAN: dict[str, Measure] = {
+    "sts": sts([("a b", "c", 0), ("d", "e", 5), ("a b", "e", 3), ("d", "c", 1)]),
+    "pairs": pairs([("a b", "c", 0), ("d", "e", 1), ("a b", "e", 1)]),
+    "triplets": triplets([("a b", "c", "d"), ("a b", "c", "e"), ("a b", "e", "f")]),
+    "classes": classes([("a b", 0), ("c", 1), ("d", 0)]),
+    "retrieval": retrieval(3),
+}
+
+AGAIN: dict[str, Measure] = {
+    "sts": sts([("a b", "c", 0), ("d", "e", 5), ("f", "g", 2), ("C!", "A  B", 0), ("D", "e", 5)]),
+    "pairs": pairs([("a b", "c", 0), ("d", "e", 1), ("f", "g", 0), ("c", "A-b", 0), ("d", "E.", 1)]),
+    "triplets": triplets([("a b", "c", "d"), ("e", "f", "g"), ("a", "c", "d"), ("A B", "c", "d"), ("a b.", "C", "d")]),
+    "classes": classes([("a b", 0), ("c", 1), ("d", 0), ("A b!", 0), ("C", 1)]),
+}
+
+AGAINST: dict[str, tuple[Measure, str]] = {
+    "sts": (sts([("a", "b", 0), ("c", "d", 5), ("e", "f", 3), ("B", "a", 4)]), "gold score"),
+    "pairs": (pairs([("a", "b", 0), ("c", "d", 1), ("e", "f", 0), ("B", "a", 1)]), "label"),
+    "triplets": (triplets([("a", "b", "c"), ("d", "e", "f"), ("a", "e", "f"), ("A", "c", "b")]), "positive"),
+    "classes": (classes([("a", 0), ("b", 1), ("c", 0), ("A!", 1)]), "label"),
+}
+
+
+@pytest.mark.parametrize("kind", CLEAN)
+def test_different_items_are_no_finding(kind: str) -> None:
+    assert told(CLEAN[kind]) == {}
+
+
+@pytest.mark.parametrize("kind", AGAIN)
+def test_items_that_repeat_an_earlier_one_are_counted(kind: str) -> None:
+    measure = AGAIN[kind]
+    what = f"repeated {measure.items} of {measure.name}"
+    assert told(measure) == {what: ("warning", 2, 5)}
+    assert "only 3 are different" in in_explanation(measure, what)
+
+
+def test_a_few_repeated_items_are_a_note() -> None:
+    many: Rows = [(f"text {number}", number % 2) for number in range(round(1 / MUCH_REPEATED) - 1)]
+    assert told(classes([*many, many[5]]))["repeated texts of classes"] == ("note", 1, 100)
+    assert told(classes([*many, many[5], many[6]]))["repeated texts of classes"] == ("warning", 2, 101)
+
+
+@pytest.mark.parametrize("kind", AGAINST)
+def test_equal_items_with_another_answer_are_a_warning(kind: str) -> None:
+    measure, answer = AGAINST[kind]
+    found = told(measure)
+    assert found[f"contradictions in {kind}"] == ("warning", 2, 4)
+    assert found[f"repeated {measure.items} of {kind}"] == ("warning", 1, 4)
+    assert f"another {answer}," in in_explanation(measure, f"contradictions in {kind}")
+
+
+FEW: dict[str, tuple[Measure, tuple[str, float, float]]] = {
+    "one query": (retrieval(1), ("warning", 1, 1)),
+    "two pairs": (sts([("a", "b", 0), ("c", "d", 5)]), ("warning", 2, 2)),
+    "copies of two pairs": (sts([("a", "b", 0), ("c", "d", 5)] * 20), ("error", 2, 40)),
+    "copies of two texts": (classes([("a", 0), ("b", 1), ("a.", 0)]), ("error", 2, 3)),
+}
+
+
+@pytest.mark.parametrize("case", FEW)
+def test_too_few_different_items_are_told_and_an_error_if_copies_hide_it(case: str) -> None:
+    measure, expected = FEW[case]
+    assert told(measure)[f"too few {measure.items} in {measure.name}"] == expected
+
+
+UNFIT: dict[str, tuple[Measure, str]] = {
+    "one label of pairs": (pairs([("a", "b", 1), ("c", "d", 1), ("e", "f", 1)]), "are all the same"),
+    "another label of pairs": (pairs([("a", "b", 1), ("c", "d", 0), ("e", "f", 2)]), "have the value 2"),
+    "a label that train lacks": (
+        classes([("a", "x"), ("b", "y"), ("c", "z")], [("d", "x"), ("e", "y")]),
+        "test labels that train lacks: ['z']",
+    ),
+    "one label in train": (classes([("a", 1), ("b", 1), ("c", 1)], [("d", 1), ("e", 1)]), "only one label in train"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_labels_that_no_model_can_be_scored_by_are_an_error(case: str) -> None:
+    measure, words = UNFIT[case]
+    what = f"labels of {measure.name}"
+    assert told(measure) == {what: ("error", 3, 3)}
+    assert words in in_explanation(measure, what)
+
+
+def test_the_audit_of_an_ablation_looks_at_every_measure(cache: Path) -> None:
+    ablation = make([Study("mnr", loss=MNR, view=VIEWS["pair"])])
+    copies = pairs([("a b", "c", 0), ("d", "e", 1), ("f", "g", 0), ("a b", "c", 0)], "also")
+    bed = replace(ablation.testbed, dev=AGAIN["sts"], test=UNFIT["one label in train"][0], also=[copies])
+    found: list[Finding] = [*examined(replace(ablation, testbed=bed, expect=[])).findings]
+    whats = {each.what for each in found}
+    assert {"repeated pairs of sts", "labels of classes", "repeated pairs of also"} <= whats
