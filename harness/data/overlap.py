@@ -96,7 +96,7 @@ def of_overlap(shared: Overlap, testbed: str, besides: bool) -> list[Finding]:
                     count,
                     shared.sentences,
                     f"{count:,} of {shared.sentences:,} distinct texts of {shared.name} are {words} in the "
-                    f"{shared.held_by}, in any pair. Remove those rows if this is a concern.",
+                    f"{shared.held_by}, in the same pairs or in others. Remove those rows if this is a concern.",
                 )
             )
     return findings
