@@ -259,6 +259,9 @@ def test_a_leaked_test_pair_is_found_in_whatever_guise(cache: Path) -> None:
     errors = [(f.what, f.count, f.of) for f in found.of("error")]
     assert errors == [(f"pairs of stsb-test in the {ROWS}", 1, 60)]
     assert "Remove them from the testbed's rows" in found.of("error")[0].explain
+    (texts,) = (f.explain for f in found.findings if f.what == f"sentences of stsb-test in the {ROWS}")
+    assert "2 of 120 distinct texts" in texts
+    assert "in the same pairs or in others" in texts
     assert not [o for o in found.overlaps if o.name == "stsb-dev" and o.shared_pairs]
 
 
