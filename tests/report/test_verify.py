@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import re
@@ -56,6 +57,12 @@ def test_every_committed_report_agrees_with_its_records(folder: Path) -> None:
 
 def written(plan: Plan, folder: Path) -> Path:
     write_report(plan, folder, "harness run x.py")
+    return folder
+
+
+def without_html(folder: Path) -> Path:
+    """Remove a report's report.html, of which each change of the README alone would differ."""
+    (folder / "report.html").unlink()
     return folder
 
 
@@ -217,7 +224,7 @@ def test_final_runs_at_another_point_than_the_repeats_give_are_found(tmp_path: P
 
 
 def test_the_table_of_choices_can_be_neither_edited_nor_removed(tmp_path: Path) -> None:
-    folder = written(repeated(), tmp_path)
+    folder = without_html(written(repeated(), tmp_path))
     page = (folder / "README.md").read_text(encoding="utf-8")
     heading = "How the best point was chosen"
     start = page.index(heading)
@@ -232,13 +239,13 @@ def test_the_table_of_choices_can_be_neither_edited_nor_removed(tmp_path: Path) 
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a plan with a study that lost a seed."""
-    return written(lucky(), tmp_path_factory.mktemp("lost"))
+    return without_html(written(lucky(), tmp_path_factory.mktemp("lost")))
 
 
 @pytest.fixture(scope="module")
 def claimed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a plan with claims of every kind."""
-    return written(claims_of_every_kind(), tmp_path_factory.mktemp("claims"))
+    return without_html(written(claims_of_every_kind(), tmp_path_factory.mktemp("claims")))
 
 
 def mutated(folder: Path, pattern: str, instead: str) -> str | None:
@@ -346,6 +353,80 @@ def test_only_numbers_that_need_predictions_can_be_changed(claimed: Path) -> Non
     readme.write_text(text, encoding="utf-8")
     assert tried > 450
     assert passed == NEED_PREDICTIONS | NOT_NUMBERS
+
+
+OTHER_RECORDS: list[tuple[str, object, str]] = [
+    ("seed", 7, "seed is 2 in scores.csv, 7 in records.json"),
+    ("stage", "repeat", "stage is final in scores.csv, repeat in records.json"),
+    ("point", {"batch_size": 32, "lr": 0.5}, "lr is 5e-05 in scores.csv, 0.5 in records.json"),
+    ("point", {"batch_size": 32, "lr": 5e-05, "scale": 2}, "scale is empty in scores.csv, 2 in records.json"),
+    ("scores", 0.123, "in scores.csv, 0.123 in records.json"),
+    ("scores", {}, "in scores.csv, missing in records.json"),
+    ("study", "mnr", "study is cosine in scores.csv, mnr in records.json"),
+    ("outcome", "diverged", "outcome is ok in scores.csv, diverged in records.json"),
+    ("id", "feedface", "is not in records.json"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "said"), OTHER_RECORDS)
+def test_a_record_that_is_not_the_line_of_its_run_is_named(
+    field: str, value: object, said: str, lost: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(lost, tmp_path / "report")
+    file = folder / "records.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    (record,) = (r for r in document["records"] if r["id"] == of_default_point(folder, "cosine"))
+    record[field] = dict.fromkeys(record["scores"], value) if isinstance(value, float) else value
+    file.write_text(json.dumps(document), encoding="utf-8")
+    problem = str(verify(folder).problem)
+    assert said in problem
+    assert str(record["id"]) in problem or field == "id"
+
+
+def of_default_point(folder: Path, study: str) -> str:
+    lines = csv.DictReader((folder / "scores.csv").read_text(encoding="utf-8").splitlines())
+    return next(line["id"] for line in lines if (line["study"], line["seed"]) == (study, "2") if "def" in line["roles"])
+
+
+def test_a_record_without_a_line_in_scores_csv_is_named(lost: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(lost, tmp_path / "report")
+    file = folder / "records.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    (record,) = (r for r in document["records"] if r["id"] == of_default_point(folder, "cosine"))
+    document["records"].append({**record, "id": "another", "train_seconds": 0.0, "eval_seconds": 0.0})
+    file.write_text(json.dumps(document), encoding="utf-8")
+    assert "run another (cosine, final, seed 2) is not in scores.csv" in str(verify(folder).problem)
+
+
+def test_report_html_must_be_the_page_of_the_readme(tmp_path: Path) -> None:
+    folder = written(lucky(), tmp_path)
+    html = folder / "report.html"
+    page = html.read_text(encoding="utf-8")
+    html.write_text(page.replace("<style>", "<style>p { color: red }"), encoding="utf-8")
+    assert verify(folder).problem is None  # the style sheet may be another version's
+    for changed in (page.replace("Highest mean: mnr", "Highest mean: cosine"), page.partition("<main>")[0]):
+        html.write_text(changed, encoding="utf-8")
+        assert "report.html is not the page of README.md" in str(verify(folder).problem)
+    html.unlink()
+    assert verify(folder).problem is None  # as in a repository, which has only what can be read there
+
+
+def test_the_sentence_on_the_budget_must_be_that_of_the_runs(tmp_path: Path) -> None:
+    def change(run: PlannedRun, record: Record) -> Record:
+        trained = {"epochs": 1.0, "examples": None}
+        return replace(record, provenance={**record.provenance, "trained": trained})
+
+    folder = without_html(written(synthetic.make(change=change), tmp_path))
+    assert verify(folder).problem is None
+    for old, new in (
+        (r"budget: \d+ trials", "budget: 16 trials"),
+        (r"of 1 epoch,", "of 2 epochs,"),
+        (r"of 1 epoch,", "of 1 examples,"),
+        (r"then \d+ final", "then 9 final"),
+        (r"has the same budget", "has a budget"),
+    ):
+        assert "budget" in str(mutated(folder, old, new)), new
+    assert "trials" in str(mutated(folder, r"^(\| softmax \| )\d+( \| \d+ \| – \|)", r"\g<1>16\2"))
 
 
 def test_a_store_whose_records_are_others_is_noticed(tmp_path: Path) -> None:

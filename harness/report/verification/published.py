@@ -124,7 +124,7 @@ def read(folder: Path) -> Published:
     """
     try:
         page = reading.text(folder, "README.md")
-        lines = list(csv.DictReader(io.StringIO(reading.text(folder, "scores.csv"), newline="")))
+        lines = list(csv.DictReader(io.StringIO(reading.text(folder, "scores.csv"), newline=""), restval=""))
         whole = reading.parsed(reading.text(folder, "records.json"))
         if "seeds_shared" not in whole:
             raise ValueError("an older version of the harness wrote it; write the report again")
@@ -149,7 +149,7 @@ def _score(title: str, lines: Sequence[Mapping[str, str]]) -> str:
     return next((name for name in sorted(names) if titles.of_score(name) == title.partition("<br>")[0]), "")
 
 
-_OF_RUN = {"study", "stage", "roles", "seed", "id", "outcome", "unfit", "subject"}
+OF_RUN = {"study", "stage", "roles", "seed", "id", "outcome", "unfit", "subject"}
 """The columns of scores.csv besides those of points and scores."""
 
 
@@ -175,7 +175,7 @@ def _finals(lines: list[dict[str, str]], headline: str) -> tuple[dict[str, Seeds
                 seeds.diverged.extend([seed] * (line["outcome"] == "diverged" and not constant))
         if "best" in roles:
             point = f"batch {line['batch_size']}, lr {float(line['lr']):.3g}" if line["lr"] else NONE
-            values = tuple(text for name, text in line.items() if "/" not in name and name not in _OF_RUN)
+            values = tuple(text for name, text in line.items() if "/" not in name and name not in OF_RUN)
             named.setdefault(study, {}).setdefault(values, point)
     points = {study: _in_words(list(of_study.values())) for study, of_study in named.items()}
     _add_tunings_without_finals(best, lines)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -122,12 +124,54 @@ def budgets(report: Published, table: PageTable) -> Iterator[Compared]:
         name = name_of(row[0])[0]
         ok = [record for record in _trials(report, name) if record["outcome"] == "ok"]
         points = {str(sorted(record["point"].items())) for record in ok}
+        yield from _unscored(report, table, row)
         for title, number in (("scored", len(ok)), ("distinct points", len(points))):
             yield numbers(f"{table.section}: {name}, {title}", row[table.column(title)], (number,))
         for title, field in (("examples per trial", "examples_seen"), ("steps", "steps")):
             ends = sorted({min((r[field] for r in ok), default=0), max((r[field] for r in ok), default=0)})
             if ok:
                 yield numbers(f"{table.section}: {name}, {title}", row[table.column(title)], tuple(ends))
+
+
+def _unscored(report: Published, table: PageTable, row: Sequence[str]) -> Iterator[Compared]:
+    """Yield the number of trials, and how many of them ended without a score; of those not done there is no record."""
+    name = name_of(row[0])[0]
+    trials, cell = _trials(report, name), row[table.column("not scored")]
+    printed = {outcome: int(number) for number, outcome in re.findall(r"(\d+) ([a-z ]+)", cell)}
+    known = Counter(record["outcome"] for record in trials if record["outcome"] != "ok")
+    total = len(trials) + printed.pop("not done", 0)
+    where = f"{table.section}: {name}, "
+    yield numbers(where + "trials", row[table.column("trials")], (total,))
+    yield text(where + "not scored", str(sorted(printed.items())), str(sorted(known.items())))
+
+
+_BUDGET = re.compile(r"the same budget: (.*?) trials? of ([\d.,e+-]+) (epoch|example).*?; then (\d+) final runs?")
+
+
+def budget(report: Published) -> Iterator[Compared]:
+    """Yield the trials, their length and the final runs that the sentence on the budget states.
+
+    If final seeds are added until claims are decided, the records do not tell how many there were at first.
+    """
+    where, found = "budget", _BUDGET.search(report.page)
+    if found is None:
+        yield Compared(0, f"{where}: the page does not say which budget the studies have")
+        return
+    table = next((table for table in report.tables if "distinct points" in table.header), None)
+    trials = sorted({int(row[table.column("trials")]) for row in table.rows}) if table is not None else []
+    yield numbers(f"{where}, trials", found.group(1), trials)
+    every = [record for records in report.records.values() for record in records if record["stage"] == "tune"]
+    trained = [content for record in every if (content := record["provenance"].get("trained"))]
+    length, unit = float(found.group(2).replace(",", "")), found.group(3)
+    for content in trained:
+        known = ("epoch", content["epochs"]) if content["examples"] is None else ("example", content["examples"])
+        if (unit, f"{length:g}") != (known[0], f"{known[1]:g}"):
+            yield Compared(
+                0, f"{where}: {found.group(2)} {unit}s are printed, the records give {known[1]:g} {known[0]}s"
+            )
+    seeds = {int(line["seed"]) % TUNING_STEP for line in report.lines if line["stage"] == "final"}
+    added = "Final seeds are added one at a time" in report.page
+    yield numbers(f"{where}, final runs", found.group(4), [None if added or not seeds else len(seeds)])
 
 
 def diagnostics(report: Published, table: PageTable) -> Iterator[Compared]:

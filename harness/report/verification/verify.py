@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.report.verification import claims, first_screen, runs, scores
+from harness.report.verification import claims, files, first_screen, runs, scores
 from harness.report.verification.comparing import NUMBER, Compared
 from harness.report.verification.published import PageTable, Published, read
 from harness.store.records import Record
@@ -46,7 +46,7 @@ def verify(folder: Path) -> Outcome:
         UsageError: the folder has no report.
     """
     report, checked = read(folder), 0
-    for compared in _compared(report):
+    for compared in itertools.chain(_compared(report), [files.page(report, folder)]):
         if compared.problem is not None:
             return Outcome(checked, 0, compared.problem)
         checked += compared.numbers
@@ -55,7 +55,8 @@ def verify(folder: Path) -> Outcome:
 
 
 def _compared(report: Published) -> Iterator[Compared]:
-    yield from itertools.chain(runs.choices(report), first_screen.check(report), claims.check(report))
+    yield from itertools.chain(files.runs(report), runs.choices(report), runs.budget(report))
+    yield from itertools.chain(first_screen.check(report), claims.check(report))
     for table in report.tables:
         if table.section == "Sweeps":
             yield from scores.sweep(report, table)
