@@ -113,6 +113,13 @@ def workers(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def no_mteb(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves out mteb's tasks; it stands for --tasks '', and the last of the two counts."""
+    parser.add_argument(
+        "--no-mteb", dest="tasks", action="store_const", const="", help="evaluate no mteb task, like --tasks ''"
+    )
+
+
 def only(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the option that selects studies; `what` it does with one begins its help."""
     parser.add_argument("--only", metavar="STUDY", action="append", default=[], help=f"{what} (repeatable)")

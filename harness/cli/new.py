@@ -35,7 +35,7 @@ def command(options: argparse.Namespace) -> int:
     from harness.drafting.recognise import recognise
     from harness.files import write_atomically
     from harness.reading.rows import read
-    from harness.testbeds import fetching, hub, sources
+    from harness.testbeds import hub, origins, sources
 
     _refuse(options)
     folder = options.file.parent
@@ -49,7 +49,7 @@ def command(options: argparse.Namespace) -> int:
         source = sources.hub(options.from_hub, options.config, split=options.split)
         expression = f"sources.hub({options.from_hub!r}{config}{split})"
         try:
-            for ref in fetching.refs_of(source):
+            for ref in origins.refs_of(source):
                 hub.snapshot(ref, is_model=False, online=hub.reachable())
         except hub.CannotHave as problem:
             raise UsageError(f"--from-hub {options.from_hub}: {problem}") from problem

@@ -20,7 +20,8 @@ def say(*lines: object, to: TextIO | None = None) -> None:
         print(shown(line), file=to)
 
 
-def print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
+def print_plan(plan: Plan, workers: int | None, threads: int | None, changed: Sequence[str] = ()) -> int:
+    """Print a plan, and what of its data changed since the store's last run."""
     from harness import provenance
     from harness.cli.tables import plan_summary, plan_table
     from harness.planning.mixing import condition_notes
@@ -28,6 +29,7 @@ def print_plan(plan: Plan, workers: int | None, threads: int | None) -> int:
     print_table(plan_table(plan))
     say(*plan_summary(plan, workers or provenance.default_workers(threads or 1)))
     say(*(f"note: {note}" for note in condition_notes(plan)))
+    say(*(f"note: {change} than at the last `harness run`, which makes the affected runs again" for change in changed))
     return 0
 
 

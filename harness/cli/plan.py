@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from harness.cli import arguments as of_several
 from harness.cli import output
 from harness.cli.overrides import ablation_and_store
-from harness.engine.planned import PRUNED_COUNT
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     of_several.allow_mixed(parser)
     of_several.json(parser)
     of_several.workers(parser)
+    of_several.no_mteb(parser)
     of_several.only(parser, "show only this study")
     parser.add_argument(
         "--detect",
@@ -44,6 +44,8 @@ def command(options: argparse.Namespace) -> int:
     """Run the command, print to stdout, and return the exit code."""
     from harness import api
     from harness.cli.tables import plan_as_dict
+    from harness.engine.planned import PRUNED_COUNT
+    from harness.engine.resolve import edited
 
     ablation, folder = ablation_and_store(options)
     of_several.check_only(options.only, ablation)
@@ -51,10 +53,11 @@ def command(options: argparse.Namespace) -> int:
         raise UsageError("--detect needs every study's final runs; leave out --only")
     asked = replace(PRUNED_COUNT, only=tuple(options.only))
     plan = api.plan(ablation, folder, asked, study_file=options.file, allow_mixed=options.allow_mixed)
-    needed = _detections(plan, options)
+    needed, changed = _detections(plan, options), edited(ablation, folder)
     if options.json:
-        return output.print_json(plan_as_dict(plan) | ({"detect": [asdict(one) for one in needed]} if needed else {}))
-    output.print_plan(plan, options.workers, options.threads)
+        detect = {"detect": [asdict(one) for one in needed]} if needed else {}
+        return output.print_json(plan_as_dict(plan) | {"changed_data": changed} | detect)
+    output.print_plan(plan, options.workers, options.threads, changed)
     for detection in needed:
         output.say(detection)
     return 0

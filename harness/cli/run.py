@@ -73,7 +73,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="database for optuna-dashboard (default: SQLite in the store; none: no database)",
     )
-    parser.add_argument("--no-mteb", action="store_true", help="evaluate no mteb task, like --tasks ''")
+    of_several.no_mteb(parser)
     parser.add_argument(
         "--audit-only", action="store_true", help="audit the data, print the findings and train nothing"
     )
@@ -83,6 +83,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Run the command, print to stdout, and return the exit code."""
     from harness import api
+    from harness.engine.resolve import edited
     from harness.executors.signals import treat_sigterm_as_interrupt
     from harness.files import as_json, write_atomically
     from harness.store.folder import create
@@ -103,7 +104,8 @@ def command(options: argparse.Namespace) -> int:
         storage=options.storage,
     )
     if options.dry_run:
-        return output.print_plan(api.plan(ablation, folder, asked), options.workers, options.threads)
+        plan = api.plan(ablation, folder, asked)
+        return output.print_plan(plan, options.workers, options.threads, edited(ablation, folder))
     treat_sigterm_as_interrupt()
     store = create(folder, ablation.name, ablation.testbed.name)
     with store.locked():  # a driver that is refused changes nothing
@@ -138,8 +140,6 @@ def _checked(options: argparse.Namespace) -> Ablation:
     Raises:
         UsageError: an option, or a combination of options, is out of range.
     """
-    if options.no_mteb:
-        options.tasks = ""
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers {options.workers}: give at least 1, or leave it out")
     if options.threads is not None and options.threads < 1:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 
@@ -11,10 +14,13 @@ from harness.audit import cache
 from harness.engine.telling import tell
 from harness.errors import HarnessError, RunFailed, TestbedUnavailable
 from harness.executors import Executor, WorkerDied
+from harness.identity import paths_in
 from harness.spec.ablation import Ablation, Precision
 from harness.store import contents
 from harness.store.contents import Contents
 from harness.store.folder import Store
+from harness.testbeds.measure_kinds import Own
+from harness.testbeds.origins import files_of
 from harness.waiting import announced
 
 ATTEMPTS = 3
@@ -78,6 +84,47 @@ def unchanged(ablation: Ablation, earlier: Contents) -> bool:
     """Return whether the ablation's data on this machine are those of a finished store's runs."""
     parts, files = measured(ablation, only_there=True)
     return contents.updated(earlier, parts, files) == earlier
+
+
+def edited(ablation: Ablation, folder: Path) -> list[str]:
+    """Describe which data of this machine have other content than at the last `harness run` of a store.
+
+    Only files that were written since then are read again, in another process, because that takes more than a second.
+    Data that are missing, or cannot be read, are not described: the next run says so.
+
+    Args:
+        ablation: the ablation.
+        folder: the store's folder; nothing is described if there is no store.
+    """
+    try:
+        last_run = (folder / contents.FILE).stat().st_mtime_ns
+        if not any(_written(path) >= last_run for path in _local(ablation)):
+            return []
+        earlier = contents.read(folder)
+        current = contents.updated(earlier, *measured(ablation, only_there=True))
+    except (OSError, HarnessError):
+        return []
+    return contents.changes(earlier, current, ablation)
+
+
+def _local(ablation: Ablation) -> Iterator[Path]:
+    """Yield the files and folders of this machine that the runs of an ablation may depend on."""
+    bed = ablation.testbed
+    if bed.base.local:
+        yield bed.base.folder
+    for part in (bed.source, *ablation.sources, *bed.measures):
+        yield from files_of(part)
+    own = [name for part in bed.measures if isinstance(part, Own) for name in paths_in(part.function)]
+    for path in map(Path, (*ablation.names_files(), *own)):
+        if path.is_file() or (path / "config.json").is_file() or (path / "modules.json").is_file():
+            yield path
+
+
+def _written(path: Path) -> int:
+    """Return when a file, or any file of a folder, was last written, moved or replaced; 0 if it is not there."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    times = [(found.st_mtime_ns, found.st_ctime_ns) for file in files if file.is_file() for found in [file.stat()]]
+    return max(itertools.chain.from_iterable(times), default=0)
 
 
 def measured(ablation: Ablation, only_there: bool) -> tuple[dict[str, str], dict[str, str]]:

@@ -103,7 +103,7 @@ def fetch(
         The folder of each model, and by model or figure the reason why it is not available.
     """
     from harness.evaluation import scoring
-    from harness.testbeds import fetching, hub
+    from harness.testbeds import hub, origins
 
     online = hub.reachable()
     if not online:
@@ -120,7 +120,7 @@ def fetch(
     if not folders:
         return folders, absent
     sets: Mapping[str, Sequence[Ref]] = {
-        **({HEADLINE: fetching.refs_of(test)} if test else {}),
+        **({HEADLINE: origins.refs_of(test)} if test else {}),
         **{f"mteb/{task}": refs for task, refs in scoring.task_refs(tasks).items()},
     }
     for figure, refs in sets.items():

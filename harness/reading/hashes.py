@@ -16,6 +16,7 @@ from harness.reading import beir, items, materials
 from harness.testbeds import Testbed, described, fetching, hub
 from harness.testbeds.fetching import Part
 from harness.testbeds.measure_kinds import Classification, Mteb, Own, Retrieval, Sts, Triplets
+from harness.testbeds.origins import files_of
 from harness.testbeds.refs import Ref
 from harness.testbeds.sources import Source
 
@@ -118,7 +119,7 @@ def _of_part(part: Part) -> str | None:
 def _state(part: Part) -> tuple[tuple[str, int, int], ...]:
     """Return what tells that a file of this machine has changed since a part was hashed: its path, size and time."""
     of_model = [part.folder] if isinstance(part, Ref) and part.local else []
-    paths = of_model if isinstance(part, Ref) else fetching.files_of(part)
+    paths = of_model if isinstance(part, Ref) else files_of(part)
     files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
     stats = [(str(file), file.stat()) for file in files if file.is_file()]
     return tuple((name, found.st_size, found.st_mtime_ns) for name, found in stats)

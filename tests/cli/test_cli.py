@@ -170,6 +170,19 @@ def test_a_plan_of_one_study_has_its_runs_and_the_untrained_model_s(
     assert capsys.readouterr().out == shown
 
 
+def test_plan_and_run_leave_out_mteb_by_one_option(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(copy)
+    assert main(["plan", "study.py", "--no-mteb", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tasks"] == []
+    shown = []
+    for arguments in (["plan", "study.py"], ["run", "study.py", "--dry-run"]):
+        assert main([*arguments, "--no-mteb"]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+
+
 def test_check_and_report_give_what_the_run_gave(copy: Path) -> None:
     said = (copy / "stdout.txt").read_text()
     code = int((copy / "code.txt").read_text())

@@ -34,6 +34,7 @@ from harness import (
     sources,
 )
 from harness.api import audit, check, load, plan, report
+from harness.cli.main import main
 from harness.compat import UNPACKED
 from harness.errors import AuditFailed
 from harness.store.items import Values
@@ -203,6 +204,45 @@ def test_other_rows_make_other_runs_and_a_changed_measure_is_scored_again(
     driven(declared(own), copied)
     trained = {record.id for record in load(copied).records() if record.stage != "untrained"}
     assert len(trained - before) == len(trained & before)
+
+
+def test_plan_says_which_files_were_edited_since_the_runs(
+    folder: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "study.py"
+    study.write_text(
+        f"from pathlib import Path\nfrom test_own_data import declared\nablation = declared(Path({str(folder)!r}))\n",
+        encoding="utf-8",
+    )
+
+    def told(*command: str) -> str:
+        assert main([*command, "--store", str(store)]) == 0
+        return capsys.readouterr().out
+
+    def edited(file: Path) -> str:
+        before = file.read_bytes()
+        file.write_bytes(before.replace(b"the", b"a"))
+        said = told("plan", str(study))
+        file.write_bytes(before)
+        return said
+
+    said = "has other content than at the last `harness run`"
+    assert said not in told("plan", str(study))
+    for file, part in (
+        (folder / "test" / "corpus.jsonl", "measure own-test"),
+        (folder / "model" / "vocab.txt", "model"),
+    ):
+        assert f"{part} {said}" in edited(file)
+    assert said not in told("plan", str(study))  # written, and the same
+    pairs = folder / "pairs.csv"
+    before = pairs.read_bytes()
+    pairs.write_bytes(before.replace(b"the", b"a"))
+    (changed,) = json.loads(told("plan", str(study), "--json"))["changed_data"]
+    assert "pairs.csv has other content" in changed
+    assert f"{changed} than at" in told("run", str(study), "--dry-run")
+    pairs.unlink()
+    assert "done" in told("plan", str(study))  # the next run says what is missing
+    pairs.write_bytes(before)
 
 
 def test_further_settings_change_the_run_and_its_id(folder: Path, tmp_path: Path) -> None:
