@@ -22,6 +22,9 @@ from harness.verdicts.evidence import difference
 from harness.verdicts.finals import finals
 from harness.verdicts.judge import judge
 
+_ROUNDING = 1e-9
+"""Spreads of scores below this are rounding: the scores are equal."""
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -38,11 +41,14 @@ class Detection:
     pilot: int
     """Number of seeds of the pilot; 0 if the spread was stated."""
     seeds: int | None
-    """Seeds needed if `spread` is right; None if more than `MOST`, or if no number suffices (`limited_by_pairs`)."""
+    """Seeds needed if `spread` is right; None if more than `MOST`, if no number suffices (`limited_by_pairs`), or
+    if the pilot's seeds have equal scores."""
     careful: int | None
     """Seeds needed if the true spread is the upper 80 percent limit of the pilot's; None as for `seeds`."""
     over_items: float | None
-    """Smallest true difference that the test items can show; None without a pilot."""
+    """Smallest true difference that the test items can show; None without a pilot, or if `alike_on_items`."""
+    alike_on_items: bool = False
+    """Whether the pilot's runs differ by the same on every test item, so that the error over items is unknown."""
 
     @property
     def limited_by_pairs(self) -> bool:
@@ -55,6 +61,20 @@ class Detection:
                 f"{self.claim}: no number of final seeds can detect {100 * self.size:g} points ({tested}): the "
                 f"smallest difference that the test items can show is {100 * (self.over_items or 0):.2f} points."
             )
+        items = ""
+        if self.alike_on_items:
+            items = (
+                " Whether the test items suffice cannot be estimated: on each of them the runs agree, or differ by the "
+                "same."
+            )
+        elif self.over_items is not None:
+            items = f" The test items suffice: they can show differences of {100 * self.over_items:.2f} points."
+        if self.pilot and not self.spread:
+            return (
+                f"{self.claim}: how many final seeds {100 * self.size:g} points need cannot be estimated: the "
+                f"{counted(self.pilot, 'seed')} in the store have equal scores; give their standard deviation, e.g. "
+                f"--sd 0.008.{items}"
+            )
         many = f"more than {MOST}"
         source = f"estimated from {counted(self.pilot, 'seed')}" if self.pilot else "as given by --sd"
         text = (
@@ -63,10 +83,7 @@ class Detection:
         )
         if self.pilot:
             text += f"; {self.careful or many} seeds if the sd is at its upper 80 % confidence limit"
-        text += ")"
-        if self.over_items is not None:
-            text += f". The test items suffice: they can show differences of {100 * self.over_items:.2f} points"
-        return text + "."
+        return f"{text}).{items}"
 
 
 def detections(plan: Plan, size: float, stated: float | None = None) -> list[Detection]:
@@ -106,14 +123,16 @@ def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: floa
         for study in (claim.better, claim.worse)
     ]
     pilot = difference(*sides, paired=paired)
-    over_items = None
+    over_items, alike = None, False
     if pilot is not None and pilot.resampled is not None and claim.kind == "beats":
-        over_items = intervals.detectable_over_items(estimates.error_over_items(pilot.resampled), alpha)
+        error = estimates.error_over_items(pilot.resampled)
+        alike = error < _ROUNDING
+        over_items = None if alike else intervals.detectable_over_items(error, alpha)
     left = beyond_items(size, None if over_items is None or pilot is None else pilot.resampled, alpha)
     if stated is not None:
         spreads = [stated for side in sides if not side.constant]
         needed = seeds_needed(left, spreads, alpha)
-        return Detection(claim.words, size, alpha, math.hypot(*spreads), 0, needed, None, over_items)
+        return Detection(claim.words, size, alpha, math.hypot(*spreads), 0, needed, None, over_items, alike)
     seeds = 0 if pilot is None else pilot.seeds
     if pilot is None or seeds < 2:
         raise UsageError(
@@ -123,5 +142,7 @@ def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: floa
     samples = [np.asarray(side) for side in (pilot.new, pilot.old) if side is not None]
     spreads = [float(sample.std(ddof=1)) for sample in samples]
     upper = [upper_spread(spread, len(sample)) for spread, sample in zip(spreads, samples, strict=True)]
-    needed, careful = (seeds_needed(left, each, alpha) for each in (spreads, upper))
-    return Detection(claim.words, size, alpha, math.hypot(*spreads), seeds, needed, careful, over_items)
+    spread = math.hypot(*spreads)
+    known = spread > _ROUNDING
+    needed, careful = (seeds_needed(left, each, alpha) if known else None for each in (spreads, upper))
+    return Detection(claim.words, size, alpha, spread if known else 0.0, seeds, needed, careful, over_items, alike)

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,14 @@ import synthetic
 from commandline import harness
 
 from harness.errors import UsageError
+from harness.planning.plan import PlannedRun
 from harness.planning.planner import make_plan
 from harness.scores import HEADLINE
 from harness.spec.expectations import beats, in_order
-from harness.stats import estimates
+from harness.stats import estimates, intervals
 from harness.stats.power import MOST, power, seeds_needed, upper_spread
+from harness.store.items import Pairs
+from harness.store.records import Record
 from harness.verdicts.power import detections
 
 
@@ -99,6 +103,28 @@ def test_a_stated_spread_needs_no_pilot_and_a_large_difference_is_not_limited_by
     assert (wide.limited_by_pairs, wide.seeds) == (False, 2)
     assert "The test items suffice" in str(wide)
     assert f"more than {MOST}" in str(detections(nothing, 0.0001, 0.01)[0])
+
+
+def test_runs_that_agree_on_every_item_show_neither_spread_nor_error() -> None:
+    """Four texts that every run classifies alike suffice for nothing."""
+    gold = tuple(i / 40 for i in range(40))
+    cosine = tuple((7 * i % 40) / 40 for i in range(40))
+
+    def alike(run: PlannedRun, record: Record) -> Record:
+        if HEADLINE not in record.scores:
+            return record
+        scores = {**record.scores, HEADLINE: intervals.spearman(gold, cosine)}
+        return replace(record, scores=scores, items={**record.items, synthetic.TEST: Pairs(gold, cosine)})
+
+    plan = synthetic.make(synthetic.make_ablation(expect=[beats("mnr", "softmax")]), change=alike)
+    (found,) = detections(plan, 0.01)
+    assert (found.seeds, found.careful, found.over_items) == (None, None, None)
+    assert "need cannot be estimated: the 3 seeds in the store have equal scores" in str(found)
+    assert "Whether the test items suffice cannot be estimated" in str(found)
+    (stated,) = detections(plan, 0.01, 0.008)
+    assert "1 points need 12 final seeds" in str(stated)
+    assert "Whether the test items suffice cannot be estimated" in str(stated)
+    assert "0.00 points" not in f"{found} {stated}"
 
 
 @pytest.mark.parametrize(("size", "sd"), [(0.0, None), (-0.1, None), (5.0, None), (0.005, -0.1)])
