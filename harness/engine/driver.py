@@ -17,7 +17,7 @@ from typing import Any
 from harness.engine import search
 from harness.engine.job import Job, packed
 from harness.engine.options import Options
-from harness.engine.progress import Board, spell
+from harness.engine.progress import Board, sentence
 from harness.engine.turns import Turns
 from harness.engine.worker import execute_job
 from harness.errors import StoreError, UsageError
@@ -29,13 +29,11 @@ from harness.planning.plan import Plan, PlannedRun, run_id, trained
 from harness.planning.planner import Planner
 from harness.provenance import without_secrets
 from harness.spec.ablation import Ablation
-from harness.spec.budget import TUNING_STEP
 from harness.spec.loading import folder_beside
 from harness.spec.study import UNTRAINED
 from harness.store.artifacts import clear, drop_models, keep_only_best, publish
 from harness.store.folder import Store
 from harness.store.records import TUNING, Record, completed
-from harness.text import failure
 from harness.verdicts import until_decided
 
 
@@ -267,7 +265,7 @@ class Driver:
         record = self.records[record.id] = self.store.write(record)
         self._planner.add(record)  # again, with the predictions left on disk
         shutil.rmtree(staging, ignore_errors=True)
-        self.board.line(_sentence(record))
+        self.board.line(sentence(record))
         new = [f"{name}: {why}" for name, why in record.missing.items() if name not in self.missing]
         for line in (*(f"no score by {each}" for each in new), *record.warnings):
             if line not in self._warned:
@@ -278,23 +276,3 @@ class Driver:
     @property
     def _staging(self) -> Path:
         return self.store.folder / ".staging"
-
-
-def _sentence(record: Record) -> str:
-    """Describe a run's result in one line."""
-    what = f"{record.study}: {record.stage}"
-    if record.trial is not None:
-        what += f" trial {record.trial}"
-    elif record.stage in ("repeat", "final"):
-        what += f" seed {record.seed % TUNING_STEP}"
-    if record.tuning:
-        what += f" of tuning {record.tuning + 1}"
-    where = f" ({record.point})" if record.point else ""
-    if record.outcome != "ok":
-        return f"{what}{where}: {record.outcome}: {failure(record.error)}"
-    figures = [
-        f"{name.split('/')[0]} {record.scores[name]:.4f}"
-        for name in (record.objective, record.headline)
-        if name in record.scores
-    ]
-    return f"{what}{where}: {', '.join(figures)} in {spell(record.train_seconds + record.eval_seconds)}"

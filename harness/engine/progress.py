@@ -19,7 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from harness.engine.telling import LOST, tell
 from harness.planning.plan import Plan
-from harness.store.records import TUNING
+from harness.spec.budget import TUNING_STEP
+from harness.store.records import TUNING, Record
+from harness.text import failure
 from harness.waiting import announced
 
 EVERY = 0.5
@@ -154,3 +156,26 @@ def spell(seconds: float) -> str:
     if seconds < 6000:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def sentence(record: Record) -> str:
+    """Describe a run's result in one line."""
+    what = f"{record.study}: {record.stage}"
+    if record.trial is not None:
+        what += f" trial {record.trial}"
+    elif record.stage in ("repeat", "final"):
+        what += f" seed {record.seed % TUNING_STEP}"
+    if record.tuning:
+        what += f" of tuning {record.tuning + 1}"
+    where = f" ({record.point})" if record.point else ""
+    if record.outcome == "pruned" and record.curve:
+        share, score = record.curve[-1]
+        return f"{what}{where}: pruned after {100 * share:.0f} % of its training, at a dev score of {score:.4f}"
+    if record.outcome != "ok":
+        return f"{what}{where}: {record.outcome}: {failure(record.error) or 'the record names no reason'}"
+    figures = [
+        f"{name.split('/')[0]} {record.scores[name]:.4f}"
+        for name in (record.objective, record.headline)
+        if name in record.scores
+    ]
+    return f"{what}{where}: {', '.join(figures)} in {spell(record.train_seconds + record.eval_seconds)}"

@@ -93,7 +93,7 @@ def test_pruned_trials_are_recorded_kept_out_of_the_choice_and_done_in_full_with
 ) -> None:
     wide = Space(batch_size=choice(8, 16), lr=log_uniform(1e-5, 0.3))
     ablation = make_ablation({"a": MNR}, trials=8, space=wide)
-    driven(ablation, tmp_path, prune=True)
+    told = driven(ablation, tmp_path, prune=True)
     tuned = sorted((r for r in load(tmp_path).records() if r.stage == "tune"), key=lambda r: r.trial or 0)
 
     assert len(tuned) == 8
@@ -109,6 +109,9 @@ def test_pruned_trials_are_recorded_kept_out_of_the_choice_and_done_in_full_with
         full = -(-record.rows // record.point.batch_size) if record.point else 0
         assert 0 < record.steps < full
         assert record.curve[-1][0] < 1
+        share, score = record.curve[-1]
+        assert f"trial {record.trial} ({record.point}): pruned after {100 * share:.0f} % of its training, at " in told
+        assert f"at a dev score of {score:.4f}\n" in told
     best = plan(ablation, tmp_path).of("a", "final", "best")[0].point
     assert best not in {r.point for r in pruned}
 
