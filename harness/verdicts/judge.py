@@ -55,7 +55,7 @@ from harness.verdicts.claims import Claim, claims
 from harness.verdicts.evidence import Evidence, difference, distance
 from harness.verdicts.finals import Finals, finals
 from harness.verdicts.hindsight import of_claim, uncounted
-from harness.verdicts.rules import Refused, Verdict, p_value, verdict_on
+from harness.verdicts.rules import Verdict, p_value, verdict_on
 
 
 def judge(plan: Plan) -> list[Verdict]:
@@ -108,49 +108,51 @@ def _late(plan: Plan, claim: Claim) -> tuple[str, ...]:
 
 
 def _evidence(plan: Plan, claim: Claim) -> Evidence | str:
-    """Return a claim's evidence if all planned runs of its studies are done, else a text that says what is missing."""
+    """Return a claim's evidence if all planned runs of its studies are done, else the reason as sentences."""
     differing = None if plan.allow_mixed else of_studies(plan, filter(None, (claim.better, claim.worse)))
     if differing is not None:
-        return Refused(f"Its runs were made under different conditions: {differing}. {WAYS_OUT}.")
+        return f"Its runs were made under different conditions: {differing}. {WAYS_OUT}."
     if claim.at == "tuned" and plan.ablation.budget.tunings < 2:
-        return Refused(
-            "It is about tuning, and one tuning shows no spread of tunings. Use Budget(tunings=3), or --tunings 3."
-        )
+        return "It is about tuning, and one tuning shows no spread of tunings. Use Budget(tunings=3), or --tunings 3."
     role = "default" if claim.at == "default" else "best"
     better = finals(plan, claim.better, role, claim.figure)
     if claim.worse is not None:
         worse = finals(plan, claim.worse, role, claim.figure)
         return _complete_difference(better, worse, claim, paired=_paired(plan, claim))
     if better.lacking:
-        return _in_words(better.lacking)
+        return _lacking(better)
     evidence = distance(better, claim.target or 0.0)
     if evidence is None:
-        return "its seeds were scored on different test items"
+        return "Its seeds were scored on different test items."
     if claim.kind == "within":
         return replace(evidence, resampled=None)  # the published score is of the same items
     return evidence
 
 
 def _complete_difference(better: Finals, worse: Finals, claim: Claim, *, paired: bool) -> Evidence | str:
-    lacking = (*better.lacking, *(worse.lacking if worse.study != better.study else ()))
-    if lacking:
-        return _in_words(lacking)
+    sides = (better, worse) if worse.study != better.study else (better,)
+    if any(side.lacking for side in sides):
+        return _lacking(*sides)
     evidence = difference(better, worse, paired=paired)
     if evidence is None:
-        return "the studies have no common seeds that were scored on the same test items"
+        return "The studies have no common seeds that were scored on the same test items."
     if claim.kind == "keeps":
         return replace(evidence, resampled=None)  # a claim about these items, on which both studies were scored
     if evidence.resampled is None:
-        return Refused(
+        return (
             f"Records keep no values per item of {claim.figure}, so the difference has no interval over items. "
             "Return a value for each item from measures.of(...), or claim keeps(...), which is judged over seeds."
         )
     return evidence
 
 
-def _in_words(lacking: Sequence[str]) -> str:
+def _lacking(*sides: Finals) -> str:
+    """Say which runs are missing, or that all are there and which of them cannot be compared."""
+    lacking = [reason for side in sides for reason in side.lacking]
+    unfit = [reason for side in sides for reason in side.unfit]
     more = f", and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-    return "; ".join(lacking[:3]) + more
+    start = "No run is missing, but some cannot be compared" if lacking == unfit else "Runs are missing"
+    return f"{start}: {'; '.join(lacking[:3])}{more}."
 
 
 def exit_code(verdicts: Sequence[Verdict], plan: Plan, strict: bool = False) -> int:

@@ -156,7 +156,7 @@ def _against(plan: Plan, lines: Sequence[Result], best: Result) -> list[str]:
         if not line.diverged
     ]
     if lacking:
-        sentences.append(f"Not ranked, because final runs have no score: {', '.join(lacking)}.")
+        sentences.append(f"Not ranked, because final runs have no score that can be compared: {', '.join(lacking)}.")
     return sentences
 
 

@@ -25,10 +25,6 @@ ONE_SEED = "With one final seed the spread over seeds is unknown; use two or mor
 ONE_RUN = "This is one deterministic run without an interval: the score itself is compared."
 
 
-class Refused(str):
-    """The reason why complete evidence is not judged, as a full sentence."""
-
-
 @dataclass(frozen=True)
 class Verdict:
     """The judgement of one claim and its numbers. All scores and differences are on a 0 to 1 scale.
@@ -111,13 +107,11 @@ def verdict_on(claim: Claim, evidence: Evidence | str, alpha: float) -> Verdict:
 
     Args:
         claim: the claim.
-        evidence: its evidence, or a text that says what is missing.
+        evidence: its evidence, or sentences that say why it has none.
         alpha: the intervals have level 1 - alpha.
     """
-    if isinstance(evidence, Refused):
-        return verdict(claim, "incomplete", evidence)
     if isinstance(evidence, str):
-        return verdict(claim, "incomplete", f"Runs are missing: {evidence}.")
+        return verdict(claim, "incomplete", evidence)
     interval, detectable = evidence.deciding(alpha), evidence.detectable(alpha)
     if evidence.undecidable:
         judgement: Judgement = "inconclusive"

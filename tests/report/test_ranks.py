@@ -68,7 +68,7 @@ def test_a_study_that_lost_a_seed_by_a_failure_is_named_in_the_answer(tmp_path: 
     page = write_report(synthetic.make(change=change), tmp_path, "harness run x.py").read_text(encoding="utf-8")
     answer, result = page.split("\n\n")[2:4]
     assert answer.startswith("Highest mean: mnr with 75.6, ")
-    assert "Not ranked, because final runs have no score: mnr+hard (2 of 3)." in answer
+    assert "Not ranked, because final runs have no score that can be compared: mnr+hard (2 of 3)." in answer
     assert "\n| mnr+hard ‡ | – | " in result
 
 

@@ -93,9 +93,19 @@ def test_what_is_not_a_number_makes_its_run_unfit_with_the_reason(
     found = judge(plan)
     assert [v.verdict for v in found] == ["incomplete"] * 4
     assert all(words in v.reason for v in found)
+    assert all(v.reason.startswith("No run is missing, but some cannot be compared: mnr seed 1 ") for v in found)
     assert all(words in text for text in finals(plan, "mnr").unfit)
     assert not any("nan" in str(v).replace("nannan", "") for v in found)
     assert [o.over_items for o in orders(plan_of(of_mnr(damage), in_order("softmax", "mnr")))] == [None]
+
+
+def test_runs_are_said_to_be_missing_if_one_is_although_others_are_unfit() -> None:
+    def change(run: PlannedRun, record: Record) -> Record | None:
+        if (run.study, run.stage) != ("mnr", "final"):
+            return record
+        return None if run.seed == 2 else not_a_number(run, record)
+
+    assert all(v.reason.startswith("Runs are missing: ") for v in judge(plan_of(change)))
 
 
 def test_a_report_of_such_runs_is_strict_json_and_prints_no_nan(tmp_path: Path) -> None:

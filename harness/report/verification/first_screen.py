@@ -164,7 +164,7 @@ def _against(report: Published, page: str, ranked: dict[str, float]) -> Iterator
         lost = f"{len(seeds.diverged)} of its {seeds.planned} final runs diverged."
         yield sentence(where, page, f"{name} has no rank: {lost}")
     for name in (name for name in unranked if not report.seeds(name).diverged):
-        without = page.partition("Not ranked, because final runs have no score: ")[2]
+        without = "".join(re.split(r"Not ranked, because final runs have no score[^:]*: ", page, maxsplit=1)[1:])
         yield sentence(
             where, without, f"{name} ({_seeds(report, name) if report.seeds(name).planned else 'no best point'})"
         )
