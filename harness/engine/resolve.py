@@ -13,7 +13,7 @@ from rich.console import Console
 from harness.audit import cache
 from harness.engine.telling import tell
 from harness.errors import HarnessError, RunFailed, TestbedUnavailable
-from harness.executors import Executor, WorkerDied
+from harness.executors import Executor, TookTooLong, WorkerDied
 from harness.identity import paths_in
 from harness.spec.ablation import Ablation, Precision
 from harness.store import contents
@@ -49,6 +49,11 @@ def precision_of(where: Executor, requested: Precision) -> str:
             return precision_there
         except WorkerDied as problem:
             died = problem
+    if isinstance(died, TookTooLong):
+        raise RunFailed(
+            "no worker has started within --time-limit: importing torch takes a worker some seconds; nothing was "
+            "trained; raise it, or leave it out"
+        )
     raise RunFailed(f"{ATTEMPTS} workers in a row died before they started a run ({died}); repeat the command")
 
 

@@ -20,9 +20,13 @@ class WorkerDied(Exception):
     """The process of a call was killed or crashed before it could answer."""
 
 
-def time_limit_exceeded(limit: float) -> WorkerDied:
+class TookTooLong(WorkerDied):
+    """The process of a call was stopped because the call took longer than the time limit."""
+
+
+def time_limit_exceeded(limit: float) -> TookTooLong:
     """Return the exception for a call that was stopped because it took longer than `limit` seconds."""
-    return WorkerDied(
+    return TookTooLong(
         f"the run took longer than the time limit of {limit / 60:g} min and was stopped; raise --time-limit"
     )
 

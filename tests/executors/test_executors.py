@@ -304,3 +304,12 @@ def test_a_run_over_its_time_limit_has_failed_and_says_why(tmp_path: Path, cache
 
     assert done.returncode == 3
     assert "longer than the time limit of 0.4 min" in done.stdout
+
+
+def test_a_time_limit_in_which_no_worker_starts_is_told_as_that(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
+    done = harness("run", "study.py", "--no-mteb", "--time-limit", "0.0005", cwd=tmp_path)
+
+    assert done.returncode == 3
+    assert "error: no worker has started within --time-limit" in done.stderr
+    assert "the run took longer" not in done.stderr
