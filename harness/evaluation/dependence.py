@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from harness.texts.groups import Groups
 from harness.texts.normal import normalise
 from harness.texts.templates import templates
+
+NEARLY_ALL = 0.99
+"""Share of its number of items that a set with copies says at least, for its items to be drawn one by one."""
 
 
 def groups_of(texts: Sequence[str], *others: Sequence[Hashable]) -> tuple[int, ...]:
@@ -35,10 +39,12 @@ def groups_of_equal(keys: Sequence[Hashable]) -> tuple[int, ...]:
         keys: what equal items share, one value an item, e.g. the normalised text.
 
     Returns:
-        Numbers from 0 in the order of the items; empty if no two items are equal.
+        Numbers from 0 in the order of the items; empty if the groups say `NEARLY_ALL` of what as many different items
+        would, because an interval is then at most half a percent too narrow (STSB test: 2 copies among 1,379 pairs).
     """
     groups = _joined(len(keys), keys)
-    return () if len(set(groups)) == len(groups) else groups
+    effective = len(groups) ** 2 / max(1, sum(size**2 for size in Counter(groups).values()))  # Kish, 1965
+    return groups if effective < NEARLY_ALL * len(groups) else ()
 
 
 def _joined(count: int, *properties: Sequence[Hashable]) -> tuple[int, ...]:

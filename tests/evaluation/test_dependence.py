@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.evaluation.dependence import groups_of
+from harness.evaluation.dependence import groups_of, groups_of_equal
 from harness.stats.resampled import resampled_mean
 from harness.texts.templates import templates
 from harness.verdicts.evidence import Evidence
@@ -92,6 +92,14 @@ def test_intervals_over_items_hold_for_questions_of_other_templates(sizes: tuple
             covered[way] += interval.low <= 0 <= interval.high
     assert covered["groups"] / 200 >= 0.9
     assert covered["apart"] / 200 < 0.75
+
+
+def test_a_few_copies_in_a_large_set_make_no_groups_and_many_copies_of_one_item_do() -> None:
+    assert groups_of_equal([]) == ()
+    assert groups_of_equal([*range(1377), 0, 1]) == ()
+    assert groups_of_equal([*range(20), 0]) == (*range(20), 0)
+    assert groups_of_equal([*range(1366), *[0] * 13])[-1] == 0  # as few copies as a hundredth, but all of one item
+    assert groups_of_equal([7] * 4) == (0, 0, 0, 0)
 
 
 def test_groups_of_equal_size_say_as_much_as_their_number() -> None:
