@@ -90,8 +90,8 @@ def _of_items(
     if repeats:
         words = (
             f"{repeats:,} of {number:,} {measure.items} of {name} repeat an earlier one, except for case, punctuation "
-            f"and the order of texts, so only {len(answers):,} are different. Scores count each copy, and intervals "
-            "draw all copies together, because a copy is no further evidence. Remove the copies."
+            f"and the order of texts, so only {len(answers):,} are different. Scores count each copy; intervals draw "
+            "copies together unless they are too few to matter, because a copy is no further evidence. Remove them."
         )
         severity: Severity = "warning" if repeats > MUCH_REPEATED * number else "note"
         findings.append(Finding(severity, where, f"repeated {measure.items} of {name}", repeats, number, words))
