@@ -24,7 +24,7 @@ case $name in
   b) row certificate HELD ;;
   c) row begun true; sleep 600 ;;
   d) echo "RuntimeError: no kernel image"; exit 3 ;;
-  h) grep -q ceilings <<<"$told" && row reckoned true ;;
+  h) grep -q ceilings <<<"$told" && row estimated true ;;
   *) row "$name" true ;;
 esac
 """
@@ -56,7 +56,7 @@ def test_a_stage_that_fails_or_hangs_ends_alone(
     ended = {row["stage"]: row["ended"] for row in rows if row["what"] == "seconds"}
     assert list(ended) == ["a", "b", "tests", "c", "d", "h"]
     assert {name for name, how in ended.items() if how} == {"c", "d"}
-    assert {"begun", "reckoned"} <= {row["what"] for row in rows}, "what was told before is kept, and told to the last"
+    assert {"begun", "estimated"} <= {row["what"] for row in rows}, "what was told before is kept, and told to the last"
     assert any("no kernel image" in line for line in table)
     assert "no kernel image" in (tmp_path / "out" / "log.txt").read_text()
     assert code == 0, "every certificate held"

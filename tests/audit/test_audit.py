@@ -381,7 +381,7 @@ def leaky(cache: Path, tmp_path: Path) -> tuple[Path, list[str]]:
     return path, sentences
 
 
-def test_errors_stop_a_run_before_anything_is_trained_and_name_the_mend(leaky: tuple[Path, list[str]]) -> None:
+def test_errors_stop_a_run_before_anything_is_trained_and_name_the_fix(leaky: tuple[Path, list[str]]) -> None:
     path, sentences = leaky
     done = harness("run", path.name, cwd=path.parent)
     store = path.parent / "runs" / "leaky-book"
@@ -506,18 +506,16 @@ def test_warnings_are_told_a_line_each_and_only_errors_refuse() -> None:
     ]
     outcome.refuse_errors(found)
     assert outcome.exit_code(found) == 0
-    one = synthetic.make_audit(
-        synthetic.make_ablation(), Finding("error", "study mnr", "empty texts", 1, 2, "Mend it.")
-    )
+    one = synthetic.make_audit(synthetic.make_ablation(), Finding("error", "study mnr", "empty texts", 1, 2, "Fix it."))
     assert outcome.exit_code(one) == 2
     with pytest.raises(
-        AuditFailed, match=r"1 error; nothing was trained:\n- study mnr: empty texts: Mend it\."
+        AuditFailed, match=r"1 error; nothing was trained:\n- study mnr: empty texts: Fix it\."
     ) as raised:
         outcome.refuse_errors(one)
     assert raised.value.exit_code == 2
 
 
-def test_an_audit_is_read_as_it_was_written_and_a_broken_one_told_with_the_mend(tmp_path: Path) -> None:
+def test_an_audit_is_read_as_it_was_written_and_a_broken_one_told_with_the_fix(tmp_path: Path) -> None:
     assert kept.read(tmp_path) is None
     found = replace(
         synthetic.make_audit(synthetic.make_ablation()), left_out=(("NFCorpus", "no pairs"),), missing=("X",)

@@ -1,4 +1,4 @@
-"""Whatever is wrong, one paragraph says what, where and the mend; the exit code is right and nothing is lost.
+"""Whatever is wrong, one paragraph says what, where and how to fix it; the exit code is right and nothing is lost.
 
 Study files have their own tests; here are options, stores, disks and hubs.
 """

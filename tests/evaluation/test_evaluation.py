@@ -154,7 +154,7 @@ def test_a_store_is_read_by_mtebs_own_tools(finished: Path) -> None:
     assert all(set(scores) == {"STS16", "BIOSSES"} for scores in found.values())
 
 
-def test_tasks_that_cannot_be_had_are_named_and_make_the_run_incomplete(copy: Path) -> None:
+def test_tasks_that_are_not_available_are_named_and_make_the_run_incomplete(copy: Path) -> None:
     before = {path: path.read_bytes() for path in (copy / STORE / "records").iterdir()}
     done = harness("run", "study.py", "--tasks", "STS16,BIOSSES,SICK-R", "--executor", "inline", "--strict", cwd=copy)
 

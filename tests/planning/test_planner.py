@@ -116,7 +116,7 @@ def test_a_final_run_without_a_further_measure_is_repeated_with_its_own_id_until
         for record in records
     ]
     assert not make_plan(more, with_it).unfinished()
-    assert not make_plan(more, records, unavailable=["more"]).unfinished(), "it cannot be had here"
+    assert not make_plan(more, records, unavailable=["more"]).unfinished(), "it is not available here"
     unfit = [replace(record, missing={"more": f"{UNFIT}it collapsed"}) for record in records]
     assert not make_plan(more, unfit).unfinished(), "the model is the cause, so repeating would not help"
     failed = [replace(record, missing={"more": "no such file"}) for record in records]

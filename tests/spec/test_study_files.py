@@ -1,4 +1,4 @@
-"""A study file is checked before anything heavy is imported: what is wrong, where, and the mend; exit code 2."""
+"""A study file is checked before anything heavy is imported: errors say what, where, and how to fix it; exit code 2."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def write(path: Path, **changes: str) -> Path:
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_named_with_its_line_and_mend(
+def test_what_is_wrong_is_named_with_its_line_and_the_fix(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

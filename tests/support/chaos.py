@@ -188,7 +188,7 @@ def may_mount(folder: Path) -> bool:
 
 
 def disk(parent: Path, study: Path, mounts: bool) -> Path:
-    """Make a folder that holds a copy of a study file; a small disk of its own where that can be had."""
+    """Make a folder that holds a copy of a study file; a small disk of its own where mounting is allowed."""
     folder = Path(tempfile.mkdtemp(dir=parent))
     if mounts:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", folder], check=True)

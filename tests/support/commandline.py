@@ -57,9 +57,13 @@ def command(*arguments: str | Path) -> list[str]:
 def harness(
     *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = GUARD, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end; its output is captured as text."""
+    """Run the command line to its end; its output is captured as text.
+
+    `run` gets one worker unless the test says otherwise: each imports torch, which takes longer than most tests' runs.
+    """
+    alone = arguments[:1] == ("run",) and not {"--workers", "--executor"} & set(arguments)
     return subprocess.run(
-        command(*arguments),
+        command(*arguments, *(("--workers", "1") if alone else ())),
         cwd=cwd,
         env={**os.environ, **(env or {})},
         capture_output=True,

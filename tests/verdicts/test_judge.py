@@ -357,7 +357,7 @@ def without_task(run: PlannedRun, record: Record) -> Record:
     return record if run.stage == "tune" else replace(record, scores=scores, missing={"STS12": "not on the hub"})
 
 
-def test_exit_code_of_a_missing_task_is_3_even_where_its_data_cannot_be_had() -> None:
+def test_exit_code_of_a_missing_task_is_3_even_where_its_data_are_not_available() -> None:
     claim = ablation()
     records = synthetic.make_records(claim, change=without_task)
     plan = make_plan(claim, records, unavailable=["STS12"])
