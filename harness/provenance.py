@@ -25,7 +25,7 @@ SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|APIKEY|.PWD$|PASSPHRAS
 
 NOT_SECRET = ("OLDPWD",)
 
-PASSWORD_IN_URL = re.compile(r"([a-z][\w+.-]*://)\S*@", re.IGNORECASE)
+PASSWORD_IN_URL = re.compile(r"([a-z][\w+.-]{0,30}://)\S*@", re.IGNORECASE)
 """What stands before the last @ of an address, which may hold slashes, quotes and further @ of a password."""
 
 PASSWORD_AS_OPTION = re.compile(

@@ -29,7 +29,7 @@ FEW = 20
 RATED = 100
 """Whole numbers up to here, below and above 0, may be ratings even if more than FEW of them occur."""
 
-_NUMBER = re.compile(r"[+-]?\d*[.,]?\d+(e[+-]?\d+)?\s*(%|/\s*\d+)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)?|[.,]\d+)(e[+-]?\d+)?\s*(%|/\s*\d+)?", re.IGNORECASE)
 """Texts that are numbers to people: 3,75, 75%, .5, 3/5."""
 
 
@@ -175,4 +175,4 @@ def example(value: Any) -> str:
 
 
 def _decimal(value: Any) -> bool:
-    return bool(re.fullmatch(r"[+-]?\d*\.?\d+", str(value).strip()))
+    return bool(re.fullmatch(r"[+-]?(\d+(\.\d+)?|\.\d+)", str(value).strip()))

@@ -72,5 +72,5 @@ def _words(name: str) -> list[str]:
 def looks_like_data(name: str) -> bool:
     """Return whether a name is rather a cell of a row: a number, a sentence, or a text of more than 60 characters."""
     text = name.strip()
-    number = re.fullmatch(r"[+-]?\d*[.,]?\d+([eE][+-]?\d+)?\s*%?", text)
+    number = re.fullmatch(r"[+-]?(\d+([.,]\d+)?|[.,]\d+)([eE][+-]?\d+)?\s*%?", text)
     return bool(number) or len(text) > 60 or len(text.split()) > 3 or text.endswith((".", "!", "?", "。", "！", "？"))
