@@ -140,7 +140,7 @@ def run(
             missing = _fetched(ablation, console)
             precision = resolve.precision_of(where, ablation.precision)
             ablation = resolve.resolved(ablation, opened, hashes, precision, console)
-            auditing.require_audit(ablation, opened, missing, console, options.only, time_limit)
+            auditing.require_audit(ablation, opened, missing, console, options.only, time_limit, where)
             with Board(console) as board:
                 source = _provenance(study_file)
                 driver = Driver(ablation, opened, where, board, options, missing, source, records, still_there)

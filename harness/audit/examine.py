@@ -14,7 +14,6 @@ from harness.data.findings import Audit, Finding
 from harness.data.measured_sets import of_measure
 from harness.data.overlap import of_overlap
 from harness.data.ranges import innermost, of_labels
-from harness.errors import RunFailed
 from harness.reading import materials
 from harness.reading.items import texts_of
 from harness.reading.rows import read
@@ -23,8 +22,6 @@ from harness.spec.losses import inputs_of
 from harness.spec.parts import Part
 from harness.spec.study import UNTRAINED
 from harness.spec.views import View, named
-from harness.testbeds import fetching
-from harness.testbeds.refs import EMBEDDED
 from harness.testbeds.sources import Source
 
 
@@ -50,7 +47,6 @@ def examine(
         for title, part in study.by_title.items():
             own = ablation.testbed_of_part(study.name, part)
             groups.setdefault((named(part.view), own.source, own.limit), {})[title] = part
-    findings += _base_model(ablation, tell)
     for source, limit in dict.fromkeys((source, limit) for _, source, limit in groups):
         read_rows = read(source)
         nulls = [row for row in read_rows.null_labels if row < limit]
@@ -88,40 +84,6 @@ def examine(
         note = f"The texts of these tasks were not checked for overlap: {reasons}."
         findings.append(Finding("note", f"testbed {bed.name}", "tasks left out", len(left_out), len(bed.tasks), note))
     return cache.new_audit(key, findings, shared, left_out, missing)
-
-
-def _base_model(ablation: Ablation, tell: Callable[[str], None]) -> list[Finding]:
-    """Load the base model as the studies do, to find problems before anything is trained.
-
-    It is loaded once with each pooling, and with the adapters and frozen parameters of each study that has them. The
-    embedded testbed's model is part of the harness and is not checked by itself.
-    """
-    bed = ablation.testbed
-    varied = [study for study in ablation.studies if study.adapters is not None or study.frozen]
-    if bed.base.repo == EMBEDDED and not varied:
-        return []
-    tell("base model")
-    from harness.executors.library_output import be_quiet
-    from harness.model.loading import described, load_plain
-    from harness.model.variants import prepare  # torch, which the embedded testbed's audits do without
-
-    be_quiet()
-    where, findings = f"testbed {bed.name}", []
-    folder = str(fetching.locate(bed.base, is_model=True))
-    poolings = {ablation.testbed_of(study.name).pooling: study.name for study in reversed(ablation.studies)}
-    for pooling, name in poolings.items():
-        try:
-            description = described(load_plain(folder, pooling))
-        except RunFailed as problem:
-            findings.append(Finding("error", f"study {name}", "base model", 1, 1, f"{problem}."))
-        else:
-            findings.append(Finding("note", where, "base model", 1, 1, f"It was loaded as: {description}."))
-    for study in varied if not any(finding.severity == "error" for finding in findings) else []:
-        try:
-            prepare(load_plain(folder, ablation.testbed_of(study.name).pooling), study.adapters, study.frozen)
-        except RunFailed as problem:
-            findings.append(Finding("error", f"study {study.name}", "base model", 1, 1, f"{problem}."))
-    return findings
 
 
 def _mined(

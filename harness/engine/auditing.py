@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import cast
 
 from rich.console import Console
 
-from harness.audit import cache, outcome
+from harness.audit import base_model, cache, outcome
 from harness.data.findings import Audit, Finding, by_severity
 from harness.data.loss_findings import RAISES, UNFIT, untried_loss
 from harness.engine.telling import tell
 from harness.errors import AuditFailed, HarnessError, TestbedUnavailable
-from harness.executors import WorkerDied
+from harness.executors import Executor, WorkerDied
 from harness.spec.ablation import Ablation
 from harness.spec.loading import folder_beside
 from harness.store.folder import Store
@@ -29,6 +31,7 @@ def require_audit(
     console: Console,
     only: Sequence[str] = (),
     time_limit: float | None = None,
+    where: Executor | None = None,
 ) -> None:
     """Audit the data of the runs to come and print the warnings; arguments as for `audit`.
 
@@ -36,7 +39,7 @@ def require_audit(
         AuditFailed: the data have an error.
         TestbedUnavailable: the audit's process ended early.
     """
-    result = audit(ablation, store, missing, only, time_limit)
+    result = audit(ablation, store, missing, only, time_limit, where)
     for line in outcome.lines(result):
         tell(console, line)
     outcome.refuse_errors(result)
@@ -48,6 +51,7 @@ def audit(
     missing: Mapping[str, str],
     only: Sequence[str] = (),
     time_limit: float | None = None,
+    where: Executor | None = None,
 ) -> Audit:
     """Return the store's audit if it is of the same data, else make a new one and write it to the store.
 
@@ -57,10 +61,11 @@ def audit(
         missing: the tasks whose data are not available, with the reason.
         only: audit the data of these studies and of the studies that mine for them (all if empty).
         time_limit: seconds after which a run, and so the trial of a loss, is stopped.
+        where: loads the base model, because its workers have imported torch; a new process if None.
 
     Raises:
         AuditFailed: the data have a form that the audit cannot read.
-        TestbedUnavailable: the audit's process ended early.
+        TestbedUnavailable: a process of the audit ended early.
     """
     from harness.engine.job import packed
     from harness.engine.worker import audit as audit_job
@@ -75,26 +80,56 @@ def audit(
     if stored is not None and cache.still_holds(stored, ablation, missing):
         return stored
     pickled = packed(ablation, ablation.name)
+    findings = _of_base_model(ablation, where)
+    told = "the process that audits the data; Ctrl-C ends the command"
+    with _explained(ablation, "audits the data"), announced(told):
+        result: Audit = in_fresh_process(audit_job, pickled, cache.key(ablation), sorted(missing))
+    findings += [*result.findings, *_of_losses(ablation, pickled, min(time_limit or LIMIT, LIMIT))]
+    part = () if ablation is whole else tuple(study.name for study in ablation.studies)
+    result = replace(result, findings=tuple(by_severity(findings)), studies=part)
+    cache.write(store.folder, result)
+    return result
+
+
+def _of_base_model(ablation: Ablation, where: Executor | None) -> list[Finding]:
+    """Let an executor, or a new process, load the base model as the studies do."""
+    from harness.engine.job import packed
+    from harness.engine.worker import load_base_model
+    from harness.executors.processes import in_fresh_process
+
+    loadings = base_model.loadings(ablation)
+    if not loadings:
+        return []
+    pickled = packed((ablation.testbed.name, ablation.testbed.base, loadings), ablation.name)
+    with _explained(ablation, "loads the base model"):
+        if where is None:
+            return cast(list[Finding], in_fresh_process(load_base_model, pickled))
+        return cast(list[Finding], where.submit(load_base_model, pickled).result())
+
+
+@contextmanager
+def _explained(ablation: Ablation, does: str) -> Iterator[None]:
+    """Explain why a process of the audit failed.
+
+    Raises:
+        TestbedUnavailable: it was killed, or ran out of memory.
+        AuditFailed: it raised an error that is not the harness's.
+    """
+    testbed = f"testbed {ablation.testbed.name!r}"
     try:
-        with announced("the process that audits the data; Ctrl-C ends the command"):
-            result: Audit = in_fresh_process(audit_job, pickled, cache.key(ablation), sorted(missing))
+        yield
     except HarnessError:
         raise
     except (WorkerDied, MemoryError, OSError) as problem:
         raise TestbedUnavailable(
-            f"testbed {ablation.testbed.name!r}: the process that audits the data ended early "
-            f"({type(problem).__name__}: {problem}); nothing was trained; give the same command again"
+            f"{testbed}: the process that {does} ended early ({type(problem).__name__}: {problem}); nothing was "
+            "trained; give the same command again"
         ) from problem
     except Exception as problem:  # data of a form that was not foreseen may raise anything
         raise AuditFailed(
-            f"testbed {ablation.testbed.name!r}: the audit of the data could not be made ({type(problem).__name__}: "
-            f"{problem}); nothing was trained. Are the rows and sets of the testbed's form?"
+            f"{testbed}: the process that {does} failed ({type(problem).__name__}: {problem}); nothing was trained. "
+            "Are the model, the rows and the sets of the testbed's form?"
         ) from problem
-    findings = by_severity([*result.findings, *_of_losses(ablation, pickled, min(time_limit or LIMIT, LIMIT))])
-    part = () if ablation is whole else tuple(study.name for study in ablation.studies)
-    result = replace(result, findings=tuple(findings), studies=part)
-    cache.write(store.folder, result)
-    return result
 
 
 def _of_losses(ablation: Ablation, pickled: bytes, limit: float) -> list[Finding]:

@@ -141,6 +141,20 @@ def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:
     return examine(cloudpickle.loads(pickled), key, missing, tell)
 
 
+def load_base_model(pickled: bytes) -> list[Finding]:
+    """Load a base model as the studies do.
+
+    Args:
+        pickled: the arguments of `harness.audit.base_model.of_base_model`.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TQDM_DISABLE"] = "1"
+    tqdm.set_lock(threading.RLock())
+    from harness.audit.base_model import of_base_model
+
+    return of_base_model(*cloudpickle.loads(pickled))
+
+
 def try_loss(pickled: bytes, study: str, folder: str | None) -> list[Finding]:
     """Try the loss of a study of a cloudpickled ablation; in a separate process, because a loss may crash it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,9 +135,13 @@ def test_a_measure_that_draws_items_draws_the_same_for_every_model(base: Path, t
     assert judge(plan(ablation, tmp_path / "store"))[0].over_items is not None
 
 
+def giving(value: Any) -> Callable[[Any], Any]:
+    return lambda model: value
+
+
 def test_what_is_no_score_is_said_on_the_terminal_and_in_the_record(base: Path, tmp_path: Path) -> None:
     wrong = {"high": (14.25, "between -1 and 1"), "lost": (float("nan"), "finite"), "text": ("a", "a number")}
-    also = [measures.of(lambda model, value=value: value, name) for name, (value, _) in wrong.items()]
+    also = [measures.of(giving(value), name) for name, (value, _) in wrong.items()]
     told = driven(declared(base, *also), tmp_path / "store").splitlines()
     for name, (_, words) in wrong.items():
         assert any(f"no score by {name}: " in line and words in line for line in told), told

@@ -16,7 +16,7 @@ import sentence_transformers
 from commandline import GUARD, command, harness
 from wheels import edited, wheel
 
-from harness.compat import UNPACKED, Pooling
+from harness.compat import Pooling
 from harness.store.folder import load
 from harness.store.records import Record
 
@@ -31,14 +31,8 @@ ablation = Ablation(
 )
 """
 POOLING = Path(getsourcefile(Pooling) or "").relative_to(Path(sentence_transformers.__file__).parents[1]).as_posix()
-MULTIPLIED = (
-    "mask = attention_mask.unsqueeze(-1).to(",
-    "attention_mask.unsqueeze(-1).expand(",  # before sentence-transformers 5.4
-)[bool(UNPACKED)]
-"""What pooling by the mean multiplies the embeddings of tokens by, as its code begins."""
-
-PLANTED = (MULTIPLIED, MULTIPLIED.replace("attention_mask", "torch.ones_like(attention_mask)"))
-"""Its code, and what counts the padding as tokens."""
+PLANTED = ("attention_mask.unsqueeze(-1)", "torch.ones_like(attention_mask).unsqueeze(-1)")
+"""What pooling multiplies the embeddings of tokens by, and what counts the padding as tokens."""
 
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
 SMALL = ("--rows", "64", "--workers", "1")
