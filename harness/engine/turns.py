@@ -23,8 +23,8 @@ class Turns:
         self.refresh(*planner.studies)
 
     def refresh(self, *studies: str) -> None:
-        """Update the next run of these studies after records were added or runs were taken."""
-        for study in studies:
+        """Update the next run of these studies after records were added or runs were taken; others have no turn."""
+        for study in self._position.keys() & studies:
             ready = _first_ready(self._planner.part(study), self._taken)
             self._next.pop(study, None)
             if ready is not None:

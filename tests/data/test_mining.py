@@ -31,10 +31,11 @@ from harness.api import load
 from harness.compat import candidates_at_most
 from harness.data.mining import mine, with_negatives
 from harness.engine.rows import study_rows, view_rows
+from harness.engine.turns import Turns
 from harness.errors import RunFailed, StudyFileError
 from harness.executors import library_output
 from harness.model.loading import fresh_model
-from harness.planning.planner import make_plan
+from harness.planning.planner import Planner, make_plan
 from harness.reading import materials
 from harness.spec import losses
 from harness.spec.ablation import Ablation
@@ -269,6 +270,22 @@ def test_a_study_waits_for_the_trials_of_the_one_that_mines_and_its_runs_are_tol
 
 def test_only_a_mined_study_brings_the_one_that_mines() -> None:
     assert {run.study for run in make_plan(two(), [], only=["mined"]).runs} == {"untrained", "mined", "mnr"}
+
+
+def test_a_study_that_is_not_selected_has_no_turn_when_its_miner_has_trained() -> None:
+    ablation = two()
+    ablation = replace(ablation, studies=[*ablation.studies, Study("besides", MNR, views.mined(by="mnr", negatives=2))])
+    planner = Planner(ablation, [], only=["mined"])
+    turns, trained = Turns(planner), []
+    records = {r.id: r for r in synthetic.make_records(replace(ablation, studies=[ablation.study("mnr")]))}
+    trials = {record.trial: record for record in records.values() if record.stage == "tune"}
+    while (run := turns.take()) and run.study != "mined":
+        record = records[run.id] if run.id else trials[run.trial]
+        planner.add(record)
+        turns.refresh(record.study, *planner.mined_by(record.study))
+        trained.append(record)
+    assert run is not None, "its turn has come"
+    assert {record.study for record in trained} == {"untrained", "mnr"}
 
 
 @pytest.mark.parametrize("by", ["nobody", "mined"])
