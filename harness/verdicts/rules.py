@@ -21,6 +21,9 @@ About: TypeAlias = Literal["points", "procedures"]
 SAME = 0.005
 """A difference that is too small to matter, on a 0 to 1 scale: half a point of a table."""
 
+FEWEST_SIGNS = math.ceil(math.log2(2 / intervals.ALPHA))
+"""Fewest items that decide a claim at 95 percent if all that differ agree."""
+
 ONE_SEED = "With one final seed the spread over seeds is unknown; use two or more seeds."
 ONE_RUN = "This is one deterministic run without an interval: the score itself is compared."
 
@@ -165,6 +168,16 @@ def _of_items(evidence: Evidence) -> tuple[str, ...]:
         return ()
     items = evidence.unit.removeprefix("test ")
     said = [f"{evidence.differing:,} of {evidence.items:,} {items} differ."] if evidence.differing is not None else []
+    if evidence.units is not None and 0 < evidence.units < FEWEST_SIGNS:
+        said.append(
+            f"Fewer than {FEWEST_SIGNS} that differ decide nothing, even if all agree (sign test), so the interval "
+            f"over {evidence.unit} contains 0."
+        )
+    if evidence.resampled.any() and math.isclose(evidence.resampled.min(), evidence.resampled.max(), abs_tol=1e-12):
+        said.append(
+            f"All {items} changed by the same number, so the interval over {evidence.unit} is too narrow to describe "
+            f"other {items}."
+        )
     if evidence.independent not in (None, evidence.items):
         equal = {"pairs": "equal pairs", "texts": "equal texts"}
         why = equal.get(items, "the same relevant documents, or questions of one template")
