@@ -85,9 +85,7 @@ def command(options: argparse.Namespace) -> int:
         if baseline is not None:
             output.say(f"against {options.baseline}:")
         for regression in regressions:
-            output.say(words.line(regression))
-            if regression.verdict != "holds":
-                output.say(f"  {regression.full_reason}")
+            output.print_verdict(regression)
     if options.junit is not None:
         write_atomically(options.junit, junit_xml(plan, [*verdicts, *regressions], options.strict))
     return exit_code([*verdicts, *regressions], plan, options.strict)

@@ -37,7 +37,7 @@ def print_verdicts(verdicts: Sequence[Verdict], plan: Plan) -> None:
     """Print the result table, the answer in sentences, one line a claim, and the reasons of undecided claims."""
     from harness.cli.tables import result_table
     from harness.planning.mixing import condition_notes
-    from harness.verdicts import hindsight, tuning_luck, words
+    from harness.verdicts import hindsight, tuning_luck
     from harness.verdicts.order import orders
     from harness.verdicts.remaining import remaining
     from harness.verdicts.results import answer, results
@@ -45,11 +45,9 @@ def print_verdicts(verdicts: Sequence[Verdict], plan: Plan) -> None:
 
     table = results(plan)
     print_table(result_table(table, plan, width()))
-    say(*answer(plan, table), "")
+    say(*answer(plan, table, verdicts), "")
     for verdict in verdicts:
-        say(words.line(verdict))
-        if verdict.verdict != "holds" or verdict.late:
-            say(f"  {' '.join((verdict.full_reason, *verdict.late))}")
+        print_verdict(verdict)
     economy = saved(plan)
     luck = tuning_luck.note(plan)
     notes = [
@@ -59,6 +57,15 @@ def print_verdicts(verdicts: Sequence[Verdict], plan: Plan) -> None:
         *([f"until decided: {economy}"] if economy else []),
     ]
     say(*orders(plan), *(f"note: {note}" for note in notes), *remaining(plan))
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """Print a verdict's line, and its reason unless it holds without any caveat."""
+    from harness.verdicts import words
+
+    say(words.line(verdict))
+    if verdict.verdict != "holds" or verdict.late or verdict.caveat:
+        say(f"  {' '.join((verdict.full_reason, *verdict.late))}")
 
 
 def print_json(document: Any) -> int:

@@ -30,7 +30,7 @@ def comment(plan: Plan, command: str) -> str:
     method = [budget_line(facts), escape(tuning_luck.note(plan) or ""), f"```sh\n{command}\n```"]
     sections = [
         f"### {escape(ablation.name)} on {escape(ablation.testbed.name)}",
-        f"**{verdict_line(facts)}** {' '.join(map(escape, answer(plan, lines)))}",
+        f"**{verdict_line(facts)}** {' '.join(map(escape, answer(plan, lines, facts.verdicts)))}",
         _cut(result.table(facts, lines).markdown().splitlines(), MOST + 2),
         _cut(claims.splitlines(), MOST + 2),
         _cut([f"- {escape(line)}" for line in remaining(plan)], MOST),

@@ -19,7 +19,7 @@ from harness.verdicts.rules import Verdict
 def section(facts: Facts) -> Iterable[str]:
     """Yield the answer in sentences, the result table, the claims, and what claims after one tuning are about."""
     lines = results(facts.plan)
-    yield " ".join(map(escape, answer(facts.plan, lines)))
+    yield " ".join(map(escape, answer(facts.plan, lines, facts.verdicts)))
     yield table(facts, lines).markdown()
     if facts.verdicts:
         yield claims_table(facts.verdicts).markdown()

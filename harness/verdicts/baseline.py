@@ -227,30 +227,32 @@ def _elsewhere(plan: Plan, baseline: Baseline, study: str) -> str:
     """Describe how a study's baseline differs from the plan in what was trained; empty if it does not."""
     own = next((run.id for run in plan.of(UNTRAINED)), None)
     if None not in (own, baseline.untrained_id) and own != baseline.untrained_id:
-        return " The baseline was made on another testbed or recipe: the run of its untrained model has another id."
+        return "The baseline was made on another testbed or recipe: the run of its untrained model has another id."
     declared = None if plan.present is None else plan.present.studies.get(study)
     then = baseline.subjects.get(study)
     if declared is not None and then not in (None, declared.subject):
-        return " The baseline's runs trained on other rows, or with another loss or view."
+        return "The baseline's runs trained on other rows, or with another loss or view."
     return ""
 
 
 def _judge(claim: Claim, sides: _Sides | str, alpha: float, note: str) -> Verdict:
     if isinstance(sides, str):
-        return verdict(claim, "incomplete", f"Nothing to compare: {sides}.{note}")
+        return verdict(claim, "incomplete", f"Nothing to compare: {sides}.", caveat=note)
     chance = not (sides.same or sides.constant)
     over_seeds = estimates.interval(*sides.values, alpha) if chance else None
     judgement, reason = _apply(claim.margin, sides, over_seeds)
+    caveats = [note] if note else []
     if over_seeds is not None:
-        reason += "".join(
-            f" All seeds of {side} have the same score, which does not describe the spread of new seeds."
+        caveats += [
+            f"All seeds of {side} have the same score, which does not describe the spread of new seeds."
             for side, values in zip(("the current runs", "the baseline"), sides.values, strict=True)
             if len(set(values)) == 1
-        )
+        ]
     return verdict(
         claim,
         judgement,
-        reason + note,
+        reason,
+        caveat=" ".join(caveats),
         seeds=len(sides.now),
         level=None if over_seeds is None else 1 - alpha,
         difference=sides.difference,

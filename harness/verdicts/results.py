@@ -16,6 +16,7 @@ from harness.store.records import Record
 from harness.testbeds.measure_kinds import headline
 from harness.verdicts.evidence import difference
 from harness.verdicts.finals import Finals, finals
+from harness.verdicts.rules import Verdict
 from harness.verdicts.words import bounds
 
 
@@ -99,8 +100,14 @@ def _printed(mean: float) -> float:
     return round(100 * mean, 2)
 
 
-def answer(plan: Plan, lines: Sequence[Result]) -> list[str]:
-    """Return what the result table says in a few sentences: the best, how sure that is, and what speaks against it."""
+def answer(plan: Plan, lines: Sequence[Result], verdicts: Sequence[Verdict] = ()) -> list[str]:
+    """Return what the result table says in a few sentences: the best, how sure that is, and what speaks against it.
+
+    Args:
+        plan: the plan with its records.
+        lines: its result table.
+        verdicts: the verdicts on its claims, whose levels may be stricter than those of the table.
+    """
     ranked = sorted((line for line in lines if line.rank is not None), key=lambda line: line.rank or 0)
     if not ranked:
         return ["No study has all of its final runs yet."]
@@ -111,13 +118,14 @@ def answer(plan: Plan, lines: Sequence[Result]) -> list[str]:
     sentences = [f"Highest mean: {names} with {_points(best.mean)}{spread}."]
     if following:
         sentences.append(_lead(best, following, best_alone=len(first) == 1))
+        sentences += _undecided(plan, best, following, verdicts)
     sentences += _against(plan, lines, best)
     return sentences
 
 
 def _lead(best: Result, following: Sequence[Result], *, best_alone: bool) -> str:
     """Describe the lead over the next study, and over which studies no lead is shown."""
-    close = [line for line in following if line.to_best_interval is None or line.to_best_interval.high >= 0]
+    close = [line for line in following if not _is_lower(line)]
     second = following[0]
     whose = "Its lead" if best_alone else "Their lead"
     lead = f"{whose} over the next, {second.study}, is {-100 * (second.to_best or 0.0):.1f} points"
@@ -128,6 +136,24 @@ def _lead(best: Result, following: Sequence[Result], *, best_alone: bool) -> str
         return f"{lead}: each other study is shown to be lower."
     others = ", ".join(line.study for line in close)
     return f"{lead}: it is not shown that {best.study} is better than {others}."
+
+
+def _undecided(plan: Plan, best: Result, following: Sequence[Result], verdicts: Sequence[Verdict]) -> list[str]:
+    """Name the studies over which the table shows a lead although the claim about it is undecided."""
+    headline, undecided = plan.ablation.testbed.headline, set()
+    for each in verdicts:
+        of_lead = each.kind == "beats" and each.at == "best" and not each.margin and each.figure == headline
+        if of_lead and each.verdict == "inconclusive" and best.study in (each.better, each.worse):
+            undecided |= {each.better, each.worse or ""}
+    names = [line.study for line in following if line.study in undecided and _is_lower(line)]
+    stricter = (
+        "Verdicts are judged at stricter levels, because there are several claims or looks: by them it is undecided"
+    )
+    return [f"{stricter} whether {best.study} is better than {', '.join(names)}."] if names else []
+
+
+def _is_lower(line: Result) -> bool:
+    return line.to_best_interval is not None and line.to_best_interval.high < 0
 
 
 def _against(plan: Plan, lines: Sequence[Result], best: Result) -> list[str]:

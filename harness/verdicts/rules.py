@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -10,9 +9,9 @@ import numpy as np
 
 from harness.spec.expectations import At
 from harness.stats import intervals, power
-from harness.text import counted
 from harness.verdicts.claims import Claim, Kind
 from harness.verdicts.evidence import Evidence
+from harness.verdicts.notes import caveats, of_items
 
 Judgement: TypeAlias = Literal["holds", "violated", "inconclusive", "incomplete"]
 
@@ -20,9 +19,6 @@ About: TypeAlias = Literal["points", "procedures"]
 
 SAME = 0.005
 """A difference that is too small to matter, on a 0 to 1 scale: half a point of a table."""
-
-FEWEST_SIGNS = math.ceil(math.log2(2 / intervals.ALPHA))
-"""Fewest items that decide a claim at 95 percent if all that differ agree."""
 
 ONE_SEED = "With one final seed the spread over seeds is unknown; use two or more seeds."
 ONE_RUN = "This is one deterministic run without an interval: the score itself is compared."
@@ -47,6 +43,8 @@ class Verdict:
     """The judgement."""
     reason: str
     """Why it was judged so, in sentences."""
+    caveat: str = ""
+    """What limits what the numbers say, in sentences."""
     seeds: int = 0
     """Number of final seeds, of the study that has fewer."""
     level: float | None = None
@@ -91,8 +89,8 @@ class Verdict:
 
     @property
     def full_reason(self) -> str:
-        """The reason, followed by `unequal`."""
-        return f"{self.reason} {self.unequal}".strip()
+        """The reason, followed by `caveat` and `unequal`."""
+        return " ".join(filter(None, (self.reason, self.caveat, self.unequal)))
 
     def _measured(self) -> str:
         assert self.difference is not None
@@ -130,7 +128,8 @@ def verdict_on(claim: Claim, evidence: Evidence | str, alpha: float) -> Verdict:
     return verdict(
         claim,
         judgement,
-        " ".join((reason, *_notes(evidence))),
+        " ".join((reason, *of_items(evidence))),
+        caveat=" ".join(caveats(evidence)),
         seeds=evidence.seeds,
         level=1 - alpha,
         difference=evidence.mean,
@@ -157,52 +156,6 @@ def p_value(claim: Claim, evidence: Evidence) -> float:
     return evidence.p_within(claim.margin) if claim.kind == "within" else evidence.p_value(claim.margin)
 
 
-def _notes(evidence: Evidence) -> tuple[str, ...]:
-    """Return notes about the items that differ or are grouped, and about seeds without an effect, or on this figure."""
-    return (*_of_items(evidence), *_of_seeds(evidence))
-
-
-def _of_items(evidence: Evidence) -> tuple[str, ...]:
-    """Return a note about the items that differ, and the groups that they form if some depend on each other."""
-    if evidence.resampled is None or evidence.items is None:
-        return ()
-    items = evidence.unit.removeprefix("test ")
-    said = [f"{evidence.differing:,} of {evidence.items:,} {items} differ."] if evidence.differing is not None else []
-    if evidence.units is not None and 0 < evidence.units < FEWEST_SIGNS:
-        said.append(
-            f"Fewer than {FEWEST_SIGNS} that differ decide nothing, even if all agree (sign test), so the interval "
-            f"over {evidence.unit} contains 0."
-        )
-    if evidence.resampled.any() and math.isclose(evidence.resampled.min(), evidence.resampled.max(), abs_tol=1e-12):
-        said.append(
-            f"All {items} changed by the same number, so the interval over {evidence.unit} is too narrow to describe "
-            f"other {items}."
-        )
-    if evidence.independent not in (None, evidence.items):
-        equal = {"pairs": "equal pairs", "texts": "equal texts"}
-        why = equal.get(items, "the same relevant documents, or questions of one template")
-        they = "They" if said else f"The {evidence.items:,} {items}"
-        groups = f"{counted(evidence.independent or 0, 'group')} ({why})"
-        said.append(
-            f"{they} form only {groups}, too few to draw: the interval over {evidence.unit} is about further ones of "
-            "the same kind."
-            if evidence.effective == evidence.items
-            else f"{they} form {groups}, which say as much as {evidence.effective:,.0f} of equal size."
-        )
-    return (" ".join(said),) if said else ()
-
-
-def _of_seeds(evidence: Evidence) -> tuple[str, ...]:
-    """Return notes about seeds that had no effect, or none on this figure."""
-    sides = [side for side in (evidence.new, evidence.old) if side is not None]
-    same = evidence.seeds > 1 and any(math.isclose(min(side), max(side), abs_tol=1e-12) for side in sides)
-    if evidence.notes or not same or evidence.identical:
-        return evidence.notes
-    return (
-        "All seeds of a study give the same value, so the interval over seeds is too narrow to describe new seeds.",
-    )
-
-
 def _beyond(detectable: float | None, what: str, of_what: str) -> str:
     """Describe what would have been detected; empty for less than 0.01 points, as between identical studies."""
     if detectable is None or detectable < 0.00005:
@@ -215,6 +168,7 @@ def verdict(
     judgement: Judgement,
     reason: str,
     *,
+    caveat: str = "",
     seeds: int = 0,
     level: float | None = None,
     difference: float | None = None,
@@ -233,6 +187,7 @@ def verdict(
         margin=claim.margin,
         verdict=judgement,
         reason=reason,
+        caveat=caveat,
         seeds=seeds,
         level=level,
         difference=difference,

@@ -55,7 +55,11 @@ def detail(verdict: Verdict) -> str:
     word = outcome(verdict)
     if word == "NO DIFFERENCE":
         return "identical scores" if verdict.identical else f"within {100 * SAME:g} points"
-    return _needs(verdict) if word == "UNDECIDED" else ""
+    if word != "UNDECIDED":
+        return ""
+    if verdict.kind == "beats" and verdict.interval is not None and verdict.interval.high < verdict.margin:
+        return f"a lead of {100 * verdict.margin:g} points is excluded"
+    return _needs(verdict)
 
 
 def bounds(interval: Interval, scale: float = 100) -> str:

@@ -15,6 +15,7 @@ import scipy.stats
 import synthetic
 
 from harness.cli.main import main
+from harness.cli.output import print_verdict
 from harness.errors import UsageError
 from harness.planning.plan import Plan, PlannedRun
 from harness.report.data import scores_csv
@@ -190,12 +191,16 @@ def test_a_missing_run_today_is_incomplete(tmp_path: Path) -> None:
     assert "mnr seed 2 is not done" in found.reason
 
 
-def test_a_baseline_from_another_testbed_is_told(tmp_path: Path) -> None:
+def test_a_baseline_from_another_testbed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = synthetic.make(ablation())
     own = str(plan.of(UNTRAINED)[0].id)
     elsewhere = against(plan, baseline_of(plan, tmp_path, lambda text: text.replace(own, "another")))
-    assert all("another testbed" in verdict.reason for verdict in elsewhere)
-    assert not any("another testbed" in verdict.reason for verdict in against(plan, baseline_of(plan, tmp_path)))
+    assert all("another testbed" in verdict.full_reason for verdict in elsewhere)
+    assert {verdict.verdict for verdict in elsewhere} == {"holds"}
+    for verdict in elsewhere:
+        print_verdict(verdict)
+    assert capsys.readouterr().out.count("another testbed") == len(elsewhere)
+    assert not any("another testbed" in verdict.full_reason for verdict in against(plan, baseline_of(plan, tmp_path)))
 
 
 @pytest.mark.parametrize(("truth", "limits"), [(-0.005, (0.0, 0.05)), (0.0, (0.0, 0.01)), (-0.02, (0.8, 1.0))])

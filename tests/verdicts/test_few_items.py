@@ -61,7 +61,7 @@ def test_six_items_that_agree_decide_and_five_do_not(items: int, changed: int, e
     assert found.interval is not None
     assert (found.interval.low > 0) == (expected == "holds")
     assert ("decide nothing, even if all agree" in found.reason) == (changed < 6)
-    assert ("All triplets changed by the same number" in found.reason) == (items == 0)
+    assert ("All triplets changed by the same number" in found.caveat) == (items == 0)
 
 
 def test_a_family_of_claims_needs_more_items_that_agree() -> None:

@@ -12,6 +12,7 @@ from harness.scores import HEADLINE
 from harness.spec.expectations import beats
 from harness.stats import intervals
 from harness.store.records import Record
+from harness.verdicts.judge import judge
 from harness.verdicts.results import answer, results
 
 
@@ -34,6 +35,19 @@ def test_the_answer_names_the_lead_and_over_whom_it_is_not_shown() -> None:
     assert "each other study is shown to be lower" in second
     close = synthetic.make(quality={"mnr": 0.795, "mnr+hard": 0.80})
     assert "it is not shown that mnr+hard is better than mnr." in " ".join(answer(close, results(close)))
+
+
+def test_a_lead_that_a_verdict_does_not_show_is_not_left_as_shown() -> None:
+    """The table's 95 percent interval excludes 0, and that of the verdict, one of twelve claims, does not."""
+    studies = ("cosine", "mnr")
+    claims = [beats("mnr", "cosine"), *(beats("mnr", "cosine", by=0.5 + 0.01 * n) for n in range(11))]
+    plan = synthetic.make(synthetic.make_ablation(studies, expect=claims), quality={"cosine": 0.80, "mnr": 0.857})
+    verdicts = judge(plan)
+    assert verdicts[0].verdict == "inconclusive"
+    told = answer(plan, results(plan), verdicts)
+    assert "each other study is shown to be lower" in told[1]
+    assert "by them it is undecided whether mnr is better than cosine." in told[2]
+    assert len(answer(plan, results(plan), [replace(verdicts[0], verdict="holds")])) == 2
 
 
 def test_a_measure_that_prefers_another_study_speaks_against_the_leader() -> None:

@@ -1,0 +1,69 @@
+"""Notes on a claim's evidence: which items differ and depend on each other, and what limits what the numbers say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harness.stats import intervals
+from harness.text import counted
+from harness.verdicts.evidence import Evidence
+
+FEWEST_SIGNS = math.ceil(math.log2(2 / intervals.ALPHA))
+"""Fewest items that decide a claim at 95 percent if all that differ agree."""
+
+
+def of_items(evidence: Evidence) -> list[str]:
+    """Return notes about the items that differ, and the groups that they form if some depend on each other."""
+    if evidence.resampled is None or evidence.items is None:
+        return []
+    items = _items(evidence)
+    notes = [f"{evidence.differing:,} of {evidence.items:,} {items} differ."] if evidence.differing is not None else []
+    if evidence.units is not None and 0 < evidence.units < FEWEST_SIGNS:
+        notes.append(
+            f"Fewer than {FEWEST_SIGNS} that differ decide nothing, even if all agree (sign test), so the interval "
+            f"over {evidence.unit} contains 0."
+        )
+    if evidence.independent not in (None, evidence.items):
+        equal = {
+            "pairs": "equal pairs",
+            "texts": "equal texts",
+            "triplets": "the same anchor, or anchors of one template",
+        }
+        why = equal.get(items, "the same relevant documents, or questions of one template")
+        they = "They" if notes else f"The {evidence.items:,} {items}"
+        groups = f"{counted(evidence.independent or 0, 'group')} ({why})"
+        notes.append(
+            f"{they} form only {groups}, too few to draw: the interval over {evidence.unit} is about further ones of "
+            "the same kind."
+            if evidence.effective == evidence.items
+            else f"{they} form {groups}, which say as much as {evidence.effective:,.0f} of equal size."
+        )
+    return notes
+
+
+def caveats(evidence: Evidence) -> list[str]:
+    """Return notes about intervals that are too narrow, and about runs that belong to the verdict's reason."""
+    notes = list(evidence.notes)
+    if evidence.identical:
+        return notes
+    sides = [side for side in (evidence.new, evidence.old) if side is not None]
+    if not notes and evidence.seeds > 1 and any(_is_constant(side) for side in sides):
+        notes.append(
+            "All seeds of a study give the same value, so the interval over seeds is too narrow to describe new seeds."
+        )
+    if evidence.units and evidence.resampled is not None and _is_constant(evidence.resampled):
+        items = _items(evidence)
+        notes.append(
+            f"All {items} changed by the same number, so the interval over {evidence.unit} is too narrow to describe "
+            f"other {items}."
+        )
+    return notes
+
+
+def _items(evidence: Evidence) -> str:
+    return evidence.unit.removeprefix("test ")
+
+
+def _is_constant(values: Sequence[float] | intervals.Floats) -> bool:
+    return math.isclose(min(values), max(values), abs_tol=1e-12)
