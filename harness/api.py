@@ -71,8 +71,8 @@ def plan(
     folder = Path(store) if store else default_store(ablation)
     records = load_of(folder, ablation.name, ablation.testbed.name).records() if exists(folder) else []
     resolved = contents.resolved(ablation, contents.read(folder))
-    asked = options or planned.PRUNED_COUNT
-    return planned.plan_of(resolved, records, folder, asked, study_file=study_file, allow_mixed=allow_mixed)
+    asked, file = options or planned.PRUNED_COUNT, _hash(study_file)
+    return planned.plan_of(resolved, records, folder, asked, study_file=file, allow_mixed=allow_mixed)
 
 
 def run(
@@ -118,7 +118,7 @@ def run(
     from harness.executors.start import start
 
     console = console or Console(stderr=True)
-    options = options or Options()
+    options, as_read = options or Options(), _hash(study_file)
     opened = create(Path(store) if store else default_store(ablation), ablation.name, ablation.testbed.name)
     with opened.locked() as still_there:
         log = unlocking.read(opened.folder)
@@ -129,7 +129,7 @@ def run(
         resolved = contents.resolved(ablation, hashes)
         runs = until_decided.grown(planned.planner_of(resolved, records, options), log).unfinished()
         if not runs and resolve.unchanged(ablation, hashes):
-            return planned.plan_of(resolved, records, opened.folder, study_file=study_file, allow_mixed=allow_mixed)
+            return planned.plan_of(resolved, records, opened.folder, study_file=as_read, allow_mixed=allow_mixed)
         # Workers import torch from here on.
         where = start(executor, workers, runs_per_gpu, time_limit, prepare, ahead=max(1, runs), threads=threads)
         try:
@@ -142,13 +142,15 @@ def run(
             ablation = resolve.resolved(ablation, opened, hashes, precision, console)
             auditing.require_audit(ablation, opened, missing, console, options.only, time_limit, where)
             with Board(console) as board:
-                source = _provenance(study_file)
+                source = _provenance(study_file, as_read)
                 driver = Driver(ablation, opened, where, board, options, missing, source, records, still_there)
                 driver.drive()
         finally:
             where.stop()
         records = list({**{r.id: r for r in records}, **driver.records}.values())
-        return planned.plan_of(ablation, records, opened.folder, study_file=study_file, allow_mixed=allow_mixed)
+        if _hash(study_file) != as_read:
+            tell(console, f"{study_file} was edited while it ran; the runs are of the file as it was when it was read.")
+        return planned.plan_of(ablation, records, opened.folder, study_file=as_read, allow_mixed=allow_mixed)
 
 
 def audit(
@@ -194,11 +196,16 @@ def _fetched(ablation: Ablation, console: Console) -> Mapping[str, str]:
     return missing
 
 
-def _provenance(study_file: Path | None) -> dict[str, Any]:
-    """Return where the code comes from: the study file's repository and the harness's own."""
+def _hash(study_file: Path | None) -> str | None:
+    """Return the hash of a study file; None if there is none, or if it was removed."""
+    return provenance.file_hash(study_file) if study_file is not None and study_file.is_file() else None
+
+
+def _provenance(study_file: Path | None, as_read: str | None) -> dict[str, Any]:
+    """Return where the code comes from: the study file, its repository, and the harness's own."""
     source: dict[str, Any] = {"git": provenance.git(Path.cwd() if study_file is None else study_file.resolve().parent)}
-    if study_file is not None:
-        source["study_file"] = provenance.file_hash(study_file)
+    if as_read is not None:
+        source["study_file"] = as_read
     own = provenance.git(Path(__file__).parent)
     return {**source, "harness_git": own}
 

@@ -10,7 +10,7 @@ from harness.cli import arguments as of_several
 from harness.cli import output
 from harness.cli.overrides import LAST_RUN, OVERRIDES, command_line, declared
 from harness.engine.options import Options
-from harness.errors import UsageError
+from harness.errors import AuditFailed, StudyFileError, TestbedUnavailable, UsageError
 
 if TYPE_CHECKING:
     from harness.data.findings import Audit
@@ -111,19 +111,25 @@ def command(options: argparse.Namespace) -> int:
     with store.locked():  # a driver that is refused changes nothing
         if (folder / LAST_RUN).is_dir():
             store.set_aside(folder / LAST_RUN)
+        before = (folder / LAST_RUN).read_bytes() if (folder / LAST_RUN).is_file() else None
         write_atomically(folder / LAST_RUN, as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
-    plan = api.run(
-        ablation,
-        folder,
-        asked,
-        workers=options.workers,
-        threads=options.threads,
-        executor=options.executor,
-        runs_per_gpu=options.runs_per_gpu,
-        time_limit=time_limit,
-        study_file=options.file,
-        allow_mixed=options.allow_mixed,
-    )
+    try:
+        plan = api.run(
+            ablation,
+            folder,
+            asked,
+            workers=options.workers,
+            threads=options.threads,
+            executor=options.executor,
+            runs_per_gpu=options.runs_per_gpu,
+            time_limit=time_limit,
+            study_file=options.file,
+            allow_mixed=options.allow_mixed,
+        )
+    except (AuditFailed, StudyFileError, TestbedUnavailable):  # nothing was trained with these options
+        if before is not None:
+            write_atomically(folder / LAST_RUN, before.decode())
+        raise
     from harness.report import write_report  # matplotlib: loaded while the workers loaded torch, if any run was left
 
     again = command_line(options, plan.ablation.precision)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import provenance
 from harness.audit import cache
 from harness.engine.options import Options
 from harness.planning import unlocking
@@ -43,7 +42,7 @@ def plan_of(
     folder: Path,
     options: Options = PRUNED_COUNT,
     *,
-    study_file: Path | None,
+    study_file: str | None,
     allow_mixed: bool,
 ) -> Plan:
     """Return a plan from the store alone, where tasks that records name as missing are unavailable.
@@ -53,11 +52,10 @@ def plan_of(
         records: the store's records.
         folder: the store's folder, with its log of designs and its audit.
         options: those of the run that is planned.
-        study_file: the file of the ablation, if there is one.
+        study_file: hash of the file that the ablation was read from; None if there is none.
         allow_mixed: also judge runs that were made with different library versions or precisions.
     """
     unavailable = {task for record in records for task in record.missing}
     planner = planner_of(ablation, records, options, unavailable)
     grown = until_decided.grown(planner, unlocking.read(folder), allow_mixed=allow_mixed)
-    today = None if study_file is None else provenance.file_hash(study_file)
-    return replace(grown, audit=cache.read(folder), study_file=today)
+    return replace(grown, audit=cache.read(folder), study_file=study_file)

@@ -290,7 +290,7 @@ def succeeded(runs: Iterable[PlannedRun]) -> list[Record]:
     return [run.record for run in runs if run.record is not None and run.record.outcome == "ok"]
 
 
-_PATH = re.compile(r"(?<![\w:/])(?:/(?:[\w.@+~-]+/)+|[A-Za-z]:\\(?:[^\\\s]+\\)+)")
+_PATH = re.compile(r"(?<![\w:/.])(?:/(?:[\w.@+~-]+/)+|[A-Za-z]:\\(?:[^\\\s]+\\)+)")
 
 
 def without_paths(text: str) -> str:

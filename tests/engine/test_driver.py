@@ -15,10 +15,11 @@ from driven import MNR, driven, make_ablation
 from mishaps import crash, mishap, not_a_number
 from rich.console import Console
 
-from harness import Ablation, Budget, Space, choice, log_uniform
+from harness import Ablation, Budget, Space, choice, log_uniform, provenance
 from harness.api import load, plan, run
 from harness.engine import search
 from harness.engine.options import Options
+from harness.planning.mixing import condition_notes
 from harness.planning.plan import TUNE_SEED
 from harness.scores import OBJECTIVE
 from harness.store.folder import Store
@@ -199,3 +200,23 @@ def best_final(ablation: Ablation, store: Path) -> str:
     """Return the id of the final run at the best point that has the highest dev score."""
     records = [final.record for final in plan(ablation, store).of("a", "final", "best") if final.record]
     return max(records, key=lambda record: record.scores[OBJECTIVE]).id
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_study_file_that_is_edited_while_it_runs_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "study.py"
+    file.write_text("# as it was read\n", encoding="utf-8")
+    read = provenance.file_hash(file)
+
+    def edits(model: Any) -> Any:
+        file.write_text("# edited\n", encoding="utf-8")
+        return MNR(model)
+
+    ablation, told = make_ablation({"mnr": edits}, trials=1), io.StringIO()
+    console = Console(file=told, width=300)
+    options = Options(keep_models="none")
+    made = run(ablation, tmp_path / "store", options, executor="inline", study_file=file, console=console)
+    assert "study.py was edited while it ran" in told.getvalue()
+    assert {run.record.provenance["study_file"] for run in made.runs if run.record} == {read}
+    assert condition_notes(made) == []
+    assert "was edited after" in " ".join(condition_notes(plan(ablation, tmp_path / "store", study_file=file)))

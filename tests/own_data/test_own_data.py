@@ -240,6 +240,9 @@ def test_plan_says_which_files_were_edited_since_the_runs(
     (changed,) = json.loads(told("plan", str(study), "--json"))["changed_data"]
     assert "pairs.csv has other content" in changed
     assert f"{changed} than at" in told("run", str(study), "--dry-run")
+    main(["check", str(study), "--store", str(store)])
+    main(["report", str(study), "--store", str(store), "--format", "comment"])
+    assert all(f"note: {changed} than at" in stream for stream in capsys.readouterr())
     pairs.unlink()
     assert "done" in told("plan", str(study))  # the next run says what is missing
     pairs.write_bytes(before)

@@ -372,6 +372,7 @@ def test_records_without_provenance_are_reported(tmp_path: Path) -> None:
 def test_paths_are_shortened_and_addresses_are_not() -> None:
     text = "File '/home/me/a b/x.py', line 3; C:\\Users\\me\\y.py; https://huggingface.co/nyu-mll/glue; nyu-mll/glue"
     assert without_paths(text) == "File 'a b/x.py', line 3; y.py; https://huggingface.co/nyu-mll/glue; nyu-mll/glue"
+    assert without_paths("../../model and ./data/a.csv") == "../../model and ./data/a.csv"
 
 
 def test_best_so_far_never_falls_and_counts_trials_without_a_score() -> None:

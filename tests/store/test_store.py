@@ -157,6 +157,14 @@ def test_damaged_records_are_named_set_aside_and_done_again(copy: Path) -> None:
     assert aside == {key: damaged[key][1] for key in (*victims, "0123456789abcdef")}
 
 
+def test_a_run_that_trains_nothing_leaves_the_options_of_the_last_one(copy: Path, tmp_path: Path) -> None:
+    options = copy / "runs" / "small-book" / "last_run.json"
+    before = options.read_text(encoding="utf-8")
+    refused = harness("run", "study.py", "--trials", "9", cwd=copy, env={"HF_HOME": str(tmp_path / "empty")})
+    assert (refused.returncode, "cannot get the base model" in refused.stderr) == (3, True)
+    assert options.read_text(encoding="utf-8") == before
+
+
 def test_a_second_driver_is_refused_and_changes_nothing(copy: Path) -> None:
     before = {path: path.read_bytes() for path in (copy / STORE).rglob("*.json")}
     with load(copy / STORE).locked():
