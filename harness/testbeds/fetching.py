@@ -55,7 +55,7 @@ def fetch(
             _fetch_part(has, online)
         except hub.CannotHave as problem:
             raise TestbedUnavailable(
-                f"testbed {testbed.name!r}: cannot get the {part}, {has}: {problem}. {_WAYS_OUT}"
+                f"testbed {testbed.name!r}: cannot get the {part}, {has}: {problem}. {_ways_out(has)}"
             ) from problem
     missing = {}
     for measure in testbed.besides:
@@ -74,14 +74,18 @@ def fetch(
     for needed in (testbed.dev, testbed.test):
         if needed is not None and needed.name in missing:
             why = missing[needed.name]
-            raise TestbedUnavailable(f"testbed {testbed.name!r}: cannot get {needed.name}: {why}. {_WAYS_OUT}")
+            raise TestbedUnavailable(f"testbed {testbed.name!r}: cannot get {needed.name}: {why}. {_ways_out(needed)}")
     return missing
 
 
-_WAYS_OUT = (
-    "Where there is a network, run `harness fetch FILE` (and copy HF_HOME to machines without one); without any, use "
-    "--testbed embedded."
-)
+def _ways_out(part: Part) -> str:
+    """Return what to do if a part is not there."""
+    if part.local if isinstance(part, Ref) else any(True for _ in files_of(part)):
+        return "Put it there, or change its path in the study file."
+    return (
+        "Where there is a network, run `harness fetch FILE` (and copy HF_HOME to machines without one); without any, "
+        "use --testbed embedded."
+    )
 
 
 def _parts(testbed: Testbed, sources: Iterable[Source]) -> Iterator[tuple[str, Part]]:

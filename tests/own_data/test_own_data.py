@@ -33,10 +33,10 @@ from harness import (
     measures,
     sources,
 )
-from harness.api import audit, check, load, plan, report
+from harness.api import audit, check, fetch, load, plan, report
 from harness.cli.main import main
 from harness.compat import UNPACKED
-from harness.errors import AuditFailed
+from harness.errors import AuditFailed, TestbedUnavailable
 from harness.store.items import Values
 from harness.store.records import Record
 from harness.verdicts.judge import judge
@@ -246,6 +246,14 @@ def test_plan_says_which_files_were_edited_since_the_runs(
     pairs.unlink()
     assert "done" in told("plan", str(study))  # the next run says what is missing
     pairs.write_bytes(before)
+
+
+def test_a_file_that_is_missing_is_not_looked_for_in_the_hub(folder: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(folder, tmp_path / "own")
+    (own / "pairs.csv").unlink()
+    with pytest.raises(TestbedUnavailable, match=r"pairs\.csv.*change its path in the study file") as told:
+        fetch(declared(own))
+    assert "harness fetch" not in str(told.value)
 
 
 def test_further_settings_change_the_run_and_its_id(folder: Path, tmp_path: Path) -> None:
