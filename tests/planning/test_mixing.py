@@ -99,7 +99,7 @@ def test_a_baseline_of_another_loss_or_other_rows_is_named(tmp_path: Path) -> No
         csv = scores_csv(gather(make_plan(then, make_records(then, change=change), pruning=True)))
         (tmp_path / "scores.csv").write_text(csv, encoding="utf-8")
         verdicts = against(plan_of(lambda run, record: record), read_baseline(tmp_path / "scores.csv"))
-        return {v.better for v in verdicts if "trained on other rows" in v.reason}
+        return {v.better for v in verdicts if "trained on other rows" in v.full_reason}
 
     assert told(1200) == set()
     assert told(300) == {"softmax", "cosine", "mnr", "mnr+hard"}

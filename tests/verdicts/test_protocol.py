@@ -448,7 +448,7 @@ def test_seeds_that_hardly_differ_are_told() -> None:
         return replace(record, items={**record.items, TEST: pairs}, scores=scores)
 
     (verdict,) = judge(synthetic.make(ablation, change=pinned))
-    assert "all seeds of mnr are equal to within 0.01 points" in verdict.reason
+    assert "all seeds of mnr are equal to within 0.01 points" in verdict.full_reason
 
 
 def test_a_study_does_not_beat_itself_and_a_tolerated_loss_is_called_so() -> None:

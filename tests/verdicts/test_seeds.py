@@ -129,7 +129,7 @@ def test_a_seed_that_diverged_counts_as_0_and_is_said_in_the_verdict() -> None:
     assert (before.verdict, after.verdict) == ("holds", "inconclusive")
     mean = (sum(scores_of(whole, "mnr")) - scores_of(whole, "mnr")[1]) / 4
     assert after.difference == pytest.approx(mean - np.mean(scores_of(whole, "softmax")))
-    assert "mnr diverged in 1 of 4 final runs (seed 2): each counts as a score of 0." in after.reason
+    assert "mnr diverged in 1 of 4 final runs (seed 2): each counts as a score of 0." in after.full_reason
     assert exit_code([after], lost) == 0, "nothing is left to run"
     assert any("mnr final run seed 2" in line and "score of 0" in line for line in remaining(lost))
 
@@ -168,4 +168,4 @@ def test_a_seed_counted_twice_changes_the_interval() -> None:
     ]
     (before,), (after,) = judge(make_plan(made, records)), judge(make_plan(made, doubled))
     assert before.over_seeds != after.over_seeds
-    assert "Seeds 1 and 2 of b gave bit-identical predictions" in after.reason
+    assert "Seeds 1 and 2 of b gave bit-identical predictions" in after.full_reason

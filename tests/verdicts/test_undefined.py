@@ -170,10 +170,10 @@ def the_same(*seeds: int) -> Callable[[PlannedRun, Record], Record]:
 def test_seeds_without_effect_are_said_in_every_verdict_that_rests_on_them(tmp_path: Path) -> None:
     all_three, two = plan_of(of_mnr(the_same())), plan_of(of_mnr(the_same(), (1, 3)))
     for found in judge(all_three):
-        assert "Seeds 1, 2 and 3 of mnr gave bit-identical predictions" in found.reason
+        assert "Seeds 1, 2 and 3 of mnr gave bit-identical predictions" in found.full_reason
     for found in judge(two):
-        assert "Seeds 1 and 3 of mnr gave bit-identical predictions" in found.reason
-    assert not any("bit-identical" in v.reason for v in judge(plan_of(lambda run, record: record)))
+        assert "Seeds 1 and 3 of mnr gave bit-identical predictions" in found.full_reason
+    assert not any("bit-identical" in v.full_reason for v in judge(plan_of(lambda run, record: record)))
     page = write_report(two, tmp_path, "harness run study.py").read_text(encoding="utf-8")
     assert "Seeds 1 and 3 of mnr gave bit-identical predictions" in page
 
@@ -184,7 +184,7 @@ def test_a_figure_that_is_the_same_at_every_seed_is_said_to_be() -> None:
 
     (found,) = judge(plan_of(of_mnr(same_task), at_least("mnr", 0.6, figure="mteb/STS12")))
     assert found.verdict == "holds"
-    assert "All seeds of a study give the same value" in found.reason
+    assert "All seeds of a study give the same value" in found.full_reason
 
 
 def test_twins_are_said_to_be_equal_and_nothing_is_promised_of_differences_of_0() -> None:
