@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli import output
-from harness.errors import HarnessError, StudyFileError, UsageError
+from harness.errors import AuditFailed, HarnessError, StudyFileError, TestbedUnavailable, UsageError
 from harness.text import command
 
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
     from harness.spec.ablation import Ablation, Precision
+    from harness.store.folder import Store
 
 OVERRIDES: dict[str, type] = {
     "testbed": str,
@@ -192,6 +194,28 @@ def ablation_and_store(options: argparse.Namespace) -> tuple[Ablation, Path]:
             f"{problem} (an option of the store's last run, from {folder / LAST_RUN}; delete that file and give the "
             "run's options again)"
         ) from problem
+
+
+@contextmanager
+def remembering(store: Store, options: argparse.Namespace) -> Iterator[None]:
+    """Remember the options of a run in its store; those of the last run again if nothing was trained with them."""
+    from harness.files import as_json, write_atomically
+
+    file = store.folder / LAST_RUN
+    with store.locked():  # a driver that is refused changes nothing
+        if file.is_dir():
+            store.set_aside(file)
+        try:
+            before = _remembered(store.folder)
+        except UsageError:
+            before = {}
+        write_atomically(file, as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
+    try:
+        yield
+    except (AuditFailed, StudyFileError, TestbedUnavailable):
+        if before:
+            write_atomically(file, as_json(before) + "\n")
+        raise
 
 
 def _remembered(folder: Path) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from harness.cli import arguments as of_several
 from harness.cli import output
-from harness.cli.overrides import LAST_RUN, OVERRIDES, command_line, declared
+from harness.cli.overrides import command_line, declared, remembering
 from harness.engine.options import Options
-from harness.errors import AuditFailed, StudyFileError, TestbedUnavailable, UsageError
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.data.findings import Audit
@@ -85,7 +85,6 @@ def command(options: argparse.Namespace) -> int:
     from harness import api
     from harness.engine.resolve import edited
     from harness.executors.signals import treat_sigterm_as_interrupt
-    from harness.files import as_json, write_atomically
     from harness.store.folder import create
     from harness.verdicts.judge import exit_code, judge
 
@@ -107,13 +106,7 @@ def command(options: argparse.Namespace) -> int:
         plan = api.plan(ablation, folder, asked)
         return output.print_plan(plan, options.workers, options.threads, edited(ablation, folder))
     treat_sigterm_as_interrupt()
-    store = create(folder, ablation.name, ablation.testbed.name)
-    with store.locked():  # a driver that is refused changes nothing
-        if (folder / LAST_RUN).is_dir():
-            store.set_aside(folder / LAST_RUN)
-        before = (folder / LAST_RUN).read_bytes() if (folder / LAST_RUN).is_file() else None
-        write_atomically(folder / LAST_RUN, as_json({name: getattr(options, name) for name in OVERRIDES}) + "\n")
-    try:
+    with remembering(create(folder, ablation.name, ablation.testbed.name), options):
         plan = api.run(
             ablation,
             folder,
@@ -126,10 +119,6 @@ def command(options: argparse.Namespace) -> int:
             study_file=options.file,
             allow_mixed=options.allow_mixed,
         )
-    except (AuditFailed, StudyFileError, TestbedUnavailable):  # nothing was trained with these options
-        if before is not None:
-            write_atomically(folder / LAST_RUN, before.decode())
-        raise
     from harness.report import write_report  # matplotlib: loaded while the workers loaded torch, if any run was left
 
     again = command_line(options, plan.ablation.precision)
