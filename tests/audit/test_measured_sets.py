@@ -11,7 +11,8 @@ import pytest
 from audited import MNR, examined, make
 
 from harness import Study, measures, sources
-from harness.data.measured_sets import MUCH_REPEATED, of_measure
+from harness.data.measured_sets import of_measure
+from harness.data.repeated import MUCH
 from harness.spec.views import VIEWS
 from harness.testbeds.measure_kinds import Measure
 
@@ -39,8 +40,12 @@ def classes(test: Rows, train: Rows | None = None) -> Measure:
     return measures.classification(fitted, source("text label", test), "classes")
 
 
-def retrieval(queries: int) -> Measure:
-    rows: Rows = [(f"query {number}", f"document {number}") for number in range(queries)]
+def asked(queries: int, each: int = 1) -> Rows:
+    """Return rows of that many queries and, of each, so many documents."""
+    return [(f"query {n}", f"document {n} {m}") for n in range(queries) for m in range(each)]
+
+
+def retrieval(rows: Rows) -> Measure:
     return measures.retrieval(source("q d", rows), "retrieval", query="q", document="d")
 
 
@@ -56,9 +61,11 @@ def in_explanation(measure: Measure, what: str) -> str:
 CLEAN: dict[str, Measure] = {
     "sts": sts([("a b", "c", 0), ("d", "e", 5), ("a b", "e", 3), ("d", "c", 1)]),
     "pairs": pairs([("a b", "c", 0), ("d", "e", 1), ("a b", "e", 1)]),
+    "equal texts that are alike": sts([("a b", "A b.", 5), ("d", "e", 0), ("f", "f", 2.5)]),
+    "equal texts with label 1": pairs([("a b", "A b.", 1), ("d", "e", 0), ("f", "g", "1")]),
     "triplets": triplets([("a b", "c", "d"), ("a b", "c", "e"), ("a b", "e", "f")]),
     "classes": classes([("a b", 0), ("c", 1), ("d", 0)]),
-    "retrieval": retrieval(3),
+    "retrieval": retrieval(asked(101)),
 }
 
 AGAIN: dict[str, Measure] = {
@@ -66,6 +73,7 @@ AGAIN: dict[str, Measure] = {
     "pairs": pairs([("a b", "c", 0), ("d", "e", 1), ("f", "g", 0), ("c", "A-b", 0), ("d", "E.", 1)]),
     "triplets": triplets([("a b", "c", "d"), ("e", "f", "g"), ("a", "c", "d"), ("A B", "c", "d"), ("a b.", "C", "d")]),
     "classes": classes([("a b", 0), ("c", 1), ("d", 0), ("A b!", 0), ("C", 1)]),
+    "retrieval": retrieval([("a b", "x"), ("c", "y"), ("d", "z"), ("A b!", "x"), ("C", "Y.")]),
 }
 
 AGAINST: dict[str, tuple[Measure, str]] = {
@@ -73,6 +81,7 @@ AGAINST: dict[str, tuple[Measure, str]] = {
     "pairs": (pairs([("a", "b", 0), ("c", "d", 1), ("e", "f", 0), ("B", "a", 1)]), "label"),
     "triplets": (triplets([("a", "b", "c"), ("d", "e", "f"), ("a", "e", "f"), ("A", "c", "b")]), "positive"),
     "classes": (classes([("a", 0), ("b", 1), ("c", 0), ("A!", 1)]), "label"),
+    "retrieval": (retrieval([("a", "x"), ("b", "y"), ("c", "z"), ("A!", "y")]), "set of relevant documents"),
 }
 
 
@@ -85,12 +94,13 @@ def test_different_items_are_no_finding(kind: str) -> None:
 def test_items_that_repeat_an_earlier_one_are_counted(kind: str) -> None:
     measure = AGAIN[kind]
     what = f"repeated {measure.items} of {measure.name}"
-    assert told(measure) == {what: ("warning", 2, 5)}
+    assert told(measure)[what] == ("warning", 2, 5)
+    assert not any("contradictions" in each for each in told(measure))
     assert "only 3 are different" in in_explanation(measure, what)
 
 
 def test_a_few_repeated_items_are_a_note() -> None:
-    many: Rows = [(f"text {number}", number % 2) for number in range(round(1 / MUCH_REPEATED) - 1)]
+    many: Rows = [(f"text {number}", number % 2) for number in range(round(1 / MUCH) - 1)]
     assert told(classes([*many, many[5]]))["repeated texts of classes"] == ("note", 1, 100)
     assert told(classes([*many, many[5], many[6]]))["repeated texts of classes"] == ("warning", 2, 101)
 
@@ -105,9 +115,10 @@ def test_equal_items_with_another_answer_are_a_warning(kind: str) -> None:
 
 
 FEW: dict[str, tuple[Measure, tuple[str, float, float]]] = {
-    "one query": (retrieval(1), ("warning", 1, 1)),
+    "one query": (retrieval(asked(1)), ("warning", 1, 1)),
     "two pairs": (sts([("a", "b", 0), ("c", "d", 5)]), ("warning", 2, 2)),
     "copies of two pairs": (sts([("a", "b", 0), ("c", "d", 5)] * 20), ("error", 2, 40)),
+    "copies of two queries": (retrieval([("a", "c"), ("b", "d"), ("A!", "c")]), ("error", 2, 3)),
     "copies of two texts": (classes([("a", 0), ("b", 1), ("a.", 0)]), ("error", 2, 3)),
 }
 
@@ -135,6 +146,35 @@ def test_labels_that_no_model_can_be_scored_by_are_an_error(case: str) -> None:
     what = f"labels of {measure.name}"
     assert told(measure) == {what: ("error", 3, 3)}
     assert words in in_explanation(measure, what)
+
+
+SELF: dict[str, tuple[Measure, dict[str, tuple[str, float, float]]]] = {
+    "STS": (
+        sts([("a b", "A b.", 2.4), ("c", "d", 5), ("e", "f", 0)]),
+        {"equal texts that count as different in sts": ("warning", 1, 3)},
+    ),
+    "pairs": (
+        pairs([("a b", "A b.", 0), ("c", "d", 1), ("e", "e", 1)]),
+        {"equal texts that count as different in pairs": ("warning", 1, 3)},
+    ),
+    "triplets": (
+        triplets([("a", "A.", "c"), ("d", "e", "D"), ("f", "g", "g."), ("h", "h", "h"), ("i", "j", "k")]),
+        {
+            "triplets of triplets that no model is right about": ("warning", 3, 5),
+            "triplets of triplets that every model is right about": ("warning", 1, 5),
+        },
+    ),
+    "fitted texts": (
+        classes([("a", 0), ("b", 1), ("c", 0)], [("d", 0), ("D.", 1), ("e", 1)]),
+        {"contradictions in the training texts of classes": ("warning", 2, 3)},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SELF)
+def test_items_that_no_or_every_model_is_right_about_are_counted(case: str) -> None:
+    measure, expected = SELF[case]
+    assert told(measure) == expected
 
 
 def test_the_audit_of_an_ablation_looks_at_every_measure(cache: Path) -> None:
