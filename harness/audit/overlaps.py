@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -12,12 +12,15 @@ from harness.data.overlap import DEV_SET, ROWS, overlap
 from harness.embedded import TASK_NAMES
 from harness.errors import TestbedUnavailable
 from harness.reading import materials
-from harness.reading.items import texts_of
+from harness.reading.items import labelled, texts_of
 from harness.spec.views import View
 from harness.testbeds import Testbed
-from harness.testbeds.measure_kinds import Measure, Retrieval
+from harness.testbeds.measure_kinds import Classification, Measure, Retrieval
 from harness.texts.near import near_duplicates
 from harness.texts.normal import PairKey, normalise, pair_keys
+
+A_LABEL = "a label"
+"""What a text that has a label is paired with. Labels are not compared: those of rows are numbered by the view."""
 
 
 @dataclass(frozen=True)
@@ -25,26 +28,41 @@ class Held:
     """What an evaluation set holds, normalised."""
 
     pairs: tuple[PairKey, ...]
-    """Its pairs of texts that belong together: of a retrieval set each query with each relevant document."""
+    """Its pairs of texts that belong together: of a retrieval set each query with each relevant document, of labelled
+    texts each one with `A_LABEL`."""
     sentences: frozenset[str]
     """Its texts; of a retrieval set only its queries, because a corpus may well hold what was trained on."""
+    labels: tuple[PairKey, ...] = ()
+    """Labelled texts as pairs with the names of their labels, in the order of `pairs`."""
 
     @classmethod
     def of_pairs(cls, pairs: Sequence[PairKey]) -> Held:
         return cls(tuple(pairs), frozenset(text for pair in pairs for text in pair))
 
+    @classmethod
+    def of_labelled(cls, texts: Sequence[str], labels: Sequence[object]) -> Held:
+        keys = [*map(normalise, texts)]
+        return cls(tuple((key, A_LABEL) for key in keys), frozenset(keys), tuple(pair_keys(texts, map(str, labels))))
+
+    def trained_pairs(self, trained: Set[PairKey]) -> Sequence[PairKey]:
+        """Return the pairs, in which a text that was trained in a pair with its label's name is that pair."""
+        if not self.labels:
+            return self.pairs
+        return [named if named in trained else pair for pair, named in zip(self.pairs, self.labels, strict=True)]
+
 
 def of_measure(measure: Measure) -> dict[str, Held]:
     """Return what a measure is scored with, by the name of each part; nothing for one whose texts are not known."""
+    if isinstance(measure, Classification):
+        (labelled_texts,), labels = labelled(measure.test, (measure.text,), measure.label, f"measure {measure.name!r}")
+        return {measure.name: Held.of_labelled(labelled_texts, labels)}
     texts = texts_of(measure)
     keys = tuple(pair_keys(*zip(*texts.pairs, strict=True))) if texts.pairs else ()
     if isinstance(measure, Retrieval):
         answers = frozenset(normalise(answer) for _, answer in texts.pairs)
         queries = frozenset(map(normalise, texts.queries))
         return {measure.name: Held(keys, queries), f"{measure.name} (relevant documents)": Held((), answers)}
-    alone = tuple((single, single) for single in map(normalise, texts.single))  # a text and its label belong together
-    held = Held.of_pairs((*keys, *alone))
-    return {measure.name: held} if held.sentences else {}
+    return {measure.name: Held.of_pairs(keys)} if keys else {}
 
 
 def of_tasks(
@@ -98,21 +116,23 @@ def between(
     for view, rows in built:
         first, *others = view.columns[: view.texts]
         in_rows.update(map(normalise, rows[first]))
-        if not others:
-            trained.update((single, single) for single in map(normalise, rows[first]))
+        if not others and view.has_plain_label:
+            trained.update((text, A_LABEL) for text in map(normalise, rows[first]))
         for other in others:
             trained.update(pair_keys(rows[first].tolist(), rows[other].tolist()))
-    in_rows |= {sentence for key in trained for sentence in key}
+    in_rows |= {sentence for key in trained for sentence in key} - {A_LABEL}
     new = {sentence for held in sets.values() for sentence in held.sentences} - in_rows
     tell("near-duplicates")
     near = near_duplicates(new, in_rows)
     for name, held in {**sets, **tasks}.items():
-        shared = overlap(name, held.pairs, held.sentences, ROWS, trained, in_rows)
-        yield replace(shared, near=len(held.sentences & near)) if name in sets else shared
+        shared = overlap(name, held.trained_pairs(trained), held.sentences, ROWS, trained, in_rows)
+        near_ones = len(held.sentences & near) if name in sets else None
+        yield replace(shared, near=near_ones, labelled=bool(held.labels))
     if bed.dev.name not in sets:
         return
     dev = sets[bed.dev.name]
     pairs = set(dev.pairs)
     for name, held in {**sets, **tasks}.items():
         if not (name == bed.dev.name or name.startswith(f"{bed.dev.name} (")):
-            yield overlap(name, held.pairs, held.sentences, DEV_SET, pairs, dev.sentences)
+            shared = overlap(name, held.pairs, held.sentences, DEV_SET, pairs, dev.sentences)
+            yield replace(shared, labelled=bool(held.labels))

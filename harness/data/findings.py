@@ -24,9 +24,10 @@ class Finding:
     what: str
     """Kind of finding."""
     count: float
-    """Affected rows, texts, pairs or sentences; for false negatives the number expected in a batch."""
+    """Affected rows, texts, pairs or sentences; for false negatives the number expected in a batch; of a random order
+    its score times 100."""
     of: float
-    """The total number of them; for false negatives the pairs of rows in a batch."""
+    """The total number of them; for false negatives the pairs of rows in a batch; of a random order 100."""
     explain: str
     """What was found, where, and how to fix it."""
 
@@ -49,6 +50,8 @@ class Overlap:
     """Sentences that are also in the other data."""
     near: int | None = None
     """Further sentences with a near-duplicate in the other data; None if they were not searched."""
+    labelled: bool = False
+    """Whether a pair is a text with its label. It is shared if the other data have the text with any label."""
 
 
 @dataclass(frozen=True)

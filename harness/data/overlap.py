@@ -56,6 +56,9 @@ def of_overlap(shared: Overlap, testbed: str, besides: bool) -> list[Finding]:
     """
     where, findings = f"testbed {testbed}", []
     much = shared.shared_pairs > MUCH_SHARED * shared.pairs
+    items, alike, in_any_way = "pairs", "in either order", "in the same pairs or in others"
+    if shared.labelled:
+        items, alike, in_any_way = "texts", "with a label", "with a label or without"
     if shared.shared_pairs:
         severity: Severity
         if besides:
@@ -68,19 +71,19 @@ def of_overlap(shared: Overlap, testbed: str, besides: bool) -> list[Finding]:
             fix = "Remove them from the testbed's rows, or choose other rows: they are both trained and tested on."
         elif much:
             severity = "error"
-            fix = "Choose another dev set: best points would be selected on pairs that they are then tested on."
+            fix = f"Choose another dev set: best points would be selected on {items} that they are then tested on."
         else:
             severity = "warning"
-            fix = "So few pairs hardly change a score, but dev set and test set are not disjoint."
+            fix = f"So few {items} hardly change a score, but dev set and test set are not disjoint."
         findings.append(
             Finding(
                 severity,
                 where,
-                f"pairs of {shared.name} in the {shared.held_by}",
+                f"{'labelled ' * shared.labelled}{items} of {shared.name} in the {shared.held_by}",
                 shared.shared_pairs,
                 shared.pairs,
-                f"{shared.shared_pairs:,} of {shared.pairs:,} pairs of {shared.name} are also in the "
-                f"{shared.held_by}, in either order and except for case and punctuation. {fix}",
+                f"{shared.shared_pairs:,} of {shared.pairs:,} {items} of {shared.name} are also in the "
+                f"{shared.held_by}, {alike} and except for case and punctuation. {fix}",
             )
         )
     for what, count, words in (
@@ -96,7 +99,7 @@ def of_overlap(shared: Overlap, testbed: str, besides: bool) -> list[Finding]:
                     count,
                     shared.sentences,
                     f"{count:,} of {shared.sentences:,} distinct texts of {shared.name} are {words} in the "
-                    f"{shared.held_by}, in the same pairs or in others. Remove those rows if this is a concern.",
+                    f"{shared.held_by}, {in_any_way}. Remove those rows if this is a concern.",
                 )
             )
     return findings

@@ -47,6 +47,11 @@ def section(facts: Facts) -> Iterable[str]:
             "counts as *nearly in the rows* if the Jaccard similarity of its five-character shingles to those of a "
             "sentence of the rows is at least 0.8. *Expected false negatives*: the number of pairs of rows in a batch "
             "that share an anchor or a positive, out of all pairs of rows in the batch."
+            + (
+                " Of a set of labelled texts the *pairs* are its texts: those in the rows are there with a label."
+                if any(each.labelled for each in result.overlaps)
+                else ""
+            )
         )
     yield from _unshared(facts)
 

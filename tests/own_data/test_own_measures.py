@@ -164,6 +164,7 @@ def test_a_classifier_is_not_scored_on_what_it_or_a_study_was_fitted_on(base: Pa
     view = columns("text", label="label")
     study = Study("all", loss=losses.BatchAllTripletLoss, view=view, sampler="group_by_label")
     found = audit(replace(alone, studies=[study]), tmp_path / "b").of("error")
-    assert {"pairs of test in the training rows", "pairs of dev in the training rows"} <= {each.what for each in found}
+    named = {f"labelled texts of {name} in the training rows" for name in ("dev", "test")}
+    assert named <= {each.what for each in found}
     good = replace(alone, studies=[study], testbed=replace(alone.testbed, source=labelled(one)))
     assert not audit(good, tmp_path / "c").of("error")
