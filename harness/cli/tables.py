@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.data.findings import SEVERITIES, Audit
 from harness.engine.progress import spell
 from harness.evaluation.published import Row
+from harness.planning.default_point import outside_notes
 from harness.planning.plan import Plan
 from harness.spec.study import UNTRAINED
 from harness.stats.intervals import Interval
@@ -113,6 +114,7 @@ def plan_summary(plan: Plan, workers: int) -> list[str]:
                 f"{study.name}: {counted(trials, 'trial')} instead of {plan.ablation.budget.trials}: "
                 "its space has no more points"
             )
+    lines += outside_notes(plan.ablation, planned)
     budget = plan.ablation.budget
     if max(budget.seeds, budget.max_seeds or 0) == 1:
         lines.append(

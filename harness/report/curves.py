@@ -134,6 +134,6 @@ def edges(facts: Facts) -> str:
     if not facts.edges:
         return "No best point is at an edge of the space or of the values that were tried." if searched else ""
     return "\n".join(
-        ["These best points are at an edge, so a better point may exist beyond it:", ""]
+        ["These best points are at an edge or outside the space, so a better point may exist beyond:", ""]
         + [f"- {escape(e.study)}: {escape(e.dimension)} {e.value:.4g} is {e.why}" for e in facts.edges]
     )

@@ -1,4 +1,4 @@
-"""Best values at an edge of the space, or of the values that were tried, beyond which a better one may exist."""
+"""Best values at an edge of the space, or of the values that were tried, or outside: a better one may lie beyond."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.spec.space import Choice, Dimension, LogUniform
+from harness.spec.space import Choice, Dimension, LogUniform, outside
 
 EDGE = 0.05
 """A best value in the outer 5 percent of its (logarithmic) range counts as at the edge of the space."""
@@ -15,7 +15,7 @@ EDGE = 0.05
 
 @dataclass(frozen=True)
 class Edge:
-    """A dimension whose best value is at an edge, so that a better one may exist beyond it."""
+    """A dimension whose best value is at an edge or outside the space, so that a better one may exist beyond it."""
 
     study: str
     """Name of the study."""
@@ -24,11 +24,16 @@ class Edge:
     value: float
     """The best value."""
     why: str
-    """Which edge it is at, as the end of a sentence."""
+    """Which edge it is at, or where the space is, as the end of a sentence."""
 
 
 def edge_of(dimension: Dimension, value: float, trial_values: Sequence[float]) -> str | None:
-    """Describe the edge of the dimension, or of its tried values, that a value is at; None if it is at none."""
+    """Describe the edge of the dimension, or of its tried values, that a value is at; None if it is at none.
+
+    A default point may also lie outside the space.
+    """
+    if why := outside(dimension, value):
+        return why
     if isinstance(dimension, LogUniform):
         low, high = np.log(dimension.low), np.log(dimension.high)
         place = 0.5 if high == low else (np.log(value) - low) / (high - low)

@@ -86,6 +86,26 @@ class LogUniform:
 
 Dimension: TypeAlias = Choice | LogUniform
 
+ROUNDED = 1e-3
+"""More than what rounding a value to four digits changes it by: such a value at a bound still lies in the space."""
+
+
+def outside(dimension: Dimension, value: Value) -> str | None:
+    """Say as the end of a sentence that a dimension does not hold a value; None if it does.
+
+    Args:
+        dimension: the dimension.
+        value: a value, e.g. of the default point, which may lie anywhere.
+    """
+    if isinstance(dimension, Choice):
+        held = ", ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in dimension.values)
+        return None if value in dimension.values else f"outside the space, which holds {held}"
+    if not isinstance(value, str) and value < dimension.low * (1 - ROUNDED):
+        return f"outside the space, which begins at {dimension.low:g}"
+    if not isinstance(value, str) and value > dimension.high * (1 + ROUNDED):
+        return f"outside the space, which ends at {dimension.high:g}"
+    return None
+
 
 def as_choice(value: Any) -> str:
     """Return how to write a plain value or list of values as a dimension, e.g. "write choice(16, 32)"."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -57,7 +58,7 @@ def test_texts_that_are_trained_on_with_a_label_leak(cache: Path) -> None:
     [(columns("text", "other"), MNR), (columns("text", embedding="teacher"), losses.MSELoss)],
     ids=["pairs of equal texts", "texts with a teacher's embedding"],
 )
-def test_texts_that_are_trained_on_without_a_label_are_said_to_be_seen(view: View, loss: object, cache: Path) -> None:
+def test_texts_that_are_trained_on_without_a_label_are_said_to_be_seen(view: View, loss: Any, cache: Path) -> None:
     overlap, findings = shared(cache, Study("study", loss, view))
     assert (overlap.shared_pairs, overlap.shared_sentences) == (0, 6)
     assert set(findings) == {"sentences of films in the training rows"}

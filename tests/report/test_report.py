@@ -305,6 +305,10 @@ def test_tuning_that_changes_the_ranking_is_told(tmp_path: Path) -> None:
         (choice(16, 32, 64), 64, [16, 64], "highest value of the space"),
         (choice(16, 32, 64), 32, [16, 32, 64], None),
         (choice(32), 32, [32], None),
+        (log_uniform(1e-4, 5e-3), 5e-5, [5e-5, 2e-4], "outside the space, which begins at 0.0001"),
+        (log_uniform(1e-6, 1e-5), 5e-5, [5e-5, 2e-6], "outside the space, which ends at 1e-05"),
+        (log_uniform(1.0004e-4, 1e-2), 1e-4, [1e-4, 2e-4], "low edge"),  # a bound that was rounded to four digits
+        (choice(8, 16), 32, [8, 32], "outside the space, which holds 8, 16"),
     ],
 )
 def test_edges(dimension: Any, value: float, tried: list[float], words: str | None) -> None:
