@@ -28,7 +28,7 @@ def groups_of(texts: Sequence[str], *others: Sequence[Hashable]) -> tuple[int, .
     Returns:
         Numbers from 0 in the order of the items; empty if every item is a group of its own.
     """
-    groups = _joined(len(texts), [normalise(text) for text in texts], *others, templates(texts))
+    groups = joined(len(texts), [normalise(text) for text in texts], *others, templates(texts))
     return () if len(set(groups)) == len(groups) else groups
 
 
@@ -42,13 +42,26 @@ def groups_of_equal(keys: Sequence[Hashable]) -> tuple[int, ...]:
         Numbers from 0 in the order of the items; empty if the groups say `NEARLY_ALL` of what as many different items
         would, because an interval is then at most half a percent too narrow (STSB test: 2 copies among 1,379 pairs).
     """
-    groups = _joined(len(keys), keys)
-    effective = len(groups) ** 2 / max(1, sum(size**2 for size in Counter(groups).values()))  # Kish, 1965
-    return groups if effective < NEARLY_ALL * len(groups) else ()
+    groups = joined(len(keys), keys)
+    return groups if effective_number(groups) < NEARLY_ALL * len(groups) else ()
 
 
-def _joined(count: int, *properties: Sequence[Hashable]) -> tuple[int, ...]:
-    """Return the number of each item's group: items with an equal property that is not None are in one."""
+def effective_number(groups: Sequence[int]) -> float:
+    """Return the number of independent items that say as much as these, if a group says as much as one (Kish, 1965).
+
+    Args:
+        groups: the number of each item's group.
+    """
+    return len(groups) ** 2 / max(1, sum(size**2 for size in Counter(groups).values()))
+
+
+def joined(count: int, *properties: Sequence[Hashable]) -> tuple[int, ...]:
+    """Return the number of each item's group: items with an equal property that is not None are in one.
+
+    Args:
+        count: number of items.
+        properties: one value an item each.
+    """
     groups = Groups(count)
     for values in properties:
         first: dict[Hashable, int] = {}

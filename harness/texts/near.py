@@ -51,6 +51,9 @@ ROUNDING = 1e-9
 SHARED = 4
 """Rare shingles that two texts must share before they are compared: with more, more texts are looked up for each."""
 
+LARGE = 32
+"""Candidates of each other from which all are compared with the first of them, before they are with each other."""
+
 REMEMBERED = 4096
 """Texts whose shingles are kept in memory while groups are made; those of all texts may not fit."""
 
@@ -84,16 +87,24 @@ def join_near_duplicates(groups: Groups, texts: Sequence[str]) -> None:
     Candidates and similarity are those of `near_duplicates`, less those whose signatures (below LIKELY) or numbers of
     shingles say that they are not similar enough. Where many texts follow one template, nearly all are candidates of
     each other. So a text is compared only with those that share several rare shingles with it (`_Rare`), and with no
-    text of its own group.
+    text of its own group. Where many are near-duplicates of each other, most of them join the first one beforehand,
+    because none of their shingles is rare.
     """
     import numpy as np
 
     if not texts:
         return
     signatures = np.stack([each.hashvalues.astype(np.uint32) for each in _signatures(map(_shingles, texts))])
-    paired = {place for bucket in _buckets(signatures) for place in bucket.tolist()}
-    sizes = np.array([len(_shingles(text)) for text in texts])
     remembered = lru_cache(maxsize=REMEMBERED)(lambda place: _shingles(texts[place]))
+    paired: set[int] = set()
+    for bucket in _buckets(signatures):
+        paired.update(bucket.tolist())
+        if len(bucket) >= LARGE:
+            first, others = int(bucket[0]), bucket[1:]
+            for other in others[_likely(signatures, first, others)].tolist():
+                if groups.of(first) != groups.of(other) and _jaccard(remembered(first), remembered(other)) >= THRESHOLD:
+                    groups.join(first, other)
+    sizes = np.array([len(_shingles(text)) for text in texts])
     rare = _Rare(groups, sizes, Counter(shingle for place in paired for shingle in _shingles(texts[place])))
     for place in sorted(paired, key=lambda place: (sizes[place], place)):
         ranked = rare.ranked(remembered(place))

@@ -161,6 +161,38 @@ def test_the_work_for_a_text_of_a_template_hardly_grows_with_their_number(monkey
     assert compared[0] < 2 * len(names)
 
 
+NUMBERED = (
+    "ameetingofthecommitteeonthenewrulesforthewholeunionisinroom{}",
+    "{}istheroomofthemeetingofthecommitteeonthenewrulesforthewholeunion",
+)
+
+
+@pytest.mark.parametrize("frame", NUMBERED)
+def test_many_near_duplicates_of_each_other_have_the_groups_of_an_exhaustive_comparison(frame: str) -> None:
+    numbers = (*range(60), *range(10**9, 10**9 + 40), *range(10**30, 10**30 + 40))
+    texts = [frame.format(number) + end for number in numbers for end in ("", "andofeachofitsmembersinallitsparts")]
+    groups = grouped(texts)
+    assert groups == exhaustively_grouped(texts)
+    assert 1 < len(set(groups)) < 20
+
+
+@pytest.mark.parametrize("frame", NUMBERED)
+def test_the_work_for_a_near_duplicate_hardly_grows_with_their_number(
+    frame: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in candidates of which signatures are compared: each text has at most one in each band, and a few."""
+    looked_at = [0]
+
+    def counted(signatures: Any, text: int, others: Any) -> Any:
+        looked_at[0] += len(others)
+        return likely(signatures, text, others)
+
+    likely = near._likely
+    monkeypatch.setattr(near, "_likely", counted)
+    assert len({*grouped([frame.format(number) for number in range(10**4, 10**4 + 2000)])}) == 1
+    assert looked_at[0] < 2 * near.BANDS * 2000
+
+
 def test_two_columns_link_rows_through_each_other() -> None:
     """Rows 0-1 share a question, 1-2 an answer, and so on: one group; by question alone it is in pairs."""
     texts = sentences(400)
