@@ -46,7 +46,7 @@ def of_measure(measure: Measure, where: str) -> list[Finding]:
     severity: Severity = "warning" if factor > TOO_NARROW else "note"
     consequence = (
         f"the set says as much as {different:,.0f} {items} and not as {independent:,.0f}, and intervals are too narrow "
-        f"by a factor of up to {factor:.1f}. Keep one of each."
+        f"by a factor of up to about {factor:.1f}. Keep one of each."
         if severity == "warning"
         else f"intervals are too narrow by less than {TOO_NARROW - 1:.0%}."
     )

@@ -23,7 +23,7 @@ def outside_notes(ablation: Ablation, studies: Collection[str]) -> list[str]:
         if words and study.name in studies:
             names.setdefault(words, []).append(study.name)
     return [
-        f"{', '.join(alike)}: the default point, which is tried first and may win, lies outside the space: {words}; "
-        "to search around it, widen the space, or give its dimensions a default= that they hold"
+        f"{', '.join(alike)}: of the default point, which is tried first and may be the best one, {words}; to search "
+        "around it, widen the space, or give a default= that the space holds"
         for words, alike in names.items()
     ]

@@ -75,7 +75,7 @@ def test_items_with_a_near_copy_are_counted_with_what_they_are_worth(kind: str) 
     assert f"8 of 20 {measure.items} of own" in near.explain
     assert "as much as 14 " in near.explain
     assert "not as 20" in near.explain
-    assert f"up to {math.sqrt(20 / (400 / 28)):.1f}." in near.explain
+    assert f"up to about {math.sqrt(20 / (400 / 28)):.1f}." in near.explain
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -25,7 +25,7 @@ def told(made: Ablation, only: str | None = None) -> list[str]:
 def test_a_default_point_outside_the_space_is_one_line_of_the_plan() -> None:
     above = ablation(Space(batch_size=choice(16, 32), lr=log_uniform(1e-4, 5e-3)))
     (line,) = told(above)
-    assert line.startswith("softmax, mnr: the default point")
+    assert line.startswith("softmax, mnr: of the default point")
     assert "lr 5e-05 is outside the space, which begins at 0.0001;" in line
     assert "batch_size" not in line
     assert [line.partition(":")[0] for line in told(above, only="mnr")] == ["mnr"]
