@@ -41,6 +41,7 @@ class Held:
 
     @classmethod
     def of_labelled(cls, texts: Sequence[str], labels: Sequence[object]) -> Held:
+        """Return what a set of labelled texts holds."""
         keys = [*map(normalise, texts)]
         return cls(tuple((key, A_LABEL) for key in keys), frozenset(keys), tuple(pair_keys(texts, map(str, labels))))
 

@@ -62,7 +62,7 @@ CLEAN: dict[str, Measure] = {
     "sts": sts([("a b", "c", 0), ("d", "e", 5), ("a b", "e", 3), ("d", "c", 1)]),
     "pairs": pairs([("a b", "c", 0), ("d", "e", 1), ("a b", "e", 1)]),
     "equal texts that are alike": sts([("a b", "A b.", 5), ("d", "e", 0), ("f", "f", 2.5)]),
-    "equal texts with label 1": pairs([("a b", "A b.", 1), ("d", "e", 0), ("f", "g", "1")]),
+    "equal texts with label 1": pairs([("a b", "A b.", 1), ("d", "e", 0), ("f", "F", "1")]),
     "triplets": triplets([("a b", "c", "d"), ("a b", "c", "e"), ("a b", "e", "f")]),
     "classes": classes([("a b", 0), ("c", 1), ("d", 0)]),
     "retrieval": retrieval(asked(101)),

@@ -90,8 +90,9 @@ def test_exact_copies_that_are_drawn_together_are_no_near_copies(kind: str) -> N
 def test_pairs_are_near_copies_only_if_both_texts_are(kind: str) -> None:
     asked = [*TEXTS[:4], *(f"{text} x" for text in TEXTS[:4])]
     assert found(of_kind(kind, asked, TEXTS[20:28])) is None
-    turned = of_kind(kind, [*TEXTS[:4], *TEXTS[20:24]], [*TEXTS[20:24], *(f"{text} x" for text in TEXTS[:4])])
-    near = found(turned)
+    lower, higher = zip(*map(sorted, zip(TEXTS[:4], TEXTS[20:24], strict=True)), strict=True)
+    turned = [f"zz {text}" for text in lower]  # now the higher one of its pair
+    near = found(of_kind(kind, [*lower, *higher], [*higher, *turned]))
     assert near is not None
     assert near.count == 8
 
@@ -101,6 +102,16 @@ def test_few_near_copies_are_a_note() -> None:
     assert near is not None
     assert (near.severity, near.count) == ("note", 2)
     assert "less than 5%" in near.explain
+
+
+def test_all_queries_that_are_drawn_with_a_near_copy_are_counted() -> None:
+    """Four queries have the same document, so that they are drawn together; one of another document is a near copy."""
+    asked, documents = [*TEXTS[:8], f"{TEXTS[0]} x"], [*["the same document"] * 4, *TEXTS[24:29]]
+    near = found(of_kind("retrieval", asked, documents))
+    assert near is not None
+    assert near.count == 5
+    assert "as much as 3 " in near.explain  # 9^2 / (5^2 + 4)
+    assert "not as 4," in near.explain  # 9^2 / (4^2 + 5)
 
 
 def test_questions_of_one_template_are_drawn_together_already() -> None:
