@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 
 from harness.data.findings import Finding, Severity
 from harness.stats.bootstrap import FEWEST
+from harness.stats.intervals import FEWEST_DECIDING
 from harness.testbeds.measure_kinds import Measure
 
 MUCH = 0.01
@@ -66,11 +67,11 @@ def _few(measure: Measure, items: int, different: int, where: str) -> list[Findi
         different: number of its items without copies.
         where: the testbed, as findings name it.
     """
-    if different >= FEWEST:
+    if different >= FEWEST_DECIDING:
         return []
     words = (
-        f"The number of different {measure.items} of {measure.name} is {different}, and an interval over "
-        f"{measure.items} needs at least {FEWEST}, so no claim can be judged by them. Give it more."
+        f"The number of different {measure.items} of {measure.name} is {different}, and fewer than {FEWEST_DECIDING} "
+        "decide no claim, even if all of them agree. Give it more."
     )
-    severity: Severity = "error" if items >= FEWEST else "warning"
+    severity: Severity = "error" if different < FEWEST <= items else "warning"
     return [Finding(severity, where, f"too few {measure.items} in {measure.name}", different, items, words)]

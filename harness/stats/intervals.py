@@ -22,6 +22,10 @@ ALPHA = 0.05
 """Probability of a wrong decision in an ablation; intervals have level 1 - ALPHA unless they are corrected."""
 
 
+FEWEST_DECIDING = math.ceil(math.log2(2 / ALPHA))
+"""Fewest items that decide a claim at 95 percent if all that differ agree; of five, a sign test has p = 2 / 2^5."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A confidence interval of a score or a difference."""

@@ -9,9 +9,6 @@ from harness.stats import intervals
 from harness.text import counted
 from harness.verdicts.evidence import Evidence
 
-FEWEST_SIGNS = math.ceil(math.log2(2 / intervals.ALPHA))
-"""Fewest items that decide a claim at 95 percent if all that differ agree."""
-
 
 def of_items(evidence: Evidence) -> list[str]:
     """Return notes about the items that differ, and the groups that they form if some depend on each other."""
@@ -19,10 +16,10 @@ def of_items(evidence: Evidence) -> list[str]:
         return []
     items = _items(evidence)
     notes = [f"{evidence.differing:,} of {evidence.items:,} {items} differ."] if evidence.differing is not None else []
-    if evidence.units is not None and 0 < evidence.units < FEWEST_SIGNS:
+    if evidence.units is not None and 0 < evidence.units < intervals.FEWEST_DECIDING:
         notes.append(
-            f"Fewer than {FEWEST_SIGNS} that differ decide nothing, even if all agree (sign test), so the interval "
-            f"over {evidence.unit} contains 0."
+            f"Fewer than {intervals.FEWEST_DECIDING} that differ decide nothing, even if all agree (sign test), so the "
+            f"interval over {evidence.unit} contains 0."
         )
     if evidence.independent not in (None, evidence.items):
         equal = {

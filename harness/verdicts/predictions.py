@@ -19,10 +19,6 @@ _ROUNDING = 1e-3
 """Tolerance between a record's score and the score of its predictions, which may be rounded."""
 
 
-FEWEST_PAIRS = 6
-"""Fewest pairs of which a correlation or an average precision gets an interval."""
-
-
 def _average_precision(gold: intervals.Floats, predictions: intervals.Floats) -> float:
     once = np.ones((len(gold), 1))
     return float(resampled.average_precision(np.asarray(gold), np.asarray(predictions), once)[0])
@@ -97,7 +93,9 @@ def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
     if len(predictions.items) != n or n < 1:
         return f"has damaged predictions of {measure}"
     of_pairs = predictions.figure in _OF_PAIRS
-    different, needed = (predictions.independent, FEWEST_PAIRS) if of_pairs else (n, FEWEST)  # equal pairs are grouped
+    different, needed = (
+        (predictions.independent, intervals.FEWEST_DECIDING) if of_pairs else (n, FEWEST)
+    )  # equal pairs are grouped
     if different < needed:
         items = f"{different} {'different ' * (different < n)}items"
         return f"has predictions for {items} of {measure}, and an interval over items needs at least {needed}"

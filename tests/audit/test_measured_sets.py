@@ -49,8 +49,13 @@ def retrieval(rows: Rows) -> Measure:
     return measures.retrieval(source("q d", rows), "retrieval", query="q", document="d")
 
 
-def told(measure: Measure) -> dict[str, tuple[str, float, float]]:
+def every(measure: Measure) -> dict[str, tuple[str, float, float]]:
     return {each.what: (each.severity, each.count, each.of) for each in of_measure(measure, "bed")}
+
+
+def told(measure: Measure) -> dict[str, tuple[str, float, float]]:
+    """Return the findings but for that on the number of items, which is small in most of these sets."""
+    return {what: numbers for what, numbers in every(measure).items() if not what.startswith("too few")}
 
 
 def in_explanation(measure: Measure, what: str) -> str:
@@ -116,6 +121,7 @@ def test_equal_items_with_another_answer_are_a_warning(kind: str) -> None:
 
 FEW: dict[str, tuple[Measure, tuple[str, float, float]]] = {
     "one query": (retrieval(asked(1)), ("warning", 1, 1)),
+    "copies of three pairs": (sts([("a", "b", 0), ("c", "d", 5), ("e", "f", 1)] * 20), ("warning", 3, 60)),
     "two pairs": (sts([("a", "b", 0), ("c", "d", 5)]), ("warning", 2, 2)),
     "copies of two pairs": (sts([("a", "b", 0), ("c", "d", 5)] * 20), ("error", 2, 40)),
     "copies of two queries": (retrieval([("a", "c"), ("b", "d"), ("A!", "c")]), ("error", 2, 3)),
@@ -126,7 +132,13 @@ FEW: dict[str, tuple[Measure, tuple[str, float, float]]] = {
 @pytest.mark.parametrize("case", FEW)
 def test_too_few_different_items_are_told_and_an_error_if_copies_hide_it(case: str) -> None:
     measure, expected = FEW[case]
-    assert told(measure)[f"too few {measure.items} in {measure.name}"] == expected
+    assert every(measure)[f"too few {measure.items} in {measure.name}"] == expected
+
+
+@pytest.mark.parametrize(("number", "few"), [(5, True), (6, False)])
+def test_five_items_are_too_few_to_decide_and_six_are_not(number: int, few: bool) -> None:
+    distinct: Rows = [(f"text {n}", f"other {n}", n % 2) for n in range(number)]
+    assert ("too few pairs in pairs" in every(pairs(distinct))) == few
 
 
 UNFIT: dict[str, tuple[Measure, str]] = {
