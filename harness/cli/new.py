@@ -31,9 +31,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Run the command: write the file, print what was recognised, and return the exit code."""
-    from harness.drafting.draft import Wanted, draft, fed, relative
+    from harness.drafting.doubts import doubts, why_not_used
+    from harness.drafting.draft import Wanted, fed, relative
+    from harness.drafting.python import literal
     from harness.drafting.recognise import recognise
-    from harness.files import write_atomically
+    from harness.drafting.writing import write
     from harness.reading.rows import read
     from harness.testbeds import hub, origins, sources
 
@@ -42,12 +44,12 @@ def command(options: argparse.Namespace) -> int:
     if options.source is not None:
         path = relative(options.source, folder)
         source: sources.Source = sources.file(str(options.source.resolve()))
-        expression = f"sources.file({path!r})"
+        expression = f"sources.file({literal(path)})"
     else:
-        config = "" if options.config is None else f", {options.config!r}"
-        split = "" if options.split == "train" else f", split={options.split!r}"
+        config = "" if options.config is None else f", {literal(options.config)}"
+        split = "" if options.split == "train" else f", split={literal(options.split)}"
         source = sources.hub(options.from_hub, options.config, split=options.split)
-        expression = f"sources.hub({options.from_hub!r}{config}{split})"
+        expression = f"sources.hub({literal(options.from_hub)}{config}{split})"
         try:
             for ref in origins.refs_of(source):
                 hub.snapshot(ref, is_model=False, online=hub.reachable())
@@ -63,15 +65,13 @@ def command(options: argparse.Namespace) -> int:
         relative(Path(options.model), folder) if Path(options.model).is_dir() else options.model,
         recognised,
         len(rows),
-        recognised.texts[:2],
-        None if options.dev is None else relative(options.dev, folder),
-        None if options.test is None else relative(options.test, folder),
+        doubts=tuple(doubts(rows, recognised)),
+        dev=None if options.dev is None else relative(options.dev, folder),
+        test=None if options.test is None else relative(options.test, folder),
     )
-    made = draft(wanted)
-    write_atomically(options.file, made.text)
+    made = write(options.file, wanted, rows, source)
     for column in recognised.columns:
-        used = column.name in (*recognised.texts, recognised.label)
-        output.say(f"column {column.name}: {column.why}" + ("" if used else "; not used"))
+        output.say(f"column {column.name}: {column.why}{why_not_used(column, recognised)}")
     output.say(f"The rows are {recognised.form}.")
     for line in (*fed(recognised), *made.notes):
         output.say(line)

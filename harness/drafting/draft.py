@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.drafting.cells import LeftOut
+from harness.drafting.python import comment, literal, literals, quoted
 from harness.drafting.recognise import Recognised
 from harness.errors import UsageError
 from harness.spec.loss_inputs import INPUTS, Label
+from harness.text import command
 
 TRIALS, SEEDS = 4, 3
 """Budget of a draft."""
@@ -45,12 +47,24 @@ class Wanted:
     """What the rows are."""
     number: int
     """How many rows there are."""
-    by: tuple[str, ...]
-    """Columns whose equal and nearly equal texts stay on one side of the division."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Those that the draft leaves out, by reason."""
+    doubts: tuple[str, ...] = ()
+    """What in the rows may not be meant as it stands, a sentence or two each."""
     dev: str | None = None
     """A folder of a retrieval set to choose points by, instead of a part of the rows."""
     test: str | None = None
     """A folder of a retrieval set for final scores."""
+
+    @property
+    def used(self) -> int:
+        """How many rows the draft uses."""
+        return self.number - sum(len(each.places) for each in self.left_out)
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """Columns whose equal and nearly equal texts stay on one side of the division."""
+        return self.rows.texts[:2]
 
 
 def draft(wanted: Wanted) -> Draft:
@@ -61,43 +75,36 @@ def draft(wanted: Wanted) -> Draft:
     """
     studies = _studies(wanted.rows)
     dev, test = _measures(wanted)
-    divided = wanted.dev is None
-    names = _imports(studies, dev, wanted.rows)
-    by = repr(wanted.by[0]) if len(wanted.by) == 1 else repr(wanted.by)
-    rows = f"rows = {wanted.source}\n"
-    if divided:
-        rows += f"train, dev, test = rows.split(by={by}, dev={SHARE}, test={SHARE})\n"
-    first = _name(studies[0])
-    text = f'''"""{wanted.name}: which loss makes {wanted.model} better on these rows?
+    names = _imports(studies)
+    name = literal(wanted.name)
+    listed = "\n".join(f"        Study({literal(study)}, {rest})," for study, rest in studies.items())
+    text = f'''"""{quoted(wanted.name)}: which loss makes {quoted(wanted.model)} better on these rows?
 
-    harness run {wanted.name}.py
+    {quoted(command(("harness", "run", f"{wanted.name}.py")))}
 
-Written by `harness new` from {_written_from(wanted)}. Read it, change it, and run it.
+Written by `harness new` from {quoted(_written_from(wanted))}. Read it, change it, and run it.
 """
 
 from harness import {names}
-
-{rows}
+{_rows(wanted)}
 ablation = Ablation(
-    name={wanted.name!r},
+    name={name},
     testbed=Testbed(
-        name={wanted.name!r},
-        model={wanted.model!r},
-        source={"train" if divided else "rows"},
+        name={name},
+        model={literal(wanted.model)},
+        source={"train" if wanted.dev is None else "rows"},
         dev={dev},
         test={test},
     ),
     studies=[
-{_listed(studies)}
+{listed}
     ],
     space=Space(batch_size=choice(16, 32, 64), lr=log_uniform(5e-6, 1e-4)),
     budget=Budget(trials={TRIALS}, epochs=1, seeds={SEEDS}),
-    expect=[beats({first!r}, "untrained")],
+    expect=[beats({literal(next(iter(studies)))}, "untrained")],
 )
 '''
-    return Draft(
-        text.replace("'", '"') if '"' not in wanted.name + wanted.model else text, _notes(wanted, len(studies))
-    )
+    return Draft(text, _notes(wanted, len(studies)))
 
 
 def _written_from(wanted: Wanted) -> str:
@@ -106,41 +113,62 @@ def _written_from(wanted: Wanted) -> str:
     return f"{wanted.rows.form} ({texts}{label})"
 
 
-def _studies(rows: Recognised) -> list[str]:
-    """Return the studies' expressions: one for each kind of loss that the rows feed."""
-    texts = ", ".join(map(repr, rows.texts))
-    pair = ", ".join(map(repr, rows.texts[:2]))
-    in_batch = [
-        f"Study('mnr', loss=losses.MultipleNegativesRankingLoss, view=columns({pair}))",
-        f"Study('no duplicates', loss=losses.MultipleNegativesRankingLoss, view=columns({pair}), "
-        "sampler='no_duplicates')",
+def _rows(wanted: Wanted) -> str:
+    """Return the part of the file that reads, filters and divides the rows."""
+    text, where = "", ""
+    if wanted.left_out:
+        reasons = "".join(comment(f"{line}.", "    ") for line in reasons_of(wanted))
+        conditions = "\n        & ".join(each.condition for each in wanted.left_out)
+        body = f"    return (\n        {conditions}\n    )\n"
+        if len(wanted.left_out) == 1:
+            body = f"    return {wanted.left_out[0].condition.removeprefix('(').removesuffix(')')}\n"
+        text, where = f"\n\ndef usable(rows):\n{reasons}{body}\n", ".where(usable)"
+    text += "\n" + "".join(comment(f"Warning: {doubt}.") for doubt in wanted.doubts)
+    source = wanted.source
+    source = f"{source[:-1]}{where})" if source.startswith("sources.nli(") else f"{source}{where}"
+    text += f"rows = {source}\n"
+    if wanted.dev is None:
+        by = literal(wanted.by[0]) if len(wanted.by) == 1 else f"({literals(*wanted.by)})"
+        text += f"train, dev, test = rows.split(by={by}, dev={SHARE}, test={SHARE})\n"
+    return text
+
+
+def reasons_of(wanted: Wanted) -> list[str]:
+    """Return how many rows are left out, for which reason, and where they are."""
+    return [
+        f"{len(each.places):,} of {wanted.number:,} rows are left out, with {each.why} ({each.where})"
+        for each in wanted.left_out
     ]
+
+
+def _studies(rows: Recognised) -> dict[str, str]:
+    """Return for each study's name its other arguments: one study for each kind of loss that the rows feed."""
+    mnr = "loss=losses.MultipleNegativesRankingLoss"
+    pair, label = literals(*rows.texts[:2]), literal(rows.label or "")
     if rows.form == "pairs":
-        return in_batch
+        view = f"{mnr}, view=columns({pair})"
+        return {"mnr": view, "no duplicates": f'{view}, sampler="no_duplicates"'}
     if rows.form == "triplets":
-        hard = f"Study('mnr+hard', loss=losses.MultipleNegativesRankingLoss, view=columns({texts}))"
-        triplet = ", ".join(map(repr, rows.texts[:3]))
-        return [in_batch[0], hard, f"Study('triplet', loss=losses.TripletLoss, view=columns({triplet}))"]
+        triplet = f"loss=losses.TripletLoss, view=columns({literals(*rows.texts[:3])})"
+        hard = f"{mnr}, view=columns({literals(*rows.texts)})"
+        return {"mnr": f"{mnr}, view=columns({pair})", "mnr+hard": hard, "triplet": triplet}
     if rows.form == "scored pairs":
-        view = f"columns({pair}, score={rows.label!r}, range=({rows.low:g}, {rows.high:g}))"
-        return [f"Study({name!r}, loss=losses.{loss}, view={view})" for name, loss in _SCORED.items()]
+        view = f"view=columns({pair}, score={label}, range=({rows.low:g}, {rows.high:g}))"
+        return {name: f"loss=losses.{loss}, {view}" for name, loss in _SCORED.items()}
     if rows.form == "labelled pairs":
-        view = f"columns({pair}, score={rows.label!r})"
-        return [f"Study({name!r}, loss=losses.{loss}, view={view})" for name, loss in _LABELLED_PAIRS.items()]
+        view = f"view=columns({pair}, score={label})"
+        return {name: f"loss=losses.{loss}, {view}" for name, loss in _LABELLED_PAIRS.items()}
     if rows.form == "labelled texts":
-        view = f"columns({pair}, label={rows.label!r})"
-        return [
-            f"Study({name!r}, loss=losses.{loss}, view={view}, sampler='group_by_label')"
-            for name, loss in _LABELLED_TEXTS.items()
-        ]
+        view = f'view=columns({pair}, label={label}), sampler="group_by_label"'
+        return {name: f"loss=losses.{loss}, {view}" for name, loss in _LABELLED_TEXTS.items()}
     if rows.form == "nli":
-        return [
-            "Study('softmax', loss=losses.softmax, view='pair-class')",
-            "Study('cosine', loss=losses.CosineSimilarityLoss, view='pair-score')",
-            "Study('mnr', loss=losses.MultipleNegativesRankingLoss, view='pair')",
-            "Study('mnr+hard', loss=losses.MultipleNegativesRankingLoss, view='triplet')",
-        ]
-    return [f"Study('simcse', loss=losses.MultipleNegativesRankingLoss, view=columns({pair}, {pair}))"]
+        return {
+            "softmax": 'loss=losses.softmax, view="pair-class"',
+            "cosine": 'loss=losses.CosineSimilarityLoss, view="pair-score"',
+            "mnr": f'{mnr}, view="pair"',
+            "mnr+hard": f'{mnr}, view="triplet"',
+        }
+    return {"simcse": f"{mnr}, view=columns({pair}, {pair})"}
 
 
 _SCORED = {"cosent": "CoSENTLoss", "cosine": "CosineSimilarityLoss", "angle": "AnglELoss"}
@@ -156,46 +184,38 @@ def _measures(wanted: Wanted) -> tuple[str, str]:
     """Return the expressions of dev and test."""
     rows = wanted.rows
     if wanted.dev is not None and wanted.test is not None:
-        return f"measures.retrieval({wanted.dev!r})", f"measures.retrieval({wanted.test!r})"
+        return f"measures.retrieval({literal(wanted.dev)})", f"measures.retrieval({literal(wanted.test)})"
     if rows.form in ("texts", "nli"):
         used = (*rows.texts, rows.label)
         others = ", ".join(f"{column.name} ({column.why})" for column in rows.columns if column.name not in used)
+        hint = ". If a column that is not used holds the classes of the texts, name it 'label'" if others else ""
         raise UsageError(
             f"{wanted.source}: {', '.join(rows.texts)} {'is' if len(rows.texts) == 1 else 'are'} taken for texts"
             f"{f'; not used: {others}' if others else ''}. {_ALONE[rows.form]} alone do not say which model is "
             "better; give --dev FOLDER and --test FOLDER of a retrieval set (corpus.jsonl, queries.jsonl, "
-            "qrels/test.tsv), or write other measures by hand"
+            "qrels/test.tsv), or write other measures by hand" + hint
         )
-    sides = []
-    for side in ("dev", "test"):
-        name = f"{wanted.name}-{side}"
-        first, second = (*rows.texts, "")[:2]
-        if rows.form in ("pairs", "triplets"):
-            sides.append(f"measures.retrieval({side}, {name!r}, query={first!r}, document={second!r})")
-        elif rows.form == "scored pairs":
-            columns = f"columns=({first!r}, {second!r}, {rows.label!r})"
-            sides.append(f"measures.sts({side}, {name!r}, {columns}, range=({rows.low:g}, {rows.high:g}))")
-        elif rows.form == "labelled pairs":
-            sides.append(f"measures.pairs({side}, {name!r}, columns=({first!r}, {second!r}, {rows.label!r}))")
-        else:
-            sides.append(f"measures.classification(train, {side}, {name!r}, text={first!r}, label={rows.label!r})")
-    return sides[0], sides[1]
+    return _measure(wanted, "dev"), _measure(wanted, "test")
 
 
-def _imports(studies: list[str], dev: str, rows: Recognised) -> str:
+def _measure(wanted: Wanted, side: str) -> str:
+    """Return the expression of the measure on one side of the division."""
+    rows, name = wanted.rows, literal(f"{wanted.name}-{side}")
+    first, second, label = map(literal, (*(*rows.texts, "")[:2], rows.label or ""))
+    if rows.form in ("pairs", "triplets"):
+        return f"measures.retrieval({side}, {name}, query={first}, document={second})"
+    if rows.form == "scored pairs":
+        columns = f"columns=({first}, {second}, {label})"
+        return f"measures.sts({side}, {name}, {columns}, range=({rows.low:g}, {rows.high:g}))"
+    if rows.form == "labelled pairs":
+        return f"measures.pairs({side}, {name}, columns=({first}, {second}, {label}))"
+    return f"measures.classification(train, {side}, {name}, text={first}, label={label})"
+
+
+def _imports(studies: dict[str, str]) -> str:
     names = ["Ablation", "Budget", "Space", "Study", "Testbed", "beats", "choice"]
-    names += ["columns"] if any("columns(" in study for study in studies) else []
+    names += ["columns"] if any("columns(" in study for study in studies.values()) else []
     return ", ".join([*names, "log_uniform", "losses", "measures", "sources"])
-
-
-def _listed(studies: list[str]) -> str:
-    return "\n".join(f"        {study}," for study in studies)
-
-
-def _name(study: str) -> str:
-    found = re.match(r"Study\('([^']*)'", study)
-    assert found is not None
-    return found.group(1)
 
 
 def _notes(wanted: Wanted, studies: int) -> tuple[str, ...]:
@@ -207,12 +227,16 @@ def _notes(wanted: Wanted, studies: int) -> tuple[str, ...]:
     if wanted.dev is None:
         by = " and ".join(wanted.by)
         notes.append(f"Rows whose {by} are equal or nearly equal are on one side of the division, so nothing leaks.")
-        if (tested := round(SHARE * wanted.number)) < FEW:
+        if (tested := round(SHARE * wanted.used)) < FEW:
             notes.append(
-                f"warning: {wanted.number:,} rows make a test set of about {tested}, in which a single row can be "
+                f"warning: {wanted.used:,} rows make a test set of about {tested}, in which a single row can be "
                 f"worth {100 / max(tested, 1):.0f} points; small differences will stay inconclusive. Give larger sets "
                 "with --dev and --test, or collect more rows."
             )
+    if wanted.rows.form == "labelled texts":
+        notes.append(f"The values of {wanted.rows.label!r} are taken for the classes of {wanted.rows.texts[0]!r}.")
+    notes += [f"{line}." for line in reasons_of(wanted)]
+    notes += [f"warning: {doubt}." for doubt in wanted.doubts]
     if wanted.rows.form == "scored pairs":
         notes.append(
             f"Scores from {wanted.rows.low:g} to {wanted.rows.high:g} are taken to be possible; else correct range=."

@@ -23,6 +23,12 @@ ALIKE = {
 }
 """Texts, in lower case and with blanks, that say of a pair whether it is alike, whatever the column's name."""
 
+_JUDGEMENTS = {
+    *("pos", "neg", "positive", "negative", "relevant", "irrelevant", "similar", "dissimilar", "duplicate", "match"),
+    *("mismatch", "related", "unrelated", "matching", "paraphrase", "correct", "incorrect"),
+}
+"""Words that hint at a judgement of a pair where they are part of a text."""
+
 FEW = 20
 """With at most so many different values, a column may say which pairs are alike."""
 
@@ -87,6 +93,19 @@ def none_of_triplets(rows: pd.DataFrame, others: Sequence[str], where: str) -> N
             "with negatives are triplets, which have no label or score. Remove the column if each positive belongs to "
             "its anchor and no negative does; else remove the columns of negatives"
         )
+
+
+def hints_at_pairs(values: pd.Series[Any]) -> list[str]:
+    """Return a warning if some values of a column that is not used sound like judgements of pairs: "human_pos"."""
+    texts = [value for value in dict.fromkeys(values.dropna()) if isinstance(value, str)]
+    judged = [text for text in texts if _JUDGEMENTS & {*_plain(text).split()}]
+    if not judged or len(texts) > FEW:
+        return []
+    return [
+        f"column {values.name!r} is not used, because its name says nothing of pairs; but values such as "
+        f"{', '.join(map(example, judged[:3]))} may say which pairs are alike. If they do, write 1 (alike) and 0 (not) "
+        "into a column named 'label'; without it all pairs count as alike"
+    ]
 
 
 def mostly_numbers(texts: pd.Series[Any]) -> bool:

@@ -24,6 +24,12 @@ _OPPOSITE = {
 }
 _NEGATION = {"not", "non", "un"}
 
+_CLASS = {
+    *("label", "labels", "class", "classes", "intent", "intents", "category", "categories", "topic", "topics", "tag"),
+    *("tags", "genre", "theme", "sentiment", "emotion"),
+}
+"""Last words of names of columns that hold classes of texts, before a word such as name or text."""
+
 _HARMLESS = {
     *("id", "ids", "idx", "index", "uuid", "guid", "qid", "pid", "docid", "row", "line", "name", "code"),
     *("language", "languages", "lang", "locale", "country", "source", "origin", "split", "fold", "subset", "dataset"),
@@ -43,6 +49,14 @@ _NEGATIVE = {
 def is_negative(name: str) -> bool:
     """Return whether a column of texts holds, by its name, those that do not belong to the others of their rows."""
     return bool(_NEGATIVE & {*_words(name)})
+
+
+def is_class(name: str) -> bool:
+    """Return whether a column holds, by its name, classes of texts: intent, "main_category", "labelName"."""
+    words = _words(name)
+    while len(words) > 1 and words[-1] in ("name", "names", "text", "value"):
+        words.pop()
+    return bool(words) and words[-1] in _CLASS
 
 
 def meaning(name: str) -> Meaning:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
@@ -27,7 +27,7 @@ class Ragged(Malformed):
     """A row has another number of columns."""
 
 
-def read_csv(open_text: Open, names: Sequence[str]) -> DataFrame:
+def read_csv(open_text: Open, names: Sequence[str], lines: MutableSequence[int]) -> DataFrame:
     """Return the rows of a csv file in the form of RFC 4180; empty lines are no rows.
 
     The separator is the first of SEPARATORS that finds as many columns as there are names, or several if the first row
@@ -36,6 +36,7 @@ def read_csv(open_text: Open, names: Sequence[str]) -> DataFrame:
     Args:
         open_text: opens the file, with its line ends as they are.
         names: names of the columns if the first row has none.
+        lines: gets the line at which each row starts.
 
     Raises:
         Malformed: it has no such form; the message names the line.
@@ -43,10 +44,10 @@ def read_csv(open_text: Open, names: Sequence[str]) -> DataFrame:
     with _long_fields():
         found = {separator: _columns_of_first(open_text, separator) for separator in SEPARATORS}
         fit = [each for each in SEPARATORS if (found[each] == len(names) if names else found[each] > 1)]
-        return _read(open_text, names, (fit or SEPARATORS)[0], quoted=True)
+        return _read(open_text, names, (fit or SEPARATORS)[0], lines, quoted=True)
 
 
-def read_tsv(open_text: Open, names: Sequence[str]) -> DataFrame:
+def read_tsv(open_text: Open, names: Sequence[str], lines: MutableSequence[int]) -> DataFrame:
     """Return the rows of a tsv file, whether or not it writes texts with quotes in quotes, as csv files do.
 
     If every cell that starts with a quote is written in this way, and none joins lines that are rows by themselves, the
@@ -55,17 +56,20 @@ def read_tsv(open_text: Open, names: Sequence[str]) -> DataFrame:
     """
     with _long_fields():
         try:
-            return _read(open_text, names, "\t", quoted=True)
+            return _read(open_text, names, "\t", lines, quoted=True)
         except Malformed as problem:
             try:
-                return _read(open_text, names, "\t", quoted=False)
+                return _read(open_text, names, "\t", lines, quoted=False)
             except Malformed:
                 if isinstance(problem, Ragged):
                     raise problem from None
                 raise
 
 
-def _read(open_text: Open, names: Sequence[str], separator: str, *, quoted: bool) -> DataFrame:
+def _read(
+    open_text: Open, names: Sequence[str], separator: str, lines: MutableSequence[int], *, quoted: bool
+) -> DataFrame:
+    lines.clear()
     with open_text() as stream:
         records = _records(stream, separator, quoted=quoted)
         first = next(records, None)
@@ -79,7 +83,7 @@ def _read(open_text: Open, names: Sequence[str], separator: str, *, quoted: bool
             raise Malformed(first[0], "the file has a header with these names. Leave names= out, or it would be a row")
         else:
             records = chain([first], records)
-        return from_cells(names, _checked(records, names, separator))
+        return from_cells(names, _checked(records, names, separator, lines))
 
 
 def _records(stream: TextIO, separator: str, *, quoted: bool) -> Iterator[tuple[int, list[str]]]:
@@ -121,13 +125,16 @@ def _header(line: int, header: Sequence[str]) -> list[str]:
     return names
 
 
-def _checked(records: Iterator[tuple[int, list[str]]], names: Sequence[str], separator: str) -> Iterator[list[str]]:
-    """Yield rows that have all columns."""
+def _checked(
+    records: Iterator[tuple[int, list[str]]], names: Sequence[str], separator: str, lines: MutableSequence[int]
+) -> Iterator[list[str]]:
+    """Yield rows that have all columns, and append their lines."""
     for line, record in records:
         if len(record) != len(names):
             raise Ragged(line, _ragged(len(record), names, separator))
         if separator == "\t" and any(_joins_lines(cell, len(names)) for cell in record):
             raise Malformed(line, "a cell in quotes holds line breaks and tabs. Write such a file as csv")
+        lines.append(line)
         yield record
 
 

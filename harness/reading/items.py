@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import AuditFailed
-from harness.reading import beir
+from harness.reading import beir, local
+from harness.testbeds import origins
 from harness.testbeds.measure_kinds import Classification, Measure, PairClasses, Retrieval, Sts, Triplets
-from harness.testbeds.sources import Source
+from harness.testbeds.sources import File, Source
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -82,11 +83,16 @@ def columns(source: Source, names: Sequence[str], where: str, empty: bool = Fals
     rows = rows_with(source, names, where)
     found = [[None if value is None or value != value else value for value in rows[name].tolist()] for name in names]
     for name, values in zip(names, found, strict=True):
-        for row, value in enumerate(values, 1):
-            if not isinstance(value, str if not empty else str | None) or not (empty or value.strip()):
-                raise AuditFailed(
-                    f"{where}: row {row:,} of {source} has {value!r} for {name!r}; give it a text, or remove the row"
-                )
+        faulty = [
+            row
+            for row, value in enumerate(values)
+            if not isinstance(value, str if not empty else str | None) or not (empty or value.strip())
+        ]
+        if faulty:
+            raise AuditFailed(
+                f"{where}: {_share(faulty, values, source)} no text for {name!r}, but {values[faulty[0]]!r} or the "
+                f"like{_in_file(source, name)}; give each a text, or leave the rows out by source.where(...)"
+            )
     return [[value or "" for value in values] for values in found]
 
 
@@ -111,12 +117,30 @@ def labelled(source: Source, names: Sequence[str], label: str, where: str) -> tu
     """
     texts = columns(source, names, where)
     found = [_label(value) for value in rows_with(source, (*names, label), where)[label].tolist()]
-    place = next((row for row, value in enumerate(found) if value is None), None)
-    if place is not None:
+    faulty = [row for row, value in enumerate(found) if value is None]
+    if faulty:
         raise AuditFailed(
-            f"{where}: column {label!r} of {source} has no label in row {place + 1:,}; labels are texts or integers"
+            f"{where}: {_share(faulty, found, source)} no label in {label!r}{_in_file(source, label)}; labels are "
+            "texts or integers. Give each one, or leave the rows out by source.where(...)"
         )
     return texts, found
+
+
+def _share(faulty: Sequence[int], values: Sequence[object], source: Source) -> str:
+    return f"{len(faulty):,} of {len(values):,} rows of {source} {'has' if len(faulty) == 1 else 'have'}"
+
+
+def _in_file(source: Source, name: str) -> str:
+    """Return in which lines of its file a source has empty or blank cells in a column; nothing if it has no one file.
+
+    The lines are those of the whole file, also where the source is a part of it: they have to be corrected together.
+    """
+    files = origins.leaves(source)
+    if len(files) != 1 or not isinstance(files[0], File):
+        return ""
+    values = local.load(files[0]).get(name, ())
+    empty = [row for row, value in enumerate(values) if value is None or value != value or not str(value).strip()]
+    return f" ({name!r} of {files[0]} is empty in {local.places(files[0], empty)})" if empty else ""
 
 
 def _label(value: Any) -> int | str | None:

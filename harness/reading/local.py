@@ -8,16 +8,21 @@ import io
 import shutil
 import tempfile
 import zlib
+from collections import deque
+from collections.abc import MutableSequence, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from harness.errors import AuditFailed, TestbedUnavailable
 from harness.reading import delimited, objects
 from harness.reading.columns import BATCH, Malformed
-from harness.testbeds.sources import File
+from harness.testbeds.sources import File, Source
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+SHOWN = 5
+"""Rows that a message names."""
 
 GZIP = b"\x1f\x8b"
 """First bytes of a compressed file, whatever its name; no text of UTF-8 starts with them."""
@@ -28,8 +33,31 @@ def place(source: File) -> Path:
     return Path(source.beside, source.path).expanduser()
 
 
-def load(source: File) -> DataFrame:
+def places(source: Source, rows: Sequence[int]) -> str:
+    """Return where the first of some rows are: "lines 2, 17, ..." of a file; "rows 1, 16, ..." if there are no lines.
+
+    Args:
+        source: where the rows were read.
+        rows: their numbers, from 0.
+
+    Raises:
+        TestbedUnavailable: as `load`.
+        AuditFailed: as `load`.
+    """
+    lines: list[int] = []
+    if isinstance(source, File):
+        load(source, lines)
+    numbers = [lines[row] if lines else row + 1 for row in rows[:SHOWN]]
+    more = ", ..." if len(rows) > SHOWN else ""
+    return f"{'line' if lines else 'row'}{'s' * (len(rows) > 1)} {', '.join(map(str, numbers))}{more}"
+
+
+def load(source: File, lines: list[int] | None = None) -> DataFrame:
     """Return the rows of a file: texts as they stand, numbers by the rules of `harness.reading.columns`, else null.
+
+    Args:
+        source: the file.
+        lines: gets the line at which each row starts, unless the format has no lines.
 
     Raises:
         TestbedUnavailable: it is not there, or may not be read.
@@ -37,7 +65,7 @@ def load(source: File) -> DataFrame:
     """
     path = place(source)
     try:
-        return _load(path, source)
+        return _load(path, source, deque[int](maxlen=0) if lines is None else lines)  # which keeps nothing
     except FileNotFoundError as problem:
         raise TestbedUnavailable(
             f"{source}: there is no file {path}. A relative path starts from the folder of the study file"
@@ -57,15 +85,15 @@ def load(source: File) -> DataFrame:
         raise TestbedUnavailable(f"{source}: {path} cannot be read: {problem.strerror or problem}") from problem
 
 
-def _load(path: Path, source: File) -> DataFrame:
+def _load(path: Path, source: File, lines: MutableSequence[int]) -> DataFrame:
     if source.format == "parquet":
         return _parquet(path)
     if source.format == "csv":
-        return delimited.read_csv(lambda: _text(path), source.names)
+        return delimited.read_csv(lambda: _text(path), source.names, lines)
     if source.format == "tsv":
-        return delimited.read_tsv(lambda: _text(path), source.names)
+        return delimited.read_tsv(lambda: _text(path), source.names, lines)
     with _text(path) as stream:
-        return objects.read_lines(stream) if source.format == "jsonl" else objects.read_list(stream)
+        return (objects.read_lines if source.format == "jsonl" else objects.read_list)(stream, lines)
 
 
 def _bytes(path: Path) -> IO[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from harness.reading.columns import Malformed, from_objects
@@ -15,15 +15,26 @@ CHUNK = 1 << 20
 """Characters of a list that are read at a time."""
 
 
-def read_lines(stream: TextIO) -> DataFrame:
+def read_lines(stream: TextIO, lines: MutableSequence[int]) -> DataFrame:
     """Return the rows of a file with an object a line; empty lines are no rows.
+
+    Args:
+        stream: the file.
+        lines: gets the line at which each row starts.
 
     Raises:
         Malformed: a line is no JSON object, or names a key twice.
     """
-    return from_objects(
-        (line, _row(line, _decoded(line, text))) for line, text in enumerate(stream, 1) if not text.isspace()
-    )
+    values = ((line, _decoded(line, text)) for line, text in enumerate(stream, 1) if not text.isspace())
+    return from_objects(_rows(values, lines))
+
+
+def _rows(values: Iterator[tuple[int, Any]], lines: MutableSequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield values that are objects, and append their lines."""
+    for line, value in values:
+        row = _row(line, value)
+        lines.append(line)
+        yield line, row
 
 
 def _decoded(line: int, text: str) -> Any:
@@ -33,13 +44,17 @@ def _decoded(line: int, text: str) -> Any:
         raise Malformed(line, _told(problem)) from None
 
 
-def read_list(stream: TextIO) -> DataFrame:
+def read_list(stream: TextIO, lines: MutableSequence[int]) -> DataFrame:
     """Return the rows of a file that is a list of objects, of which CHUNK characters or one object are held at a time.
+
+    Args:
+        stream: the file.
+        lines: gets the line at which each row starts.
 
     Raises:
         Malformed: it is none; the message names the line.
     """
-    return from_objects((line, _row(line, value)) for line, value in _values(stream))
+    return from_objects(_rows(_values(stream), lines))
 
 
 def _values(stream: TextIO) -> Iterator[tuple[int, Any]]:

@@ -104,6 +104,7 @@ def test_rows_that_say_nothing_of_quality_need_a_measure(
         (tmp_path / side / "qrels").mkdir(parents=True)
         for name in ("corpus", "queries"):
             (tmp_path / side / f"{name}.jsonl").write_text(json.dumps({"_id": "1", "text": "a b"}), encoding="utf-8")
+        (tmp_path / side / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\t1\t1\n", encoding="utf-8")
     given = ["--dev", str(tmp_path / "dev"), "--test", str(tmp_path / "test")]
     assert main(["new", str(tmp_path / "mine.py"), "--source", source, *given]) == 0
     dev = load_study_file(tmp_path / "mine.py").testbed.dev
@@ -411,7 +412,10 @@ def test_queries_that_have_many_documents_are_texts_of_a_pair(tmp_path: Path) ->
 def test_too_many_whole_numbers_are_no_classes_of_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows: list[dict[str, object]] = [{"text": row["text1"], "label": n} for n, row in enumerate(pairs_with("x", [1]))]
     assert new(tmp_path, rows) == 2
-    assert "not used: label (60 different whole numbers from 0 to 59). Texts alone" in capsys.readouterr().err
+    assert (
+        "not used: label (60 different whole numbers from 0 to 59, too many to be classes of 60 rows). Texts alone"
+        in capsys.readouterr().err
+    )
 
 
 def test_two_labels_of_premises_and_hypotheses_do_not_say_which_is_entailment(
@@ -436,7 +440,8 @@ def test_two_labels_of_premises_and_hypotheses_do_not_say_which_is_entailment(
 def test_a_first_row_that_is_no_header_is_refused(
     names: str, cell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = "".join(f"the dog sees boat {n},the man hears song {n},{n % 5}\n" for n in range(30))
+    rng = random.Random(0)
+    rows = "".join(f"{say(rng, 6)},{say(rng, 9)},{n % 5}\n" for n in range(30))
     source = tmp_path / "rows.csv"
     source.write_text(f"{names}\n{rows}", encoding="utf-8")
     assert main(["new", str(tmp_path / "mine.py"), "--source", str(source)]) == 2
