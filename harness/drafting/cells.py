@@ -55,11 +55,11 @@ def _filled(values: pd.Series[Any]) -> tuple[str, pd.Series[bool], str]:
     column, why = f"rows[{literal(str(values.name))}]", f"an empty or blank cell in {str(values.name)!r}"
     if not values.map(lambda value: isinstance(value, str)).any():
         return f"{column}.notna()", values.notna(), why
-    return f"({column}.str.strip().str.len() > 0)", values.str.strip().str.len().fillna(0) > 0, why
+    return f"{column}.str.strip().str.len() > 0", values.str.strip().str.len().fillna(0) > 0, why
 
 
 def _common(classes: pd.Series[Any], fewest: int) -> tuple[str, pd.Series[bool], str]:
     column, name = f"rows[{literal(str(classes.name))}]", str(classes.name)
     keeps = classes.map(classes.value_counts()).fillna(0) >= fewest
     why = f"a class in {name!r} that has fewer than {fewest} rows"
-    return f"({column}.map({column}.value_counts()) >= {fewest})", keeps, why
+    return f"{column}.map({column}.value_counts()) >= {fewest}", keeps, why

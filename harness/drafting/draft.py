@@ -118,10 +118,9 @@ def _rows(wanted: Wanted) -> str:
     text, where = "", ""
     if wanted.left_out:
         reasons = "".join(comment(f"{line}.", "    ") for line in reasons_of(wanted))
-        conditions = "\n        & ".join(each.condition for each in wanted.left_out)
-        body = f"    return (\n        {conditions}\n    )\n"
-        if len(wanted.left_out) == 1:
-            body = f"    return {wanted.left_out[0].condition.removeprefix('(').removesuffix(')')}\n"
+        conditions = [each.condition for each in wanted.left_out]
+        both = "\n        & ".join(f"({condition})" for condition in conditions)
+        body = f"    return {conditions[0]}\n" if len(conditions) == 1 else f"    return (\n        {both}\n    )\n"
         text, where = f"\n\ndef usable(rows):\n{reasons}{body}\n", ".where(usable)"
     text += "\n" + "".join(comment(f"Warning: {doubt}.") for doubt in wanted.doubts)
     source = wanted.source

@@ -8,16 +8,11 @@ import random
 from pathlib import Path
 
 import pytest
+from drafts import new, say
 
 from harness.cli.main import main
 from harness.spec.loading import load_study_file
 from harness.testbeds.measure_kinds import Classification, PairClasses, Retrieval, Sts
-
-WORDS = ("boat", "dog", "guitar", "woman", "street", "child", "song", "Straße", "man", "horse", "river", "lamp")
-
-
-def say(rng: random.Random, words: int) -> str:
-    return " ".join(rng.choices(WORDS, k=words)) + f" {rng.randrange(10**6)}"
 
 
 def columns(form: str, rng: random.Random) -> dict[str, object]:
@@ -145,18 +140,6 @@ def test_what_cannot_become_a_study_file_is_refused(
     assert message in capsys.readouterr().err
     assert Path("there.py").read_text(encoding="utf-8") == "mine = 1\n"
     assert not Path("mine.py").exists()
-
-
-def new(folder: Path, rows: list[dict[str, object]], kind: str = "csv") -> int:
-    """Write rows into a file and make a study file of them."""
-    if kind == "csv":
-        with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-    else:
-        (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    return main(["new", str(folder / "mine.py"), "--source", str(folder / f"rows.{kind}")])
 
 
 def pairs_with(name: str, values: list[object], count: int = 60) -> list[dict[str, object]]:
