@@ -90,8 +90,8 @@ def columns(source: Source, names: Sequence[str], where: str, empty: bool = Fals
         ]
         if faulty:
             raise AuditFailed(
-                f"{where}: {_share(faulty, values, source)} no text for {name!r}, but {values[faulty[0]]!r} or the "
-                f"like{_in_file(source, name)}; give each a text, or leave the rows out by source.where(...)"
+                f"{where}: {_faulty(source, name, values, faulty, 'text')}. Give each a text, or leave the rows out by "
+                "source.where(...)"
             )
     return [[value or "" for value in values] for values in found]
 
@@ -116,18 +116,24 @@ def labelled(source: Source, names: Sequence[str], label: str, where: str) -> tu
         AuditFailed: as `columns` does, and for a label that is neither.
     """
     texts = columns(source, names, where)
-    found = [_label(value) for value in rows_with(source, (*names, label), where)[label].tolist()]
+    values = rows_with(source, (*names, label), where)[label].tolist()
+    found = [_label(value) for value in values]
     faulty = [row for row, value in enumerate(found) if value is None]
     if faulty:
         raise AuditFailed(
-            f"{where}: {_share(faulty, found, source)} no label in {label!r}{_in_file(source, label)}; labels are "
-            "texts or integers. Give each one, or leave the rows out by source.where(...)"
+            f"{where}: {_faulty(source, label, values, faulty, 'label')}. Labels are texts or integers: give each row "
+            "one, or leave the rows out by source.where(...)"
         )
     return texts, found
 
 
-def _share(faulty: Sequence[int], values: Sequence[object], source: Source) -> str:
-    return f"{len(faulty):,} of {len(values):,} rows of {source} {'has' if len(faulty) == 1 else 'have'}"
+def _faulty(source: Source, name: str, values: Sequence[object], faulty: Sequence[int], what: str) -> str:
+    """Return how many rows of a source have something else than a text, or a label, in a column, and where."""
+    verb = "has" if len(faulty) == 1 else "have"
+    return (
+        f"{len(faulty):,} of {len(values):,} rows of {source} {verb} no {what} in {name!r} (row {faulty[0] + 1:,} has "
+        f"{values[faulty[0]]!r}{_in_file(source, name)})"
+    )
 
 
 def _in_file(source: Source, name: str) -> str:
@@ -140,7 +146,7 @@ def _in_file(source: Source, name: str) -> str:
         return ""
     values = local.load(files[0]).get(name, ())
     empty = [row for row, value in enumerate(values) if value is None or value != value or not str(value).strip()]
-    return f" ({name!r} of {files[0]} is empty in {local.places(files[0], empty)})" if empty else ""
+    return f"; the column is empty in {local.places(files[0], empty)} of {files[0]}" if empty else ""
 
 
 def _label(value: Any) -> int | str | None:

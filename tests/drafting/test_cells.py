@@ -228,12 +228,13 @@ def test_cells_of_a_measure_without_a_text_or_label_are_counted_with_their_lines
     source = sources.file(str(tmp_path / "rows.jsonl"))
     part = source.take(60)
     with pytest.raises(
-        AuditFailed, match=r"measure 'm': 2 of 60 rows of first 60 of .* have no text for 'question'"
+        AuditFailed, match=r"measure 'm': 2 of 60 rows of first 60 of .* have no text in 'question'"
     ) as told:
         columns(part, ["question"], "measure 'm'")
-    assert "'question' of" in str(told.value)
-    assert "is empty in lines 1, 31, 61)" in str(told.value)
-    with pytest.raises(AuditFailed, match=r"2 of 90 rows of .* have no label in 'label' .* is empty in lines 2, 47\)"):
+    assert "(row 1 has ''; the column is empty in lines 1, 31, 61 of " in str(told.value)
+    with pytest.raises(
+        AuditFailed, match=r"2 of 90 rows of .* have no label in 'label' \(row 2 has ''; .* lines 2, 47 of"
+    ):
         labelled(source, ["answer"], "label", "measure 'm'")
-    with pytest.raises(AuditFailed, match=r"1 of 39 rows of .* has no text for 'question', but '' or the like; give"):
+    with pytest.raises(AuditFailed, match=r"1 of 39 rows of .* has no text in 'question' \(row 1 has ''\)\. Give"):
         columns(sources.frame(read(source).rows.head(40).drop(30)), ["question"], "measure 'm'")
