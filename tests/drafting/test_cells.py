@@ -238,3 +238,33 @@ def test_cells_of_a_measure_without_a_text_or_label_are_counted_with_their_lines
         labelled(source, ["answer"], "label", "measure 'm'")
     with pytest.raises(AuditFailed, match=r"1 of 39 rows of .* has no text in 'question' \(row 1 has ''\)\. Give"):
         columns(sources.frame(read(source).rows.head(40).drop(30)), ["question"], "measure 'm'")
+
+
+def retrieval_sets(folder: Path) -> list[str]:
+    """Write two retrieval sets and return the options that name them."""
+    for side in ("dev", "test"):
+        (folder / side / "qrels").mkdir(parents=True)
+        lines = "".join(json.dumps({"_id": str(n), "text": text}) + "\n" for n, text in enumerate(texts(5)))
+        for name in ("corpus", "queries"):
+            (folder / side / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        judged = "".join(f"{n}\t{n}\t1\n" for n in range(5))
+        (folder / side / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}", encoding="utf-8")
+    return ["--dev", str(folder / "dev"), "--test", str(folder / "test")]
+
+
+def test_nli_rows_with_an_empty_premise_are_left_out_before_their_labels_are_read(tmp_path: Path) -> None:
+    rows = [
+        {"premise": row["question"], "hypothesis": row["answer"], "label": n % 3}
+        for n, row in enumerate(some(pairs(), "question", "", 30))
+    ]
+    assert new(tmp_path, rows, "csv", *retrieval_sets(tmp_path)) == 0
+    assert 'sources.nli(sources.file("rows.csv").where(usable))' in drafted(tmp_path)
+    assert len(read(load_study_file(tmp_path / "mine.py").testbed.source).rows) == 87
+
+
+def test_a_retrieval_set_that_cannot_be_scored_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = retrieval_sets(tmp_path)
+    (tmp_path / "test" / "qrels" / "test.tsv").unlink()
+    assert new(tmp_path, pairs(), "csv", *options) == 2
+    assert "`harness run` would stop: " in capsys.readouterr().err
+    assert not (tmp_path / "mine.py").exists()
