@@ -26,7 +26,7 @@ def doubts(rows: pd.DataFrame, recognised: Recognised) -> list[str]:
     """Return what may not be meant as it stands, a sentence or two each.
 
     Args:
-        rows: the rows that the draft uses.
+        rows: the rows.
         recognised: what they are.
     """
     used = (*recognised.texts, *([recognised.label] if recognised.label else []))
@@ -73,23 +73,23 @@ def _missing(values: pd.Series[Any], what: str) -> list[str]:
 
 
 def _spellings(classes: pd.Series[Any]) -> list[str]:
-    """Return a warning if classes differ only in case, spaces, form of a letter, or leading zeros."""
+    """Return a warning if classes differ only in case, spaces, hyphens, forms of a letter or leading zeros."""
     alike: dict[str, list[str]] = {}
     for value in dict.fromkeys(value for value in classes.dropna() if isinstance(value, str)):
         alike.setdefault(_plain(value), []).append(value)
     groups = [" and ".join(map(example, group)) for group in alike.values() if len(group) > 1]
     if not groups:
         return []
+    listed = "; ".join(groups[:SHOWN]) + ("; ..." if len(groups) > SHOWN else "")
     return [
-        f"column {classes.name!r} has classes that differ only in case, spaces or leading zeros and are learned as "
-        f"different ones: {'; '.join(groups[:SHOWN])}{'; ...' if len(groups) > SHOWN else ''}. Write each class in one "
-        "way if that is not meant"
+        f"column {classes.name!r} has classes that differ only in case, spaces, hyphens or leading zeros, and they are "
+        f"learned as different ones: {listed}. Write each class in one way if that is not meant"
     ]
 
 
 def _plain(value: str) -> str:
     text = " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", value).casefold().strip()))
-    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", text)
 
 
 def _scores(scores: pd.Series[Any]) -> list[str]:

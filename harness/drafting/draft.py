@@ -134,9 +134,10 @@ def _rows(wanted: Wanted) -> str:
 
 def reasons_of(wanted: Wanted) -> list[str]:
     """Return how many rows are left out, for which reason, and where they are."""
+    verbs = ["is" if len(each.places) == 1 else "are" for each in wanted.left_out]
     return [
-        f"{len(each.places):,} of {wanted.number:,} rows are left out, with {each.why} ({each.where})"
-        for each in wanted.left_out
+        f"{len(each.places):,} of {wanted.number:,} rows {verb} left out, with {each.why} ({each.where})"
+        for each, verb in zip(wanted.left_out, verbs, strict=True)
     ]
 
 

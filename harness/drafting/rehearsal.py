@@ -29,12 +29,10 @@ def rehearse(file: Path) -> str | None:
 def _findings(file: Path) -> list[Finding]:
     ablation = load_study_file(file)
     bed, findings = ablation.testbed, []
+    names = [study.name for study in ablation.studies]
     for measure in bed.measures:
         findings += of_measure(measure, bed.name)
-    for study in ablation.studies:
-        for title, part in study.by_title.items():
-            own = ablation.testbed_of_part(study.name, part)
-            view = named(part.view)
-            rows = view.build(materials.load_rows(own.source), own.limit)
-            findings += of_dropped(view, clean(view, rows)[1], len(rows), [title], bed.max_dropped)
+    for view in dict.fromkeys(named(part.view) for study in ablation.studies for part in study.by_title.values()):
+        rows = view.build(materials.load_rows(bed.source), bed.limit)
+        findings += of_dropped(view, clean(view, rows)[1], len(rows), names, bed.max_dropped)
     return findings

@@ -38,7 +38,10 @@ def write(file: Path, wanted: Wanted, rows: pd.DataFrame, source: Source) -> Dra
     """
     fault = None
     for fewest in FEWEST_OF_CLASS if wanted.rows.form == "labelled texts" else FEWEST_OF_CLASS[:1]:
-        wanted = replace(wanted, left_out=left_out(rows, wanted.rows, source, fewest))
+        out = left_out(rows, wanted.rows, source, fewest)
+        if fault is not None and out == wanted.left_out:
+            break
+        wanted = replace(wanted, left_out=out)
         if wanted.used < max(FEWEST, (1 - MOST_LEFT_OUT) * len(rows)):
             raise AuditFailed(f"{wanted.source}: {fault or _too_few(wanted)}")
         made = draft(wanted)
@@ -66,4 +69,4 @@ def _fault_of(file: Path, text: str) -> str | None:
 
 
 def _too_few(wanted: Wanted) -> str:
-    return f"{'; '.join(reasons_of(wanted))}: too few are left. Fill these cells, or give other rows"
+    return f"{'; '.join(reasons_of(wanted))}: too few are left. Correct them, or give other rows"

@@ -61,7 +61,7 @@ def test_lines_are_those_of_the_file_also_after_texts_of_several_lines(
     rows[0] = {**rows[0], "answer": "one line\nand another\nand a third"}
     rows[2] = {**rows[2], "answer": ""}
     assert new(tmp_path, rows) == 0
-    assert "1 of 90 rows are left out, with an empty or blank cell in 'answer' (line 6)." in capsys.readouterr().out
+    assert "1 of 90 rows is left out, with an empty or blank cell in 'answer' (line 6)." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("values", "condition"), [(["a", "b", ""], ".str.strip()"), ([1, 2, None], ".notna()")])
@@ -170,7 +170,7 @@ def test_texts_that_stand_for_missing_ones_are_said(
         (["007", "7", "07", "x8"], "'007' and '7' and '07'."),
         (["ﬁsh", "fish", "dog", "DOG"], "'ﬁsh' and 'fish'; 'dog' and 'DOG'."),
         (["on_hold", "on hold", "b"], "'on_hold' and 'on hold'."),
-        (["v10", "v1", "v100", "10"], None),
+        (["v10", "v1", "v100", "v1.05", "v1.5"], None),
         (["NA", "b", "c"], "30 cells of column 'label' are 'NA', which are classes like any other."),
     ],
 )
