@@ -118,6 +118,7 @@ def test_rows_that_cannot_be_run_on_are_refused_and_no_file_is_left(
         ([0, 1], (0, 1), None),
         ([-1, 1], (-1, 1), None),
         ([-1, 0, 1], (-1, 1), None),
+        ([-2, -1, 0, 1, 2], (-2, 2), None),
         ([-0.5, 0, 0.5], (-1, 1), None),
         ([20, 40, 60, 80, 100], (0, 100), None),
         ([0.5, 2, 3.5, 5, -1], (-1, 5), "18 of 90 scores are -1, apart from all others"),
