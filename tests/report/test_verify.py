@@ -328,10 +328,9 @@ NOT_NUMBERS = {
     ("synthetic on testbed book", "outcome"),
     ("Scores", "loss"),
     ("What changed at each step", "loss"),
-    ("Checks", "level"),
     ("Checks", "reason"),
 }
-"""Columns with options of losses, sentences, and levels, of which one may round to the same interval as another."""
+"""Columns with options of losses, and sentences."""
 
 
 def test_only_numbers_that_need_predictions_can_be_changed(claimed: Path) -> None:

@@ -6,10 +6,12 @@
     first_screen  the verdict's line, the answer, the result table and the claims
     files         scores.csv against records.json, report.html against README.md
     scores        tables of final scores: means, differences, ranks, steps, sweeps
+    levels        the levels at which claims are judged
     claims        differences, intervals and outcomes of claims
     runs          tables that records.json gives: costs, budgets, diagnostics, tuning curves
     verify        the whole report
 
-Only the titles of scores, the rules by which texts are escaped and the making of report.html from the README are shared
-with the code that writes reports. Nothing that needs predictions is recomputed, because no report has them.
+Only the titles of scores, the rules by which texts are escaped, the simulated levels of repeated looks and the making
+of report.html from the README are shared with the code that writes reports. Nothing that needs predictions is
+recomputed, because no report has them.
 """

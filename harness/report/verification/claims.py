@@ -6,8 +6,9 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from harness.report.verification import comparing, repetitions
+from harness.report.verification import comparing, levels, repetitions
 from harness.report.verification.comparing import NUMBER, Compared, value
 from harness.report.verification.first_screen import CLAIMS, contains
 from harness.report.verification.published import UNTRAINED, PageTable, Published, Seeds, plain
@@ -57,6 +58,7 @@ def check(report: Published) -> Iterator[Compared]:
         same = first is None and checks is None
         yield Compared(0, None if same else "claims: the first screen and the section Checks have other claims")
         return
+    yield from levels.strictest([row[checks.column("level")] for row in checks.rows], len(checks.rows))
     for short, long in zip(first.rows, checks.rows, strict=True):
         claim = _claim(report, plain(long[0]))
         yield from _first_screen(claim, short, long, checks)
@@ -117,26 +119,29 @@ def _numbers(report: Published, claim: _Claim, row: Sequence[str], checks: PageT
     where = f"{checks.section}: {plain(row[0])}, "
     better, worse = _sides(report, claim)
     paired = claim.worse is not None and report.shares(claim.better, claim.worse)
-    level = next((value(number) / 100 for number in NUMBER.findall(row[checks.column("level")])), 0.95)
-    level = _exact(level, len(checks.rows))
-    apart, *ends = repetitions.difference(better, worse, claim.figure, paired=paired, level=level)
-    yield comparing.numbers(where + "difference", row[checks.column("difference")], [apart])
+    apart = repetitions.difference(better, worse, claim.figure, paired=paired)[:1]
+    yield comparing.numbers(where + "difference", row[checks.column("difference")], apart)
     sizes = [len(side.repetitions(claim.figure)) for side in (better, worse) if not side.constant]
     yield comparing.numbers(where + "margin", row[checks.column("margin")], [100 * claim.margin])
     yield comparing.numbers(where + "seeds", row[checks.column("seeds")], [min(sizes, default=1)])
-    yield comparing.numbers(where + "over seeds", row[checks.column("over seeds")], ends)
+    printed = row[checks.column("level")]
+    possible = levels.of_claim(report.page, printed, 1 if paired or better.constant or worse.constant else 2)
+    if not possible:
+        yield Compared(0, f"{where}level: Holm's correction gives no level that is printed as {printed!r}")
+        return
+    ends = [
+        repetitions.difference(better, worse, claim.figure, paired=paired, level=level)[1:]
+        for level in (min(possible), max(possible))
+    ]
+    middle = [fmean(end) for end in zip(*ends, strict=True)]
+    slack = max((abs(inner - outer) / 2 for inner, outer in zip(*ends, strict=True)), default=0.0)
+    yield comparing.numbers(where + "over seeds", row[checks.column("over seeds")], middle, slack)
     decides = row[checks.column("interval that decides")]
     for inner in ("over test items", "over seeds"):
         known = [value(number) for number in NUMBER.findall(row[checks.column(inner)])]
         yield contains(where + "interval that decides", decides, known)
         if len(known) == 2 and row[checks.column("over test items")] == NONE:
             yield comparing.text(where + "interval that decides", decides, row[checks.column(inner)])
-
-
-def _exact(level: float, claims: int) -> float:
-    """Return the level of Holm's correction that is printed as `level`, with its digits; else `level` itself."""
-    of_holm = [1 - 0.05 / number for number in range(1, claims + 1)]
-    return next((exact for exact in of_holm if abs(exact - level) < 5e-5), level)
 
 
 def _verdict(claim: _Claim, row: Sequence[str], checks: PageTable) -> Compared:
