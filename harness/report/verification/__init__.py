@@ -2,6 +2,7 @@
 
     published     the report as a reader has it: tables of README.md, scores.csv, records.json
     comparing     printed numbers and texts against recomputed ones
+    form          headings, tables and columns that a report has
     repetitions   means, differences and intervals over seeds, by scipy's own tests
     first_screen  the verdict's line, the answer, the result table and the claims
     files         scores.csv against records.json, report.html against README.md

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +30,10 @@ def runs(report: Published) -> Iterator[Compared]:
             yield from _run(line, record)
         elif line["outcome"] != "not done":
             yield Compared(0, f"scores.csv: run {shown(line['id'])} ({_named(line)}) is not in records.json")
-    lines = {line["id"] for line in report.lines}
+    lines = Counter(line["id"] for line in report.lines)
+    for name, number in lines.items():
+        if name and number > 1:
+            yield Compared(0, f"scores.csv: run {shown(name)} has {number} lines")
     for name, record in records.items():
         if record["stage"] not in TUNING and name not in lines:
             yield Compared(0, f"records.json: run {shown(name)} ({_named(record)}) is not in scores.csv")

@@ -10,7 +10,7 @@ from harness.report.verification import comparing, repetitions
 from harness.report.verification.comparing import NUMBER, Compared, Expected, sentence
 from harness.report.verification.published import UNTRAINED, PageTable, Published, name_of, plain
 from harness.report.verification.runs import minutes
-from harness.text import NONE
+from harness.text import NONE, shown
 
 
 def check(report: Published) -> Iterator[Compared]:
@@ -39,6 +39,9 @@ def _verdict_line(report: Published, line: str) -> Iterator[Compared]:
     starts = dict(zip(words, ("Not as expected", "Incomplete", "Not enough evidence", "As expected"), strict=True))
     outcomes = [row[1].strip("*") for table in report.tables if "verdict" in table.header for row in table.rows]
     late = sum("chosen in hindsight" in row[0] for t in report.tables if t.header[:2] == CLAIMS for row in t.rows)
+    if strange := {*outcomes} - {*words}:
+        yield Compared(0, f"Checks: {', '.join(map(shown, sorted(strange)))} is no verdict")
+        return
     if outcomes:
         parts = ", ".join(f"{outcomes.count(word)} {text}" for word, text in words.items() if word in outcomes)
         start = next(start for word, start in starts.items() if word in outcomes)

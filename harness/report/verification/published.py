@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.report import titles
 from harness.spec.budget import TUNING_STEP
 from harness.store import reading
+from harness.store.records import Record
 from harness.text import NONE, escape, from_csv
 
 UNTRAINED = "untrained"
@@ -32,6 +33,8 @@ class PageTable:
     """Titles of the columns, as they are read."""
     rows: tuple[tuple[str, ...], ...]
     """The cells, as they stand in the page."""
+    well_formed: bool = True
+    """Whether a rule follows the titles, and each row has as many cells as there are titles."""
 
     def column(self, title: str) -> int:
         """Return the place of a column."""
@@ -81,6 +84,10 @@ class Published:
 
     page: str
     """The text of README.md."""
+    ablation: str
+    """Name of the ablation in records.json."""
+    testbed: str
+    """Name of the testbed there."""
     lines: tuple[Mapping[str, str], ...]
     """The lines of scores.csv."""
     tables: tuple[PageTable, ...]
@@ -128,19 +135,25 @@ def read(folder: Path) -> Published:
         whole = reading.parsed(reading.text(folder, "records.json"))
         if "seeds_shared" not in whole:
             raise ValueError("an older version of the harness wrote it; write the report again")
+        ablation, testbed = (reading.typed(whole.get(name), str, f"its {name}") for name in ("ablation", "testbed"))
         records: dict[str, list[dict[str, Any]]] = {}
         for record in whole["records"]:
+            if lacking := _FIELDS - record.keys():
+                raise ValueError(f"a record has no {', '.join(sorted(lacking))}")
             records.setdefault(canonical(record["study"]), []).append(record)
-        sharing = tuple(frozenset(map(canonical, group)) for group in whole["seeds_shared"])
+        groups = reading.typed(whole["seeds_shared"], tuple[tuple[str, ...], ...], "its seeds_shared")
+        sharing = tuple(frozenset(map(canonical, group)) for group in groups)
         tables = tuple(_tables(page))
-        headline = _score(next((t.header[2] for t in tables if t.header[:2] == ("study", "rank")), ""), lines)
+        headline = _score(
+            next((t.header[2] for t in tables if t.header[:2] == ("study", "rank") != t.header), ""), lines
+        )
         best, default, points = _finals(lines, headline)
-    except (OSError, reading.Unreadable, ValueError, AttributeError, KeyError, TypeError, csv.Error) as problem:
+    except (OSError, reading.Unreadable, ValueError, AttributeError, LookupError, TypeError, csv.Error) as problem:
         raise UsageError(
             f"{folder}: cannot be read as a report ({problem}); give a folder with the "
             "README.md, scores.csv and records.json that `harness report` wrote"
         ) from problem
-    return Published(page, tuple(lines), tables, headline, best, default, points, records, sharing)
+    return Published(page, ablation, testbed, tuple(lines), tables, headline, best, default, points, records, sharing)
 
 
 def _score(title: str, lines: Sequence[Mapping[str, str]]) -> str:
@@ -148,6 +161,9 @@ def _score(title: str, lines: Sequence[Mapping[str, str]]) -> str:
     names = {name for line in lines[:1] for name in line if "/" in name}
     return next((name for name in sorted(names) if titles.of_score(name) == title.partition("<br>")[0]), "")
 
+
+_FIELDS = {each.name for each in fields(Record)} - {"items"}
+"""What records.json says of each run."""
 
 OF_RUN = {"study", "stage", "roles", "seed", "id", "outcome", "unfit", "subject"}
 """The columns of scores.csv besides those of points and scores."""
@@ -227,5 +243,7 @@ def _tables(page: str) -> Iterator[PageTable]:
             while number < len(lines) and lines[number].startswith("| "):
                 number += 1
             cells = [tuple(map(str.strip, re.split(r"(?<!\\)\|", line)[1:-1])) for line in lines[first:number]]
-            yield PageTable(section, tuple(map(plain, cells[0])), tuple(cells[2:]))
+            rule = all(re.fullmatch("--[-:]", cell) for cell in cells[1]) if cells[1:] else False
+            well_formed = rule and len({*map(len, cells)}) == 1
+            yield PageTable(section, tuple(map(plain, cells[0])), tuple(cells[2:]), well_formed)
         number += 1

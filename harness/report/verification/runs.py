@@ -187,21 +187,29 @@ def diagnostics(report: Published, table: PageTable) -> Iterator[Compared]:
             yield numbers(f"{table.section}: {name}, {title}", cell, (fmean(values),) if values else ())
 
 
+def fixed_points(report: Published) -> dict[str, list[float | None]]:
+    """Return the dev scores of the points that are fixed in advance, by study, without the default point.
+
+    A study of which not all of these trials have ended has an empty list.
+    """
+    fixed: dict[str, list[float | None]] = {}
+    for table in report.tables:
+        for row in table.rows if "distinct points" in table.header else ():
+            name = name_of(row[0])[0]
+            scores = [_dev(record) for record in _trials(report, name) if 1 <= record["trial"] < 8]
+            planned = min(int(row[table.column("trials")]), 8) - 1
+            fixed[name] = scores if len(scores) == planned else []
+    return fixed
+
+
 def tuning(report: Published, table: PageTable) -> Iterator[Compared]:
     """Yield the default point's dev score and the best of k points, by listing every choice of k points."""
-    planned = {
-        name_of(row[0])[0]: int(row[each.column("trials")])
-        for each in report.tables
-        if "distinct points" in each.header
-        for row in each.rows
-    }
+    of_studies = fixed_points(report)
     for row in table.rows:
         name = name_of(row[0])[0]
-        trials = _trials(report, name)
+        trials, fixed = _trials(report, name), of_studies.get(name, [])
         first = _dev(trials[0]) if trials and trials[0]["trial"] == 0 else None
         yield numbers(f"{table.section}: {name}, default point", row[1], () if first is None else (100 * first,))
-        fixed = [_dev(record) for record in trials if 1 <= record["trial"] < 8]
-        fixed = fixed if len(fixed) == min(planned[name], 8) - 1 else []  # the curve is known once all have ended
         for title, cell in zip(table.header[2:], row[2:], strict=True):
             number = int(NUMBER.findall(title)[0])
             choices = [[s for s in c if s is not None] for c in itertools.combinations(fixed, number)]

@@ -11,6 +11,7 @@ from harness.report.verification import comparing, repetitions
 from harness.report.verification.comparing import NUMBER, Compared
 from harness.report.verification.published import UNTRAINED, PageTable, Published, Seeds, name_of, plain
 from harness.report.verification.runs import finals_of, minutes
+from harness.text import NONE
 
 
 def means(report: Published, table: PageTable) -> Iterator[Compared]:
@@ -36,6 +37,8 @@ def means(report: Published, table: PageTable) -> Iterator[Compared]:
                 yield comparing.numbers(at, cell, [_done(report, name), None])
             elif score := report.score(title):
                 yield comparing.numbers(at, cell, repetitions.mean(seeds, score))
+            elif cell != NONE:
+                yield Compared(0, f"{at}: scores.csv has no such score")
         before = name
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.report.verification import claims, files, first_screen, runs, scores
+from harness.report.verification import claims, files, first_screen, form, runs, scores
 from harness.report.verification.comparing import NUMBER, Compared
 from harness.report.verification.published import PageTable, Published, read
 from harness.store.records import Record
+from harness.text import shown
 
 _TABLES: dict[str, Callable[[Published, PageTable], Iterator[Compared]]] = {
     "runs done": scores.means,
@@ -25,6 +26,9 @@ _TABLES: dict[str, Callable[[Published, PageTable], Iterator[Compared]]] = {
     "rows used": runs.rows_used,
 }
 """What recomputes a table, by a column that no other table has."""
+
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What comparing raises if a text, or a field of records.json, has another form than the harness writes."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +50,20 @@ def verify(folder: Path) -> Outcome:
         UsageError: the folder has no report.
     """
     report, checked = read(folder), 0
-    for compared in itertools.chain(_compared(report), [files.page(report, folder)]):
-        if compared.problem is not None:
-            return Outcome(checked, 0, compared.problem)
-        checked += compared.numbers
+    try:
+        for compared in itertools.chain(_compared(report), [files.page(report, folder)]):
+            if compared.problem is not None:
+                return Outcome(checked, 0, compared.problem)
+            checked += compared.numbers
+    except _MALFORMED as problem:  # what a column should hold is not there, in whatever way
+        why = f"{type(problem).__name__}: {shown(problem)}"
+        return Outcome(checked, 0, f"the files are not in the form that `harness report` writes ({why})")
     cells = [cell for table in report.tables for row in table.rows for cell in row[1:]]
     return Outcome(checked, max(0, sum(len(NUMBER.findall(cell)) for cell in cells) - checked), None)
 
 
 def _compared(report: Published) -> Iterator[Compared]:
-    yield from itertools.chain(files.runs(report), runs.choices(report), runs.budget(report))
+    yield from itertools.chain(form.check(report), files.runs(report), runs.choices(report), runs.budget(report))
     yield from itertools.chain(first_screen.check(report), claims.check(report))
     for table in report.tables:
         if table.section == "Sweeps":
