@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from harness.cli import output
+from harness.errors import HarnessError
+from harness.provenance import without_secrets
 
 HELP = "recompute the numbers of a report's README.md from its scores.csv and records.json, without its study file"
 
@@ -13,7 +16,7 @@ HELP = "recompute the numbers of a report's README.md from its scores.csv and re
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "report", metavar="REPORT", type=Path, nargs="+", help="folder of a report, e.g. reports/book-embedded"
+        "report", metavar="REPORT", type=Path, nargs="+", help="folder of a report, e.g. reports/all_losses-embedded"
     )
     parser.add_argument(
         "--store", metavar="DIR", type=Path, help="also compare scores.csv with the records of this store"
@@ -21,20 +24,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Run the command, print to stdout, and return the exit code."""
-    from harness.report.verification.verify import differs_from_store, verify
+    """Run the command, print to stdout, and return the exit code: 1 if any report disagrees, else the highest."""
+    from harness.report.verification.verify import verify
     from harness.store.folder import load
 
-    records = None if options.store is None else load(options.store).records()
-    disagree = False
+    store = None if options.store is None else load(options.store)
+    codes = {0}
     for folder in options.report:
-        found = verify(folder)
-        problem = found.problem or (None if records is None else differs_from_store(folder, records))
-        disagree = disagree or problem is not None
+        try:
+            found = verify(folder, store)
+        except HarnessError as problem:  # the others are verified all the same
+            output.say(f"error: {without_secrets(str(problem))}", to=sys.stderr)
+            codes.add(problem.exit_code)
+            continue
+        codes.add(int(found.problem is not None))
         output.say(
             f"agrees: {folder}: {found.checked:,} numbers are those of the records; {found.unchecked:,} in its tables "
             "were not checked (most need predictions, which a report does not have)"
-            if problem is None
-            else f"disagrees: {folder}: {problem}"
+            if found.problem is None
+            else f"disagrees: {folder}: {found.problem}"
         )
-    return 1 if disagree else 0
+    return 1 if 1 in codes else max(codes)

@@ -12,7 +12,7 @@ from harness.planning.pairing import share_seeds
 from harness.planning.plan import PlannedRun
 from harness.report.facts import Facts, Row, without_paths
 from harness.spec.study import UNTRAINED
-from harness.store.records import TUNING
+from harness.store.records import TUNING, Record
 from harness.text import in_csv, in_json
 
 
@@ -68,12 +68,16 @@ def records_json(facts: Facts) -> str:
     ablation = facts.plan.ablation
     texts = {"ablation": ablation.name, "testbed": ablation.testbed.name, "seeds_shared": _sharing_seeds(facts)}
     head = f'{{{", ".join(f"{as_json(key)}: {as_json(value)}" for key, value in texts.items())}, "records": [\n'
-    lines = []
-    for record in facts.records:
-        plain = replace(record, items={}).as_dict()  # drop the predictions before they are read from disk
-        del plain["items"]
-        lines.append(as_json(_published(finite(plain))))
+    lines = [as_json(published(record)) for record in facts.records]
     return in_json(head + ",\n".join(lines) + "\n]}\n")
+
+
+def published(record: Record) -> dict[str, Any]:
+    """Return what records.json says of a record, as JSON's types: all but its predictions."""
+    plain = replace(record, items={}).as_dict()  # drop the predictions before they are read from disk
+    del plain["items"]
+    of_record: dict[str, Any] = _shortened(finite(plain))
+    return of_record
 
 
 def _sharing_seeds(facts: Facts) -> list[list[str]]:
@@ -87,10 +91,10 @@ def _sharing_seeds(facts: Facts) -> list[list[str]]:
     return [group for group in groups if len(group) > 1]
 
 
-def _published(value: Any) -> Any:
+def _shortened(value: Any) -> Any:
     """Return JSON with its keys sorted and machine paths shortened in all texts."""
     if isinstance(value, dict):
-        return {key: _published(value[key]) for key in sorted(value)}
+        return {key: _shortened(value[key]) for key in sorted(value)}
     if isinstance(value, list | tuple):
-        return [_published(item) for item in value]
+        return [_shortened(item) for item in value]
     return without_paths(value) if isinstance(value, str) else value

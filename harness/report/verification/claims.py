@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -31,7 +31,7 @@ _SAME = 0.5
 
 
 @dataclass(frozen=True)
-class _Claim:
+class Claim:
     """A claim as its words say it."""
 
     better: str
@@ -53,7 +53,7 @@ class _Claim:
 def check(report: Published) -> Iterator[Compared]:
     """Yield what was compared of the table of claims in the first screen, and of that in the section Checks."""
     first = next((table for table in report.tables if table.header[:2] == CLAIMS), None)
-    checks = next((table for table in report.tables if table.header[:2] == ("claim", "verdict")), None)
+    checks = _checks(report)
     if first is None or checks is None or len(first.rows) != len(checks.rows):
         same = first is None and checks is None
         yield Compared(0, None if same else "claims: the first screen and the section Checks have other claims")
@@ -67,7 +67,26 @@ def check(report: Published) -> Iterator[Compared]:
             yield _verdict(claim, long, checks)
 
 
-def _claim(report: Published, words: str) -> _Claim | None:
+def _checks(report: Published) -> PageTable | None:
+    return next((table for table in report.tables if table.header[:2] == ("claim", "verdict")), None)
+
+
+def judged(report: Published) -> Iterator[tuple[Claim, Mapping[str, str], list[float]]]:
+    """Yield each claim that has numbers, its cells in the section Checks by column, and the levels it may have."""
+    checks = _checks(report)
+    for row in checks.rows if checks is not None else ():
+        claim = _claim(report, plain(row[0]))
+        if claim is not None and checks is not None and row[checks.column("difference")] != NONE:
+            yield claim, dict(zip(checks.header, row, strict=True)), _levels(report, claim, row[checks.column("level")])
+
+
+def _levels(report: Published, claim: Claim, printed: str) -> list[float]:
+    better, worse = _sides(report, claim)
+    paired = claim.worse is not None and report.shares(claim.better, claim.worse)
+    return levels.of_claim(report.page, printed, 1 if paired or better.constant or worse.constant else 2)
+
+
+def _claim(report: Published, words: str) -> Claim | None:
     """Read a claim from its words; None if they are of no known kind."""
     names = [UNTRAINED, *report.studies]
     forms: list[tuple[str, str, str | None, str]] = [
@@ -84,12 +103,12 @@ def _claim(report: Published, words: str) -> _Claim | None:
             figure = parts["figure"] if "/" in (parts["figure"] or "") else report.headline
             margin = float(parts.get("more") or 0) - float(parts.get("less") or 0)
             at_default = parts["at"] == " at the default point"
-            return _Claim(better, worse, float(parts.get("target", 0)), margin, word, at_default, figure)
+            return Claim(better, worse, float(parts.get("target", 0)), margin, word, at_default, figure)
     return None
 
 
 def _first_screen(
-    claim: _Claim | None, short: Sequence[str], long: Sequence[str], checks: PageTable
+    claim: Claim | None, short: Sequence[str], long: Sequence[str], checks: PageTable
 ) -> Iterator[Compared]:
     """Require that the first screen says of a claim what the section Checks says."""
     where, verdict = f"claims: {plain(long[0])}", long[1].strip("*")
@@ -108,13 +127,13 @@ def _first_screen(
     yield Compared(0, None if outcome in words else f"{where}: the outcome is {outcome}, the numbers give {words[0]}")
 
 
-def _sides(report: Published, claim: _Claim) -> tuple[Seeds, Seeds]:
+def _sides(report: Published, claim: Claim) -> tuple[Seeds, Seeds]:
     target = Seeds({0: {claim.figure: claim.target}}, constant=True)
     worse = target if claim.worse is None else report.seeds(claim.worse, default=claim.default)
     return report.seeds(claim.better, default=claim.default), worse
 
 
-def _numbers(report: Published, claim: _Claim, row: Sequence[str], checks: PageTable) -> Iterator[Compared]:
+def _numbers(report: Published, claim: Claim, row: Sequence[str], checks: PageTable) -> Iterator[Compared]:
     """Compare difference, seeds and the interval over seeds; the interval that decides must contain the latter."""
     where = f"{checks.section}: {plain(row[0])}, "
     better, worse = _sides(report, claim)
@@ -125,7 +144,7 @@ def _numbers(report: Published, claim: _Claim, row: Sequence[str], checks: PageT
     yield comparing.numbers(where + "margin", row[checks.column("margin")], [100 * claim.margin])
     yield comparing.numbers(where + "seeds", row[checks.column("seeds")], [min(sizes, default=1)])
     printed = row[checks.column("level")]
-    possible = levels.of_claim(report.page, printed, 1 if paired or better.constant or worse.constant else 2)
+    possible = _levels(report, claim, printed)
     if not possible:
         yield Compared(0, f"{where}level: Holm's correction gives no level that is printed as {printed!r}")
         return
@@ -144,7 +163,7 @@ def _numbers(report: Published, claim: _Claim, row: Sequence[str], checks: PageT
             yield comparing.text(where + "interval that decides", decides, row[checks.column(inner)])
 
 
-def _verdict(claim: _Claim, row: Sequence[str], checks: PageTable) -> Compared:
+def _verdict(claim: Claim, row: Sequence[str], checks: PageTable) -> Compared:
     """Require the verdict that the interval and the margin give, up to rounding."""
     ends = [value(number) for number in NUMBER.findall(row[checks.column("interval that decides")])]
     verdict, slack = row[1].strip("*"), (-0.006, 0.006)
@@ -156,7 +175,7 @@ def _verdict(claim: _Claim, row: Sequence[str], checks: PageTable) -> Compared:
     return Compared(0, None if verdict in possible else f"{where}: {verdict}, but the interval says {right}")
 
 
-def _judged(claim: _Claim, low: float, high: float) -> str:
+def _judged(claim: Claim, low: float, high: float) -> str:
     margin = 100 * claim.margin
     if claim.holds == "AGREES":
         inside, outside = -margin <= low and high <= margin, low > margin or high < -margin

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.report.verification import claims, files, first_screen, form, runs, scores
+from harness.report.verification import claims, files, first_screen, form, runs, scores, stored
 from harness.report.verification.comparing import NUMBER, Compared
 from harness.report.verification.published import PageTable, Published, read
-from harness.store.records import Record
+from harness.store.folder import Store
 from harness.text import shown
 
 _TABLES: dict[str, Callable[[Published, PageTable], Iterator[Compared]]] = {
@@ -43,15 +43,22 @@ class Outcome:
     """The first disagreement; None if there is none."""
 
 
-def verify(folder: Path) -> Outcome:
+def verify(folder: Path, store: Store | None = None) -> Outcome:
     """Recompute a report's numbers, up to the first that disagrees.
+
+    Args:
+        folder: the report's folder.
+        store: the store that it was made of, whose records and predictions are compared as well.
 
     Raises:
         UsageError: the folder has no report.
+        DamagedRecord: a record of the store cannot be read.
     """
     report, checked = read(folder), 0
+    parts = [_compared(report), iter([files.page(report, folder)])]
+    parts += [] if store is None else [stored.check(report, store)]
     try:
-        for compared in itertools.chain(_compared(report), [files.page(report, folder)]):
+        for compared in itertools.chain.from_iterable(parts):
             if compared.problem is not None:
                 return Outcome(checked, 0, compared.problem)
             checked += compared.numbers
@@ -71,24 +78,3 @@ def _compared(report: Published) -> Iterator[Compared]:
         for column, check in _TABLES.items():
             if column in table.header:
                 yield from check(report, table)
-
-
-def differs_from_store(folder: Path, records: Iterable[Record]) -> str | None:
-    """Describe the first score of a report's scores.csv that is not that of its run in a store; None if there is none.
-
-    Raises:
-        UsageError: the folder has no report.
-    """
-    stored = {record.id: record for record in records}
-    for line in read(folder).lines:
-        record = stored.get(line["id"])
-        if line["outcome"] == "not done":
-            continue
-        if record is None:
-            return f"scores.csv: the store has no run {line['id']}"
-        if record.outcome != line["outcome"]:
-            return f"scores.csv: run {line['id']} is {line['outcome']}, in the store {record.outcome}"
-        for name, text in line.items():
-            if "/" in name and text and record.scores.get(name) != float(text):
-                return f"scores.csv: {name} of run {line['id']} is {text}, in the store {record.scores.get(name)}"
-    return None
