@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.report.verification import claims, files, first_screen, form, runs, scores, stored
-from harness.report.verification.comparing import NUMBER, Compared
+from harness.report.verification.comparing import Compared
 from harness.report.verification.published import PageTable, Published, read
 from harness.store.folder import Store
 from harness.text import shown
@@ -37,8 +37,6 @@ class Outcome:
 
     checked: int
     """How many numbers were recomputed."""
-    unchecked: int
-    """How many numbers of the tables were not, because that needs predictions or the audit."""
     problem: str | None
     """The first disagreement; None if there is none."""
 
@@ -60,13 +58,12 @@ def verify(folder: Path, store: Store | None = None) -> Outcome:
     try:
         for compared in itertools.chain.from_iterable(parts):
             if compared.problem is not None:
-                return Outcome(checked, 0, compared.problem)
+                return Outcome(checked, compared.problem)
             checked += compared.numbers
     except _MALFORMED as problem:  # what a column should hold is not there, in whatever way
         why = f"{type(problem).__name__}: {shown(problem)}"
-        return Outcome(checked, 0, f"the files are not in the form that `harness report` writes ({why})")
-    cells = [cell for table in report.tables for row in table.rows for cell in row[1:]]
-    return Outcome(checked, max(0, sum(len(NUMBER.findall(cell)) for cell in cells) - checked), None)
+        return Outcome(checked, f"the files are not in the form that `harness report` writes ({why})")
+    return Outcome(checked, None)
 
 
 def _compared(report: Published) -> Iterator[Compared]:
