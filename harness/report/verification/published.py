@@ -199,8 +199,8 @@ def _finals(lines: list[dict[str, str]], headline: str) -> tuple[dict[str, Seeds
 
 
 def _in_words(points: Sequence[str]) -> str:
-    """Return the first point and the number of the others."""
-    others = len(points) - 1
+    """Return the first point and the number of the others; nothing is said of others while the first is not known."""
+    others = len(points) - 1 if points[0] != NONE else 0
     return points[0] + (f"<br>and {others} other point{'s' * (others > 1)}" if others else "")
 
 

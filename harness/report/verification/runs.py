@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from harness.report import titles
 from harness.report.verification.comparing import NUMBER, Compared, numbers, sentence, text
 from harness.report.verification.published import PageTable, Published, name_of, plain
 from harness.scores import OBJECTIVE
@@ -161,6 +162,9 @@ def budget(report: Published) -> Iterator[Compared]:
     trials = sorted({int(row[table.column("trials")]) for row in table.rows}) if table is not None else []
     yield numbers(f"{where}, trials", found.group(1), trials)
     every = [record for records in report.records.values() for record in records if record["stage"] == "tune"]
+    for objective in {record["objective"] for record in every}:
+        scored = f", scored by {titles.of_score(objective)}, the first at "
+        yield Compared(0, None if scored in plain(report.page) else f"{where}: there should be {scored!r}")
     trained = [content for record in every if (content := record["provenance"].get("trained"))]
     length, unit = float(found.group(2).replace(",", "")), found.group(3)
     for content in trained:

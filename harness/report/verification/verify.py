@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.report.verification import claims, files, first_screen, form, runs, scores, stored
+from harness.report.verification import claims, files, first_screen, form, runs, scores, sentences, stored
 from harness.report.verification.comparing import Compared
 from harness.report.verification.published import PageTable, Published, read
 from harness.store.folder import Store
@@ -24,6 +24,7 @@ _TABLES: dict[str, Callable[[Published, PageTable], Iterator[Compared]]] = {
     "effective rank": runs.diagnostics,
     "best of 1 point": runs.tuning,
     "rows used": runs.rows_used,
+    "trials from other searches": sentences.first_points,
 }
 """What recomputes a table, by a column that no other table has."""
 
@@ -68,10 +69,12 @@ def verify(folder: Path, store: Store | None = None) -> Outcome:
 
 def _compared(report: Published) -> Iterator[Compared]:
     yield from itertools.chain(form.check(report), files.runs(report), runs.choices(report), runs.budget(report))
-    yield from itertools.chain(first_screen.check(report), claims.check(report))
+    yield from itertools.chain(first_screen.check(report), claims.check(report), sentences.check(report))
     for table in report.tables:
         if table.section == "Sweeps":
             yield from scores.sweep(report, table)
+        if any("<br>without shared pairs" in title for title in table.header):
+            yield from sentences.unshared(report, table)
         for column, check in _TABLES.items():
             if column in table.header:
                 yield from check(report, table)
