@@ -10,9 +10,12 @@
     levels        the levels at which claims are judged
     claims        differences, intervals and outcomes of claims
     runs          tables that records.json gives: costs, budgets, diagnostics, tuning curves
+    sentences     sentences that the files decide: ranks, lost runs, conditions, counts of the audit
     verify        the whole report
+    stored        the report against its store: records, and intervals that need predictions
+    rendered      the report against its study file: every line, rendered again
 
-Only the titles of scores, the rules by which texts are escaped, the simulated levels of repeated looks and the making
-of report.html from the README are shared with the code that writes reports. Nothing that needs predictions is
-recomputed, because no report has them.
+Up to `verify`, only the titles of scores, the rules by which texts are escaped, the simulated levels of repeated looks
+and the making of report.html from the README are shared with the code that writes reports. Without a store, nothing
+that needs predictions is recomputed, because no report has them.
 """
