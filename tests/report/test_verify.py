@@ -320,6 +320,14 @@ def test_the_outcome_of_a_claim_cannot_be_changed(pattern: str, instead: str, cl
     assert mutated(claimed, pattern, instead) is not None
 
 
+def test_a_claim_of_no_known_kind_does_not_pass_unchecked(claimed: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(claimed, tmp_path / "report")
+    readme = folder / "README.md"
+    page = readme.read_text(encoding="utf-8")
+    readme.write_text(page.replace("| softmax beats mnr+hard |", "| softmax surely beats mnr+hard |"), encoding="utf-8")
+    assert "'softmax surely beats mnr+hard' is no claim" in str(verify(folder).problem)
+
+
 def test_studies_that_share_their_seeds_are_compared_seed_by_seed(claimed: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(claimed, tmp_path / "report")
     records = folder / "records.json"

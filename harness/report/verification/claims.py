@@ -62,7 +62,9 @@ def check(report: Published) -> Iterator[Compared]:
     for short, long in zip(first.rows, checks.rows, strict=True):
         claim = _claim(report, plain(long[0]))
         yield from _first_screen(claim, short, long, checks)
-        if claim is not None and long[checks.column("difference")] != NONE:
+        if claim is None:
+            yield Compared(0, f"{checks.section}: {plain(long[0])!r} is no claim that a study file can make")
+        elif long[checks.column("difference")] != NONE:
             yield from _numbers(report, claim, long, checks)
             yield _verdict(claim, long, checks)
 

@@ -65,7 +65,7 @@ def check(report: Published) -> Iterator[Compared]:
     yield comparing.text("README.md, title", report.page.partition("\n")[0], title)
     headings = tuple(re.findall(r"^## (.*)$", report.page, re.M))
     if tuple(heading for heading in headings if not _NOT_ALWAYS.fullmatch(heading)) != _HEADINGS:
-        wrong = [each for each in _HEADINGS if headings.count(each) != 1] or "their order"
+        wrong = [each for each in _HEADINGS if headings.count(each) != 1] or ["their order"]
         yield Compared(0, f"README.md has not the headings of a report: {', '.join(wrong)}")
     found: list[str] = []
     for table in report.tables:

@@ -81,14 +81,14 @@ def _conditions(report: Published, records: list[dict[str, Any]]) -> Iterator[Co
     parts = {plain(row[0]): plain(row[1]) for table in report.tables if table.header[0] == "part" for row in table.rows}
     for record in report.records.get("untrained", []):
         for part, text in record["provenance"].get("revisions", {}).items():
-            yield comparing.text(f"Data and base model: {part}", parts.get(plain(part), ""), plain(text))
+            yield comparing.text(f"Data and base model: {part}", parts.get(canonical(part), ""), canonical(text))
 
 
 def _in_words(value: object) -> str:
     """Return a part of the provenance as a list of names and values in words."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_in_words(value[name])}" for name in sorted(value) if value[name])
-    return " and ".join(map(_in_words, value)) if isinstance(value, list) else str(value)
+        return ", ".join(f"{canonical(name)} {_in_words(value[name])}" for name in sorted(value) if value[name])
+    return " and ".join(map(_in_words, value)) if isinstance(value, list) else canonical(value)
 
 
 def _audit(report: Published) -> Iterator[Compared]:
