@@ -76,7 +76,7 @@ def test_what_is_not_used_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert 'columns("title", "body")' in (tmp_path / "mine.py").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("count", "tested", "points"), [(12, "1", "100"), (60, "6", "17"), (2000, None, None)])
+@pytest.mark.parametrize(("count", "tested", "points"), [(30, "3", "33"), (60, "6", "17"), (2000, None, None)])
 def test_a_test_set_too_small_to_compare_losses_is_said(
     count: int, tested: str | None, points: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +85,14 @@ def test_a_test_set_too_small_to_compare_losses_is_said(
     assert ("warning" in told) == (tested is not None)
     if tested is not None:
         assert f"{count} rows make a test set of about {tested}, in which a single row can be worth {points}" in told
+
+
+def test_rows_of_which_no_set_could_tell_models_apart_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", str(tmp_path / "mine.py"), "--source", str(write(tmp_path, "pairs", 12))]) == 2
+    assert "is the same for every model, however it ranks: the set has 1 document" in capsys.readouterr().err
+    assert not (tmp_path / "mine.py").exists()
 
 
 @pytest.mark.parametrize("form", ["nli", "texts"])
@@ -97,8 +105,9 @@ def test_rows_that_say_nothing_of_quality_need_a_measure(
     assert not (tmp_path / "mine.py").exists()
     for side in ("dev", "test"):
         (tmp_path / side / "qrels").mkdir(parents=True)
-        for name in ("corpus", "queries"):
-            (tmp_path / side / f"{name}.jsonl").write_text(json.dumps({"_id": "1", "text": "a b"}), encoding="utf-8")
+        documents = [json.dumps({"_id": n, "text": f"a b {n}"}) for n in ("1", "2")]
+        (tmp_path / side / "corpus.jsonl").write_text("\n".join(documents), encoding="utf-8")
+        (tmp_path / side / "queries.jsonl").write_text(documents[0], encoding="utf-8")
         (tmp_path / side / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\t1\t1\n", encoding="utf-8")
     given = ["--dev", str(tmp_path / "dev"), "--test", str(tmp_path / "test")]
     assert main(["new", str(tmp_path / "mine.py"), "--source", source, *given]) == 0
@@ -385,7 +394,7 @@ def test_a_text_that_most_rows_share_is_no_text_of_a_pair(
 
 def test_queries_that_have_many_documents_are_texts_of_a_pair(tmp_path: Path) -> None:
     rows = [
-        {"wer": row["text1"], "query": f"which dog sings song {n % 15} best", "passage": row["text2"]}
+        {"wer": row["text1"], "query": f"which dog sings song {n % 20} best", "passage": row["text2"]}
         for n, row in enumerate(pairs_with("year", [1990]))
     ]
     assert new(tmp_path, rows) == 0
