@@ -31,7 +31,7 @@ def of_chance(measure: Retrieval, read: RetrievalSet, where: str) -> list[Findin
     queries, figure = len(read.queries), measure.figure
     fixed = {name: sum(count for kind, count in kinds.items() if is_fixed(name, *kind)) for name in measure.figures}
     most = max(len(grades) for _, grades in kinds)
-    numbers = f"the set has {counted(len(read.documents), "document")}, and up to {most:,} are relevant to a query"
+    numbers = f"the set has {counted(len(read.documents), 'document')}, and up to {most:,} are relevant to a query"
     if fixed[figure] == queries:
         words = (
             f"{figure} of {measure.name} is the same for every model, however it ranks: {numbers}. Add documents that "
