@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from harness.data.findings import Finding, Severity
-from harness.evaluation.dependence import effective_number, groups_of, joined
+from harness.evaluation.dependence import groups_of, joined
 from harness.reading import beir, materials
 from harness.reading.items import columns
+from harness.stats.bootstrap import effective_number
 from harness.testbeds.measure_kinds import Classification, Measure, PairClasses, Retrieval, Sts, Triplets
 from harness.texts.groups import Groups
 from harness.texts.near import THRESHOLD, join_near_duplicates

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import cast
 
 from rich.console import Console
 
@@ -92,19 +91,24 @@ def audit(
 
 
 def _of_base_model(ablation: Ablation, where: Executor | None) -> list[Finding]:
-    """Let an executor, or a new process, load the base model as the studies do."""
+    """Let an executor, or a worker of its own, load the base model as the studies do."""
     from harness.engine.job import packed
     from harness.engine.worker import load_base_model
-    from harness.executors.processes import in_fresh_process
+    from harness.executors.processes import ProcessExecutor
+    from harness.executors.start import ENVIRONMENT
 
     loadings = base_model.loadings(ablation)
     if not loadings:
         return []
     pickled = packed((ablation.testbed.name, ablation.testbed.base, loadings), ablation.name)
-    with _explained(ablation, "loads the base model"):
+    executor = where or ProcessExecutor([ENVIRONMENT])
+    try:
+        with _explained(ablation, "loads the base model"):
+            findings: list[Finding] = executor.submit(load_base_model, pickled).result()
+    finally:
         if where is None:
-            return cast(list[Finding], in_fresh_process(load_base_model, pickled))
-        return cast(list[Finding], where.submit(load_base_model, pickled).result())
+            executor.stop()
+    return findings
 
 
 @contextmanager

@@ -142,13 +142,11 @@ def audit(pickled: bytes, key: str, missing: Collection[str]) -> Audit:
 
 
 def load_base_model(pickled: bytes) -> list[Finding]:
-    """Load a base model as the studies do.
+    """Load a base model as the studies do; in a worker, whose environment is set, or in the user's own process.
 
     Args:
         pickled: the arguments of `harness.audit.base_model.of_base_model`.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["TQDM_DISABLE"] = "1"
     tqdm.set_lock(threading.RLock())
     from harness.audit.base_model import of_base_model
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 
+from harness.stats.bootstrap import effective_number
 from harness.texts.groups import Groups
 from harness.texts.normal import normalise
 from harness.texts.templates import templates
@@ -44,15 +44,6 @@ def groups_of_equal(keys: Sequence[Hashable]) -> tuple[int, ...]:
     """
     groups = joined(len(keys), keys)
     return groups if effective_number(groups) < NEARLY_ALL * len(groups) else ()
-
-
-def effective_number(groups: Sequence[int]) -> float:
-    """Return the number of independent items that say as much as these, if a group says as much as one (Kish, 1965).
-
-    Args:
-        groups: the number of each item's group.
-    """
-    return len(groups) ** 2 / max(1, sum(size**2 for size in Counter(groups).values()))
 
 
 def joined(count: int, *properties: Sequence[Hashable]) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ with the same seed. Therefore differences between the results of two calls are p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,15 @@ FEWEST = 3
 
 _BLOCK = 1024  # resamples that are computed at once
 _STRIDE = 64  # length of the stretches of sorted pairs that `_above` processes in parallel
+
+
+def effective_number(groups: Sequence[int]) -> float:
+    """Return how many independent items say as much about a mean as these: n² / Σ n_g² (Kish, 1965).
+
+    Args:
+        groups: the number of each item's group, which says as much as one item.
+    """
+    return len(groups) ** 2 / max(1, sum(size**2 for size in Counter(groups).values()))
 
 
 def resampled_spearman(

@@ -22,7 +22,12 @@ ALPHA = 0.05
 """Probability of a wrong decision in an ablation; intervals have level 1 - ALPHA unless they are corrected."""
 
 
-FEWEST_DECIDING = math.ceil(math.log2(2 / ALPHA))
+def fewest_deciding(alpha: float = ALPHA) -> int:
+    """Return how many items decide a claim at a level if all that differ agree: the sign test's p is 2 / 2^items."""
+    return math.ceil(math.log2(2 / alpha))
+
+
+FEWEST_DECIDING = fewest_deciding()
 """Fewest items that decide a claim at 95 percent if all that differ agree; of five, a sign test has p = 2 / 2^5."""
 
 

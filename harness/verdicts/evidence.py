@@ -78,7 +78,7 @@ class Evidence:
         if self.resampled is None:
             return None
         found = intervals.percentile_interval(self.resampled, alpha, self.unit)
-        return found if self._p_signs <= alpha / 2 else intervals.with_zero(found)
+        return intervals.with_zero(found) if self.too_few(alpha) else found
 
     def over_seeds(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
         """Return the interval over seeds, for other trainings of the same kind."""
@@ -103,6 +103,10 @@ class Evidence:
         if number is not None and 1 < number < (self.items or 0):  # a bootstrap of n groups divides by n, not by n - 1
             error *= math.sqrt(number / (number - 1))
         return self.estimate.plus(error, max(1.0, (number or 1000.0) - 1))
+
+    def too_few(self, alpha: float) -> bool:
+        """Return whether items differ, but too few to exclude 0 at level 1 - alpha, whatever the seeds say."""
+        return self.units is not None and self.units > 0 and self._p_signs > alpha / 2
 
     @property
     def _p_signs(self) -> float:
@@ -134,8 +138,13 @@ class Evidence:
         return min(1.0, 2 * min(max(inside), above, below))
 
     def detectable(self, alpha: float = intervals.ALPHA) -> float | None:
-        """Return the smallest difference detectable with these seeds and items together; None if neither is known."""
-        parts = []
+        """Return the smallest difference detectable with these seeds and items together.
+
+        None if neither is known, or if too few items differ.
+        """
+        parts: list[float] = []
+        if self.too_few(alpha):
+            return None
         if self.resampled is not None:
             parts.append(intervals.detectable_over_items(estimates.error_over_items(self.resampled), alpha))
         if self.estimate is not None:

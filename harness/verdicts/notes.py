@@ -10,16 +10,22 @@ from harness.text import counted
 from harness.verdicts.evidence import Evidence
 
 
-def of_items(evidence: Evidence) -> list[str]:
-    """Return notes about the items that differ, and the groups that they form if some depend on each other."""
+def of_items(evidence: Evidence, alpha: float) -> list[str]:
+    """Return notes about the items that differ, and the groups that they form if some depend on each other.
+
+    Args:
+        evidence: the evidence.
+        alpha: the claim is judged at level 1 - alpha.
+    """
     if evidence.resampled is None or evidence.items is None:
         return []
     items = _items(evidence)
     notes = [f"{evidence.differing:,} of {evidence.items:,} {items} differ."] if evidence.differing is not None else []
-    if evidence.units is not None and 0 < evidence.units < intervals.FEWEST_DECIDING:
+    if evidence.too_few(alpha):
+        grouped = f" groups of {items}" if evidence.effective not in (None, evidence.items) else ""
         notes.append(
-            f"Fewer than {intervals.FEWEST_DECIDING} that differ decide nothing, even if all agree (sign test), so the "
-            f"interval over {evidence.unit} contains 0."
+            f"Fewer than {intervals.fewest_deciding(alpha)}{grouped} that differ decide nothing, even if all agree "
+            f"(sign test), so the interval over {evidence.unit} contains 0."
         )
     if evidence.independent not in (None, evidence.items):
         equal = {

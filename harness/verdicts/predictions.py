@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,9 +56,8 @@ class Predictions:
 
     @property
     def effective(self) -> float:
-        """Number of groups of equal size that would say as much about the mean (Kish, 1965): n² / Σ n_g²."""
-        sizes = Counter(self.drawn).values()
-        return len(self.values) ** 2 / sum(size**2 for size in sizes) if sizes else float(len(self.values))
+        """Number of groups of equal size that would say as much about the mean."""
+        return bootstrap.effective_number(self.drawn) if self.drawn else float(len(self.values))
 
     @property
     def score(self) -> float:
@@ -93,9 +91,8 @@ def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
     if len(predictions.items) != n or n < 1:
         return f"has damaged predictions of {measure}"
     of_pairs = predictions.figure in _OF_PAIRS
-    different, needed = (
-        (predictions.independent, intervals.FEWEST_DECIDING) if of_pairs else (n, FEWEST)
-    )  # equal pairs are grouped
+    needed = intervals.FEWEST_DECIDING if of_pairs else FEWEST
+    different = predictions.independent if of_pairs else n  # equal pairs are grouped
     if different < needed:
         items = f"{different} {'different ' * (different < n)}items"
         return f"has predictions for {items} of {measure}, and an interval over items needs at least {needed}"

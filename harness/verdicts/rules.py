@@ -128,7 +128,7 @@ def verdict_on(claim: Claim, evidence: Evidence | str, alpha: float) -> Verdict:
     return verdict(
         claim,
         judgement,
-        " ".join((reason, *of_items(evidence))),
+        " ".join((reason, *of_items(evidence, alpha))),
         caveat=" ".join(caveats(evidence)),
         seeds=evidence.seeds,
         level=1 - alpha,
@@ -144,7 +144,7 @@ def verdict_on(claim: Claim, evidence: Evidence | str, alpha: float) -> Verdict:
 
 def _needed(evidence: Evidence, alpha: float) -> int | None:
     """Return how many final seeds would show a difference of `SAME`; None if no number would, or for one seed."""
-    if evidence.undecidable or evidence.identical:
+    if evidence.undecidable or evidence.identical or evidence.too_few(alpha):
         return None
     samples = [np.asarray(side) for side in (evidence.new, evidence.old) if side is not None]
     spreads = [float(sample.std(ddof=1)) for sample in samples] if not evidence.constant else []

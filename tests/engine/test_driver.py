@@ -19,6 +19,7 @@ from harness import Ablation, Budget, Space, choice, log_uniform, provenance
 from harness.api import load, plan, run
 from harness.engine import search
 from harness.engine.options import Options
+from harness.executors.start import ENVIRONMENT
 from harness.planning.mixing import condition_notes
 from harness.planning.plan import TUNE_SEED
 from harness.scores import OBJECTIVE
@@ -220,3 +221,12 @@ def test_a_study_file_that_is_edited_while_it_runs_is_told(tmp_path: Path) -> No
     assert {run.record.provenance["study_file"] for run in made.runs if run.record} == {read}
     assert condition_notes(made) == []
     assert "was edited after" in " ".join(condition_notes(plan(ablation, tmp_path / "store", study_file=file)))
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_run_in_this_process_leaves_its_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the next ablation of a notebook would be offline, without a word."""
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    driven(make_ablation({"mnr": MNR}, trials=1), tmp_path)
+    assert {name: os.environ.get(name) for name in ENVIRONMENT} == before

@@ -66,12 +66,18 @@ def test_six_items_that_agree_decide_and_five_do_not(items: int, changed: int, e
 
 def test_a_family_of_claims_needs_more_items_that_agree() -> None:
     """The first of twenty claims is judged at 0.05 / 20, which a sign test reaches with ten items."""
-    assert [verdict(40, changed, claims=20).verdict for changed in (9, 10)] == ["inconclusive", "holds"]
+    nine, ten = verdict(40, 9, claims=20), verdict(40, 10, claims=20)
+    assert (nine.verdict, ten.verdict) == ("inconclusive", "holds")
+    assert "Fewer than 10 that differ decide nothing" in nine.reason
+    assert (nine.needs, nine.detectable) == (None, None), "further seeds would not help"
+    assert ten.detectable is not None
 
 
 def test_groups_count_and_not_their_items() -> None:
     of_four = tuple(number // 10 for number in range(40))
-    assert verdict(40, 40, groups=of_four).verdict == "inconclusive"
+    four = verdict(40, 40, groups=of_four)
+    assert four.verdict == "inconclusive"
+    assert "Fewer than 6 groups of triplets that differ" in four.reason
     assert verdict(80, 80, groups=tuple(number // 10 for number in range(80))).verdict == "holds"
 
 
