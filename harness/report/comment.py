@@ -33,6 +33,7 @@ def comment(plan: Plan, command: str) -> str:
         f"**{verdict_line(facts)}** {' '.join(map(escape, answer(plan, lines, facts.verdicts)))}",
         _cut(result.table(facts, lines).markdown().splitlines(), MOST + 2),
         _cut(claims.splitlines(), MOST + 2),
+        *(_cut(caveats.splitlines(), MOST) for caveats in result.caveats(facts.verdicts)),
         _cut([f"- {escape(line)}" for line in remaining(plan)], MOST),
         "<details><summary>How this was obtained</summary>",
         *(part for part in method if part),

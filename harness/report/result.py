@@ -23,6 +23,7 @@ def section(facts: Facts) -> Iterable[str]:
     yield table(facts, lines).markdown()
     if facts.verdicts:
         yield claims_table(facts.verdicts).markdown()
+        yield from caveats(facts.verdicts)
     if luck := tuning_luck.note(facts.plan):
         yield escape(luck)
 
@@ -60,6 +61,13 @@ def _bounds(bounds: Interval | None, *, signs: bool) -> str:
 def _seeds(line: Result) -> str:
     text = str(line.planned) if line.seeds == line.planned else f"{line.seeds} of {line.planned}"
     return text + (f", {line.diverged} diverged" if line.diverged else "")
+
+
+def caveats(verdicts: Sequence[Verdict]) -> Iterable[str]:
+    """Yield a list of what limits what decided claims say, if anything does."""
+    decided = [verdict for verdict in verdicts if verdict.verdict in ("holds", "violated") and verdict.caveat]
+    if decided:
+        yield "\n".join(f"- {escape(verdict.expectation)}: {escape(verdict.caveat)}" for verdict in decided)
 
 
 def claims_table(verdicts: Sequence[Verdict]) -> Table:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,11 +49,6 @@ def hull(intervals: Sequence[Interval], over: str) -> Interval:
     """Return the smallest interval that contains all of these, which have one level."""
     low, high = min(each.low for each in intervals), max(each.high for each in intervals)
     return Interval(low, high, intervals[0].level, over)
-
-
-def with_zero(interval: Interval) -> Interval:
-    """Return the smallest interval that contains this one and 0."""
-    return replace(interval, low=min(interval.low, 0.0), high=max(interval.high, 0.0))
 
 
 def spearman(gold: ArrayLike, prediction: ArrayLike) -> float:

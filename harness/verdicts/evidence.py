@@ -8,12 +8,12 @@ scores. A final run that diverged gives no model that can be used, so it counts 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.stats import estimates, intervals
+from harness.stats.rare import Rare
 from harness.verdicts.finals import Finals
 from harness.verdicts.predictions import Predictions, mean_resampled
 
@@ -40,8 +40,8 @@ class Evidence:
     """Number of groups of equal size that would say as much."""
     differing: int | None = None
     """How many items have another mean over seeds in the two studies; None for pairs."""
-    units: int | None = None
-    """How many of what resamples draw, items or groups, have another mean in the two studies; None for pairs."""
+    rare: Rare | None = None
+    """The items, or groups, that do not have the most frequent value; None for pairs, which have no values."""
     over: str = "seeds"
     """What each number of `new` is of: "seeds", or "tunings" with their final seeds."""
     constant: bool = False
@@ -74,11 +74,13 @@ class Evidence:
         return None if self.constant else estimates.over_seeds(self.new, self.old)
 
     def over_items(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
-        """Return the interval over test items, for other items of the same kind; with 0 if too few of them differ."""
+        """Return the interval over test items, for other items of the same kind; an exact one if too few differ."""
         if self.resampled is None:
             return None
         found = intervals.percentile_interval(self.resampled, alpha, self.unit)
-        return intervals.with_zero(found) if self.too_few(alpha) else found
+        if self.rare is None or not self.rare.few(alpha):
+            return found
+        return intervals.hull([found, self.rare.interval(alpha, self.unit)], self.unit)
 
     def over_seeds(self, alpha: float = intervals.ALPHA) -> intervals.Interval | None:
         """Return the interval over seeds, for other trainings of the same kind."""
@@ -105,17 +107,8 @@ class Evidence:
         return self.estimate.plus(error, max(1.0, (number or 1000.0) - 1))
 
     def too_few(self, alpha: float) -> bool:
-        """Return whether items differ, but too few to exclude 0 at level 1 - alpha, whatever the seeds say."""
-        return self.units is not None and self.units > 0 and self._p_signs > alpha / 2
-
-    @property
-    def _p_signs(self) -> float:
-        """The smallest one-sided p-value of a sign test, which it has if all items that differ agree (McNemar, 1947).
-
-        A bootstrap of four items that all changed for the better, among any number that did not change, excludes 0 at
-        95 percent, although one of eight pairs of equal models with four changes shows this.
-        """
-        return 0.0 if self.units is None else 0.5**self.units
+        """Return whether nearly all items have the same value, so that level 1 - alpha needs exact bounds."""
+        return self.rare is not None and self.rare.few(alpha)
 
     def p_value(self, margin: float) -> float:
         """Return the two-sided p-value of "it reaches `margin`": `deciding(p)` just excludes it, or 0 from above."""
@@ -157,6 +150,7 @@ class Evidence:
             new=tuple(-value for value in self.new),
             old=None if self.old is None else tuple(-value for value in self.old),
             resampled=None if self.resampled is None else -self.resampled,
+            rare=None if self.rare is None else self.rare.negative(),
         )
 
     def _p_seeds(self, least: float) -> float:
@@ -166,7 +160,9 @@ class Evidence:
         """Return the largest of the one-sided p-values of "below `least`"."""
         p_values = [0.0 if self.constant else self._p_seeds(least)]
         if self.resampled is not None:
-            p_values += [intervals.bootstrap_p(self.resampled, least), self._p_signs if least >= 0 else 0.0]
+            p_values.append(intervals.bootstrap_p(self.resampled, least))
+        if self.rare is not None:  # the exact bound counts at levels at which the others are too few
+            p_values.append(min(self.rare.p_signs, self.rare.p_below(least)))
         if self._both is not None:
             p_values.append(self._both.p_below(least))
         return max(p_values)
@@ -190,13 +186,15 @@ def difference(better: Finals, worse: Finals, *, paired: bool = False) -> Eviden
         return None
     scores = [side.counted for side in sides]
     one_sample = paired or better.constant or worse.constant
-    resampled, differing, units = None, None, None
+    resampled, differing, rare = None, None, None
     if all(side.has_predictions for side in sides):
         of_sides = [list(side.predictions.values()) for side in sides]
         if len({(each.items, each.groups) for side in of_sides for each in side}) > 1:
             return None
         resampled = _mean(sides[0]) - _mean(sides[1])
-        differing, units = _differing(*of_sides)
+        if (items := [_of_items(side) for side in sides])[0] is not None:
+            differing = int(np.sum(np.abs(items[0] - items[1]) > 1e-9))
+            rare = _rare(items[0] - items[1], of_sides[0][0], _lowest(items[0]) - 1, 1 - _lowest(items[1]))
     if one_sample:
         longest = max(map(len, scores))
         aligned = [side if len(side) == longest else side * longest for side in scores]  # a constant is repeated
@@ -204,7 +202,7 @@ def difference(better: Finals, worse: Finals, *, paired: bool = False) -> Eviden
     notes = tuple(dict.fromkeys((*better.repeated, *worse.repeated, *better.losses, *worse.losses)))
     over = worse.repeated_over if better.constant else better.repeated_over
     old = None if one_sample else scores[1]
-    found = Evidence(scores[0], old, resampled, notes, better.unit, differing=differing, units=units, over=over)
+    found = Evidence(scores[0], old, resampled, notes, better.unit, differing=differing, rare=rare, over=over)
     return found if resampled is None else _counted(found, better if better.predictions else worse)
 
 
@@ -212,14 +210,18 @@ def distance(study: Finals, number: float) -> Evidence | None:
     """Return the study's figure minus `number`; None if no run has it, or its runs' items differ."""
     if not study.ended:
         return None
-    resampled = None
+    resampled, rare = None, None
     if study.has_predictions:
         if len({(each.items, each.groups) for each in study.predictions.values()}) > 1:
             return None
         resampled = _mean(study) - number
+        if (items := _of_items(study)) is not None:
+            first = next(iter(study.predictions.values()))
+            rare = _rare(items - number, first, _lowest(items) - number, 1 - number)
     new = tuple(score - number for score in study.counted)
     notes = (*study.repeated, *study.losses)
-    found = Evidence(new, None, resampled, notes, study.unit, over=study.repeated_over, constant=study.constant)
+    over = study.repeated_over
+    found = Evidence(new, None, resampled, notes, study.unit, rare=rare, over=over, constant=study.constant)
     return found if resampled is None else _counted(found, study)
 
 
@@ -240,11 +242,23 @@ def _mean(side: Finals) -> intervals.Floats:
     return mean
 
 
-def _differing(left: Sequence[Predictions], right: Sequence[Predictions]) -> tuple[int | None, int | None]:
-    """Count the items, and what resamples draw, whose mean over seeds differs; None for pairs, which have no scores."""
-    if not (left and right) or not all(isinstance(item, str) for item in left[0].items):
-        return None, None
-    means = [np.mean([each.values for each in side], axis=0) for side in (left, right)]
-    changes, groups = means[0] - means[1], left[0].drawn
-    sums = np.bincount(groups, changes) if groups else changes
-    return int(np.sum(np.abs(changes) > 1e-9)), int(np.sum(np.abs(sums) > 1e-9))
+def _of_items(side: Finals) -> intervals.Floats | None:
+    """Return each item's mean over a study's seeds, as `_mean` weighs them; None for pairs, which have no values."""
+    runs = list(side.predictions.values())
+    if not runs or not all(isinstance(item, str) for item in runs[0].items):
+        return None
+    values: intervals.Floats = len(runs) / len(side.ended) * np.mean([each.values for each in runs], axis=0)
+    return values
+
+
+def _lowest(values: intervals.Floats) -> float:
+    """Return the lowest value that an item can have: only a study file's own measures have negative ones."""
+    return -1.0 if values.min() < 0 else 0.0
+
+
+def _rare(values: intervals.Floats, items: Predictions, lowest: float, highest: float) -> Rare:
+    """Count the rare values of what resamples draw: of items, or of the means of groups."""
+    if items.drawn:
+        sizes = np.bincount(items.drawn)
+        values = np.bincount(items.drawn, values)[sizes > 0] / sizes[sizes > 0]
+    return Rare.of(values, items.effective, lowest, highest)

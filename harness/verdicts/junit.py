@@ -1,6 +1,7 @@
 """Verdicts as JUnit XML for CI systems: each claim is one test.
 
 violated -> failure; incomplete -> error; inconclusive, or chosen in hindsight -> skipped, or failure under `strict`.
+A claim that holds with a caveat passes, and has the caveat in <system-out>.
 One more test is an error while planned runs are missing. There is no time stamp: the same records give the same bytes.
 """
 
@@ -35,7 +36,7 @@ def junit_xml(plan: Plan, verdicts: Sequence[Verdict], strict: bool = False) -> 
             element,
             verdict.verdict,
             " ".join((verdict.full_reason, *verdict.late)),
-            f"{words.line(verdict)}\n{verdict}",
+            f"{words.line(verdict)}\n{verdict}" if element or verdict.caveat else "",
         )
     lacking = unfinished(plan)
     case = _case(suite, "every planned run is done", f"{ablation.name}.plan")
@@ -58,7 +59,10 @@ def _case(suite: ElementTree.Element, name: str, classname: str) -> ElementTree.
 
 
 def _outcome(case: ElementTree.Element, element: str | None, kind: str, message: str, text: str) -> None:
+    """Add an element that says why a test did not pass, or what limits one that did."""
     if element is None:
+        if text:
+            ElementTree.SubElement(case, "system-out").text = _clean(text)
         return
     attributes = {"message": _clean(message)} | ({} if element == "skipped" else {"type": kind})
     ElementTree.SubElement(case, element, attributes).text = _clean(text)

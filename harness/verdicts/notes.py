@@ -21,33 +21,28 @@ def of_items(evidence: Evidence, alpha: float) -> list[str]:
         return []
     items = _items(evidence)
     notes = [f"{evidence.differing:,} of {evidence.items:,} {items} differ."] if evidence.differing is not None else []
-    if evidence.too_few(alpha):
-        grouped = f" groups of {items}" if evidence.effective not in (None, evidence.items) else ""
+    if evidence.rare is not None and evidence.too_few(alpha):
+        grouped = evidence.effective not in (None, evidence.items)
+        units = f"groups of {items}" if grouped else items
+        number = evidence.independent if grouped else evidence.items
+        most = f"All but {evidence.rare.others:,} of {number:,}" if evidence.rare.others else f"All {number:,}"
         notes.append(
-            f"Fewer than {intervals.fewest_deciding(alpha)}{grouped} that differ decide nothing, even if all agree "
-            f"(sign test), so the interval over {evidence.unit} contains 0."
+            f"{most} {units} have the same {'value' if evidence.differing is None else 'difference'}, so the interval "
+            f"over {evidence.unit} has exact bounds (Clopper and Pearson, 1934): others may have any value."
         )
-    if evidence.independent not in (None, evidence.items):
-        equal = {
-            "pairs": "equal pairs",
-            "texts": "equal texts",
-            "triplets": "the same anchor, or anchors of one template",
-        }
-        why = equal.get(items, "the same relevant documents, or questions of one template")
-        they = "They" if notes else f"The {evidence.items:,} {items}"
-        groups = f"{counted(evidence.independent or 0, 'group')} ({why})"
-        notes.append(
-            f"{they} form only {groups}, too few to draw: the interval over {evidence.unit} is about further ones of "
-            "the same kind."
-            if evidence.effective == evidence.items
-            else f"{they} form {groups}, which say as much as {evidence.effective:,.0f} of equal size."
-        )
+    if evidence.independent not in (None, evidence.items) and evidence.effective != evidence.items:
+        notes.append(f"{_groups(evidence)}, which say as much as {evidence.effective:,.0f} of equal size.")
     return notes
 
 
 def caveats(evidence: Evidence) -> list[str]:
     """Return notes about intervals that are too narrow, and about runs that belong to the verdict's reason."""
     notes = list(evidence.notes)
+    if evidence.independent not in (None, evidence.items) and evidence.effective == evidence.items:
+        notes.append(
+            f"{_groups(evidence)}, too few to draw: the interval over {evidence.unit} is about further ones of the "
+            "same kind only."
+        )
     if evidence.identical:
         return notes
     sides = [side for side in (evidence.new, evidence.old) if side is not None]
@@ -55,13 +50,19 @@ def caveats(evidence: Evidence) -> list[str]:
         notes.append(
             "All seeds of a study give the same value, so the interval over seeds is too narrow to describe new seeds."
         )
-    if evidence.units and evidence.resampled is not None and _is_constant(evidence.resampled):
-        items = _items(evidence)
-        notes.append(
-            f"All {items} changed by the same number, so the interval over {evidence.unit} is too narrow to describe "
-            f"other {items}."
-        )
     return notes
+
+
+def _groups(evidence: Evidence) -> str:
+    """Say how many groups the items form, and why."""
+    items = _items(evidence)
+    equal = {
+        "pairs": "equal pairs",
+        "texts": "equal texts",
+        "triplets": "the same anchor, or anchors of one template",
+    }
+    why = equal.get(items, "the same relevant documents, or questions of one template")
+    return f"The {evidence.items:,} {items} form {counted(evidence.independent or 0, 'group')} ({why})"
 
 
 def _items(evidence: Evidence) -> str:

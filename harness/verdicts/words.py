@@ -7,7 +7,7 @@
 | REACHED, AGREES | a score is at least, or within the tolerance of, a given one |
 | REGRESSION | the opposite of what is claimed is shown: the study is lower, or lower by more than the tolerance |
 | BELOW, DISAGREES | a score is below, or outside the tolerance of, a given one |
-| NO DIFFERENCE | undecided, and a difference of more than half a point is excluded, or all scores are identical |
+| NO DIFFERENCE | undecided, and a difference of more than half a point is excluded |
 | UNDECIDED | the evidence does not decide; the number of final seeds that would show half a point is given |
 | INCOMPLETE | runs are missing, failed, or cannot be compared |
 """
@@ -31,7 +31,7 @@ def outcome(verdict: Verdict) -> str:
         return "INCOMPLETE"
     interval = verdict.interval
     excluded = interval is not None and max(abs(interval.low), abs(interval.high)) <= SAME
-    if verdict.identical or excluded:
+    if excluded:
         return "NO DIFFERENCE"
     return "UNDECIDED"
 
@@ -69,8 +69,13 @@ def bounds(interval: Interval, scale: float = 100) -> str:
 
 def _needs(verdict: Verdict) -> str:
     repetitions = "tunings" if verdict.about == "procedures" else "final seeds"
-    if verdict.seeds < 2:
+    if verdict.interval is None:
         return f"one repetition shows no spread; use two or more {repetitions}"
+    if verdict.detectable is None:
+        same = "the scores are identical, but on too few test items to exclude"
+        return f"{same} {100 * SAME:g} points" if verdict.identical else "too few test items differ"
+    if verdict.over_seeds is None:
+        return "other test items could decide"
     if verdict.needs is None:
         return f"this test set cannot show {100 * SAME:g} points, with any number of {repetitions}"
     return f"needs {verdict.needs} {repetitions} to see {100 * SAME:g} points"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,29 +26,26 @@ CHAOS = [*OPTIONS, "--retry-failed", "--time-limit", "1"]  # minutes; a run take
 SEED = int(os.environ.get("HARNESS_SEED", "4"))
 
 
-@pytest.fixture(scope="module")
-def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "study.py").write_text(SLOW, encoding="utf-8")
-    assert harness("run", *OPTIONS, cwd=folder).returncode in (0, 1)
-    return folder
-
-
-def test_faults_of_many_kinds_lose_nothing_and_change_nothing(undisturbed: Path, tmp_path: Path) -> None:
+def test_faults_of_many_kinds_lose_nothing_and_change_nothing(cache: Path, tmp_path: Path) -> None:
     """The chaos of docs/clusters.md, shortened: ten faults of the eight kinds that need no mounted disk.
 
     HARNESS_FAULTS=200 throws so many, in a mount namespace (`unshare -Urm pytest ...`) of all ten kinds; HARNESS_SEED
     chooses others.
     """
-    wanted, faults = load(undisturbed / "store").records(), int(os.environ.get("HARNESS_FAULTS", "10"))
+    undisturbed, faults = tmp_path / "undisturbed", int(os.environ.get("HARNESS_FAULTS", "10"))
+    undisturbed.mkdir()
+    (undisturbed / "study.py").write_text(SLOW, encoding="utf-8")
+    began = time.monotonic()
+    assert harness("run", *OPTIONS, cwd=undisturbed).returncode in (0, 1)
+    seconds = time.monotonic() - began
     mounts = faults > 10 and may_mount(tmp_path)
     tally = torment(
         CHAOS,
         lambda: disk(tmp_path, undisturbed / "study.py", mounts),
-        wanted,
+        load(undisturbed / "store").records(),
         faults=faults,
         seed=SEED,
-        longest=8,
+        longest=0.8 * seconds,
         mounts=mounts,
         told=lambda line: print(line, flush=True),
     )
@@ -56,7 +54,7 @@ def test_faults_of_many_kinds_lose_nothing_and_change_nothing(undisturbed: Path,
     assert tally.wrong == []
     assert sum(map(len, tally.noticed.values())) == faults
     assert sum(bool(seconds) for seconds in tally.noticed.values()) >= 4, tally.table()
-    store = next(path for path in tmp_path.glob("*/store"))
+    store = next(path for path in tmp_path.glob("*/store") if path.parent != undisturbed)
     kept = [sorted(p.parent.name for p in (s / "models").rglob("modules.json")) for s in (store, undisturbed / "store")]
     assert set(kept[1]) <= set(kept[0])  # and perhaps of points that were best while a better trial had failed
 

@@ -79,7 +79,7 @@ def test_queries_with_the_same_documents_widen_the_interval_and_are_told() -> No
     assert widths[0] < widths[1]
     assert "40 of 40" not in together.reason
     assert (
-        "They form 15 groups (the same relevant documents, or questions of one template), which say as much"
+        "queries form 15 groups (the same relevant documents, or questions of one template), which say as much"
         in together.reason
     )
     assert "groups" not in alone.reason

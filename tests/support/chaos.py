@@ -31,6 +31,8 @@ from harness.store.records import Record
 
 COMMAND = [sys.executable, "-m", "harness", "run"]
 DISK = "24m"
+UNDISTURBED = 5
+"""Commands after the last fault, of which one has to finish the ablation."""
 NEEDS_MOUNTS = ("disk full", "records read-only")
 # A worker may die with a traceback of its own.
 TRACEBACK = re.compile(r"error: unexpected|harness/cli\.py\", line \d+, in (main|_code)")
@@ -108,7 +110,7 @@ def torment(
     rng, tally = random.Random(seed), Tally(noticed={kind: [] for kind in KINDS if mounts or kind not in NEEDS_MOUNTS})
     deck: list[str] = []
     folder = folders()
-    tally.stores, cut = 1, 0
+    tally.stores, cut, alone = 1, 0, 0
     while True:
         driver = start(arguments, folder)
         tally.commands += 1
@@ -133,6 +135,10 @@ def torment(
             )
             if driver.poll() is not None:
                 break
+        alone = 0 if sum(map(len, tally.noticed.values())) < faults else alone + 1
+        if alone > UNDISTURBED:
+            tally.wrong.append(f"{alone} commands without a fault did not finish:\n{output(folder).read_text()[-3000:]}")
+            return tally
         code = driver.wait(timeout=PATIENCE)
         tally.codes[code] = tally.codes.get(code, 0) + 1
         if TRACEBACK.search(output(folder).read_text(errors="replace")):

@@ -106,14 +106,18 @@ def kill_worker(site: Site) -> float | None:
 
 
 def hang_worker(site: Site) -> float | None:
-    """SIGSTOP a worker, which then answers to nothing; the time limit ends it.
+    """SIGSTOP a worker, which then answers to nothing; the time limit of its run ends it.
 
-    Fetching and auditing, which one process does, have no time limit, so it strikes only when runs are under way. What
-    is staged does not tell: a driver killed before may have left it.
+    Fetching and auditing have no time limit, so the processes of their own that do them are spared.
     """
-    if len(workers(site.driver.pid)) < 2:
-        return None
-    return _lose_a_worker(site, lambda pid: os.kill(pid, signal.SIGSTOP))
+    return _lose_a_worker(site, lambda pid: os.kill(pid, signal.SIGSTOP), _trains)
+
+
+def _trains(pid: int) -> bool:
+    """Return whether a process is a worker that trains: only those get the setting of cuBLAS."""
+    with suppress(OSError):
+        return b"\0CUBLAS_WORKSPACE_CONFIG=" in b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+    return False
 
 
 def starve_worker(site: Site) -> float | None:
@@ -214,11 +218,13 @@ def _interrupt(site: Site, times: int) -> float | None:
     return took if site.driver.returncode in (130, -signal.SIGINT) else None
 
 
-def _lose_a_worker(site: Site, strike: Callable[[int], None]) -> float | None:
+def _lose_a_worker(
+    site: Site, strike: Callable[[int], None], chosen: Callable[[int], bool] = lambda pid: True
+) -> float | None:
     before = workers(site.driver.pid)
-    if not before:
+    if not (victims := [pid for pid in before if chosen(pid)]):
         return None
-    victim = site.rng.choice(before)
+    victim = site.rng.choice(victims)
     with suppress(ProcessLookupError):
         strike(victim)
 

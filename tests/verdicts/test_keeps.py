@@ -38,8 +38,9 @@ def ablation(*expect: Expectation) -> Ablation:
 
 
 def values(mean: float, seed: int) -> tuple[float, ...]:
-    """Values of queries with a mean, whose noise all models share but for a little of each seed."""
-    shared, own = np.random.default_rng(0).normal(size=40), np.random.default_rng(seed).normal(size=40)
+    """Values of queries with a mean, whose noise all models share but for a little of each mean and seed."""
+    shared = np.random.default_rng(0).normal(size=40)
+    own = np.random.default_rng([seed, round(1000 * mean)]).normal(size=40)
     noise = 0.1 * shared + 0.01 * own
     return tuple((mean + noise - noise.mean()).tolist())
 
