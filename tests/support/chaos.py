@@ -137,7 +137,9 @@ def torment(
                 break
         alone = 0 if sum(map(len, tally.noticed.values())) < faults else alone + 1
         if alone > UNDISTURBED:
-            tally.wrong.append(f"{alone} commands without a fault did not finish:\n{output(folder).read_text()[-3000:]}")
+            tally.wrong.append(
+                f"{alone} commands without a fault did not finish:\n{output(folder).read_text()[-3000:]}"
+            )
             return tally
         code = driver.wait(timeout=PATIENCE)
         tally.codes[code] = tally.codes.get(code, 0) + 1

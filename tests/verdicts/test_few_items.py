@@ -99,7 +99,7 @@ def test_groups_count_and_not_their_items() -> None:
 @pytest.mark.parametrize(
     ("items", "wrong", "target", "expected"),
     [
-        (10, 0, 0.95, "inconclusive"),  # a model that is right in 95 of 100 cases has ten of ten right in 60 of 100 sets
+        (10, 0, 0.95, "inconclusive"),  # a model with 95 percent right gives ten of ten in 60 of 100 sets
         (10, 0, 0.69, "holds"),  # Clopper and Pearson: 69.2 to 100 percent
         (10, 0, 0.70, "inconclusive"),
         (200, 3, 0.956, "holds"),  # 95.7 to 99.7 percent
