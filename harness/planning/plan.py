@@ -76,7 +76,7 @@ class Plan:
     present: Design | None = None
     """The present design."""
     scored: frozenset[str] = frozenset()
-    """The studies that have test scores."""
+    """The studies that have test scores, and "untrained" if that model has."""
     otherwise: frozenset[str] = frozenset()
     """The studies whose present search once had another best point, which was scored."""
     looks: tuple[int, ...] = ()
@@ -89,6 +89,8 @@ class Plan:
     """Hash of the current study file."""
     strays: Mapping[str, int] = field(default_factory=dict)
     """By study, the number of trials in the store that belong to another search."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """By study, the number of scored final runs that the plan does not use although they are of its points."""
 
     def of(self, study: str, stage: Stage | None = None, role: str | None = None) -> list[PlannedRun]:
         """Return a study's runs, of one stage or final role if given."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property, partial
 
@@ -132,6 +132,7 @@ class Planner:
             self.looks,
             allow_mixed=self.allow_mixed,
             strays=self._strays(),
+            left_out=self._left_out(),
         )
 
     def _strays(self) -> dict[str, int]:
@@ -143,6 +144,27 @@ class Planner:
         }
         return {study: number for study, number in numbers.items() if number}
 
+    def _left_out(self) -> dict[str, int]:
+        """Count, by study, the scored final runs that are not planned although the study still trains them so.
+
+        They are at its present points, with seeds that are not planned, or follow tunings that are not. A run that
+        diverged has a score, too: it counts as 0.
+        """
+        tunings, numbers = self.ablation.budget.tunings, {}
+        for study in self.studies:
+            planned = self.part(study).of(study, "final")
+            ids, points = {run.id for run in planned}, {run.point for run in planned}
+            further = [
+                record
+                for record in self._known.get(study, {}).values()
+                if record.stage == "final" and record.id not in ids
+                if record.scores or record.outcome == "diverged"
+                if record.point in points or record.tuning >= tunings
+            ]
+            id_of = self._id_of(self.ablation_of(study))
+            numbers[study] = sum(r.id == id_of(study, "final", r.seed, r.point) for r in further)
+        return {study: number for study, number in numbers.items() if number}
+
     @cached_property
     def _design(self) -> Design:
         return design(self.ablation)
@@ -150,7 +172,8 @@ class Planner:
     def _was_best_otherwise(self, study: str) -> bool:
         """Return whether another best point of the present search was scored before a trial was retried."""
         declared, now = self._design.studies[study], {run.point for run in self.part(study).of(study, "final")}
-        finals = [r for r in self._known.get(study, {}).values() if r.stage == "final" and r.scores]
+        tunings, known = self.ablation.budget.tunings, self._known.get(study, {}).values()
+        finals = [r for r in known if r.stage == "final" and r.scores and r.tuning < tunings]
         searches = [(r.provenance.get("subject"), r.provenance.get("search")) for r in finals if r.point not in now]
         return None not in now and (declared.subject, declared.search) in searches
 
@@ -167,5 +190,9 @@ class Planner:
             record = own(records.get(key), "untrained", TUNE_SEED, None)
             return [PlannedRun(name, "untrained", TUNE_SEED, self._state(record), id=key, record=record)]
         ablation = self.ablation_of(name)
-        id_of = self._id if ablation is self.ablation else partial(run_id, ablation)
-        return StudyRuns(ablation, ablation.study(name), records, self._state, id_of).planned(self.seeds.get(name, 0))
+        runs = StudyRuns(ablation, ablation.study(name), records, self._state, self._id_of(ablation))
+        return runs.planned(self.seeds.get(name, 0))
+
+    def _id_of(self, ablation: Ablation) -> Callable[..., str]:
+        """Return what gives the ids of an ablation's runs, which are cached for the planner's own."""
+        return self._id if ablation is self.ablation else partial(run_id, ablation)

@@ -54,8 +54,8 @@ def _quoted(name: str) -> str:
 
 
 def design(ablation: Ablation, records: Iterable[Record] = (), at: str = "", study_file: str | None = None) -> Design:
-    """Return what an ablation declares, and which studies these records hold test scores of."""
-    stored = list(records)
+    """Return what an ablation declares, and what these records hold test scores of."""
+    stored, bed = list(records), ablation.testbed
     return Design(
         {
             study.name: Declared(
@@ -73,12 +73,13 @@ def design(ablation: Ablation, records: Iterable[Record] = (), at: str = "", stu
         study_file,
         ablation.budget.tunings,
         ablation.budget.further_seeds,
+        {each.name: content for each in bed.measures if (content := bed.content_of(each)) is not None},
     )
 
 
 def scored(records: Iterable[Record]) -> frozenset[str]:
-    """Return the studies that have test scores, of any version."""
-    return frozenset(record.study for record in records if record.stage == "final" and record.scores)
+    """Return the studies that have test scores, of any version, and "untrained" if that model has."""
+    return frozenset(record.study for record in records if record.stage not in TUNING and record.scores)
 
 
 def read(folder: Path) -> tuple[Design, ...]:

@@ -36,13 +36,19 @@ def orders_as_a_whole(plan: Plan) -> Iterable[str]:
 
 
 def looks(plan: Plan) -> Iterable[str]:
-    """Yield the number of looks at the verdicts and the seeds saved, if seeds are added until decided."""
+    """Yield the number of looks at the verdicts and the seeds saved, if seeds are or were added until decided."""
     if len(plan.looks) < 2:
         return
-    economy = saved(plan)
+    economy, first, last = saved(plan), plan.looks[0], plan.looks[-1]
+    added = (
+        f"Final seeds were once added one at a time while a verdict was inconclusive, up to {last}; this design adds "
+        f"none, but verdicts may have been reached at any number of seeds from {first} on."
+        if plan.ablation.budget.max_seeds is None
+        else f"Final seeds are added one at a time while a verdict is inconclusive, up to {last}; verdicts may be "
+        f"reached at any number of seeds from {first} on."
+    )
     yield (
-        f"Final seeds are added one at a time while a verdict is inconclusive, up to {plan.looks[-1]}; verdicts may be "
-        f"reached at any number of seeds from {plan.looks[0]} on. Each look uses a stricter level, so that the "
+        f"{added} Each look uses a stricter level, so that the "
         "probability of a wrong decision over all looks stays at 5 percent."
         f"{f' Used: {economy}.' if economy else ''}"
     )

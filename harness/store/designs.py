@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MOST_RUNS = 10_000
 """Maximum number of trials or final seeds of a study that a store may name: a larger one would take hours to plan."""
@@ -33,7 +33,9 @@ class Design:
         max_seeds: maximum number of final seeds if they are added until decided.
         tunings: how often each study is tuned.
         repeats: number of further seeds with which the best trials are trained before one is chosen.
-        scored: the studies that already had test scores, so that this design was not blind to them.
+        measures: content hashes of the measures' data by name, where they were read; older logs have none.
+        scored: the studies that already had test scores, so that this design was not blind to them; "untrained" is
+            among them if that model had. Older logs do not name it.
         records: number of records in the store.
         at: the time (UTC, ISO 8601); reports do not print it.
         study_file: hash of the study file, None if it is unknown.
@@ -50,3 +52,4 @@ class Design:
     study_file: str | None = None
     tunings: int = 1
     repeats: int = 0
+    measures: Mapping[str, str] = field(default_factory=dict)

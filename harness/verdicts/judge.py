@@ -72,7 +72,7 @@ def judge(plan: Plan) -> list[Verdict]:
     return [
         replace(
             verdict_on(claim, each, repeated_looks.nominal(level, plan.looks, number)),
-            late=_late(plan, claim),
+            late=tuple(of_claim(plan, claim)),
             unequal=_unequal(plan, claim),
             paired=_paired(plan, claim),
             about="procedures" if plan.ablation.budget.tunings > 1 and claim.at != "default" else "points",
@@ -99,12 +99,6 @@ def _unequal(plan: Plan, claim: Claim) -> str:
 def _values(fixed: Mapping[str, object]) -> str:
     listed = ", ".join(f"{name} {value:g}" for name, value in fixed.items())
     return f"has {listed} fixed" if fixed else "has nothing fixed"
-
-
-def _late(plan: Plan, claim: Claim) -> tuple[str, ...]:
-    """Return what about a claim was chosen after its test scores were known."""
-    studies = [claim.better] if claim.worse is None else [claim.worse, claim.better]
-    return tuple(of_claim(plan, claim.logged, studies))
 
 
 def _evidence(plan: Plan, claim: Claim) -> Evidence | str:

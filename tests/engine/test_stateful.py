@@ -365,10 +365,13 @@ class Protocol(RuleBasedStateMachine):
         finals = [r for r in records if r.stage == "final" and r.scores]
         self.knowledge.known = {r.study for r in finals}
         self.knowledge.otherwise = {r.study for r in finals if self.is_no_longer_best(file, r)}
+        self.knowledge.left_out = {r.study for r in finals if self.is_left_out(file, r)}
         for claim, verdict in zip(file.claims, document["verdicts"], strict=True):
             expected = self.knowledge.late(file, self.most, claim)
             assert bool(verdict["late"]) == expected, (str(claim), verdict["late"], self.knowledge)
-        late = {verdict["expectation"] for verdict in document["verdicts"] if verdict["late"]}
+        # a run that failed and is retried can open a claim again, whose further seeds are then used after all
+        told = {v["expectation"]: [note for note in v["late"] if "left out" not in note] for v in document["verdicts"]}
+        late = {expectation for expectation, notes in told.items() if notes}
         before = self.late.setdefault((file.source(), self.most), set())
         assert before <= late, f"no longer told: {before - late}"
         before |= late
@@ -382,6 +385,16 @@ class Protocol(RuleBasedStateMachine):
         runs = [run for run in self.planned if run["study"] == study and run["stage"] == "final"]
         assert final.point is not None
         return all(run["point"] not in (None, final.point.as_dict()) for run in runs)
+
+    def is_left_out(self, file: File, final: Record) -> bool:
+        """Is it of a present point of the study, and does the plan do without it?"""
+        study = final.study
+        if study not in file.studies or self.made_by[final.id][1] != file.subject(study):
+            return False
+        runs = [run for run in self.planned if run["study"] == study and run["stage"] == "final"]
+        assert final.point is not None
+        at_point = [run["seed"] for run in runs if run["point"] == final.point.as_dict()]
+        return bool(at_point) and final.seed not in at_point
 
     def compare_levels(self, document: dict[str, Any], file: File) -> None:
         """Holm's strongest claim is judged among all that were made blindly, those that are gone among them."""

@@ -136,7 +136,7 @@ def test_a_design_is_logged_once_and_again_when_it_changes(study: Path, tmp_path
     assert (store / unlocking.LOG).read_bytes() == log, "nothing else was declared"
 
     more = go(small(study, trials=3))
-    assert [entry.scored for entry in unlocking.read(store)] == [(), ("cosine", "mnr")]
+    assert [entry.scored for entry in unlocking.read(store)] == [(), ("cosine", "mnr", "untrained")]
     told = hindsight.notes(more)
     assert [note.split(":")[0] for note in told] == ["cosine", "mnr"]
     assert "1 of 3 trials was added after its test scores were known" in told[0]
@@ -156,6 +156,10 @@ def test_a_broken_log_is_told_with_the_way_out_and_appending_keeps_what_is_there
     assert unlocking.read(tmp_path) == (one, two)
     assert not unlocking.is_news(two, (one, two))
     assert unlocking.is_news(one, (one, two))
+    older = (tmp_path / unlocking.LOG).read_text(encoding="utf-8").replace(', "measures": {}', "")
+    assert "measures" not in older
+    (tmp_path / unlocking.LOG).write_text(older, encoding="utf-8")
+    assert unlocking.read(tmp_path) == (one, two)
     for broken in ('[{"study": 1}]', "[1]", "{", '[{"studies": 1}]'):
         (tmp_path / unlocking.LOG).write_text(broken, encoding="utf-8")
         with pytest.raises(StoreError, match="log of designs cannot be read"):

@@ -123,6 +123,7 @@ class Knowledge:
     log: list[Declared] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
     otherwise: set[str] = field(default_factory=set)
+    left_out: set[str] = field(default_factory=set)
 
     def declare(self, file: File, most: int | None) -> None:
         if not self.log or (self.log[-1].file, self.log[-1].most) != (file, most):
@@ -136,7 +137,8 @@ class Knowledge:
         first = self.blind(frozenset({study}))
         if study not in self.known or first is None or study not in first.file.studies:
             return False
-        then, log = first.file, [entry for entry in self.log if study in entry.file.studies]
+        log = [e for e in self.log if study in e.file.studies and (e is first or study in e.known)]
+        then = first.file
         if (then.subject(study), then.search(study)) != (file.subject(study), file.search(study)):
             return True
         trials = [entry.file.trials for entry in log if entry.file.search(study) == file.search(study)]
@@ -147,9 +149,9 @@ class Knowledge:
         seeds = max(entry.file.seeds for entry in log)
         if file.seeds < seeds or file.seeds > max(then.seeds, first.most or 0):
             return True
-        return bool({entry.most for entry in log} | {most}) and bool(
-            ({entry.most for entry in log} | {most}) - {None, first.most}
-        )
+        if first.most is not None and most is None:
+            return True
+        return bool(({entry.most for entry in log} | {most}) - {None, first.most})
 
     def trials_of(self, file: File, study: str) -> int:
         """A space without a continuous dimension holds four points, eight with the option, and perhaps the default."""
@@ -177,10 +179,14 @@ class Knowledge:
             made_late
             or instead
             or any(
-                self.late_study(file, most, study) or self.known_otherwise(file, study) or study in self.otherwise
+                self.late_study(file, most, study) or self.known_otherwise(file, study) or self.used_otherwise(study)
                 for study in claim.studies
             )
         )
+
+    def used_otherwise(self, study: str) -> bool:
+        """Were final runs scored that are not used any more?"""
+        return study in self.otherwise or study in self.left_out
 
     def dropped(self, file: File) -> set[Claim]:
         """The claims that could have held and were dropped when a study of theirs was known."""

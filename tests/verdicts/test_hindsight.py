@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +10,14 @@ import pytest
 from commandline import harness
 from stores import NAMES, Store, budget, declared
 
+from harness import testbeds
 from harness.planning import unlocking
 from harness.planning.plan import Plan
 from harness.report.facts import gather
 from harness.report.markdown import page
 from harness.spec import losses
 from harness.spec.ablation import Ablation
-from harness.spec.expectations import beats, within
+from harness.spec.expectations import Expectation, at_least, beats, within
 from harness.spec.space import Point, Space, choice, log_uniform
 from harness.verdicts import hindsight
 from harness.verdicts.judge import exit_code, judge
@@ -62,8 +63,9 @@ BENDS: dict[str, tuple[Callable[[Ablation], Ablation], str]] = {
     "score claimed": (lambda a: replace(a, expect=[*a.expect, within("mnr", 0.7, 0.2)]), "was claimed after"),
     "seeds until decided": (
         lambda a: budget(a, max_seeds=8),
-        "maximum number of final seeds was changed from None to 8",
+        "maximum number of final seeds was changed from none to 8",
     ),
+    "tunings added": (lambda a: budget(a, tunings=2), "the number of tunings was changed from 1 to 2"),
 }
 
 
@@ -104,11 +106,19 @@ def test_going_back_to_the_blind_design_takes_the_notes_away_but_for_seeds_that_
     store.run(declared())
     store.run(replace(declared(), default=Point(32, 4e-5)))
     assert hindsight.notes(store.plan(declared())) == []
+    store = Store()
+    store.run(declared())
+    store.run(budget(declared(), tunings=2))
+    told = hindsight.notes(store.plan(declared()))
+    assert [note.partition(": ")[2] for note in told] == [
+        "3 final runs that were scored are left out after its test scores were known."
+    ] * len(NAMES)
 
 
 def test_edits_before_any_test_score_are_free() -> None:
     store = Store()
-    store.designs = (unlocking.design(budget(declared(), trials=2)), unlocking.design(declared()))
+    earlier = (budget(declared(), trials=2), budget(declared(), trials=6, seeds=5, max_seeds=8), declared())
+    store.designs = tuple(unlocking.design(each) for each in earlier)
     store.run(declared())
     assert hindsight.notes(store.plan(declared())) == []
 
@@ -133,6 +143,69 @@ def test_a_claim_that_is_dropped_after_the_look_still_counts_in_holm_s_correctio
     assert kept.level == max(verdict.level or 0 for verdict in judge(store.plan(both)))
     (alone,) = judge(Store().run(one))
     assert (kept.level or 0) > (alone.level or 0)
+
+
+HARD = replace(testbeds.book.test, name="hard")
+"""A further set of the testbed."""
+
+
+def with_sets(*expect: Expectation, test: str = "old", hard: str = "old", names: Sequence[str] = NAMES) -> Ablation:
+    """Return an ablation whose test set and further set were read, with these contents."""
+    contents = ((repr(testbeds.book.test), test), (repr(HARD), hard))
+    bed = replace(declared().testbed, also=(HARD,), contents=contents)
+    studies = [study for study in declared().studies if study.name in names]
+    return replace(declared(), testbed=bed, studies=studies, expect=expect)
+
+
+def test_a_claim_on_a_further_set_that_was_edited_after_the_look_is_told() -> None:
+    """The items that spoke against the claim were deleted, by their scores in the records of the first run."""
+    expect = beats("mnr", "untrained", figure="hard/spearman_cosine"), beats("mnr", "cosine")
+    before, after = with_sets(*expect), with_sets(*expect, hard="new")
+    store, blind = Store(), Store()
+    assert hindsight.notes(store.run(before)) == []
+    told = "hard: its data were changed after test scores of untrained and mnr were known."
+    for plan in (store.plan(after), store.run(after)):
+        assert [verdict.late for verdict in judge(plan)] == [(told,), ()]
+        assert hindsight.notes(plan) == [told]
+    assert hindsight.notes(store.plan(before)) == []
+    blind.designs = (unlocking.design(before),)
+    assert hindsight.notes(blind.run(after)) == []
+    # a log that does not say what the set was cannot tell
+    store.designs = tuple(replace(entry, measures={}) for entry in store.designs)
+    assert hindsight.notes(store.plan(after)) == []
+
+
+def test_a_further_set_is_known_from_its_first_scores_on() -> None:
+    store, known = Store(), beats("cosine", "softmax")
+    with_hard = with_sets(known, names=NAMES[:2])
+    store.run(replace(with_hard, testbed=replace(with_hard.testbed, also=())))
+    assert hindsight.notes(store.run(with_hard)) == [], "it was added, and nobody claims it"
+    edited = with_sets(known, beats("mnr", "cosine", figure="hard/spearman_cosine"), hard="new")
+    (told,) = hindsight.notes(store.run(edited))
+    assert told == "hard: its data were changed after test scores of cosine were known."
+
+
+def test_a_claim_on_the_untrained_model_alone_is_known_once_that_model_is_scored() -> None:
+    reached = at_least("untrained", 0.4)
+    before, after, lower = with_sets(reached), with_sets(reached, test="new"), with_sets(at_least("untrained", 0.3))
+    own, store, blind = "untrained: the base model, rows, sets or precision were changed", Store(), Store()
+    store.run(before)
+    first_run = [record for record in store.records.values() if record.study == "untrained"]
+    killed = Store()  # before any trial
+    killed.designs, killed.records = store.designs, {record.id: record for record in first_run}
+    old = Store()
+    old.records, old.designs = store.records, (*store.designs, unlocking.design(after, store.records.values()))
+    old.designs = tuple(replace(entry, scored=tuple({*entry.scored} - {"untrained"})) for entry in old.designs)
+    for at in (store, killed, old):
+        assert judge(at.plan(before))[0].late == ()
+        assert own in " ".join(judge(at.plan(after))[0].late)
+        assert "'untrained at least 0.3' was claimed after" in " ".join(judge(at.plan(lower))[0].late)
+    assert own in " ".join(judge(store.run(after))[0].late)
+    blind.designs = (unlocking.design(before),)
+    assert hindsight.notes(blind.run(after)) == []
+    assert hindsight.notes(killed.run(replace(before, expect=[reached, beats("mnr", "untrained")]))) == [], (
+        "no score of mnr is known"
+    )
 
 
 def test_a_name_that_reads_like_a_claim_hides_none() -> None:

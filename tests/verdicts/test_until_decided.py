@@ -17,11 +17,14 @@ from harness.errors import StudyFileError
 from harness.planning import unlocking
 from harness.planning.plan import Plan, PlannedRun
 from harness.planning.planner import Planner, make_plan
+from harness.report.protocol import looks as texts_on_looks
+from harness.report.verification import levels
 from harness.spec.ablation import Ablation
 from harness.spec.budget import Budget
 from harness.spec.expectations import beats, in_order
 from harness.stats import intervals, repeated_looks
 from harness.store.records import Record
+from harness.verdicts import hindsight
 from harness.verdicts.judge import judge
 from harness.verdicts.until_decided import grown, is_open, looks, saved
 
@@ -150,6 +153,26 @@ def test_a_store_once_run_until_decided_is_judged_so_for_good(finished: dict[str
     assert looks(more, (entry,)) == (3, 4, 5, 6, 7, 8, 9)
     remembered = judge(grown(Planner(plain, finished.values()), (entry,)))
     assert all((v.level or 0) > 1 - intervals.ALPHA / 2 for v in remembered)
+
+
+@pytest.mark.parametrize("seeds", [3, 4])
+def test_seeds_that_were_added_and_are_dropped_again_are_told(finished: dict[str, Record], seeds: int) -> None:
+    """Five seeds until decided, then a plain run that used three of them, said nothing of the other two."""
+    log = (unlocking.design(ablation(7)),)
+    until = grown(Planner(ablation(7), finished.values()), log)
+    assert hindsight.notes(until) == []
+    plain = grown(Planner(ablation(None, seeds), finished.values()), log)
+    told = hindsight.notes(plain)
+    assert sum("maximum number of final seeds was changed from 7 to none" in note for note in told) == len(APART)
+    dropped = seeds_of(until)["mnr"] - seeds
+    words = "1 final run that was scored is" if dropped == 1 else f"{dropped} final runs that were scored are"
+    assert [note for note in told if note.startswith(f"mnr: {words} left out")]
+    assert not [note for note in told if note.startswith("softmax: ") and "left out" in note]
+    assert all(verdict.late for verdict in judge(plain))
+    assert "Final seeds are added one at a time while a verdict is inconclusive" in " ".join(texts_on_looks(until))
+    said = " ".join(texts_on_looks(plain))
+    assert "Final seeds were once added" in said
+    assert levels.of_claim(said, f"{100 * (judge(plain)[0].level or 0):.4g} %", 2), "verification reads the sentence"
 
 
 def test_with_only_no_seeds_are_added(finished: dict[str, Record]) -> None:

@@ -12,8 +12,8 @@ _ALPHA = 0.05
 _MOST = 1000
 """More claims than a study file has, also with those that were withdrawn, which Holm's correction counts as well."""
 _LOOKS = re.compile(
-    r"Final seeds are added one at a time while a verdict is inconclusive, up to (\d{1,3}); "
-    r"verdicts may be reached at any number of seeds from (\d{1,3}) on"
+    r"Final seeds (?:are|were once) added one at a time while a verdict (?:is|was) inconclusive, up to (\d{1,3}); "
+    r"(?:this design adds none, but )?verdicts may (?:be|have been) reached at any number of seeds from (\d{1,3}) on"
 )
 
 
