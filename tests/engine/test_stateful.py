@@ -177,7 +177,7 @@ class Protocol(RuleBasedStateMachine):
         """Fewer or more seeds than the file has, chosen at will: told, or refused, or incomplete."""
         code, out = self.command("check", "study.py", "--seeds", seeds, "--json", "--strict")
         if code != 2:
-            self.planned = json.loads(self.command("plan", "study.py", "--json")[1])["runs"]
+            self.planned = json.loads(self.command("plan", "study.py", "--seeds", seeds, "--json")[1])["runs"]
             self.compare_lateness(json.loads(out), replace(self.file, seeds=seeds))
 
     @rule(failing=st.frozensets(names, max_size=2))
