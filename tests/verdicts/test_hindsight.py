@@ -109,10 +109,8 @@ def test_going_back_to_the_blind_design_takes_the_notes_away_but_for_seeds_that_
     store = Store()
     store.run(declared())
     store.run(budget(declared(), tunings=2))
-    told = hindsight.notes(store.plan(declared()))
-    assert [note.partition(": ")[2] for note in told] == [
-        "3 final runs that were scored are left out after its test scores were known."
-    ] * len(NAMES)
+    dropped = "3 final runs that were scored are left out after its test scores were known."
+    assert hindsight.notes(store.plan(declared())) == [f"{name}: {dropped}" for name in NAMES]
 
 
 def test_edits_before_any_test_score_are_free() -> None:
@@ -203,9 +201,8 @@ def test_a_claim_on_the_untrained_model_alone_is_known_once_that_model_is_scored
     assert own in " ".join(judge(store.run(after))[0].late)
     blind.designs = (unlocking.design(before),)
     assert hindsight.notes(blind.run(after)) == []
-    assert hindsight.notes(killed.run(replace(before, expect=[reached, beats("mnr", "untrained")]))) == [], (
-        "no score of mnr is known"
-    )
+    more = replace(before, expect=[reached, beats("mnr", "untrained")])
+    assert hindsight.notes(killed.run(more)) == [], "no score of mnr was known"
 
 
 def test_a_name_that_reads_like_a_claim_hides_none() -> None:
