@@ -143,7 +143,7 @@ def test_a_claim_that_is_dropped_after_the_look_still_counts_in_holm_s_correctio
     assert (kept.level or 0) > (alone.level or 0)
 
 
-assert testbeds.book.test is not None
+assert isinstance(testbeds.book.test, Sts)
 HARD = replace(testbeds.book.test, name="hard")
 """A further set of the testbed."""
 
