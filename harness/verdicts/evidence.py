@@ -192,9 +192,10 @@ def difference(better: Finals, worse: Finals, *, paired: bool = False) -> Eviden
         if len({(each.items, each.groups) for side in of_sides for each in side}) > 1:
             return None
         resampled = _mean(sides[0]) - _mean(sides[1])
-        if (items := [_of_items(side) for side in sides])[0] is not None:
-            differing = int(np.sum(np.abs(items[0] - items[1]) > 1e-9))
-            rare = _rare(items[0] - items[1], of_sides[0][0], _lowest(items[0]) - 1, 1 - _lowest(items[1]))
+        a, b = (_of_items(side) for side in sides)
+        if a is not None and b is not None:
+            differing = int(np.sum(np.abs(a - b) > 1e-9))
+            rare = _rare(a - b, of_sides[0][0], _lowest(a) - 1, 1 - _lowest(b))
     if one_sample:
         longest = max(map(len, scores))
         aligned = [side if len(side) == longest else side * longest for side in scores]  # a constant is repeated

@@ -19,6 +19,7 @@ from harness.spec import losses
 from harness.spec.ablation import Ablation
 from harness.spec.expectations import Expectation, at_least, beats, within
 from harness.spec.space import Point, Space, choice, log_uniform
+from harness.testbeds.measure_kinds import Sts
 from harness.verdicts import hindsight
 from harness.verdicts.judge import exit_code, judge
 from harness.verdicts.junit import junit_xml
