@@ -103,24 +103,6 @@ def resampled_pearson(
     return np.concatenate(result)
 
 
-def is_defined(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> bool:
-    """Return whether every resample of the numbers has at least two different ones, so that correlations are defined.
-
-    If at least forty numbers differ from the most frequent one, the probability of an undefined resample is below
-    exp(-40), and no resample is examined.
-
-    Args:
-        values: the numbers, shape (pairs,).
-        resamples: number of resamples.
-        seed: seed of the resamples.
-    """
-    _, which, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
-    others = np.flatnonzero(which != counts.argmax())
-    if len(others) >= 40:
-        return True
-    return all(bool(block[others].any(axis=0).all()) for block in draws(len(which), resamples, seed))
-
-
 def checked(gold: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Floats]:
     """Return gold scores, shape (items,), and predictions, shape (models, items); raise ValueError if unfit."""
     x, ys = np.asarray(gold, float), np.atleast_2d(np.asarray(predictions, float))

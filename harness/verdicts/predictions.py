@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from harness.stats import bootstrap, intervals, resampled
+from harness.stats import bootstrap, defined, intervals, resampled
 from harness.stats.bootstrap import FEWEST
 from harness.store.items import Pairs
 from harness.store.records import Record
@@ -98,25 +98,42 @@ def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
         return f"has predictions for {items} of {measure}, and an interval over items needs at least {needed}"
     if not np.isfinite(predictions.values).all():
         return f"has predictions of {measure} that are not numbers"
+    if of_pairs and (fault := _fault_of_gold(predictions)):
+        return f"cannot be judged by {measure}: {fault}"
     again = predictions.score
     if math.isnan(again):
         return f"gives every pair of {measure} the same cosine"
     if abs(again - stored) > _ROUNDING:
         return f"has a score ({stored:.4f}) that does not match its stored predictions ({again:.4f})"
-    if not _is_defined(predictions):
+    if of_pairs and predictions.figure != "average_precision" and not _differ(predictions.values, predictions.drawn):
         return (
             f"gives nearly every pair of {measure} the same cosine, so its correlation is undefined in some resamples"
         )
     return None
 
 
+def _fault_of_gold(predictions: Predictions) -> str | None:
+    """Describe why the gold scores or labels, and not the model, leave a figure undefined in some resamples."""
+    gold = tuple(map(float, predictions.items))
+    if predictions.figure == "average_precision":
+        if _have_a_positive(gold, predictions.drawn):
+            return None
+        what = f"only {sum(gold):,.0f} of {len(gold):,} pairs have the label 1, so its average precision"
+    else:
+        if _differ(gold, predictions.drawn):
+            return None
+        what = f"{'nearly ' * (len(set(gold)) > 1)}all pairs have the same gold score, so its correlation"
+    return f"{what} is undefined in some resamples"
+
+
 @lru_cache(maxsize=1024)
-def _is_defined(predictions: Predictions) -> bool:
-    if predictions.figure not in _OF_PAIRS:
-        return True
-    first = np.unique(predictions.drawn, return_index=True)[1] if predictions.drawn else slice(None)
-    columns = (predictions.values, predictions.items)
-    return all(bootstrap.is_defined(np.asarray(column)[first]) for column in columns)  # one item speaks for its group
+def _differ(values: tuple[float, ...], groups: tuple[int, ...]) -> bool:
+    return defined.have_two_values(values, groups)
+
+
+@lru_cache(maxsize=64)  # all runs of a figure have the same labels
+def _have_a_positive(labels: tuple[float, ...], groups: tuple[int, ...]) -> bool:
+    return defined.have_a_positive(labels, groups)
 
 
 def mean_resampled(predictions: Sequence[Predictions]) -> intervals.Floats | None:

@@ -319,7 +319,7 @@ def without_training() -> Iterator[Callable[[Stub], None]]:
         "harness.planning.plan.START_UP": START_UP,
         "harness.engine.search.START_UP": START_UP,
         "harness.verdicts.predictions._OF_PAIRS": measures,
-        "harness.stats.bootstrap.is_defined": lambda *_: True,
+        "harness.stats.defined.have_two_values": lambda *_: True,
         "harness.stats.repeated_looks.PATHS": 999,
         "harness.verdicts.order.DRAWS": 99,
         "os.fsync": lambda _: None,

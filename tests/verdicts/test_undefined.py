@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic
+from sklearn.metrics import average_precision_score
 from synthetic import TEST
 
 from harness.errors import Diverged, StudyFileError
@@ -23,9 +24,12 @@ from harness.report import write_report
 from harness.scores import HEADLINE, UNFIT
 from harness.spec.expectations import Expectation, at_least, beats, in_order, within
 from harness.stats import estimates, intervals
-from harness.stats.bootstrap import is_defined, resampled_spearman
+from harness.stats.bootstrap import resampled_spearman
+from harness.stats.defined import have_a_positive, have_two_values
+from harness.stats.resampled import resampled_average_precision
 from harness.store.items import Pairs
 from harness.store.records import Record
+from harness.testbeds import measures, sources
 from harness.verdicts.evidence import Evidence
 from harness.verdicts.finals import finals
 from harness.verdicts.judge import exit_code, judge, unfinished
@@ -79,8 +83,11 @@ def one_gold_score_differs(run: PlannedRun, record: Record) -> Record:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (three_differ, "its correlation is undefined in some resamples"),
-        (one_gold_score_differs, "its correlation is undefined in some resamples"),
+        (three_differ, "the same cosine, so its correlation is undefined in some resamples"),
+        (
+            one_gold_score_differs,
+            "cannot be judged by stsb-test: nearly all pairs have the same gold score, so its correlation is undefined",
+        ),
         (not_a_number, "has predictions of stsb-test that are not numbers"),
         (without_score, "has a score stsb-test/spearman_cosine that is not a number"),
     ],
@@ -130,10 +137,60 @@ def test_json_has_null_where_a_number_is_none() -> None:
 
 
 def test_whether_resamples_are_defined_is_what_the_resamples_say() -> None:
-    gold = tuple(i / 400 for i in range(400))
-    for differing in (1, 2, 3, 8, 20, 39, 41):
-        cosine = tuple(0.9 if row % 9 == 0 and row // 9 < differing else 0.5 for row in range(400))
-        assert is_defined(cosine) == bool(np.isfinite(resampled_spearman(gold, [cosine])).all()), differing
+    for items, differing in [(400, 1), (400, 2), (400, 3), (400, 8), (400, 20), (400, 39), (400, 41), (12, 6), (7, 3)]:
+        gold = tuple(i / items for i in range(items))
+        marked = np.arange(items) * differing % items < differing
+        with np.errstate(invalid="ignore"):
+            correlation = resampled_spearman(gold, [np.where(marked, 0.9, 0.5)])
+            precision = resampled_average_precision(marked.astype(float), [gold])
+        assert have_two_values(np.where(marked, 0.9, 0.5)) == bool(np.isfinite(correlation).all()), (items, differing)
+        assert have_a_positive(marked.astype(float)) == bool(np.isfinite(precision).all()), (items, differing)
+
+
+def test_groups_are_drawn_together_where_resamples_are_examined() -> None:
+    """Fifty pairs with the label 1 are in every resample, unless they are copies of two."""
+    labels = np.repeat([1.0, 0.0], [50, 350])
+    assert have_a_positive(labels)
+    assert have_two_values(labels)
+    copies = (*(number // 25 for number in range(50)), *range(2, 352))
+    assert not have_a_positive(labels, copies)
+    assert not have_two_values(labels, copies)
+    mixed = tuple(number % 50 for number in range(400))
+    assert have_two_values(labels, mixed), "each group has both labels"
+
+
+def of_pairs(alike: int, *, cosines: int = 120) -> Verdict:
+    """Return the verdict that a model reaches 0.01, in average precision over 120 pairs.
+
+    Args:
+        alike: how many of the pairs are alike.
+        cosines: number of different cosines.
+    """
+    made = synthetic.make_ablation(("mnr",), seeds=3, trials=1, expect=[], tasks=())
+    test = measures.pairs(sources.file("pairs.csv"), "own", columns=("a", "b", "label"))
+    ablation = replace(made, testbed=replace(made.testbed, test=test, also=()), expect=[at_least("mnr", 0.01)])
+
+    def scored(run: PlannedRun) -> PlannedRun:
+        if run.record is None or run.stage == "tune":
+            return run
+        gold = tuple(float(pair < alike) for pair in range(120))
+        cosine = tuple(pair * 7 % 120 % cosines / 120 + 0.001 * run.seed for pair in range(120))
+        figure, score = "own/average_precision", float(average_precision_score(gold, cosine))
+        return replace(
+            run, record=replace(run.record, headline=figure, scores={figure: score}, items={"own": Pairs(gold, cosine)})
+        )
+
+    plan = synthetic.make(made)
+    return judge(replace(plan, ablation=ablation, runs=tuple(map(scored, plan.runs))))[0]
+
+
+def test_average_precision_needs_pairs_that_are_alike_and_nothing_else() -> None:
+    rare = of_pairs(3)
+    assert rare.verdict == "incomplete"
+    assert "mnr seed 1 cannot be judged by own: only 3 of 120 pairs have the label 1" in rare.reason
+    assert "cosine" not in rare.reason
+    assert of_pairs(117).verdict == "holds", "precision is 1 in a resample without the label 0"
+    assert of_pairs(60, cosines=2).verdict == "holds"
 
 
 def test_no_statistic_takes_what_is_not_a_number_for_evidence() -> None:
