@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from harness.audit import cache, lengths, near_copies, overlaps, unknown_words
+from harness.audit import cache, lengths, near_copies, overlaps, resamples, unknown_words
 from harness.data.checks import of_dropped, of_null_labels, of_studies, of_view
 from harness.data.clean import clean
 from harness.data.findings import Audit, Finding
@@ -71,6 +71,7 @@ def examine(
         tell(f"measure {measure.name}")
         findings += of_measure(measure, bed.name)
         findings += near_copies.of_measure(measure, f"testbed {bed.name}")
+        findings += resamples.of_measure(measure, f"testbed {bed.name}")
         texts = texts_of(measure)
         read_texts = [*texts.queries, *texts.documents, *texts.single]
         findings += unknown_words.of_texts(bed, read_texts, measure.name, f"testbed {bed.name}")

@@ -33,7 +33,7 @@ def of_measure(measure: Measure, where: str) -> list[Finding]:
         TestbedUnavailable: its data are missing.
         AuditFailed: its data have another form.
     """
-    drawn, texts = _drawn(measure)
+    drawn, texts = drawn_together(measure)
     if not drawn:
         return []
     near = _near([*dict.fromkeys(text for item in texts for text in item)])
@@ -59,7 +59,7 @@ def of_measure(measure: Measure, where: str) -> list[Finding]:
     return [Finding(severity, where, f"near copies in {name}", copies, len(drawn), words)]
 
 
-def _drawn(measure: Measure) -> tuple[tuple[int, ...], Sequence[tuple[str, ...]]]:
+def drawn_together(measure: Measure) -> tuple[tuple[int, ...], Sequence[tuple[str, ...]]]:
     """Return the group in which each item is drawn, copies together, and its normalised texts; empty without texts."""
     where = f"measure {measure.name!r}"
     if isinstance(measure, Retrieval):

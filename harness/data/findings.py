@@ -25,9 +25,9 @@ class Finding:
     """Kind of finding."""
     count: float
     """Affected rows, texts, pairs or sentences; for false negatives the number expected in a batch; of a random order
-    its score times 100."""
+    or a model that knows nothing its score times 100."""
     of: float
-    """The total number of them; for false negatives the pairs of rows in a batch; of a random order 100."""
+    """The total number of them; for false negatives the pairs of rows in a batch; of such a score 100."""
     explain: str
     """What was found, where, and how to fix it."""
 

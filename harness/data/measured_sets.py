@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.data import equal_texts
+from harness.data import chance, equal_texts
 from harness.data.findings import Finding
 from harness.data.ranges import of_scores
 from harness.data.repeated import contradicting, of_items
 from harness.data.retrieval_sets import of_retrieval
 from harness.reading import beir, materials
-from harness.reading.items import columns, fault_of_classes, fault_of_pairs, labelled
+from harness.reading.items import as_classes, columns, fault_of_classes, fault_of_pairs, labelled
 from harness.testbeds.measure_kinds import Classification, Measure, PairClasses, Retrieval, Sts, Triplets
 from harness.texts.normal import normalise, pair_key, pair_keys
 
@@ -39,8 +39,10 @@ def of_measure(measure: Measure, testbed: str) -> list[Finding]:
     if isinstance(measure, PairClasses):
         (left, right), labels = labelled(measure.source, (measure.text1, measure.text2), measure.label, _named(measure))
         keys, alike = pair_keys(left, right), [str(label) == "1" for label in labels]
+        fault = fault_of_pairs(labels)
         return [
-            *_cannot_be_scored(measure, fault_of_pairs(labels), len(labels), where),
+            *_cannot_be_scored(measure, fault, len(labels), where),
+            *(chance.of_alike(measure, alike, where) if fault is None else ()),
             *of_items(measure, keys, labels, "label", where),
             *equal_texts.of_pairs(measure, keys, alike, "the label 1", where),
         ]
@@ -77,7 +79,10 @@ def _of_classification(measure: Classification, where: str) -> list[Finding]:
         for source in (measure.train, measure.test)
         for (texts,), labels in [labelled(source, (measure.text,), measure.label, _named(measure))]
     )
-    findings = _cannot_be_scored(measure, fault_of_classes(seen, asked), len(asked), where)
+    fault = fault_of_classes(seen, asked)
+    findings = _cannot_be_scored(measure, fault, len(asked), where)
+    if fault is None:
+        findings += chance.of_classes(measure, *as_classes(seen, asked), where)
     known = set(fitted)
     if shared := sum(text in known for text in tested):
         words = (

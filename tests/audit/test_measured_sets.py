@@ -70,7 +70,7 @@ CLEAN: dict[str, Measure] = {
     "equal texts with label 1": pairs([("a b", "A b.", 1), ("d", "e", 0), ("f", "F", "1")]),
     "triplets": triplets([("a b", "c", "d"), ("a b", "c", "e"), ("a b", "e", "f")]),
     "classes": classes([("a b", 0), ("c", 1), ("d", 0)]),
-    "retrieval": retrieval(asked(101)),
+    "retrieval": retrieval(asked(201)),
 }
 
 AGAIN: dict[str, Measure] = {
@@ -187,6 +187,50 @@ SELF: dict[str, tuple[Measure, dict[str, tuple[str, float, float]]]] = {
 def test_items_that_no_or_every_model_is_right_about_are_counted(case: str) -> None:
     measure, expected = SELF[case]
     assert told(measure) == expected
+
+
+def alike(number: int, of: int) -> Measure:
+    """Return a measure of pairs of which so many are alike."""
+    return pairs([(f"text {n}", f"other {n}", int(n < number)) for n in range(of)])
+
+
+def labelled(*counts: int, fitted: tuple[int, ...] = ()) -> Measure:
+    """Return a classification with so many texts of each label, and fitted on so many; as many if none are given."""
+
+    def texts(of: tuple[int, ...], kind: str) -> Rows:
+        return [(f"{kind} {label} {n}", label) for label, number in enumerate(of) for n in range(number)]
+
+    return classes(texts(counts, "test"), texts(fitted or counts, "train"))
+
+
+CHANCE: dict[str, tuple[Measure, tuple[str, float, float] | None, str]] = {
+    "most pairs alike": (
+        alike(192, 200),
+        ("warning", 96.0, 100),
+        "average_precision of 96.00, accuracy of 96.00, f1 of 97.96",
+    ),
+    "few pairs alike": (alike(8, 200), ("note", 96.0, 100), "has accuracy of 96.00"),
+    "seven in ten alike": (alike(140, 200), None, ""),
+    "one label": (labelled(294, 6), ("warning", 98.0, 100), "has accuracy of 98.00"),
+    "two labels": (labelled(150, 50), None, ""),
+    "ten labels, one of more than half": (labelled(60, *[5] * 9), ("warning", 57.14, 100), "60 of its 105 texts"),
+    "ten even labels": (labelled(*[10] * 10), None, ""),
+    "a label in test of two in train": (labelled(40, fitted=(9, 9)), ("warning", 100.0, 100), "f1 of 100.00"),
+}
+
+
+@pytest.mark.parametrize("case", CHANCE)
+def test_a_high_score_of_a_model_that_knows_nothing_is_told(case: str) -> None:
+    measure, expected, words = CHANCE[case]
+    what = f"score of a model that knows nothing in {measure.name}"
+    assert told(measure) == ({what: expected} if expected else {})
+    assert expected is None or words in in_explanation(measure, what)
+
+
+def test_of_uneven_classes_the_other_figure_is_the_advice() -> None:
+    uneven, what = labelled(294, 6), "score of a model that knows nothing in classes"
+    assert "or take the figure f1." in in_explanation(uneven, what)
+    assert told(replace(uneven, figure="f1"))[what][0] == "note"
 
 
 def test_the_audit_of_an_ablation_looks_at_every_measure(cache: Path) -> None:
