@@ -11,12 +11,16 @@ import pandas as pd
 from harness.drafting.columns import Column
 from harness.drafting.labels import example, hints_at_pairs
 from harness.drafting.names import meaning
+from harness.drafting.python import literal
 from harness.drafting.recognise import Recognised
 from harness.drafting.scales import suspicious
 from harness.text import counted
 
 MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "nil", "<na>", "-", "--", "–", "?", "."}
 """Cells, in lower case, that programs and people write where a value is missing."""
+
+SIDES = {"train", "training", "dev", "devel", "development", "val", "valid", "validation", "eval", "test", "testing"}
+"""Names, in lower case, of the parts of a division."""
 
 SHOWN = 3
 """Values or groups of values that a warning shows."""
@@ -37,6 +41,7 @@ def doubts(rows: pd.DataFrame, recognised: Recognised) -> list[str]:
         found += _missing(classes, "are classes like any other") + _spellings(classes)
     if recognised.label is not None and recognised.form == "scored pairs":
         found += _scores(rows[recognised.label])
+    found += [line for name in map(str, rows) if name not in recognised.texts for line in _division(rows[name])]
     if recognised.form == "pairs":
         rest = [name for name in map(str, rows) if name not in used]
         found += [line for name in rest for line in hints_at_pairs(rows[name])]
@@ -69,6 +74,22 @@ def _missing(values: pd.Series[Any], what: str) -> list[str]:
     return [
         f"{counted(len(marks), 'cell')} of column {values.name!r} {'is' if len(marks) == 1 else 'are'} {shown}, which "
         f"{what}. If values are missing there, empty these cells"
+    ]
+
+
+def _division(values: pd.Series[Any]) -> list[str]:
+    """Return a warning if a column says which rows are for training, dev and test, because the draft divides anew."""
+    counts = {str(side): int(number) for side, number in values.dropna().map(str).value_counts().items()}
+    sides = [side for side in counts if side.strip().lower() in SIDES]
+    if len(sides) < max(2, len(counts)):
+        return []
+    name = str(values.name)
+    shown = ", ".join(f"{counts[side]:,} {side}" for side in sides)
+    return [
+        f"column {name!r} looks like a division of the rows ({shown}) and is not used as one: the draft trains on rows "
+        "of all of these, or divides them anew so that nothing leaks. To use it, write into the draft "
+        f"`train = rows.where(lambda rows: rows[{literal(name)}] == {literal(sides[0])})` with the value for training, "
+        "and dev and test likewise; the audit then looks for leaks between them"
     ]
 
 

@@ -47,6 +47,8 @@ class Wanted:
     """What the rows are."""
     number: int
     """How many rows there are."""
+    different: int = 0
+    """How many different items the rows that it uses have: queries, pairs with a label, or texts of a class."""
     left_out: tuple[LeftOut, ...] = ()
     """Those that the draft leaves out, by reason."""
     doubts: tuple[str, ...] = ()
@@ -123,6 +125,7 @@ def _rows(wanted: Wanted) -> str:
         body = f"    return {conditions[0]}\n" if len(conditions) == 1 else f"    return (\n        {both}\n    )\n"
         text, where = f"\n\ndef usable(rows):\n{reasons}{body}\n", ".where(usable)"
     text += "\n" + "".join(comment(f"Warning: {doubt}.") for doubt in wanted.doubts)
+    text += "".join(comment(f"{line}.") for line in _assumed(wanted.rows))
     source = wanted.source
     source = f"{source[:-1]}{where})" if source.startswith("sources.nli(") else f"{source}{where}"
     text += f"rows = {source}\n"
@@ -227,9 +230,11 @@ def _notes(wanted: Wanted, studies: int) -> tuple[str, ...]:
     if wanted.dev is None:
         by = " and ".join(wanted.by)
         notes.append(f"Rows whose {by} are equal or nearly equal are on one side of the division, so nothing leaks.")
-        if (tested := round(SHARE * wanted.used)) < FEW:
+        if (tested := round(SHARE * wanted.different)) < FEW:
+            copies = wanted.different < wanted.used
+            have = f" have only {wanted.different:,} different {_ITEMS[wanted.rows.form]}, which" if copies else ""
             notes.append(
-                f"warning: {wanted.used:,} rows make a test set of about {tested}, in which a single row can be "
+                f"warning: {wanted.used:,} rows{have} make a test set of about {tested}, in which a single one can be "
                 f"worth {100 / max(tested, 1):.0f} points; small differences will stay inconclusive. Give larger sets "
                 "with --dev and --test, or collect more rows."
             )
@@ -237,11 +242,36 @@ def _notes(wanted: Wanted, studies: int) -> tuple[str, ...]:
         notes.append(f"The values of {wanted.rows.label!r} are taken for the classes of {wanted.rows.texts[0]!r}.")
     notes += [f"{line}." for line in reasons_of(wanted)]
     notes += [f"warning: {doubt}." for doubt in wanted.doubts]
+    notes += [f"{line}." for line in _assumed(wanted.rows)]
     if wanted.rows.form == "scored pairs":
         notes.append(
             f"Scores from {wanted.rows.low:g} to {wanted.rows.high:g} are taken to be possible; else correct range=."
         )
     return tuple(notes)
+
+
+_ITEMS = {
+    "pairs": "queries",
+    "triplets": "queries",
+    "scored pairs": "pairs",
+    "labelled pairs": "pairs",
+    "labelled texts": "texts",
+}
+"""What a test set consists of, by form of the rows."""
+
+
+def _assumed(rows: Recognised) -> list[str]:
+    """Return what is assumed of a label or score of pairs and cannot be seen from its values."""
+    taken = {
+        "labelled pairs": "1 is taken for alike and 0 for not alike",
+        "scored pairs": "more is taken for more alike",
+    }
+    if rows.form not in taken:
+        return []
+    return [
+        f"In column {rows.label!r} {taken[rows.form]}. If it is the other way round, turn its values round in the "
+        "file: losses would learn the opposite, and no score would show it"
+    ]
 
 
 def fed(rows: Recognised) -> list[str]:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
+from pandas.api.types import is_list_like
 
 from harness.drafting import labels
 from harness.drafting.columns import ANCHORS, POSITIVES, Column, may_be_class, named, recognise_column
 from harness.drafting.names import is_negative, looks_like_data, meaning
+from harness.drafting.python import literal
 from harness.drafting.scales import scale
 from harness.errors import AuditFailed, UsageError
 
@@ -59,6 +61,7 @@ def recognise(rows: pd.DataFrame, where: str) -> Recognised:
         raise AuditFailed(
             f"{where}: only {len(rows)} row{'s' * (len(rows) != 1)}; give at least {FEWEST}, to divide them"
         )
+    _refuse_lists(rows, where)
     columns = tuple(recognise_column(rows[name]) for name in rows)
     texts = [column.name for column in columns if column.kind == "text"]
     if not texts:
@@ -133,6 +136,30 @@ def _classes(columns: tuple[Column, ...]) -> list[str]:
     """Return the columns of classes: those whose names say so, else all."""
     fitting = [column.name for column in columns if column.kind == "class"]
     return [name for name in fitting if may_be_class(name)] or fitting
+
+
+def _refuse_lists(rows: pd.DataFrame, where: str) -> None:
+    """Refuse lists of texts under the name of an anchor, a positive or a negative: a cell holds one text."""
+    lists = [
+        name
+        for name in map(str, rows)
+        if (named(name, (*ANCHORS, *POSITIVES, "positives")) or is_negative(name))
+        and (there := rows[name].dropna()).map(_is_list).any()
+        and all(isinstance(text, str) for value in there if _is_list(value) for text in value)
+    ]
+    if lists:
+        exploded = "".join(f".explode({literal(name)})" for name in lists)
+        read = f"pd.read_json({literal(where)}, lines=True)" if ".jsonl" in where else "rows"
+        raise UsageError(
+            f"{where}: column{'s' * (len(lists) > 1)} {' and '.join(map(repr, lists))} "
+            f"{'hold' if len(lists) > 1 else 'holds'} lists of texts, and a cell holds one text. Write a row for each "
+            "anchor with one positive and one negative, e.g. with pandas: "
+            f'{read}{exploded}.to_json("ROWS.jsonl", orient="records", lines=True)'
+        )
+
+
+def _is_list(value: object) -> bool:
+    return is_list_like(value) and not isinstance(value, dict)
 
 
 def _refuse_doubtful(columns: tuple[Column, ...], where: str) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from harness.drafting.cells import left_out
+from harness.drafting.cells import LeftOut, left_out
 from harness.drafting.draft import Draft, Wanted, draft, reasons_of
-from harness.drafting.recognise import FEWEST
+from harness.drafting.recognise import FEWEST, Recognised
 from harness.drafting.rehearsal import rehearse
 from harness.errors import AuditFailed
 from harness.files import write_atomically
 from harness.testbeds.sources import Source
+from harness.texts.normal import normalise, pair_keys
 from harness.waiting import announced
 
 FEWEST_OF_CLASS = (3, 5, 10)
@@ -41,7 +43,7 @@ def write(file: Path, wanted: Wanted, rows: pd.DataFrame, source: Source) -> Dra
         out = left_out(rows, wanted.rows, source, fewest)
         if fault is not None and out == wanted.left_out:
             break
-        wanted = replace(wanted, left_out=out)
+        wanted = replace(wanted, left_out=out, different=_different(rows, wanted.rows, out))
         if wanted.used < max(FEWEST, (1 - MOST_LEFT_OUT) * len(rows)):
             raise AuditFailed(f"{wanted.source}: {fault or _too_few(wanted)}")
         made = draft(wanted)
@@ -66,6 +68,13 @@ def _fault_of(file: Path, text: str) -> str | None:
         if fault is not None:
             file.unlink(missing_ok=True)
     return fault
+
+
+def _different(rows: pd.DataFrame, recognised: Recognised, out: Sequence[LeftOut]) -> int:
+    """Return how many different items the rows have, without those that are left out; case does not count."""
+    used = rows.drop(rows.index[[place for each in out for place in each.places]])
+    first, *others = (used[name].tolist() for name in recognised.texts[:2])
+    return len({*(pair_keys(first, *others) if recognised.label and others else map(normalise, first))})
 
 
 def _too_few(wanted: Wanted) -> str:

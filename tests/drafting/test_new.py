@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 
 import pytest
-from drafts import new, say
+from drafts import new, say, texts
 
 from harness.cli.main import main
 from harness.spec.loading import load_study_file
@@ -84,7 +84,66 @@ def test_a_test_set_too_small_to_compare_losses_is_said(
     told = capsys.readouterr().out
     assert ("warning" in told) == (tested is not None)
     if tested is not None:
-        assert f"{count} rows make a test set of about {tested}, in which a single row can be worth {points}" in told
+        assert f"{count} rows make a test set of about {tested}, in which a single one can be worth {points}" in told
+
+
+@pytest.mark.parametrize(
+    ("form", "number"),
+    [
+        ("pairs", "60 different queries"),
+        ("scored pairs", "60 different pairs"),
+        ("labelled texts", "60 different texts"),
+    ],
+)
+def test_copies_do_not_count_for_the_size_of_a_test_set(
+    form: str, number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, form)
+    head, *lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([head, *lines, *lines, *lines]), encoding="utf-8")
+    assert main(["new", str(tmp_path / "mine.py"), "--source", str(path)]) == 0
+    assert f"180 rows have only {number}, which make a test set of about 6, in which" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("form", "assumed"),
+    [
+        ("labelled pairs", "In column 'is_duplicate' 1 is taken for alike and 0 for not alike."),
+        ("scored pairs", "In column 'score' more is taken for more alike."),
+    ],
+)
+def test_the_direction_of_a_label_is_said_in_output_and_draft(
+    form: str, assumed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", str(tmp_path / "mine.py"), "--source", str(write(tmp_path, form))]) == 0
+    assert assumed in capsys.readouterr().out
+    assert f"# {assumed}" in (tmp_path / "mine.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("values", "told"), [(["train", "Dev", "test"], True), (["train", "web"], False)])
+def test_a_division_of_the_rows_that_is_not_used_is_said_with_the_way_to_use_it(
+    values: list[object], told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(tmp_path, pairs_with("split", values)) == 0
+    out, draft = capsys.readouterr().out, (tmp_path / "mine.py").read_text(encoding="utf-8")
+    assert ("warning: column 'split' looks like a division of the rows" in out) == told
+    assert ("# Warning: column 'split' looks like a division of the rows" in draft) == told
+    assert ('`train = rows.where(lambda rows: rows["split"] == "train")`' in out) == told
+
+
+def test_lists_of_texts_are_refused_with_the_way_to_make_rows_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    triplets = [*zip(*(texts(40, words) for words in (6, 7, 8)), strict=True)]
+    rows = [{"query": anchor, "pos": [positive], "neg": [negative, anchor]} for anchor, positive, negative in triplets]
+    assert new(tmp_path, rows, "jsonl") == 2
+    message = capsys.readouterr().err
+    assert "columns 'pos' and 'neg' hold lists of texts" in message
+    assert '.explode("pos").explode("neg").to_json("ROWS.jsonl", orient="records", lines=True)' in message
+    assert "--dev" not in message
+    names = ("query", "pos", "neg")
+    unrolled = [{**dict(zip(names, triplet, strict=True)), "tags": ["a", "b"]} for triplet in triplets]
+    assert new(tmp_path, unrolled, "jsonl") == 0, "a list under another name is no text of a triplet"
 
 
 def test_rows_of_which_no_set_could_tell_models_apart_are_refused(
@@ -448,7 +507,7 @@ def test_a_first_row_that_is_no_header_is_refused(
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ([["a boat"], ["a dog", "a lamp"]], "answer (no column of texts, because of values such as ['a boat'])"),
+        ([[1, 2], [3]], "answer (no column of texts, because of values such as [1, 2])"),
         ([5, "a boat", "a dog"], "answer (no column of texts, because of values such as 5)"),
         (list(range(60)), "answer (whole numbers from 0 to 59, and its name says neither score nor label)"),
         ([3.0, 1370.0], "answer (whole numbers from 3 to 1370, and its name says neither score nor label)"),
