@@ -16,8 +16,6 @@ from harness.store import reading
 from harness.store.records import TUNING
 from harness.text import from_csv, in_csv, shown
 
-_START = "<main>"
-"""Where a page begins in report.html, after a style sheet that may be another version's."""
 _FIGURE = re.compile(r"\]\((figures/\w+\.svg)\)")
 
 
@@ -72,7 +70,10 @@ def _same(text: str, value: object) -> bool:
 
 
 def page(report: Published, folder: Path) -> Compared:
-    """Return whether report.html is the page of README.md; a folder without one, as in git, has nothing to compare."""
+    """Return whether report.html is the page that README.md gives, from its first character to its last.
+
+    A folder without one, as in git, has nothing to compare.
+    """
     try:
         there = reading.text(folder, "report.html")
     except FileNotFoundError:
@@ -85,9 +86,11 @@ def page(report: Published, folder: Path) -> Compared:
             embedded[name] = reading.text(folder, *name.split("/")).encode()
         except (FileNotFoundError, reading.Unreadable) as problem:
             return Compared(0, f"README.md shows {name}, which cannot be read ({shown(problem)})")
-    try:
+    made = None
+    with suppress(KeyError, ValueError):  # the README shows a picture that no report has
         made = html_page(report.page, embedded)
-    except (KeyError, ValueError):  # the README shows a picture that no report has
-        made = ""
-    same = there.partition(_START)[2] == made.partition(_START)[2]
-    return Compared(0, None if same else "report.html is not the page of README.md; `harness report` writes both")
+    problem = (
+        "report.html is not the page of README.md; `harness report` writes both. If an earlier version wrote them, whose "
+        "style sheet may have been another, write the report again, or delete report.html"
+    )
+    return Compared(0, None if there == made else problem)
