@@ -14,8 +14,12 @@ from harness.stats.bootstrap import FEWEST
 from harness.store.items import Pairs
 from harness.store.records import Record
 
-_ROUNDING = 1e-3
-"""Tolerance between a record's score and the score of its predictions, which may be rounded."""
+_EXACT = 1e-9
+"""Tolerance between a record's score and that of its predictions.
+
+Scores are computed from the predictions as they are stored, after these were rounded, and JSON keeps every digit of
+both. So only the order in which floats are added can differ, which changes less than the twelfth digit.
+"""
 
 
 def _average_precision(gold: intervals.Floats, predictions: intervals.Floats) -> float:
@@ -29,6 +33,31 @@ _OF_PAIRS: Mapping[str, tuple[Callable[..., float], Callable[..., intervals.Floa
     "average_precision": (_average_precision, resampled.resampled_average_precision),
 }
 """By figure that is no mean: how it is computed from gold scores and predictions, and the same in resamples."""
+
+
+def _best_accuracy(gold: Sequence[float], cosine: Sequence[float]) -> float:
+    found, called = _at_thresholds(gold, cosine)
+    negatives = len(gold) - sum(gold)
+    return float(np.max(found + negatives - (called - found)) / len(gold))
+
+
+def _best_f1(gold: Sequence[float], cosine: Sequence[float]) -> float:
+    found, called = _at_thresholds(gold, cosine)
+    return float(np.max(2 * found / (called + sum(gold))))
+
+
+def _at_thresholds(gold: Sequence[float], cosine: Sequence[float]) -> tuple[intervals.Floats, intervals.Floats]:
+    """Return how many pairs labelled 1, and how many at all, lie above each threshold; the first is above all pairs."""
+    levels, place = np.unique(-np.asarray(cosine), return_inverse=True)
+    found, called = (np.bincount(place, weights, len(levels)) for weights in (np.asarray(gold), np.ones(len(gold))))
+    return np.cumsum([0.0, *found]), np.cumsum([0.0, *called])
+
+
+_AT_BEST_THRESHOLD: Mapping[str, Callable[[Sequence[float], Sequence[float]], float]] = {
+    "accuracy": _best_accuracy,
+    "f1": _best_f1,
+}
+"""Figures of labelled pairs that have no interval over items, but that the stored cosines determine."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +108,19 @@ def predictions_of(record: Record, figure: str) -> Predictions | None:
     return None if values is None else Predictions(name, items.ids, values, items.groups)
 
 
+def contradicted(record: Record, figure: str) -> float | None:
+    """Return what a record's own items give for a figure if its score is another; None if they agree or do not tell."""
+    measure, _, name = figure.partition("/")
+    items, predictions = record.items.get(measure), predictions_of(record, figure)
+    if predictions is not None:
+        again = predictions.score
+    elif isinstance(items, Pairs) and name in _AT_BEST_THRESHOLD:
+        again = _AT_BEST_THRESHOLD[name](items.gold, items.cosine)
+    else:
+        return None
+    return None if abs(again - record.scores[figure]) <= _EXACT else again
+
+
 def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
     """Describe why predictions cannot be compared, None if they can.
 
@@ -103,8 +145,8 @@ def flaw(predictions: Predictions, stored: float, measure: str) -> str | None:
     again = predictions.score
     if math.isnan(again):
         return f"gives every pair of {measure} the same cosine"
-    if abs(again - stored) > _ROUNDING:
-        return f"has a score ({stored:.4f}) that does not match its stored predictions ({again:.4f})"
+    if abs(again - stored) > _EXACT:
+        return f"has a score ({stored:.6g}) that does not match its stored predictions ({again:.6g})"
     if of_pairs and predictions.figure != "average_precision" and not _differ(predictions.values, predictions.drawn):
         return (
             f"gives nearly every pair of {measure} the same cosine, so its correlation is undefined in some resamples"

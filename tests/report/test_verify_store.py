@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import synthetic
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 from test_ranks import lucky
 from test_verify import claims_of_every_kind, kept, several_tunings, without_html, written
 
-from harness.planning.plan import Plan
+from harness.planning.plan import Plan, PlannedRun
 from harness.report.verification.verify import verify
 from harness.store.folder import Store, create
+from harness.store.items import Pairs, Values
+from harness.store.records import Record
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +89,48 @@ def test_each_field_of_a_published_record_is_that_of_the_store(field: str, tmp_p
         changed = replace(record, **{field: plain[field]})
     store.write(changed)
     assert f"{field} is " in str(verify(report, store).problem)
+
+
+LABELS, COSINES = (1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0), (0.9, 0.8, 0.8, 0.5, 0.4, 0.4, 0.1)
+ITEMS = {
+    "pairs": Pairs(LABELS, COSINES),
+    "queries": Values(("q1", "q2", "q3"), {"mrr@10": (1.0, 0.5, 0.0), "accuracy@1": (1.0, 0.0, 0.0)}),
+}
+
+
+def at_each_threshold(score: Callable[[list[int], list[bool]], float]) -> float:
+    """Return the best of a score over all thresholds, by trying each of them."""
+    gold = [int(label) for label in LABELS]
+    return max(float(score(gold, [cosine >= least for cosine in COSINES])) for least in (*COSINES, 2.0))
+
+
+SCORES = {
+    "pairs/average_precision": float(average_precision_score(LABELS, COSINES)),
+    "pairs/accuracy": at_each_threshold(accuracy_score),
+    "pairs/f1": at_each_threshold(partial(f1_score, zero_division=0.0)),
+    "queries/mrr@10": 0.5,
+    "queries/accuracy@1": 1 / 3,
+}
+"""What `ITEMS` give, by scikit-learn."""
+
+
+@pytest.mark.parametrize("figure", [*SCORES, "stsb-test/pearson_cosine", "stsb-dev/spearman_cosine", None])
+def test_each_score_is_that_of_the_items_stored_with_it(figure: str | None, tmp_path: Path) -> None:
+    """The report is written from the store whose record was changed, so only the record contradicts itself."""
+
+    def change(run: PlannedRun, record: Record) -> Record:
+        if run.stage == "tune":
+            return record
+        scores = record.scores | SCORES
+        if figure is not None and (run.study, run.seed) == ("mnr", 2):
+            scores |= {figure: scores[figure] + 1e-6}
+        return replace(record, scores=scores, items={**record.items, **ITEMS})
+
+    report, store = both(synthetic.make(synthetic.make_ablation(("mnr",), expect=[]), change=change), tmp_path)
+    assert verify(report).problem is None
+    problem = verify(report, store).problem
+    assert problem is None if figure is None else f"{figure} is " in str(problem)
+    assert figure is None or "in the store, the items stored with it give" in str(problem)
 
 
 def test_a_run_that_the_store_does_not_have_and_a_store_of_another_ablation_are_told(tmp_path: Path) -> None:

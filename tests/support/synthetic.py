@@ -86,6 +86,14 @@ def predictions(quality: float, seed: str, pairs: int = 400) -> Pairs:
     return Pairs(gold, tuple(round(g + spread * z, 6) for g, z in zip(gold, noise, strict=True)))
 
 
+def correlations(measure: str, pairs: Pairs) -> dict[str, float]:
+    """Return the scores that predictions for an STS set give."""
+    return {
+        f"{measure}/spearman_cosine": intervals.spearman(pairs.gold, pairs.cosine),
+        f"{measure}/pearson_cosine": intervals.pearson(pairs.gold, pairs.cosine),
+    }
+
+
 def pairs_of(record: Record, measure: str = TEST) -> Pairs:
     """Return a record's predictions for an STS set."""
     found = record.items[measure]
@@ -112,13 +120,11 @@ def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: 
         quality -= 0.04 * abs(math.log10(point.lr / 5e-5)) + 0.01 * abs(math.log2(point.batch_size / 32))
     random_ = random.Random(f"{run.study} {run.stage} {run.trial} {run.seed}")  # not its id: a new recipe changes ids
     quality = min(0.98, max(0.05, quality + random_.gauss(0, 0.003)))
-    test, dev = predictions(quality, run.study), quality + 0.01
+    dev = quality + 0.01
+    items = {DEV: predictions(dev, f"{run.study} dev"), TEST: predictions(quality, run.study)} if final else {}
     scores = {f"{DEV}/spearman_cosine": round(dev, 6), f"{DEV}/pearson_cosine": round(dev - 0.004, 6)}
+    scores |= {figure: score for name, pairs in items.items() for figure, score in correlations(name, pairs).items()}
     if final:
-        scores |= {
-            f"{TEST}/spearman_cosine": intervals.spearman(test.gold, test.cosine),
-            f"{TEST}/pearson_cosine": round(quality, 6),
-        }
         scores |= {f"mteb/{task}": round(quality - 0.05 * i, 6) for i, task in enumerate(ablation.testbed.tasks)}
     unshared: dict[str, float] = {
         name: round(scores[name] - 0.015, 6) for name in ("mteb/STS12", "mteb/STS16") if name in scores
@@ -135,7 +141,7 @@ def make_record(run: PlannedRun, ablation: Ablation, quality: float, **changes: 
         outcome="ok",
         scores=scores,
         unshared=unshared,
-        items={DEV: predictions(dev, f"{run.study} dev"), TEST: test} if final else {},
+        items=items,
         curve=((0.25, dev - 0.03), (0.5, dev - 0.02), (1.0, dev)) if point else (),
         diagnostics=geometry(quality) if final else {},
         rows=rows,

@@ -202,7 +202,7 @@ def collapse(run: PlannedRun, record: Record) -> Record | None:
 
 
 def swap_score(run: PlannedRun, record: Record) -> Record | None:
-    return replace(record, scores={**record.scores, HEADLINE: record.scores[HEADLINE] + 0.01})
+    return replace(record, scores={**record.scores, HEADLINE: record.scores[HEADLINE] + 1e-6})
 
 
 def other_pairs(run: PlannedRun, record: Record) -> Record | None:

@@ -18,7 +18,7 @@ from harness.store.records import Record
 from harness.text import NONE, escape, shown
 from harness.verdicts.evidence import Evidence, difference, distance
 from harness.verdicts.finals import Finals
-from harness.verdicts.predictions import Predictions, predictions_of
+from harness.verdicts.predictions import Predictions, contradicted, predictions_of
 
 
 def check(report: Published, store: Store) -> Iterator[Compared]:
@@ -45,7 +45,7 @@ def check(report: Published, store: Store) -> Iterator[Compared]:
 
 
 def _same(record: Mapping[str, object], stored: Record | None) -> Compared:
-    """Compare all that records.json says of a run with the store's record of the same id."""
+    """Compare all that records.json says of a run with the store's record, and its scores with its own items."""
     run = (
         f"run {shown(record['id'])} ({shown(record['study'])}, {shown(record['stage'])}, seed {shown(record['seed'])})"
     )
@@ -56,6 +56,14 @@ def _same(record: Mapping[str, object], stored: Record | None) -> Compared:
         if record[name] != expected[name]:
             said, there = (shown(as_json(each[name]))[:80] for each in (record, expected))
             return Compared(0, f"{run}: {name} is {said} in records.json, {there} in the store")
+    for figure, score in stored.scores.items():
+        again = contradicted(stored, figure)
+        if again is not None:
+            return Compared(
+                0,
+                f"{run}: {shown(figure)} is {score:.9g} in the store, the items stored with it give {again:.9g}; the "
+                "record was changed after its run",
+            )
     return Compared(0)
 
 
