@@ -8,6 +8,7 @@ load("runs/mine").frame()
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -265,7 +266,9 @@ def report(
     """
     from harness.report import write_report
 
-    reported = plan(ablation, _existing(ablation, store), study_file=study_file, allow_mixed=allow_mixed)
+    existing = _existing(ablation, store)
+    reported = plan(ablation, existing, study_file=study_file, allow_mixed=allow_mixed)
+    reported = replace(reported, changed_data=tuple(resolve.edited(ablation, existing)))
     return write_report(reported, Path(folder) if folder else default_report(ablation), command)
 
 

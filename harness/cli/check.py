@@ -44,7 +44,6 @@ def command(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from harness.audit import cache
-    from harness.engine.resolve import edited
     from harness.files import write_atomically
     from harness.verdicts import hindsight, words
     from harness.verdicts.baseline import TOLERANCE, against, read_baseline
@@ -63,7 +62,7 @@ def command(options: argparse.Namespace) -> int:
     baseline = None if options.baseline is None else read_baseline(options.baseline)
     ablation, folder = ablation_and_store(options)
     plan = from_store(ablation, folder, options)
-    verdicts, regressions, changed = judge(plan), [], edited(ablation, folder)
+    verdicts, regressions = judge(plan), []
     if baseline is not None:
         named = ablation.testbed.headline if options.figures is None else options.figures
         figures = baseline.figures if named == "all" else [name.strip() for name in named.split(",") if name.strip()]
@@ -79,11 +78,11 @@ def command(options: argparse.Namespace) -> int:
             "orders": [asdict(order) for order in orders(plan)],
             "looks": plan.looks,
             "notes": hindsight.notes(plan),
-            "changed_data": changed,
+            "changed_data": plan.changed_data,
         }
         output.print_json(document | ({"baseline": [asdict(v) for v in regressions]} if baseline is not None else {}))
     else:
-        output.print_verdicts(verdicts, plan, changed)
+        output.print_verdicts(verdicts, plan)
         if baseline is not None:
             output.say(f"against {options.baseline}:")
         for regression in regressions:

@@ -33,13 +33,12 @@ def print_plan(plan: Plan, workers: int | None, threads: int | None, changed: Se
     return 0
 
 
-def print_verdicts(verdicts: Sequence[Verdict], plan: Plan, changed: Sequence[str] = ()) -> None:
+def print_verdicts(verdicts: Sequence[Verdict], plan: Plan) -> None:
     """Print the result table, the answer in sentences, one line a claim, and the reasons of undecided claims.
 
     Args:
         verdicts: the verdicts.
         plan: the plan that they are about.
-        changed: what of its data changed since the store's last run.
     """
     from harness.cli.tables import result_table
     from harness.planning.mixing import condition_notes
@@ -60,7 +59,7 @@ def print_verdicts(verdicts: Sequence[Verdict], plan: Plan, changed: Sequence[st
         *([luck] if luck else []),
         *hindsight.notes(plan),
         *condition_notes(plan),
-        *(f"{change} than at the last `harness run`, whose scores these are" for change in changed),
+        *(f"{change} than at the last `harness run`, whose scores these are" for change in plan.changed_data),
         *([f"until decided: {economy}"] if economy else []),
     ]
     say(*orders(plan), *(f"note: {note}" for note in notes), *remaining(plan))

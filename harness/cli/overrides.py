@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -282,8 +283,10 @@ def _as_options(values: Mapping[str, Any]) -> list[str]:
 
 
 def from_store(ablation: Ablation, folder: Path, options: argparse.Namespace) -> Plan:
-    """Return the plan of a store that must exist."""
+    """Return the plan of a store that must exist, and what of its data changed since its last run."""
     from harness import api
+    from harness.engine.resolve import edited
 
     existing = api.load(folder).folder
-    return api.plan(ablation, existing, study_file=options.file, allow_mixed=options.allow_mixed)
+    plan = api.plan(ablation, existing, study_file=options.file, allow_mixed=options.allow_mixed)
+    return replace(plan, changed_data=tuple(edited(ablation, existing)))

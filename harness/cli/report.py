@@ -28,13 +28,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Run the command, print to stdout, and return the exit code."""
     from harness import api
-    from harness.engine.resolve import edited
     from harness.report import write_report
     from harness.report.comment import comment
 
     ablation, folder = ablation_and_store(options)
     plan = from_store(ablation, folder, options)
-    for change in edited(ablation, folder):
+    for change in plan.changed_data:
         output.say(f"note: {change} than at the last `harness run`, whose scores these are", to=sys.stderr)
     command = command_line(options, plan.ablation.precision)
     if options.format == "comment":

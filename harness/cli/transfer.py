@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from harness.cli import output
@@ -24,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Run the command, print to stdout, and return the exit code."""
     from harness import api
+    from harness.engine.resolve import edited
     from harness.report.transfer import write_transfer
     from harness.spec.loading import load_study_file
     from harness.store.folder import load
@@ -39,7 +41,7 @@ def command(options: argparse.Namespace) -> int:
             file=options.file, store=folder, testbed=None if store.testbed == own else store.testbed
         )
         ablation, _ = ablation_and_store(of_store)
-        plans.append(api.plan(ablation, folder))
+        plans.append(replace(api.plan(ablation, folder), changed_data=tuple(edited(ablation, folder))))
     names = [plan.ablation.testbed.name for plan in plans]
     if len(set(names)) < len(names):
         raise UsageError(

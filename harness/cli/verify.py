@@ -76,7 +76,10 @@ def command(options: argparse.Namespace) -> int:
 def _limits(options: argparse.Namespace) -> str:
     """Say what was not checked, and which option would check it."""
     if options.study is not None:
-        return "Each line is what study file and store give; only the drawings in the figures were not checked"
+        return (
+            "Each line is what study file and store give; only the drawings in the figures were not checked, and whether "
+            "data had changed when the report was written"
+        )
     without = "" if options.store is not None else PREDICTIONS
     return f"Not checked: {without}{REST}"
 
@@ -89,4 +92,6 @@ def _rendering(options: argparse.Namespace) -> tuple[Plan, str]:
     given.allow_mixed = options.allow_mixed
     ablation, options.store = ablation_and_store(given)
     plan = from_store(ablation, options.store, given)
+    for change in plan.changed_data:
+        output.say(f"note: {change} than at the last `harness run`, whose scores the report has", to=sys.stderr)
     return plan, command_line(given, plan.ablation.precision)

@@ -87,6 +87,8 @@ class Plan:
     """Also judge runs of several versions (`harness.planning.mixing`)."""
     study_file: str | None = None
     """Hash of the current study file."""
+    changed_data: tuple[str, ...] = ()
+    """Which data of this machine have other content than at the store's last run (`harness.engine.resolve.edited`)."""
     strays: Mapping[str, int] = field(default_factory=dict)
     """By study, the number of trials in the store that belong to another search."""
     left_out: Mapping[str, int] = field(default_factory=dict)

@@ -31,6 +31,7 @@ def comment(plan: Plan, command: str) -> str:
     sections = [
         f"### {escape(ablation.name)} on {escape(ablation.testbed.name)}",
         f"**{verdict_line(facts)}** {' '.join(map(escape, answer(plan, lines, facts.verdicts)))}",
+        *result.changed_data(plan),
         _cut(result.table(facts, lines).markdown().splitlines(), MOST + 2),
         _cut(claims.splitlines(), MOST + 2),
         *(_cut(caveats.splitlines(), MOST) for caveats in result.caveats(facts.verdicts)),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.planning.plan import Plan
 from harness.report import titles
-from harness.report.facts import Facts
+from harness.report.facts import Facts, without_paths
 from harness.report.ranking import LOST
 from harness.report.tables import Table, interval
 from harness.spec.study import UNTRAINED
@@ -20,12 +21,24 @@ def section(facts: Facts) -> Iterable[str]:
     """Yield the answer in sentences, the result table, the claims, and what claims after one tuning are about."""
     lines = results(facts.plan)
     yield " ".join(map(escape, answer(facts.plan, lines, facts.verdicts)))
+    yield from changed_data(facts.plan)
     yield table(facts, lines).markdown()
     if facts.verdicts:
         yield claims_table(facts.verdicts).markdown()
         yield from caveats(facts.verdicts)
     if luck := tuning_luck.note(facts.plan):
         yield escape(luck)
+
+
+def changed_data(plan: Plan) -> list[str]:
+    """Return a warning for each part of the data that is not as it was when the scores were made."""
+    return [warning(change) for change in plan.changed_data]
+
+
+def warning(change: str) -> str:
+    """Return the warning about a part of the data, given as `harness.store.contents.changes` says it."""
+    than = "than at the last `harness run`, whose scores these are."
+    return f"> **Changed data.** {escape(without_paths(change))} {than}"
 
 
 def table(facts: Facts, lines: Sequence[Result]) -> Table:

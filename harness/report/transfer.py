@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.files import write_atomically
-from harness.report import ranking, titles
+from harness.report import ranking, result, titles
 from harness.report.figures.canvas import draw
 from harness.report.figures.ranks import ranks
 from harness.report.tables import Table, interval
@@ -49,6 +49,7 @@ def page(sides: Sequence[Side], agreements: Sequence[Agreement], has_figure: boo
         f"# {escape(sides[0].plan.ablation.name)} on {' and '.join(names)}",
         f"Does the order of the studies transfer between testbeds? Scores are {headlines} × 100 at each study's "
         "best point, and differences are given in those points.",
+        *(text for side in sides for text in result.changed_data(side.plan)),
         "## Agreement",
         _agreement(agreements).markdown(),
         *(_in_reverse(agreement) for agreement in agreements if agreement.in_reverse),

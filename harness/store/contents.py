@@ -19,6 +19,9 @@ from harness.store import reading
 
 FILE = "contents.json"
 
+OTHER = " has other content"
+"""What `changes` says of a part or a file."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -79,17 +82,22 @@ def updated(contents: Contents, parts: Mapping[str, str], files: Mapping[str, st
     return replace(contents, parts={**contents.parts, **parts}, files={**contents.files, **files})
 
 
-def changes(earlier: Contents, current: Contents, ablation: Ablation) -> list[str]:
-    """Describe what changed since the store's last run; contents that it had no hash of do not count."""
+def names(ablation: Ablation) -> dict[str, str]:
+    """Return how the parts of an ablation's data are called, by what is declared of them."""
     bed = ablation.testbed
     words = {repr(part): str(part) for part in (bed.base, bed.source, *ablation.sources)}
-    words |= {repr(measure): f"measure {measure.name}" for measure in bed.measures}
+    return words | {repr(measure): f"measure {measure.name}" for measure in bed.measures}
+
+
+def changes(earlier: Contents, current: Contents, ablation: Ablation) -> list[str]:
+    """Describe what changed since the store's last run; contents that it had no hash of do not count."""
+    words = names(ablation)
     pairs = [
         *((earlier.parts, now) for now in current.parts.items()),
         *((earlier.files, now) for now in current.files.items()),
     ]
     changed = [name for before, (name, now) in pairs if before.get(name, now) != now]
-    lines = [f"{words.get(name, name)} has other content" for name in changed]
+    lines = [f"{words.get(name, name)}{OTHER}" for name in changed]
     if earlier.precision not in (None, current.precision):
         lines.append(
             f"this device trains in {current.precision}, earlier runs were trained in {earlier.precision} "

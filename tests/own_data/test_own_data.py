@@ -39,8 +39,10 @@ from harness.api import audit, check, fetch, load, plan, report
 from harness.cli.main import main
 from harness.compat import UNPACKED
 from harness.errors import AuditFailed, TestbedUnavailable
+from harness.report.facts import without_paths
 from harness.store.items import Values
 from harness.store.records import Record
+from harness.text import escape
 from harness.verdicts.judge import judge
 
 MNR = losses.MultipleNegativesRankingLoss
@@ -244,7 +246,24 @@ def test_plan_says_which_files_were_edited_since_the_runs(
     assert f"{changed} than at" in told("run", str(study), "--dry-run")
     main(["check", str(study), "--store", str(store)])
     main(["report", str(study), "--store", str(store), "--format", "comment"])
-    assert all(f"note: {changed} than at" in stream for stream in capsys.readouterr())
+    comment, notes = capsys.readouterr()
+    assert f"note: {changed} than at" in notes
+    assert f"\n\n> **Changed data.** {escape(without_paths(changed))} than at" in comment
+    report, junit = tmp_path / "report", tmp_path / "junit.xml"
+    main(["check", str(study), "--store", str(store), "--junit", str(junit)])
+    assert f"note: {changed} than at" in capsys.readouterr().out
+    assert "the data are those of the last run" in junit.read_text(encoding="utf-8")
+    main(["report", str(study), "--store", str(store), "--report", str(report)])
+    for name, words in (("README.md", "**Changed data.**"), ("report.html", "<strong>Changed data.</strong>")):
+        assert f"{words} {escape(without_paths(changed))} than at" in (report / name).read_text(encoding="utf-8")
+    verified = ["verify", str(report), "--study", str(study), "--store", str(store)]
+    assert main(verified) == 0
+    pairs.write_bytes(before)
+    assert main(verified) == 0  # what the page says was true when it was written
+    (report / "report.html").unlink()
+    page = (report / "README.md").read_text(encoding="utf-8")
+    (report / "README.md").write_text(page.replace("**Changed data.** ", "**Changed data.** All is well. "))
+    assert main(verified) == 1
     pairs.unlink()
     assert "done" in told("plan", str(study))  # the next run says what is missing
     pairs.write_bytes(before)

@@ -6,12 +6,14 @@ import itertools
 import re
 import shlex
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from harness.errors import UsageError
 from harness.planning.plan import Plan
-from harness.report import data, facts, figures, markdown
+from harness.report import data, facts, figures, markdown, result
 from harness.store import reading
+from harness.store.contents import OTHER, names
 from harness.text import shown
 
 _COMMAND = re.compile(r"^`{3,}sh\n(.*)\n`{3,}$", re.M)
@@ -22,7 +24,8 @@ _LONGEST = 80
 def differs(folder: Path, plan: Plan, command: str) -> str | None:
     """Describe the first line of a report's README.md, scores.csv or records.json that is rendered otherwise.
 
-    Only the content of the figures is not compared, which depends on the version of matplotlib.
+    Not compared are the content of the figures, which depends on the version of matplotlib, and which data had changed
+    when the report was written.
 
     Args:
         folder: the report's folder.
@@ -35,13 +38,13 @@ def differs(folder: Path, plan: Plan, command: str) -> str | None:
     Raises:
         UsageError: a file of the report is missing or cannot be read.
     """
-    gathered = facts.gather(plan)
-    drawable = facts.drawable(gathered)
-    drawn = [each.name for each in figures.ALL if figures.draw(each.figure, drawable) is not None]
     try:
         there = {name: reading.text(folder, name) for name in ("README.md", "scores.csv", "records.json")}
     except (OSError, reading.Unreadable) as problem:
         raise UsageError(f"{folder}: cannot be read as a report ({problem}); write the report again") from problem
+    gathered = facts.gather(replace(plan, changed_data=_stated(there["README.md"], plan)))
+    drawable = facts.drawable(gathered)
+    drawn = [each.name for each in figures.ALL if figures.draw(each.figure, drawable) is not None]
     again = {
         "README.md": markdown.page(gathered, drawn, _as_printed(command, there["README.md"])),
         "scores.csv": data.scores_csv(gathered),
@@ -57,6 +60,13 @@ def differs(folder: Path, plan: Plan, command: str) -> str | None:
                     "of the harness wrote the report, write it again"
                 )
     return None
+
+
+def _stated(page: str, plan: Plan) -> tuple[str, ...]:
+    """Return which of the data a page says to have changed: those of its machine then, which no store knows."""
+    possible = [f"{name}{OTHER}" for name in (*names(plan.ablation).values(), *plan.ablation.files)]
+    by_line = {result.warning(change): change for change in possible}
+    return tuple(by_line[line] for line in page.split("\n") if line in by_line)
 
 
 def _as_printed(command: str, page: str) -> str:
