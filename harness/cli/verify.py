@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 HELP = "recompute the numbers of a report's README.md from its scores.csv and records.json, without its study file"
 
 PREDICTIONS = (
-    "intervals over test items and outcomes that rest on them, because the folder has no predictions (--store DIR "
-    "recomputes them); "
+    "intervals over test items, outcomes that rest on them, and which items decide, because the folder has no "
+    "predictions (--store DIR recomputes them); "
 )
 REST = (
-    "losses, views, reasons, diagnostics of predictions, orders as a whole, the audit, the log of designs, threats and "
-    "other sentences, and the figures (--study FILE renders all of it again)"
+    "losses, views, reasons, what would decide an undecided claim, diagnostics of predictions, best points at an edge "
+    "of the space, trials of other searches, rows requested where no run states them, orders as a whole, the audit, the "
+    "log of designs, threats and other sentences, and the figures (--study FILE renders all of it again)"
 )
 """Parts of a page that a folder's own files do not decide."""
 
@@ -77,8 +78,8 @@ def _limits(options: argparse.Namespace) -> str:
     """Say what was not checked, and which option would check it."""
     if options.study is not None:
         return (
-            "Each line is what study file and store give; only the drawings in the figures were not checked, and whether "
-            "data had changed when the report was written"
+            "Each line is what study file and store give; only the drawings in the figures were not checked, and "
+            "whether data had changed when the report was written"
         )
     without = "" if options.store is not None else PREDICTIONS
     return f"Not checked: {without}{REST}"

@@ -121,7 +121,7 @@ def test_each_score_is_that_of_the_items_stored_with_it(figure: str | None, tmp_
     def change(run: PlannedRun, record: Record) -> Record:
         if run.stage == "tune":
             return record
-        scores = record.scores | SCORES
+        scores = {**record.scores, **SCORES}
         if figure is not None and (run.study, run.seed) == ("mnr", 2):
             scores |= {figure: scores[figure] + 1e-6}
         return replace(record, scores=scores, items={**record.items, **ITEMS})

@@ -12,6 +12,7 @@
     runs          tables that records.json gives: costs, budgets, diagnostics, tuning curves
     sentences     sentences that the files decide: ranks, lost runs, conditions, counts of the audit
     verify        the whole report
+    items         which items decide, against the store
     stored        the report against its store: records, and intervals that need predictions
     rendered      the report against its study file: every line, rendered again
 

@@ -26,6 +26,13 @@ _OF_ONE = {
     rf"{{a}} at least (?P<target>{_NUMBER})": "REACHED",
 }
 _VIOLATED = {"AGREES": "DISAGREES", "REACHED": "BELOW"}
+_OVER = "(?:final seeds|tunings)"
+_DETAILS = {
+    "UNDECIDED": rf" \((?:one repetition shows no spread; use two or more {_OVER}|"
+    rf"this test set cannot show 0\.5 points, with any number of {_OVER}|needs \d+ {_OVER} to see 0\.5 points|a lead of {_NUMBER} points is excluded)\)",
+    "NO DIFFERENCE": r" \((?:identical scores|within 0\.5 points)\)",
+}
+"""What follows an outcome in brackets; nothing follows the others."""
 _SAME = 0.5
 """A difference of fewer points is too small to matter."""
 
@@ -125,7 +132,9 @@ def _first_screen(
     widest = max((abs(value(number)) for number in NUMBER.findall(ends)), default=1.0)
     if verdict == "inconclusive" and abs(widest - _SAME) > 0.006:
         words = words[:1] if widest < _SAME else words[1:]
-    outcome = re.sub(r"\*\*(.*)\*\*.*", r"\1", short[1])
+    outcome, detail = re.sub(r"\*\*(.*)\*\*.*", r"\1", short[1]), short[1].rpartition("**")[2]
+    if not re.fullmatch(_DETAILS.get(outcome, ""), detail):
+        yield Compared(0, f"{where}: {detail.strip()!r} is nothing that is said of the outcome {outcome}")
     yield Compared(0, None if outcome in words else f"{where}: the outcome is {outcome}, the numbers give {words[0]}")
 
 

@@ -15,6 +15,7 @@ from harness.report.verification.comparing import NUMBER, Compared, numbers, sen
 from harness.report.verification.published import PageTable, Published, name_of, plain
 from harness.scores import OBJECTIVE
 from harness.spec.budget import TUNING_STEP
+from harness.text import NONE
 
 
 def minutes(records: Sequence[Mapping[str, Any]]) -> float:
@@ -140,10 +141,12 @@ def _unscored(report: Published, table: PageTable, row: Sequence[str]) -> Iterat
     trials, cell = _trials(report, name), row[table.column("not scored")]
     printed = {outcome: int(number) for number, outcome in re.findall(r"(\d+) ([a-z ]+)", cell)}
     known = Counter(record["outcome"] for record in trials if record["outcome"] != "ok")
-    total = len(trials) + printed.pop("not done", 0)
+    known["not done"] = printed.get("not done", 0)
+    total = len(trials) + known["not done"]
     where = f"{table.section}: {name}, "
     yield numbers(where + "trials", row[table.column("trials")], (total,))
-    yield text(where + "not scored", str(sorted(printed.items())), str(sorted(known.items())))
+    expected = ", ".join(f"{number} {outcome}" for outcome, number in sorted(known.items()) if number)
+    yield text(where + "not scored", cell, expected or NONE)
 
 
 _BUDGET = re.compile(r"the same budget: (.*?) trials? of ([\d.,e+-]+) (epoch|example).*?; then (\d+) final runs?")
@@ -165,6 +168,7 @@ def budget(report: Published) -> Iterator[Compared]:
     for objective in {record["objective"] for record in every}:
         scored = f", scored by {titles.of_score(objective)}, the first at "
         yield Compared(0, None if scored in plain(report.page) else f"{where}: there should be {scored!r}")
+    yield from _first(report, where)
     trained = [content for record in every if (content := record["provenance"].get("trained"))]
     length, unit = float(found.group(2).replace(",", "")), found.group(3)
     for content in trained:
@@ -176,6 +180,17 @@ def budget(report: Published) -> Iterator[Compared]:
     seeds = {int(line["seed"]) % TUNING_STEP for line in report.lines if line["stage"] == "final"}
     added = "Final seeds are added one at a time" in report.page
     yield numbers(f"{where}, final runs", found.group(4), [None if added or not seeds else len(seeds)])
+
+
+def _first(report: Published, where: str) -> Iterator[Compared]:
+    """Yield whether the budget names the point of all studies' first trials, or says that they differ."""
+    trials = [_trials(report, study)[:1] for study in report.studies]
+    points = [first["point"] for of_study in trials for first in of_study if first["trial"] == 0]
+    if points and len(points) == len(report.studies):
+        same = all(point == points[0] for point in points)
+        words = f"batch {points[0]['batch_size']}, lr {points[0]['lr']:.3g}" if same else "each study's default point"
+        found = f", the first at {words}" in plain(report.page)
+        yield Compared(0, None if found else f"{where}: there should be 'the first at {words}'")
 
 
 def diagnostics(report: Published, table: PageTable) -> Iterator[Compared]:
@@ -229,3 +244,8 @@ def rows_used(report: Published, table: PageTable) -> Iterator[Compared]:
         yield numbers(
             f"{table.section}: {name}, rows used", row[table.column("rows used")].replace(", ", " "), tuple(used)
         )
+        known = (record["provenance"].get("rows_asked") for record in report.records.get(name, []))
+        asked = sorted({int(number) for number in known if number is not None})
+        if asked:
+            expected = ", ".join(f"{number:,}" for number in asked)
+            yield text(f"{table.section}: {name}, rows requested", row[table.column("rows requested")], expected)

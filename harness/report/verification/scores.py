@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from harness.report.verification import comparing, repetitions
@@ -30,7 +30,8 @@ def means(report: Published, table: PageTable) -> Iterator[Compared]:
             elif of_tasks := re.match(r"mean of (\d+) task", title):
                 yield comparing.numbers(at, cell, _task_mean(report, seeds, int(of_tasks.group(1))))
             elif title == "best point":
-                yield comparing.sentence(at, plain(cell), report.points.get(name, ""))
+                point = report.points.get(name)
+                yield comparing.sentence(at, plain(cell), point) if point else comparing.text(at, cell, NONE)
             elif title == "minutes":
                 yield comparing.numbers(at, cell, [minutes(report.records.get(name, []))])
             elif title == "runs done":
@@ -118,6 +119,7 @@ def ranks(report: Published, table: PageTable) -> Iterator[Compared]:
         where = f"{table.section}: {name}, "
         if name == UNTRAINED:
             yield comparing.numbers(where + "score", row[3], repetitions.mean(report.seeds(name), report.headline))
+            yield comparing.text(where + "ranks and gain", " ".join(row[1:3] + row[4:]), " ".join([NONE] * 4))
         if name not in both:
             continue
         yield _mark(report, where, row[0], marked, *(side[name] for side in sides))
@@ -150,16 +152,54 @@ def every_score(report: Published, table: PageTable) -> Iterator[Compared]:
 
 
 def steps(report: Published, table: PageTable) -> Iterator[Compared]:
-    """Yield what changed at each step, the difference, and what it is over."""
+    """Yield what changed at each step, as cells and as a sentence, the difference, and what it is over."""
+    named = {
+        name_of(row[0])[0]: (row[1], row[2], row[scores.column("best point")].partition("<br>")[0])
+        for scores in report.tables
+        if "runs done" in scores.header
+        for row in scores.rows
+    }
     for row, (old, new) in zip(table.rows, itertools.pairwise(report.studies), strict=True):
         where = f"{table.section}: {old} → {new}"
         yield comparing.text(where, plain(row[0]), f"{old} → {new}")
         for field, cell in zip(("rows", "steps", "examples_seen", "train_seconds"), row[3:7], strict=True):
-            yield comparing.numbers(f"{where}, {field}", cell, _growth(report, old, new, field))
+            growth = _growth(report, old, new, field)
+            yield comparing.numbers(f"{where}, {field}", cell, growth)
+            if not growth:
+                both = finals_of(report, old) and finals_of(report, new)
+                yield comparing.text(f"{where}, {field}", cell, "same" if both else NONE)
+        if old in named and new in named:
+            cells = [_change(*pair) for pair in zip(named[old], named[new], strict=True)]
+            for title, cell, printed in zip(("loss", "view", "best point"), cells, (*row[1:3], row[7]), strict=True):
+                yield comparing.text(f"{where}, {title}", plain(printed), plain(cell))
+            yield _attributed(report, old, new, cells)
         apart = _difference(report, new, old)
         first, _, over = row[table.column("difference")].partition("<br>")
         yield comparing.numbers(where, first, apart[:1])
         yield comparing.text(where, plain(over), _over(report, old, new) if apart else "")
+
+
+def _change(before: str, after: str) -> str:
+    return NONE if NONE in (before, after) else "same" if before == after else f"{before} → {after}"
+
+
+def _attributed(report: Published, old: str, new: str, cells: Sequence[str]) -> Compared:
+    """Require the sentence on what changed at a step; points that are printed alike may differ in further digits."""
+    loss, view, point = (cell not in ("same", NONE) for cell in cells)
+    fields = {"rows": "rows", "steps": "steps", "examples_seen": "examples seen"}
+    grown = [words for field, words in fields.items() if _growth(report, old, new, field)]
+    possible, points = [], (point, True) if cells[2] == "same" else (point,)
+    for views, more in itertools.product(("the view", "the view or the settings"), points):
+        meant, also = ["the loss"] * loss + [views] * view, grown + ["best point"] * more
+        line = f"- {old} → {new}: {' and '.join(meant) or 'neither loss nor view'} changed"
+        if not (finals_of(report, old) and finals_of(report, new)):
+            line += ". Other changes are known once both have final runs."
+        else:
+            line += f", and also {', '.join(also)}." if also else "; nothing else in this table did."
+        apart = " The difference in score cannot be attributed to a single change."
+        possible.append(line + apart * (len(meant) > 1 or bool(also)))
+    found = any(line in possible for line in plain(report.page).split("\n"))
+    return Compared(0, None if found else f"What changed at each step: there should be {possible[0]!r}")
 
 
 def sweep(report: Published, table: PageTable) -> Iterator[Compared]:

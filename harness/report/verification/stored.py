@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from harness.files import as_json
 from harness.report.data import published
-from harness.report.verification import claims, comparing
+from harness.report.verification import claims, comparing, items
 from harness.report.verification.comparing import Compared
 from harness.report.verification.published import UNTRAINED, PageTable, Published, name_of
 from harness.stats.intervals import ALPHA, Interval
@@ -42,6 +42,7 @@ def check(report: Published, store: Store) -> Iterator[Compared]:
             yield from _above(report, table, records)
     yield from _gains(report, records)
     yield from _claims(report, records)
+    yield from items.check(report, records)
 
 
 def _same(record: Mapping[str, object], stored: Record | None) -> Compared:
