@@ -108,6 +108,7 @@ def _listed(
     summary = f"<details><summary>The {number} {kind} {'most improved' if sign == 1 else 'most impaired'}</summary>"
     if summary not in report.page or f" {best} changed most are listed by their ids." not in plain(report.page):
         yield Compared(0, f"{where}: there should be {summary!r}, and that {best} changed these most")
+    yield comparing.text(f"{where}, title", name_of(table.header[2])[0], best)
     rows = {plain(row[0]): row for row in table.rows}
     if len(rows) != len(table.rows) or len(rows) != number:
         yield Compared(0, f"{where}: {len(table.rows)} are listed, the store gives {number} different ones")
