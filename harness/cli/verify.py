@@ -24,8 +24,8 @@ PREDICTIONS = (
 )
 REST = (
     "losses, views, reasons, what would decide an undecided claim, diagnostics of predictions, best points at an edge "
-    "of the space, trials of other searches, rows requested where no run states them, orders as a whole, the audit, the "
-    "log of designs, threats and other sentences, and the figures (--study FILE renders all of it again)"
+    "of the space, trials of other searches, rows requested where no run states them, orders as a whole, the "
+    "audit, the log of designs, threats and other sentences, and the figures (--study FILE renders all of it again)"
 )
 """Parts of a page that a folder's own files do not decide."""
 

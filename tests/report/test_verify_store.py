@@ -92,7 +92,7 @@ def test_each_field_of_a_published_record_is_that_of_the_store(field: str, tmp_p
 
 
 LABELS, COSINES = (1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0), (0.9, 0.8, 0.8, 0.5, 0.4, 0.4, 0.1)
-ITEMS = {
+ITEMS: dict[str, Pairs | Values] = {
     "pairs": Pairs(LABELS, COSINES),
     "queries": Values(("q1", "q2", "q3"), {"mrr@10": (1.0, 0.5, 0.0), "accuracy@1": (1.0, 0.0, 0.0)}),
 }

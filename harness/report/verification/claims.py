@@ -27,9 +27,17 @@ _OF_ONE = {
 }
 _VIOLATED = {"AGREES": "DISAGREES", "REACHED": "BELOW"}
 _OVER = "(?:final seeds|tunings)"
+_UNDECIDED = (
+    f"one repetition shows no spread; use two or more {_OVER}",
+    "too few test items differ",
+    r"the scores are identical, but on too few test items to exclude 0\.5 points",
+    "other test items could decide",
+    rf"this test set cannot show 0\.5 points, with any number of {_OVER}",
+    rf"needs \d+ {_OVER} to see 0\.5 points",
+    f"a lead of {_NUMBER} points is excluded",
+)
 _DETAILS = {
-    "UNDECIDED": rf" \((?:one repetition shows no spread; use two or more {_OVER}|"
-    rf"this test set cannot show 0\.5 points, with any number of {_OVER}|needs \d+ {_OVER} to see 0\.5 points|a lead of {_NUMBER} points is excluded)\)",
+    "UNDECIDED": rf" \((?:{'|'.join(_UNDECIDED)})\)",
     "NO DIFFERENCE": r" \((?:identical scores|within 0\.5 points)\)",
 }
 """What follows an outcome in brackets; nothing follows the others."""

@@ -89,8 +89,8 @@ def page(report: Published, folder: Path) -> Compared:
     made = None
     with suppress(KeyError, ValueError):  # the README shows a picture that no report has
         made = html_page(report.page, embedded)
-    problem = (
+    differs = (
         "report.html is not the page of README.md; `harness report` writes both. If an earlier version wrote them, "
         "whose style sheet may have been another, write the report again, or delete report.html"
     )
-    return Compared(0, None if there == made else problem)
+    return Compared(0, None if there == made else differs)
