@@ -29,7 +29,7 @@ for _name in ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
 CLOSED = "http://127.0.0.1:9"
 """A hub's address where nothing listens."""
 
-GUARD = 1800.0
+GUARD = 1200.0
 """Seconds after which a process counts as hung. Nothing is proved by it, so it is long: the machine may be busy."""
 
 STUDY = """

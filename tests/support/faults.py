@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE = 1800.0
+PATIENCE = 1200.0
 """Seconds after which a fault that nobody noticed is an error of the harness."""
 
 
