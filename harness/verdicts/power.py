@@ -48,7 +48,7 @@ class Detection:
     over_items: float | None
     """Smallest true difference that the test items can show; None without a pilot, or if `alike_on_items`."""
     alike_on_items: bool = False
-    """Whether the pilot's runs differ by the same on every test item, so that the error over items is unknown."""
+    """Whether the pilot's runs differ by the same on nearly all test items, so that the error over items is unknown."""
 
     @property
     def limited_by_pairs(self) -> bool:
@@ -64,8 +64,8 @@ class Detection:
         items = ""
         if self.alike_on_items:
             items = (
-                " Whether the test items suffice cannot be estimated: on each of them the runs agree, or differ by the "
-                "same."
+                " Whether the test items suffice cannot be estimated: on nearly all of them the runs agree, or differ "
+                "by the same."
             )
         elif self.over_items is not None:
             items = f" The test items suffice: they can show differences of {100 * self.over_items:.2f} points."
@@ -126,7 +126,7 @@ def _detection(plan: Plan, claim: Claim, size: float, alpha: float, stated: floa
     over_items, alike = None, False
     if pilot is not None and pilot.resampled is not None and claim.kind == "beats":
         error = estimates.error_over_items(pilot.resampled)
-        alike = error < _ROUNDING
+        alike = error < _ROUNDING or pilot.too_few(alpha)
         over_items = None if alike else intervals.detectable_over_items(error, alpha)
     left = beyond_items(size, None if over_items is None or pilot is None else pilot.resampled, alpha)
     if stated is not None:
