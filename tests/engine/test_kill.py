@@ -45,7 +45,7 @@ def test_faults_of_many_kinds_lose_nothing_and_change_nothing(cache: Path, tmp_p
         load(undisturbed / "store").records(),
         faults=faults,
         seed=SEED,
-        longest=0.8 * seconds,
+        longest=seconds / 3,
         mounts=mounts,
         told=lambda line: print(line, flush=True),
     )
