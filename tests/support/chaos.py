@@ -135,16 +135,16 @@ def torment(
             )
             if driver.poll() is not None:
                 break
+        code = driver.wait(timeout=PATIENCE)
+        tally.codes[code] = tally.codes.get(code, 0) + 1
+        if TRACEBACK.search(output(folder).read_text(errors="replace")):
+            tally.wrong.append(f"a traceback for the user:\n{output(folder).read_text()[-3000:]}")
+            return tally
         alone = 0 if sum(map(len, tally.noticed.values())) < faults else alone + 1
         if alone > UNDISTURBED:
             tally.wrong.append(
                 f"{alone} commands without a fault did not finish:\n{output(folder).read_text()[-3000:]}"
             )
-            return tally
-        code = driver.wait(timeout=PATIENCE)
-        tally.codes[code] = tally.codes.get(code, 0) + 1
-        if TRACEBACK.search(output(folder).read_text(errors="replace")):
-            tally.wrong.append(f"a traceback for the user:\n{output(folder).read_text()[-3000:]}")
             return tally
         # A final run that failed is not retried if its point is not the best any more.
         if code in (0, 1):
